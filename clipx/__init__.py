@@ -1,0 +1,57 @@
+"""Clips out of long videos, audio and arrays: written once, into memory set aside beforehand.
+
+Nothing is imported until it is used: neither av nor webdataset are loaded by `import clipx`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clipx import memory, plan, pool, windows
+    from clipx._kernel import simd
+    from clipx.errors import MediaError, PoolExhausted
+    from clipx.plan import WindowSpec
+    from clipx.pool import ClipPool, PoolStats
+
+__version__ = "0.1.0"
+
+HOMES = {
+    "ClipPool": "pool",
+    "MediaError": "errors",
+    "PoolExhausted": "errors",
+    "PoolStats": "pool",
+    "WindowSpec": "plan",
+    "simd": "_kernel",
+}
+MODULES = ("errors", "memory", "plan", "pool", "windows")
+
+__all__ = [
+    "ClipPool",
+    "MediaError",
+    "PoolExhausted",
+    "PoolStats",
+    "WindowSpec",
+    "__version__",
+    "memory",
+    "plan",
+    "pool",
+    "simd",
+    "windows",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in HOMES:
+        value = getattr(import_module(f"clipx.{HOMES[name]}"), name)
+    elif name in MODULES:
+        value = import_module(f"clipx.{name}")
+    else:
+        raise AttributeError(f"module 'clipx' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,79 @@
+"""Checks that several modules make, each with one message."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+import sys
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+__all__ = ["as_array", "byte_count", "check_total", "integer"]
+
+UNITS = {"": 1, **{p: 1000**i for i, p in enumerate("kmgt", 1)}, **{p + "i": 1024**i for i, p in enumerate("kmgt", 1)}}
+
+
+def integer(name: str, value: SupportsIndex, least: int) -> int:
+    """`value` as an int of at least `least`. Raises TypeError if it is no integer, ValueError if it is too small."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is {value!r}, but must be an integer")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}, but must be an integer") from None
+    if number < least:
+        raise ValueError(f"{name} is {number}, but must be at least {least}")
+    return number
+
+
+def byte_count(name: str, value: int | str) -> int:
+    """Bytes from an int or a text such as "2GB" (10**9), "64mb" or "1.5GiB" (2**30)."""
+    if not isinstance(value, str):
+        return integer(name, value, 1)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?|)b\s*", value, re.IGNORECASE)
+    if not match:
+        raise ValueError(f"{name} is {value!r}, but must be a number of bytes such as '2GB', '64mb' or '1.5GiB'")
+    return integer(name, int(float(match[1]) * UNITS[match[2].lower()]), 1)
+
+
+def check_total(name: str, shape: tuple[int, ...], itemsize: int) -> int:
+    """Bytes of an array of `shape`. Raises ValueError where they are more than a process can address."""
+    total = math.prod(shape) * itemsize
+    if total > sys.maxsize:
+        raise ValueError(f"{name} of shape {shape} with {itemsize} bytes an element are {total} bytes: too large")
+    return total
+
+
+def _view(name: str, value: Any) -> np.ndarray:
+    if isinstance(value, np.ndarray):
+        return value
+    try:
+        return np.asarray(memoryview(value))
+    except TypeError:
+        pass
+    if any(hasattr(value, each) for each in ("__array__", "__array_interface__", "__array_struct__")):
+        return np.asarray(value)
+    if hasattr(value, "__dlpack__"):
+        return np.from_dlpack(value)
+    raise TypeError(f"{name} is a {type(value).__name__}, but must be an array: NumPy, buffer, __array__ or DLPack")
+
+
+def as_array(name: str, value: Any) -> np.ndarray:
+    """An ndarray that sees `value` without a copy, where its protocol allows.
+
+    Takes ndarrays, and through the buffer protocol, `__array__` or DLPack whatever lies in the CPU's memory. Raises
+    TypeError for anything else, for masked arrays (their mask would be lost) and for arrays of Python objects.
+    """
+    try:
+        array = _view(name, value)
+    except (RuntimeError, BufferError, ValueError) as exn:
+        raise TypeError(f"{name}, a {type(value).__name__}, cannot be read as an array: {exn}") from exn
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill it first, its mask would be lost")
+    if array.dtype.hasobject:
+        raise TypeError(
+            f"{name} has dtype {array.dtype}, whose elements are Python objects; their bytes cannot be copied"
+        )
+    return array

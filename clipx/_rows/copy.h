@@ -1,0 +1,82 @@
+/* Copying contiguous bytes: through the cache, or past it with streaming stores. */
+#ifndef CLIPX_COPY_H
+#define CLIPX_COPY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "cpu.h"
+
+typedef void (*clipx_copy_fn)(char *dst, const char *src, size_t n);
+
+/* One entry for each implementation; the best that runs is chosen at import. */
+typedef struct {
+    const char *name;
+    clipx_copy_fn stream;
+} clipx_rows;
+
+/* Streaming stores fill whole lines: bytes before the first line boundary go the usual way. */
+#define CLIPX_LINE 64
+
+static size_t clipx_head(const char *dst, size_t n) {
+    size_t head = (size_t)(0 - (uintptr_t)dst) & (CLIPX_LINE - 1);
+    return head < n ? head : n;
+}
+
+#define CLIPX_DEFINE_STREAM(NAME, ATTRIBUTE, VECTOR, WIDTH, LOAD, STORE)                    \
+    ATTRIBUTE static void NAME(char *dst, const char *src, size_t n) {                      \
+        size_t head = clipx_head(dst, n), body, i, j;                                       \
+        memcpy(dst, src, head);                                                             \
+        dst += head, src += head, n -= head;                                                \
+        body = n & ~(size_t)(CLIPX_LINE - 1);                                               \
+        for (i = 0; i < body; i += CLIPX_LINE) {                                            \
+            VECTOR v[CLIPX_LINE / (WIDTH)];                                                 \
+            for (j = 0; j < CLIPX_LINE / (WIDTH); j++)                                      \
+                v[j] = LOAD((const VECTOR *)(const void *)(src + i + j * (WIDTH)));         \
+            for (j = 0; j < CLIPX_LINE / (WIDTH); j++)                                      \
+                STORE((VECTOR *)(void *)(dst + i + j * (WIDTH)), v[j]);                     \
+        }                                                                                   \
+        memcpy(dst + body, src + body, n - body);                                           \
+    }
+
+#if defined(CLIPX_X86)
+CLIPX_DEFINE_STREAM(clipx_stream_baseline, , __m128i, 16, _mm_loadu_si128, _mm_stream_si128)
+#define CLIPX_FENCE() _mm_sfence()
+#elif defined(CLIPX_NONTEMPORAL_BUILTIN)
+typedef uint8_t clipx_vector __attribute__((vector_size(16)));
+CLIPX_INLINE clipx_vector clipx_load_vector(const clipx_vector *p) {
+    clipx_vector v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+#define CLIPX_STORE_VECTOR(p, v) __builtin_nontemporal_store(v, p)
+CLIPX_DEFINE_STREAM(clipx_stream_baseline, , clipx_vector, 16, clipx_load_vector, CLIPX_STORE_VECTOR)
+#define CLIPX_FENCE() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#else
+static void clipx_stream_baseline(char *dst, const char *src, size_t n) { memcpy(dst, src, n); }
+#define CLIPX_FENCE() ((void)0)
+#endif
+
+#if defined(CLIPX_X86_TARGETS)
+CLIPX_DEFINE_STREAM(clipx_stream_avx2, CLIPX_TARGET("avx2"), __m256i, 32, _mm256_loadu_si256, _mm256_stream_si256)
+CLIPX_DEFINE_STREAM(clipx_stream_avx512, CLIPX_TARGET("avx512f"), __m512i, 64, _mm512_loadu_si512, _mm512_stream_si512)
+#endif
+
+/* Best first; `runs` says whether this processor has what the entry needs. */
+static const clipx_rows clipx_implementations[] = {
+#if defined(CLIPX_X86_TARGETS)
+    {"avx512", clipx_stream_avx512},
+    {"avx2", clipx_stream_avx2},
+#endif
+    {"baseline", clipx_stream_baseline},
+};
+enum { CLIPX_IMPLEMENTATIONS = sizeof clipx_implementations / sizeof clipx_implementations[0] };
+
+static int clipx_runs(const clipx_rows *rows) {
+    if (strcmp(rows->name, "avx512") == 0) return clipx_has_avx512();
+    if (strcmp(rows->name, "avx2") == 0) return clipx_has_avx2();
+    return 1;
+}
+
+#endif

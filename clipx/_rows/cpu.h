@@ -1,0 +1,72 @@
+/* Which implementations this compiler can build and this processor can run. */
+#ifndef CLIPX_CPU_H
+#define CLIPX_CPU_H
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define CLIPX_X86 1
+#include <immintrin.h>
+#endif
+
+/* A function may use wider vectors than the build's target only where the compiler takes target attributes. */
+#if defined(CLIPX_X86) && (defined(__GNUC__) || defined(__clang__))
+#define CLIPX_X86_TARGETS 1
+#define CLIPX_TARGET(features) __attribute__((target(features)))
+#endif
+
+#if defined(__has_builtin)
+#if defined(__aarch64__) && __has_builtin(__builtin_nontemporal_store)
+#define CLIPX_NONTEMPORAL_BUILTIN 1
+#endif
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define CLIPX_RESTRICT __restrict__
+#define CLIPX_INLINE static inline __attribute__((always_inline))
+#elif defined(_MSC_VER)
+#define CLIPX_RESTRICT __restrict
+#define CLIPX_INLINE static __forceinline
+#else
+#define CLIPX_RESTRICT
+#define CLIPX_INLINE static inline
+#endif
+
+#if defined(_WIN32)
+#define CLIPX_NO_SYSCONF 1
+#else
+#include <unistd.h>
+#endif
+
+static int clipx_has_avx2(void) {
+#ifdef CLIPX_X86_TARGETS
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") != 0;
+#else
+    return 0;
+#endif
+}
+
+/* The AVX-512 subsets that the rows use, all there since Skylake-SP and Zen 4. */
+static int clipx_has_avx512(void) {
+#ifdef CLIPX_X86_TARGETS
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#else
+    return 0;
+#endif
+}
+
+/*
+ * Bytes of the last-level cache that one core can count on. Virtual machines report caches of the whole socket,
+ * and a core's share of a shared one is rarely above 32 MiB: what the system says is held to 4 to 32 MiB.
+ */
+static size_t clipx_cache_bytes(void) {
+    long bytes = 0;
+#if !defined(CLIPX_NO_SYSCONF) && defined(_SC_LEVEL3_CACHE_SIZE)
+    bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+#endif
+    if (bytes <= 0 || bytes > (long)32 << 20) return (size_t)32 << 20;
+    return bytes < (long)4 << 20 ? (size_t)4 << 20 : (size_t)bytes;
+}
+
+#endif

@@ -1,0 +1,157 @@
+"""The plan: which source frame goes to which place of which clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clipx._checks import integer
+
+__all__ = ["Rng", "WindowSpec"]
+
+POLICIES = ("drop", "repeat_last", "wrap", "reflect", "constant", "error", "backpad")
+SAMPLINGS = ("regular", "random")
+LARGEST = np.iinfo(np.int64).max
+
+Rng = np.random.Generator | int | None
+"""What random starts are drawn from: a Generator, the seed of a new one, or None for an unseeded one."""
+
+
+@dataclass(frozen=True)
+class WindowSpec:
+    """Which frames go into which clip.
+
+    length 3, dilation 2, stride 4, a source of 11 frames::
+
+        frame   0 1 2 3 4 5 6 7 8 9 10
+        clip 0  f . f . f                    span 5
+        clip 1          f . f . f
+        tail                    f . f .      drop: no clip; repeat_last: 8, 10, 10
+
+    Args:
+        length: frames of a clip.
+        stride: frames between the starts of neighbouring clips; default `length * dilation`.
+        dilation: frames between the frames of a clip.
+        policy: what happens where a clip would run past the end of n frames. "drop": no such clip. The others give
+            just enough clips to cover the last frame, each with a real frame. Past the end stands: "repeat_last" the
+            last frame; "wrap" frame `i mod n`; "reflect" the mirror image without the edge again; "constant" a frame
+            of `fill_value`. "error" raises. "backpad" moves the last clip back to end on the last frame; a source
+            below one span gives none.
+        fill_value: one value for the elements that "constant" fills, in the source's dtype.
+        num_clips: that many clips a source, whatever its length; `stride` must then be None.
+        sampling: with `num_clips`, starts in [0, n - span]: "regular" at `i * (n - span) // (num_clips - 1)`, one clip
+            at the centre; "random" drawn with replacement, ascending. A source below one span gives no clip for
+            "drop" and "backpad", ValueError for "error", else `num_clips` clips from frame 0.
+
+    Raises TypeError for numbers that are no integers, ValueError for those below 1 and for unknown names.
+    """
+
+    length: int
+    stride: int | None = None
+    dilation: int = 1
+    policy: str = "drop"
+    fill_value: Any = 0
+    num_clips: int | None = None
+    sampling: str = "regular"
+
+    def __post_init__(self) -> None:
+        length = integer("length", self.length, 1)
+        dilation = integer("dilation", self.dilation, 1)
+        stride = length * dilation if self.stride is None else integer("stride", self.stride, 1)
+        span = dilation * (length - 1) + 1
+        if max(span, stride) > LARGEST // 4:
+            raise ValueError(f"length {length}, dilation {dilation} and stride {stride} reach past any source")
+        if self.policy not in POLICIES:
+            raise ValueError(f"policy is {self.policy!r}, but must be one of {', '.join(POLICIES)}")
+        if self.sampling not in SAMPLINGS:
+            raise ValueError(f"sampling is {self.sampling!r}, but must be one of {', '.join(SAMPLINGS)}")
+        if self.num_clips is not None:
+            object.__setattr__(self, "num_clips", integer("num_clips", self.num_clips, 1))
+            if self.stride is not None:
+                raise ValueError(f"stride is {self.stride}, but must be None with num_clips, which sets the starts")
+        elif self.sampling != "regular":
+            raise ValueError(f"sampling is {self.sampling!r}, but num_clips is None; give num_clips to sample")
+        if np.ndim(self.fill_value):
+            raise ValueError(f"fill_value has shape {np.shape(self.fill_value)}, but must be a single value")
+        object.__setattr__(self, "length", length)
+        object.__setattr__(self, "dilation", dilation)
+        object.__setattr__(self, "stride", None if self.num_clips is not None else stride)
+
+    @property
+    def span(self) -> int:
+        """Frames from a clip's first to its last, both counted: `dilation * (length - 1) + 1`."""
+        return self.dilation * (self.length - 1) + 1
+
+    @property
+    def slots(self) -> int:
+        """Slots that a source needs while it is cut: those of the clips that are open at once, and one handed out."""
+        return 2 if self.stride is None else -(-self.span // self.stride) + 1
+
+    def count(self, n: int) -> int:
+        """Number of clips that n frames give. Raises ValueError where policy "error" meets an incomplete clip."""
+        n = integer("n", n, 0)
+        span, stride = self.span, self.stride
+        if self.policy == "error" and n < span and (n or self.num_clips):
+            raise ValueError(f"policy is 'error', but {n} frames do not fill one span of {span}")
+        if n == 0 or (n < span and self.policy in ("drop", "backpad")):
+            return 0
+        if stride is None:
+            return self.num_clips or 0
+        if n <= span:
+            return 1
+        complete = (n - span) // stride + 1
+        if self.policy == "drop" or (n - span) % stride == 0:
+            return complete
+        if self.policy == "error":
+            left = n - ((complete - 1) * stride + span)
+            raise ValueError(f"policy is 'error', but {left} of {n} frames are left after {complete} clips")
+        if self.policy == "backpad":
+            return complete + 1
+        return min(complete, (n - 1) // stride) + 1
+
+    def starts(self, n: int, rng: Rng = None) -> np.ndarray:
+        """Start frames of the clips that n frames give.
+
+        rng (a Generator, a seed, or None for a fresh one) is drawn from only where sampling is "random".
+        Returns int64 array (clips,), ascending. Raises ValueError as `count` does.
+        """
+        count = self.count(n)
+        free = max(n - self.span, 0)
+        if self.stride is not None:
+            at = np.arange(count, dtype=np.int64) * self.stride
+            return np.minimum(at, free) if self.policy == "backpad" else at
+        if self.sampling == "random":
+            return np.sort(np.random.default_rng(rng).integers(0, free + 1, size=count, dtype=np.int64))
+        if count == 1:
+            return np.array([free // 2], dtype=np.int64)
+        # Python integers: i * free can be past int64.
+        return np.array([i * free // (count - 1) for i in range(count)], dtype=np.int64)
+
+    def _positions(self, at: np.ndarray) -> np.ndarray:
+        return at[:, None] + np.arange(self.length, dtype=np.int64) * self.dilation
+
+    def indices(self, n: int, rng: Rng = None) -> np.ndarray:
+        """Source frame of every place, int64 (clips, length); -1 where `fill_value` goes. rng as in `starts`."""
+        return self.indices_at(self.starts(n, rng), n)
+
+    def indices_at(self, at: np.ndarray, n: int) -> np.ndarray:
+        """`indices` of the clips that start at the frames `at`."""
+        table = self._positions(at)
+        if table.size == 0 or table[-1, -1] < n:
+            return table
+        if self.policy == "repeat_last":
+            return np.minimum(table, n - 1)
+        if self.policy == "wrap":
+            return table % n
+        if self.policy == "reflect":
+            period = max(2 * (n - 1), 1)
+            table %= period
+            return np.minimum(table, period - table) if n > 1 else np.zeros_like(table)
+        return np.where(table < n, table, -1)
+
+    def padding(self, n: int) -> np.ndarray:
+        """True where a place lies past frame n - 1, bool (clips, length)."""
+        # Only clips that start at 0 reach past the end of a sampled source, so that the draw does not matter.
+        return self._positions(self.starts(n, rng=0)) >= n

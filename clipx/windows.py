@@ -1,0 +1,201 @@
+"""Arrays to clips: all at once (`extract`) or one after the other (`iterate`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.exceptions import AxisError
+
+from clipx import _kernel
+from clipx._checks import as_array, check_total, integer
+from clipx.plan import Rng, WindowSpec
+from clipx.pool import ClipPool
+
+__all__ = ["WindowSpec", "extract", "indices", "iterate", "starts"]
+
+THREAD_BYTES = 1 << 20  # below it starting a thread costs more than it copies
+
+
+def starts(
+    n: int, length: int, stride: int | None = None, dilation: int = 1, *, rng: Rng = None, **rest: Any
+) -> np.ndarray:
+    """`WindowSpec(length, stride, dilation, **rest).starts(n, rng)`."""
+    return WindowSpec(length, stride, dilation, **rest).starts(n, rng)
+
+
+def indices(
+    n: int, length: int, stride: int | None = None, dilation: int = 1, *, rng: Rng = None, **rest: Any
+) -> np.ndarray:
+    """`WindowSpec(length, stride, dilation, **rest).indices(n, rng)`."""
+    return WindowSpec(length, stride, dilation, **rest).indices(n, rng)
+
+
+def _time_first(frames: Any, axis: int) -> np.ndarray:
+    array = as_array("frames", frames)
+    if array.ndim == 0:
+        raise ValueError("frames has no dimensions, but needs a time axis")
+    if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
+        raise TypeError(f"axis is {axis!r}, but must be an integer")
+    if not -array.ndim <= axis < array.ndim:
+        raise AxisError(f"axis is {axis}, but frames has {array.ndim} dimensions")
+    return array if axis == 0 else np.moveaxis(array, axis, 0)
+
+
+def fill_bytes(spec: WindowSpec, dtype: np.dtype) -> bytes | None:
+    """One element of `spec.fill_value` as the kernel takes it; None where the policy never fills.
+
+    Raises ValueError where an integer or boolean dtype cannot hold the value.
+    """
+    if spec.policy != "constant":
+        return None
+    try:
+        element = np.array(spec.fill_value, dtype=dtype)
+        lossy = dtype.kind in "iub" and element != spec.fill_value
+    except (TypeError, ValueError, OverflowError) as exn:
+        raise ValueError(f"fill_value is {spec.fill_value!r}, which dtype {dtype} cannot hold: {exn}") from exn
+    if lossy:
+        raise ValueError(f"fill_value is {spec.fill_value!r}, which dtype {dtype} cannot hold")
+    return element.tobytes()
+
+
+def _check_out(out: np.ndarray, shape: tuple[int, ...], array: np.ndarray) -> None:
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out is a {type(out).__name__}, but must be an ndarray")
+    if out.shape != shape:
+        raise ValueError(f"out has shape {out.shape}, but {shape[0]} clips of {shape[1]} frames need {shape}")
+    if out.dtype != array.dtype:
+        raise ValueError(f"out has dtype {out.dtype}, but frames have {array.dtype}")
+    if not out.flags.c_contiguous:
+        raise ValueError(f"out has strides {out.strides}, but must be C-contiguous")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only, but clips are written to it")
+    if np.shares_memory(array, out):
+        raise ValueError("out overlaps frames, but clips must not share memory with their source")
+
+
+def extract(
+    frames: Any,
+    length: int,
+    stride: int | None = None,
+    dilation: int = 1,
+    *,
+    policy: str = "drop",
+    fill_value: Any = 0,
+    num_clips: int | None = None,
+    sampling: str = "regular",
+    rng: Rng = None,
+    axis: int = 0,
+    out: np.ndarray | None = None,
+    num_threads: int = 1,
+) -> np.ndarray:
+    """All clips of an array, in one contiguous array.
+
+    >>> clipx.windows.extract(np.arange(7), length=3, stride=2)
+    array([[0, 1, 2],
+           [2, 3, 4],
+           [4, 5, 6]])
+
+    Args:
+        frames: array of any rank from 1, any strides and any dtype without Python objects; also anything with the
+            buffer protocol, `__array__` or DLPack in the CPU's memory, such as a torch tensor. Only read.
+        length, stride, dilation, policy, fill_value, num_clips, sampling: see `WindowSpec`.
+        rng: Generator or seed for sampling "random".
+        axis: the time axis of frames; it becomes axis 1 of the result.
+        out: where to write: C-contiguous, of the result's shape and dtype, apart from frames.
+        num_threads: threads that copy, without the GIL.
+
+    Returns array (clips, length, ...), C-contiguous, which owns its memory (or `out`).
+    Raises TypeError and ValueError that name the argument, before anything is written.
+    """
+    spec = WindowSpec(length, stride, dilation, policy, fill_value, num_clips, sampling)
+    array = _time_first(frames, axis)
+    num_threads = integer("num_threads", num_threads, 1)
+    fill = fill_bytes(spec, array.dtype)
+    at = spec.starts(len(array), rng)
+    shape = (len(at), spec.length, *array.shape[1:])
+    total = check_total("clips", shape, array.itemsize)
+    if out is None:
+        out = np.empty(shape, array.dtype)
+    else:
+        _check_out(out, shape, array)
+    table = spec.indices_at(at, len(array)).reshape(-1)
+    places = out.reshape(len(table), *array.shape[1:])
+    parts = min(num_threads, len(table), total // THREAD_BYTES + 1)
+    if parts <= 1:
+        _kernel.gather(array, places, table, fill)
+        return out
+    bounds = [len(table) * i // parts for i in range(parts + 1)]
+    with ThreadPoolExecutor(parts) as threads:
+        work = [
+            threads.submit(_kernel.gather, array, places[a:b], table[a:b], fill, total)
+            for a, b in zip(bounds, bounds[1:])
+        ]
+    for each in work:
+        each.result()
+    return out
+
+
+def iterate(
+    frames: Any,
+    length: int,
+    stride: int | None = None,
+    dilation: int = 1,
+    *,
+    policy: str = "drop",
+    fill_value: Any = 0,
+    num_clips: int | None = None,
+    sampling: str = "regular",
+    rng: Rng = None,
+    axis: int = 0,
+    pool: ClipPool | None = None,
+) -> Iterator[np.ndarray]:
+    """The clips of an array, one after the other, each independent of the source and of all others.
+
+    Replaces the slicing loop::
+
+        for start in range(0, len(x) - 16 + 1, 8):            for clip in clipx.windows.iterate(x, 16, 8):
+            yield x[start : start + 16]                           yield clip
+
+    Args as in `extract`, and pool: clips are slots of it, which come back when nothing sees them any more; None gives
+    each clip memory of its own.
+
+    Returns an iterator of arrays (length, ...), C-contiguous. Raises as `extract` at the call, and while iterating
+    PoolExhausted where every slot of the pool is held.
+    """
+    spec = WindowSpec(length, stride, dilation, policy, fill_value, num_clips, sampling)
+    return iterate_spec(_time_first(frames, axis), spec, rng, pool)
+
+
+def iterate_spec(
+    array: np.ndarray, spec: WindowSpec, rng: Rng = None, pool: ClipPool | None = None
+) -> Iterator[np.ndarray]:
+    """`iterate` for a checked array, time axis first, and a spec."""
+    fill = fill_bytes(spec, array.dtype)
+    table = spec.indices(len(array), rng)
+    shape = (spec.length, *array.shape[1:])
+    check_total("a clip", shape, array.itemsize)
+    if pool is not None:
+        pool.require(spec.slots, shape, array.dtype)
+    return _iterate(array, table, shape, fill, pool)
+
+
+def _iterate(
+    array: np.ndarray, table: np.ndarray, shape: tuple[int, ...], fill: bytes | None, pool: ClipPool | None
+) -> Iterator[np.ndarray]:
+    dtype, gather = array.dtype, _kernel.gather
+    if pool is None:
+        for row in table:
+            clip = np.empty(shape, dtype)
+            gather(array, clip, row, fill)
+            yield clip
+            del clip
+        return
+    footprint = pool.nbytes
+    for row in table:
+        clip = pool.acquire(shape, dtype)
+        gather(array, clip, row, fill, footprint)
+        yield clip
+        del clip
