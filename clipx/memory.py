@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["MemorySample", "Meter", "payload_bytes", "retained_bytes"]
+__all__ = ["MemorySample", "Meter", "payload_bytes", "plot_bytes", "retained_bytes"]
 
 
 def _torch_tensor(value: Any) -> bool:
@@ -166,16 +166,28 @@ class Meter:
         self.sample()
 
     def plot(self, path: Any) -> None:
-        """Draw RSS and USS in MB over seconds to an image file. Needs matplotlib (`pip install clipx[plot]`)."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, 4), layout="constrained")
-        axes = figure.add_subplot(xlabel="seconds", ylabel="MB")
-        axes.plot([s.seconds for s in self.samples], [s.rss / 1e6 for s in self.samples], label="RSS")
-        uss = [s for s in self.samples if s.uss is not None]
+        """Draw RSS and USS over time to an image file. Needs matplotlib (`pip install clipx[plot]`)."""
+        curves = {"RSS": [(s.seconds, s.rss) for s in self.samples]}
+        uss = [(s.seconds, s.uss) for s in self.samples if s.uss is not None]
         if uss:
-            axes.plot([s.seconds for s in uss], [(s.uss or 0) / 1e6 for s in uss], label="USS")
-        axes.set_ylim(bottom=0)
-        axes.grid(alpha=0.3)
-        axes.legend()
-        figure.savefig(path, dpi=120)
+            curves["USS"] = uss
+        plot_bytes(path, curves)
+
+
+def plot_bytes(
+    path: Any, curves: Mapping[str, list[tuple[float, int]]], lines: Mapping[str, int] | None = None
+) -> None:
+    """Draw curves of (seconds, bytes) and level lines of bytes, by label, in MB, to an image file."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot(xlabel="seconds", ylabel="memory, MB")
+    for label, points in curves.items():
+        axes.plot([seconds for seconds, _ in points], [amount / 1e6 for _, amount in points], label=label)
+    for label, amount in (lines or {}).items():
+        axes.axhline(amount / 1e6, color="grey", linestyle="--", linewidth=1, label=label)
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)

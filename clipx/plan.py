@@ -9,7 +9,7 @@ import numpy as np
 
 from clipx._checks import integer
 
-__all__ = ["Rng", "WindowSpec"]
+__all__ = ["Rng", "WindowSpec", "fill_bytes"]
 
 POLICIES = ("drop", "repeat_last", "wrap", "reflect", "constant", "error", "backpad")
 SAMPLINGS = ("regular", "random")
@@ -84,10 +84,17 @@ class WindowSpec:
         """Frames from a clip's first to its last, both counted: `dilation * (length - 1) + 1`."""
         return self.dilation * (self.length - 1) + 1
 
-    @property
-    def slots(self) -> int:
-        """Slots that a source needs while it is cut: those of the clips that are open at once, and one handed out."""
-        return 2 if self.stride is None else -(-self.span // self.stride) + 1
+    def slots(self, starts: np.ndarray | None = None) -> int:
+        """Slots that a source needs while it is cut: those of the clips that are open at once, and one handed out.
+
+        `ceil(span / stride) + 1`; with `num_clips` counted from the clips' ascending starts, at least 2.
+        """
+        if self.stride is not None:
+            return -(-self.span // self.stride) + 1
+        if starts is None:
+            return 2
+        later = np.searchsorted(starts, starts + self.span)
+        return int(np.max(later - np.arange(len(starts)), initial=1)) + 1
 
     def count(self, n: int) -> int:
         """Number of clips that n frames give. Raises ValueError where policy "error" meets an incomplete clip."""
@@ -155,3 +162,20 @@ class WindowSpec:
         """True where a place lies past frame n - 1, bool (clips, length)."""
         # Only clips that start at 0 reach past the end of a sampled source, so that the draw does not matter.
         return self._positions(self.starts(n, rng=0)) >= n
+
+
+def fill_bytes(spec: WindowSpec, dtype: np.dtype) -> bytes | None:
+    """One element of `spec.fill_value` as the kernel takes it; None where the policy never fills.
+
+    Raises ValueError where an integer or boolean dtype cannot hold the value.
+    """
+    if spec.policy != "constant":
+        return None
+    try:
+        element = np.array(spec.fill_value, dtype=dtype)
+        lossy = dtype.kind in "iub" and element != spec.fill_value
+    except (TypeError, ValueError, OverflowError) as exn:
+        raise ValueError(f"fill_value is {spec.fill_value!r}, which dtype {dtype} cannot hold: {exn}") from exn
+    if lossy:
+        raise ValueError(f"fill_value is {spec.fill_value!r}, which dtype {dtype} cannot hold")
+    return element.tobytes()

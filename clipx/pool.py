@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clipx._checks import as_array, byte_count, check_total, integer
-from clipx.errors import PoolExhausted, SlotTooSmall
+from clipx.errors import PoolExhausted, PoolTooSmall
 
 __all__ = ["ClipPool", "PoolStats"]
 
@@ -178,7 +178,7 @@ class ClipPool:
         if self._budget:
             self._slots = self._budget // slot_bytes
             if not self._slots:
-                raise SlotTooSmall(
+                raise PoolTooSmall(
                     f"size is {self._budget} bytes, but one clip of shape {shape} and dtype {dtype} takes {slot_bytes}"
                 )
         self._shape, self._dtype, self._slot_bytes = shape, dtype, slot_bytes
@@ -240,7 +240,7 @@ class ClipPool:
         dtype = self._dtype if dtype is None else _as_dtype(dtype)
         assert dims is not None
         if check_total("a clip", dims, dtype.itemsize) > self._slot_bytes:
-            raise SlotTooSmall(
+            raise PoolTooSmall(
                 f"a clip of shape {dims} and dtype {dtype} has {math.prod(dims) * dtype.itemsize} bytes, but a slot "
                 f"{self._slot_bytes}; make the pool with shape={dims}, dtype={str(dtype)!r}"
             )
@@ -252,14 +252,15 @@ class ClipPool:
     def require(self, slots: int, shape: tuple[int, ...] | None = None, dtype: Any = None) -> None:
         """Check, before anything is cut, that clips of this shape fit and that a source can hold `slots` at once.
 
-        Raises ValueError that names both numbers.
+        A pool `of_bytes` that still waits for its first clip's shape is checked only where a shape is given. Raises
+        ValueError that names both numbers.
         """
         if self._shape is None and shape is None:
             return
         self._current(shape, dtype)
         self._layout(shape, dtype)
         if self._slots < slots:
-            raise SlotTooSmall(
+            raise PoolTooSmall(
                 f"the pool has {self._slots} slots, but a source holds up to {slots} of them while it is cut; "
                 f"{self._knob(slots)}"
             )

@@ -11,7 +11,7 @@ from numpy.exceptions import AxisError
 
 from clipx import _kernel
 from clipx._checks import as_array, check_total, integer
-from clipx.plan import Rng, WindowSpec
+from clipx.plan import Rng, WindowSpec, fill_bytes
 from clipx.pool import ClipPool
 
 __all__ = ["WindowSpec", "extract", "indices", "iterate", "starts"]
@@ -42,23 +42,6 @@ def _time_first(frames: Any, axis: int) -> np.ndarray:
     if not -array.ndim <= axis < array.ndim:
         raise AxisError(f"axis is {axis}, but frames has {array.ndim} dimensions")
     return array if axis == 0 else np.moveaxis(array, axis, 0)
-
-
-def fill_bytes(spec: WindowSpec, dtype: np.dtype) -> bytes | None:
-    """One element of `spec.fill_value` as the kernel takes it; None where the policy never fills.
-
-    Raises ValueError where an integer or boolean dtype cannot hold the value.
-    """
-    if spec.policy != "constant":
-        return None
-    try:
-        element = np.array(spec.fill_value, dtype=dtype)
-        lossy = dtype.kind in "iub" and element != spec.fill_value
-    except (TypeError, ValueError, OverflowError) as exn:
-        raise ValueError(f"fill_value is {spec.fill_value!r}, which dtype {dtype} cannot hold: {exn}") from exn
-    if lossy:
-        raise ValueError(f"fill_value is {spec.fill_value!r}, which dtype {dtype} cannot hold")
-    return element.tobytes()
 
 
 def _check_out(out: np.ndarray, shape: tuple[int, ...], array: np.ndarray) -> None:
@@ -166,19 +149,20 @@ def iterate(
     PoolExhausted where every slot of the pool is held.
     """
     spec = WindowSpec(length, stride, dilation, policy, fill_value, num_clips, sampling)
-    return iterate_spec(_time_first(frames, axis), spec, rng, pool)
+    array = _time_first(frames, axis)
+    return iterate_spec(array, spec, spec.starts(len(array), rng), pool)
 
 
 def iterate_spec(
-    array: np.ndarray, spec: WindowSpec, rng: Rng = None, pool: ClipPool | None = None
+    array: np.ndarray, spec: WindowSpec, starts: np.ndarray, pool: ClipPool | None, in_step: int = 1
 ) -> Iterator[np.ndarray]:
-    """`iterate` for a checked array, time axis first, and a spec."""
+    """`iterate` for a checked array, time axis first, and a plan; `in_step` sources are cut from the pool at once."""
     fill = fill_bytes(spec, array.dtype)
-    table = spec.indices(len(array), rng)
+    table = spec.indices_at(starts, len(array))
     shape = (spec.length, *array.shape[1:])
     check_total("a clip", shape, array.itemsize)
     if pool is not None:
-        pool.require(spec.slots, shape, array.dtype)
+        pool.require(spec.slots(starts) * in_step, shape, array.dtype)
     return _iterate(array, table, shape, fill, pool)
 
 

@@ -1,0 +1,157 @@
+"""Clips cut while their frames arrive: which open clips a frame belongs to, and when a clip is complete."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from clipx.plan import WindowSpec
+
+__all__ = ["Clip", "Cutter"]
+
+
+@dataclass(eq=False)
+class Clip:
+    """One clip of a stream, and where it came from.
+
+    Attributes:
+        data: the frames, (length, ...).
+        index: 0 for the first clip of its source.
+        start: frame of the plan that the clip starts at.
+        valid: places before the end of the source; those after it are the policy's.
+        frame_indices: frame of the source at each place, int64 (length,); -1 where fill_value stands. Video only.
+        pts_seconds: when each frame is shown, float64 (length,); nan where fill_value stands. None for arrays.
+        duration_seconds: for how long, float64 (length,). None for arrays.
+    """
+
+    data: np.ndarray
+    index: int
+    start: int
+    valid: int
+    frame_indices: np.ndarray | None = None
+    pts_seconds: np.ndarray | None = None
+    duration_seconds: np.ndarray | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Where the clip came from, as JSON takes it: what is nan here is None there."""
+        facts: dict[str, Any] = {"index": self.index, "start": self.start, "valid": self.valid}
+        if self.frame_indices is not None:
+            facts["frame_indices"] = self.frame_indices.tolist()
+        for name in ("pts_seconds", "duration_seconds"):
+            values = getattr(self, name)
+            if values is not None:
+                facts[name] = [None if math.isnan(value) else value for value in values.tolist()]
+        return facts
+
+
+@dataclass(eq=False)
+class _Open:
+    clip: Clip
+    frame_indices: np.ndarray
+    pts_seconds: np.ndarray
+    duration_seconds: np.ndarray
+    missing: set[int] = field(default_factory=set)
+    """Places that still wait for their frame."""
+
+
+class Cutter:
+    """Goes over the frames of a source, in order, and keeps the clips that are being written.
+
+    Args:
+        spec: the windows. Their starts are `stride` apart, or those in `starts`.
+        make: gives memory for a clip.
+        starts: ascending start frames, for specs whose starts depend on the number of frames.
+
+    At most `spec.slots(starts) - 1` clips are open at once.
+    """
+
+    def __init__(self, spec: WindowSpec, make: Callable[[], np.ndarray], starts: np.ndarray | None = None) -> None:
+        self.spec = spec
+        self._make = make
+        self._starts = starts
+        self._opened = 0
+        self._open: deque[_Open] = deque()
+
+    def _next_start(self) -> int | None:
+        if self._starts is not None:
+            return int(self._starts[self._opened]) if self._opened < len(self._starts) else None
+        assert self.spec.stride is not None
+        return self._opened * self.spec.stride
+
+    def _begin(self, start: int) -> _Open:
+        length = self.spec.length
+        columns = np.full(length, -1, dtype=np.int64), np.full(length, np.nan), np.full(length, np.nan)
+        clip = Clip(self._make(), self._opened, start, length, *columns)
+        self._opened += 1
+        return _Open(clip, *columns, set(range(length)))
+
+    def place(self, k: int, pts: float, duration: float) -> list[np.ndarray]:
+        """The places that frame k is written to; clips that start at it are opened."""
+        while self._next_start() == k:
+            self._open.append(self._begin(k))
+        targets = []
+        for each in self._open:
+            place, rest = divmod(k - each.clip.start, self.spec.dilation)
+            if rest == 0 and place < self.spec.length:
+                targets.append(self._put(each, place, k, pts, duration))
+        return targets
+
+    @staticmethod
+    def _put(opened: _Open, place: int, k: int, pts: float, duration: float) -> np.ndarray:
+        opened.frame_indices[place] = k
+        opened.pts_seconds[place] = pts
+        opened.duration_seconds[place] = duration
+        opened.missing.discard(place)
+        return opened.clip.data[place : place + 1]
+
+    def finished(self) -> Iterator[Clip]:
+        """Clips all of whose places have been written, in order."""
+        while self._open and not self._open[0].missing:
+            yield self._open.popleft().clip
+
+    def end(self, n: int) -> Tail:
+        """The source has ended after n frames: what is left to be written.
+
+        Raises ValueError where policy "error" leaves an incomplete clip; those that are left are then given up.
+        """
+        spec, left = self.spec, list(self._open)
+        self._open.clear()
+        if self._starts is None:
+            done = self._opened - len(left)
+            count = spec.count(n)
+            left = left[: max(count - done, 0)]
+            if spec.policy == "backpad" and count > done:
+                if not left:
+                    left = [self._begin(n - spec.span)]
+                left[0].clip.start = n - spec.span
+                left[0].missing = set(range(spec.length))
+        at = np.array([each.clip.start for each in left], dtype=np.int64)
+        rows = spec.indices_at(at, n)
+        tail = Tail({}, [each.clip for each in left])
+        for each, row in zip(left, rows):
+            each.clip.valid = int(np.count_nonzero(each.clip.start + np.arange(spec.length) * spec.dilation < n))
+            for place in each.missing:
+                k = int(row[place])
+                tail.needs.setdefault(k, []).append((each, place))
+        return tail
+
+
+@dataclass
+class Tail:
+    """Clips whose last places need frames that have gone by: `needs` names the places of each frame, -1 the fill."""
+
+    needs: dict[int, list[tuple[_Open, int]]]
+    clips: list[Clip]
+
+    def fills(self) -> list[np.ndarray]:
+        """Places that take fill_value."""
+        return [each.clip.data[place : place + 1] for each, place in self.needs.pop(-1, [])]
+
+    def place(self, k: int, pts: float, duration: float) -> list[np.ndarray]:
+        """The places that frame k is written to."""
+        return [Cutter._put(each, place, k, pts, duration) for each, place in self.needs.pop(k, [])]
