@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clipx import memory, plan, pool, windows
+    from clipx import errors, memory, plan, pool, video, wds, windows
     from clipx._kernel import simd
     from clipx.errors import MediaError, PoolExhausted
     from clipx.plan import WindowSpec
@@ -25,7 +25,7 @@ HOMES = {
     "WindowSpec": "plan",
     "simd": "_kernel",
 }
-MODULES = ("errors", "memory", "plan", "pool", "windows")
+MODULES = ("errors", "memory", "plan", "pool", "video", "wds", "windows")
 
 __all__ = [
     "ClipPool",
@@ -34,10 +34,13 @@ __all__ = [
     "PoolStats",
     "WindowSpec",
     "__version__",
+    "errors",
     "memory",
     "plan",
     "pool",
     "simd",
+    "video",
+    "wds",
     "windows",
 ]
 

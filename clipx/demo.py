@@ -124,7 +124,7 @@ def make_dataset(out: Path, video: Path | None = None, report: Report = lambda d
         if frames < WINDOW.span or 2 * decoded > MOST_DECODED:
             raise ValueError(
                 f"{video} has {frames} frames, {decoded} bytes decoded; the demo takes a video of at least "
-                f"{WINDOW.span} frames and, since the views keep every decoded video alive, at most {MOST_DECODED // 2} bytes"
+                f"{WINDOW.span} frames and, as the views keep every decoded video, at most {MOST_DECODED // 2} bytes"
             )
         dataset = Dataset(shard, min(VIDEOS, MOST_DECODED // decoded), frames, (*size, 3))
     with webdataset.TarWriter(str(shard)) as tar:

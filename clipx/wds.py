@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import math
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -72,11 +74,31 @@ def _is_array(value: Any) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype") and len(value.shape) > 0
 
 
+def _npy(value: bytes | bytearray | memoryview) -> np.ndarray:
+    """The array of an .npy file, seen where its bytes lie."""
+    file = io.BytesIO(value)
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        return np.load(io.BytesIO(value), allow_pickle=False)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    if dtype.hasobject:
+        raise ValueError(f"it holds Python objects (dtype {dtype}), which are not unpickled")
+    flat = np.frombuffer(value, dtype, math.prod(shape), file.tell())
+    return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+
+
 def _load(field: str, value: Any) -> Any:
     """The array or arrays of a field that webdataset has not decoded."""
-    if isinstance(value, BYTES) and _extension(field) in ("npy", "npz"):
-        loaded = np.load(io.BytesIO(value), allow_pickle=False)
-        return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
+    if not isinstance(value, BYTES):
+        return value
+    try:
+        if _extension(field) == "npy":
+            return _npy(value)
+        if _extension(field) == "npz":
+            return dict(np.load(io.BytesIO(value), allow_pickle=False))
+    except (ValueError, zipfile.BadZipFile) as exn:
+        raise ValueError(f"field {field!r} is no {_extension(field)} file that can be cut: {exn}") from exn
     return value
 
 
@@ -171,8 +193,8 @@ class _Stage:
                     out[name] = {**out[name], member: clip.data}
                 else:
                     out[field] = clip.data
-            out["__key__"] = f"{key}_{clip.index:06d}"
-            out["clip.json"] = clip.facts()
+            out["__key__"] = f"{key}_{clips[0].index:06d}"
+            out["clip.json"] = {name: fact for clip in reversed(clips) for name, fact in clip.facts().items()}
             del clips, clip
             yield out
             del out

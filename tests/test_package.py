@@ -1,0 +1,38 @@
+"""What is installed, and what importing it does."""
+
+import subprocess
+import sys
+from importlib.metadata import metadata
+from pathlib import Path
+
+import clipx
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_import_is_light():
+    code = "import clipx, sys; print([m for m in ('av', 'webdataset', 'numpy', 'psutil', 'torch') if m in sys.modules])"
+    assert python(code) == "[]"
+    code = "import clipx.windows, sys; print([m for m in ('av', 'webdataset', 'torch') if m in sys.modules])"
+    assert python(code) == "[]"
+
+
+def test_every_public_name_is_there():
+    for name in clipx.__all__:
+        assert getattr(clipx, name) is not None
+    assert set(clipx.__all__) <= set(dir(clipx))
+
+
+def test_a_name_that_is_not_there():
+    assert not hasattr(clipx, "nothing")
+
+
+def test_metadata_and_typing():
+    told = metadata("clipx")
+    assert told["Version"] == clipx.__version__
+    assert told["License-Expression"] == "Apache-2.0"
+    folder = Path(clipx.__file__).parent
+    assert (folder / "py.typed").exists()
+    assert (folder / "_kernel.pyi").exists()
