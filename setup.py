@@ -8,16 +8,10 @@ from setuptools import Extension, setup
 
 flags = ["/O2"] if sys.platform == "win32" else ["-O3", "-Wall", "-Wextra", "-ffp-contract=off"]
 
-setup(
-    ext_modules=cythonize(
-        [
-            Extension(
-                "clipx._kernel",
-                ["clipx/_kernel.pyx"],
-                include_dirs=["clipx"],
-                depends=sorted(glob.glob("clipx/_rows/*.h")),
-                extra_compile_args=flags,
-            )
-        ]
-    )
-)
+
+def extension(name, **more):
+    return Extension(f"clipx.{name}", [f"clipx/{name}.pyx"], extra_compile_args=flags, **more)
+
+
+rows = {"include_dirs": ["clipx"], "depends": sorted(glob.glob("clipx/_rows/*.h"))}
+setup(ext_modules=cythonize([extension("_kernel", **rows), extension("_slots")]))

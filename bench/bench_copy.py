@@ -61,7 +61,7 @@ LIVE_BYTES = 2_000_000_000
 TURN_BYTES = 256 << 20  # a turn of small outputs is several calls: about this many bytes, at most MOST_CALLS
 MOST_CALLS = 15
 SHUFFLE_BYTES = 512 << 20  # a call of the shuffle replaces about this many bytes,
-REPLACED = (20, 4000)  # and from so few to so many clips
+REPLACED = (12, 2000)  # and from so few to so many clips
 ALWAYS_STREAM = 1 << 62
 
 WARM_CLIPX, SHUFFLE_CLIPX = "clipx.windows.extract(out=)", "clipx.windows.iterate(pool=)"

@@ -6,6 +6,7 @@ import math
 import operator
 import re
 import sys
+from fractions import Fraction
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -15,8 +16,8 @@ __all__ = ["as_array", "byte_count", "check_total", "integer"]
 UNITS = {"": 1, **{p: 1000**i for i, p in enumerate("kmgt", 1)}, **{p + "i": 1024**i for i, p in enumerate("kmgt", 1)}}
 
 
-def integer(name: str, value: SupportsIndex, least: int) -> int:
-    """`value` as an int of at least `least`. Raises TypeError if it is no integer, ValueError if it is too small."""
+def integer(name: str, value: SupportsIndex, least: int, most: int | None = None) -> int:
+    """`value` as an int in [least, most]. Raises TypeError if it is no integer, ValueError if it lies outside."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} is {value!r}, but must be an integer")
     try:
@@ -25,6 +26,8 @@ def integer(name: str, value: SupportsIndex, least: int) -> int:
         raise TypeError(f"{name} is {value!r}, but must be an integer") from None
     if number < least:
         raise ValueError(f"{name} is {number}, but must be at least {least}")
+    if most is not None and number > most:
+        raise ValueError(f"{name} is {number}, but must be at most {most}")
     return number
 
 
@@ -35,7 +38,7 @@ def byte_count(name: str, value: int | str) -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?|)b\s*", value, re.IGNORECASE)
     if not match:
         raise ValueError(f"{name} is {value!r}, but must be a number of bytes such as '2GB', '64mb' or '1.5GiB'")
-    return integer(name, int(float(match[1]) * UNITS[match[2].lower()]), 1)
+    return integer(name, int(Fraction(match[1]) * UNITS[match[2].lower()]), 1)
 
 
 def check_total(name: str, shape: tuple[int, ...], itemsize: int) -> int:
@@ -46,7 +49,7 @@ def check_total(name: str, shape: tuple[int, ...], itemsize: int) -> int:
     return total
 
 
-def _view(name: str, value: Any) -> np.ndarray:
+def _view(value: Any) -> np.ndarray | None:
     if isinstance(value, np.ndarray):
         return value
     try:
@@ -57,7 +60,7 @@ def _view(name: str, value: Any) -> np.ndarray:
         return np.asarray(value)
     if hasattr(value, "__dlpack__"):
         return np.from_dlpack(value)
-    raise TypeError(f"{name} is a {type(value).__name__}, but must be an array: NumPy, buffer, __array__ or DLPack")
+    return None
 
 
 def as_array(name: str, value: Any) -> np.ndarray:
@@ -67,9 +70,11 @@ def as_array(name: str, value: Any) -> np.ndarray:
     TypeError for anything else, for masked arrays (their mask would be lost) and for arrays of Python objects.
     """
     try:
-        array = _view(name, value)
-    except (RuntimeError, BufferError, ValueError) as exn:
+        array = _view(value)
+    except Exception as exn:
         raise TypeError(f"{name}, a {type(value).__name__}, cannot be read as an array: {exn}") from exn
+    if array is None:
+        raise TypeError(f"{name} is a {type(value).__name__}, but must be an array: NumPy, buffer, __array__ or DLPack")
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; fill it first, its mask would be lost")
     if array.dtype.hasobject:

@@ -1,4 +1,9 @@
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import numpy as np
+
+from clipx._slots import Slots
 
 simd: str
 implementations: tuple[str, ...]
@@ -6,3 +11,17 @@ cache_bytes: int
 
 def gather(src: Any, dst: Any, indices: Any, fill: Any = None, footprint: int = 0) -> None: ...
 def scatter(frame: Any, targets: list[Any], footprint: int = 0) -> None: ...
+
+class Clips(Iterator[np.ndarray]):
+    def __init__(
+        self,
+        src: Any,
+        indices: Any,
+        fill: Any,
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+        slots: Slots | None = None,
+        exhausted: Callable[[tuple[int, ...], np.dtype], np.ndarray] | None = None,
+    ) -> None: ...
+    def __next__(self) -> np.ndarray: ...
+    def close(self) -> None: ...

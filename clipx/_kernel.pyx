@@ -4,6 +4,8 @@
 
 import os
 
+import numpy as np
+
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS,
     PyBUF_FORMAT,
@@ -14,6 +16,8 @@ from cpython.buffer cimport (
 )
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
+
+from clipx._slots cimport Lease, Slots
 
 cdef extern from "_rows/gather.h" nogil:
     const int CLIPX_IMPLEMENTATIONS
@@ -78,6 +82,12 @@ implementations = _choose(os.environ.get("CLIPX_SIMD", ""))
 simd = rows.name.decode()
 
 
+# Below it, giving up the GIL costs more than what others could do meanwhile.
+cdef size_t SHORT = 1 << 15
+
+cdef object ndarray = np.ndarray, empty = np.empty
+
+
 cdef class Buffer:
     """A buffer held open while the kernel uses it."""
     cdef Py_buffer view
@@ -97,6 +107,70 @@ cdef bint _streams(Py_ssize_t footprint) noexcept:
     return footprint > 0 and <size_t>footprint > c_cache_bytes // 3
 
 
+cdef class Frames:
+    """The frames of an array, checked once, and the element that stands where a table has -1."""
+    cdef Buffer source, element
+    cdef clipx_table table
+    cdef bint empty
+
+    def __cinit__(self, src, fill):
+        cdef const Py_buffer *view
+        cdef Py_ssize_t d
+        self.source = Buffer(src, PyBUF_STRIDED_RO)
+        view = &self.source.view
+        if view.ndim < 1:
+            raise ValueError("the source has no time axis")
+        if view.ndim > CLIPX_MAX_DIMENSIONS:
+            raise ValueError(f"the source has {view.ndim} dimensions; at most {CLIPX_MAX_DIMENSIONS} are read")
+        self.table.fill = NULL
+        if fill is not None:
+            self.element = Buffer(fill, PyBUF_C_CONTIGUOUS)
+            if self.element.view.len != view.itemsize:
+                raise ValueError(f"fill has {self.element.view.len} bytes, an element {view.itemsize}")
+            self.table.fill = <const char *>self.element.view.buf
+        for d in range(1, view.ndim):
+            self.empty |= view.shape[d] == 0
+        self.table.src = <const char *>view.buf
+        self.table.itemsize = view.itemsize
+        self.table.frame_stride = view.strides[0]
+        self.table.frame.bytes = 0
+        if not self.empty:
+            clipx_join(&self.table.frame, view.ndim - 1, view.shape + 1, view.strides + 1, view.itemsize)
+
+    cdef int write(self, char *dst, Py_ssize_t size, const int64_t *indices, size_t places, int streams) except -1:
+        cdef int64_t lowest, highest
+        cdef int fills
+        cdef Py_ssize_t frames = self.source.view.shape[0]
+        if not clipx_range(indices, places, frames, &lowest, &highest, &fills):
+            raise IndexError(f"an index lies outside the source's {frames} frames")
+        if fills and self.table.fill == NULL:
+            raise ValueError("indices hold -1, but there is no fill")
+        if places * self.table.frame.bytes != <size_t>size or (
+            places and <size_t>size // places != self.table.frame.bytes
+        ):
+            raise ValueError(f"dst has {size} bytes for {places} frames of {self.table.frame.bytes}")
+        if size == 0:
+            return 0
+        self.table.indices, self.table.places, self.table.dst = indices, places, dst
+        self._run(self.table, lowest, highest, streams)
+        return 0
+
+    cdef void _run(self, clipx_table table, int64_t lowest, int64_t highest, int streams) noexcept:
+        # A copy of the table: other threads may use these frames once the GIL is gone.
+        if table.places * table.frame.bytes < SHORT:
+            clipx_gather(rows, &table, lowest, highest, streams, c_cache_bytes)
+        else:
+            with nogil:
+                clipx_gather(rows, &table, lowest, highest, streams, c_cache_bytes)
+
+
+cdef Buffer _table(indices):
+    cdef Buffer table = Buffer(indices, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+    if table.view.itemsize != 8 or table.view.format[0] not in b"lq":
+        raise ValueError("indices are not of dtype int64")
+    return table
+
+
 def gather(src, dst, indices, fill=None, Py_ssize_t footprint=0):
     """Write src[k] for each k of `indices` to `dst`, one after the other; `fill` where k is -1.
 
@@ -107,62 +181,72 @@ def gather(src, dst, indices, fill=None, Py_ssize_t footprint=0):
     Raises ValueError for sizes that do not fit and IndexError for an index outside the source. dst and src must not
     overlap.
     """
-    cdef Buffer source = Buffer(src, PyBUF_STRIDED_RO)
+    cdef Frames frames = Frames(src, fill)
     cdef Buffer target = Buffer(dst, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
-    cdef Buffer table_buffer = Buffer(indices, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
-    cdef Buffer element
-    cdef clipx_table table
-    cdef int64_t lowest, highest
-    cdef int fills
+    cdef Buffer table = _table(indices)
+    if target.view.itemsize != frames.source.view.itemsize:
+        raise ValueError(f"dst has items of {target.view.itemsize} bytes, the source of {frames.source.view.itemsize}")
+    frames.write(<char *>target.view.buf, target.view.len, <const int64_t *>table.view.buf, table.view.len // 8,
+                 _streams(footprint or target.view.len))
+
+
+cdef class Clips:
+    """Iterator of the rows of an index table, each gathered into an array of its own.
+
+    shape, dtype: of a clip. slots: where clips lie; None gives each memory of its own. exhausted: gives a clip, or
+    raises, where no slot is free; the iterator can go on after it has raised.
+    """
+    cdef Frames frames
+    cdef Buffer table
+    cdef Slots slots
+    cdef tuple shape
+    cdef object dtype, exhausted
+    cdef Py_ssize_t row, rows, places, size
     cdef int streams
-    cdef Py_ssize_t frames, d
 
-    if source.view.ndim < 1:
-        raise ValueError("the source has no time axis")
-    if source.view.ndim > CLIPX_MAX_DIMENSIONS:
-        raise ValueError(f"the source has {source.view.ndim} dimensions; at most {CLIPX_MAX_DIMENSIONS} are read")
-    if table_buffer.view.itemsize != 8 or table_buffer.view.format[0] not in b"lq":
-        raise ValueError("indices are not of dtype int64")
-    if target.view.itemsize != source.view.itemsize:
-        raise ValueError(f"dst has items of {target.view.itemsize} bytes, the source of {source.view.itemsize}")
-    frames = source.view.shape[0]
-    table.indices = <const int64_t *>table_buffer.view.buf
-    table.places = table_buffer.view.len // 8
-    if not clipx_range(table.indices, table.places, frames, &lowest, &highest, &fills):
-        raise IndexError(f"an index lies outside the source's {frames} frames")
-    table.fill = NULL
-    if fills:
-        if fill is None:
-            raise ValueError("indices hold -1, but there is no fill")
-        element = Buffer(fill, PyBUF_C_CONTIGUOUS)
-        if element.view.len != source.view.itemsize:
-            raise ValueError(f"fill has {element.view.len} bytes, an element {source.view.itemsize}")
-        table.fill = <const char *>element.view.buf
-    if table.places == 0 or target.view.len == 0:
-        _check_empty(source, target, table.places)
-        return
-    table.src = <const char *>source.view.buf
-    table.dst = <char *>target.view.buf
-    table.itemsize = source.view.itemsize
-    table.frame_stride = source.view.strides[0]
-    for d in range(1, source.view.ndim):
-        if source.view.shape[d] == 0:
-            raise ValueError("dst has bytes, frames of the source none")
-    clipx_join(&table.frame, source.view.ndim - 1, source.view.shape + 1, source.view.strides + 1, table.itemsize)
-    if table.frame.bytes != <size_t>target.view.len // table.places or <size_t>target.view.len % table.places:
-        raise ValueError(f"dst has {target.view.len} bytes; {table.places} frames of {table.frame.bytes} are written")
-    streams = _streams(footprint or target.view.len)
-    with nogil:
-        clipx_gather(rows, &table, lowest, highest, streams, c_cache_bytes)
+    def __cinit__(self, src, indices, fill, tuple shape not None, dtype, Slots slots=None, exhausted=None):
+        self.frames, self.table = Frames(src, fill), _table(indices)
+        self.slots, self.shape, self.dtype, self.exhausted = slots, shape, dtype, exhausted
+        self.rows, self.places = self.table.view.shape[0], self.table.view.shape[1]
+        self.size = self.places * self.frames.table.frame.bytes
+        self.streams = _streams(self.size if slots is None else slots.slots * slots.slot_bytes)
 
+    def __iter__(self):
+        return self
 
-cdef _check_empty(Buffer source, Buffer target, size_t places):
-    cdef Py_ssize_t d
-    cdef bint empty = places == 0
-    for d in range(1, source.view.ndim):
-        empty |= source.view.shape[d] == 0
-    if not empty or target.view.len:
-        raise ValueError(f"dst has {target.view.len} bytes for {places} frames")
+    def close(self):
+        """Let go of the source; no clip comes any more."""
+        self.frames = None
+
+    def __next__(self):
+        cdef Lease lease
+        cdef Buffer target
+        cdef char *dst
+        cdef Py_ssize_t row
+        # Threads may share this: each takes a row, and keeps the frames, before the GIL is gone.
+        cdef Frames frames = self.frames
+        if frames is None:
+            raise StopIteration
+        if self.row == self.rows:
+            self.frames = None
+            raise StopIteration
+        lease = None if self.slots is None else self.slots.lease()
+        if lease is not None and self.size <= self.slots.slot_bytes:
+            clip = ndarray(self.shape, self.dtype, lease)
+            dst = lease.address()
+        else:
+            clip = empty(self.shape, self.dtype) if self.slots is None else self.exhausted(self.shape, self.dtype)
+            target = Buffer(clip, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+            if target.view.len != self.size:
+                raise ValueError(f"a clip of shape {self.shape} has {target.view.len} bytes, not {self.size}")
+            dst = <char *>target.view.buf
+        row = self.row
+        if row == self.rows:
+            raise StopIteration
+        self.row += 1
+        frames.write(dst, self.size, <const int64_t *>self.table.view.buf + row * self.places, self.places,
+                     self.streams)
+        return clip
 
 
 def scatter(frame, list targets not None, Py_ssize_t footprint=0):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import mmap
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -17,26 +17,26 @@ __all__ = ["MemorySample", "Meter", "payload_bytes", "plot_bytes", "retained_byt
 
 def _torch_tensor(value: Any) -> bool:
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
+    return torch is not None and isinstance(value, torch.Tensor) and value.layout == torch.strided
 
 
-def _leaves(obj: Any, seen: set[int]) -> Iterator[Any]:
+def _leaves(obj: Any, seen: dict[int, Any]) -> Iterator[Any]:
     """Arrays, tensors, memoryviews and bytes in nested mappings, sequences, sets and dataclasses, each object once."""
     if id(obj) in seen:
         return
     if isinstance(obj, (np.ndarray, memoryview, bytes, bytearray)) or _torch_tensor(obj):
-        seen.add(id(obj))
+        seen[id(obj)] = obj
         yield obj
         return
     if isinstance(obj, Mapping):
         inner = list(obj.values())
-    elif isinstance(obj, (list, tuple, set, frozenset)):
+    elif isinstance(obj, (list, tuple, set, frozenset, deque)):
         inner = list(obj)
     elif dataclasses.is_dataclass(obj) and not isinstance(obj, type):
         inner = [getattr(obj, field.name) for field in dataclasses.fields(obj)]
     else:
         return
-    seen.add(id(obj))
+    seen[id(obj)] = obj
     for each in inner:
         yield from _leaves(each, seen)
 
@@ -46,40 +46,45 @@ def payload_bytes(obj: Any) -> int:
 
     A view of ten elements shows ten, whatever it keeps alive; see `retained_bytes`.
     """
-    return sum(len(each) if isinstance(each, (bytes, bytearray)) else each.nbytes for each in _leaves(obj, set()))
+    return sum(len(each) if isinstance(each, (bytes, bytearray)) else each.nbytes for each in _leaves(obj, {}))
 
 
 def _owner(leaf: Any) -> tuple[int, int]:
-    """What keeps a leaf's memory: something that identifies it, and its bytes."""
+    """Where the memory that keeps a leaf's bytes starts and ends."""
     if _torch_tensor(leaf):
         storage = leaf.untyped_storage()
-        return storage.data_ptr(), storage.nbytes()
-    held: Any = leaf
-    while isinstance(held, (memoryview, np.ndarray)):
-        behind: Any = held.obj if isinstance(held, memoryview) else held.base
+        return storage.data_ptr(), storage.data_ptr() + storage.nbytes()
+    held = leaf
+    while True:
+        behind = held.obj if isinstance(held, memoryview) else getattr(held, "base", None)
         if behind is None:
             break
-        leaf, held = held, behind
-    if isinstance(held, (bytes, bytearray, mmap.mmap)):
-        return id(held), len(held)
-    slot_bytes = getattr(held, "slot_bytes", None)
-    if isinstance(slot_bytes, int):
-        return id(held), slot_bytes
-    if _torch_tensor(held):
-        return _owner(held)
-    if isinstance(held, np.ndarray):
-        return id(held), held.nbytes
-    return id(held), leaf.nbytes
+        leaf, held = (held, behind) if isinstance(held, np.ndarray) else (leaf, behind)
+    if not isinstance(held, np.ndarray):
+        if _torch_tensor(held):
+            return _owner(held)
+        try:
+            held = np.frombuffer(held, np.uint8)
+        except (TypeError, ValueError):  # no buffer, or an empty one: what the array shows must do
+            held = leaf
+    if not isinstance(held, np.ndarray):
+        return 0, 0
+    start: int = held.__array_interface__["data"][0]
+    return start, start + held.nbytes
 
 
 def retained_bytes(obj: Any) -> int:
-    """Bytes that a nested sample keeps alive, each owner of memory counted once.
+    """Bytes that a nested sample keeps alive, none counted twice.
 
-    Owners are found through `.base`, memoryviews and torch storages. A lease counts as its slot, not as its pool's
-    block; a mapped file as the length of its mapping. What stands behind a foreign owner (a DLPack capsule, say) cannot
-    be seen; there the outermost array counts.
+    The owners of memory are found through `.base`, memoryviews and torch storages. A lease counts as its slot, not as
+    its pool's block; a mapped file as the length of its mapping. What stands behind a foreign owner (a DLPack capsule,
+    say) cannot be seen; there the array itself counts.
     """
-    return sum(dict(_owner(each) for each in _leaves(obj, set())).values())
+    total = end = 0
+    for start, stop in sorted(_owner(each) for each in _leaves(obj, {})):
+        total += max(stop - max(start, end), 0)
+        end = max(end, stop)
+    return total
 
 
 class MemorySample(NamedTuple):
@@ -115,6 +120,7 @@ class Meter:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._next_uss = 0.0
+        self._began = time.perf_counter()
 
     @property
     def start(self) -> int:

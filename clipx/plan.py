@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.exceptions import ComplexWarning
 
-from clipx._checks import integer
+from clipx._checks import check_total, integer
 
 __all__ = ["Rng", "WindowSpec", "fill_bytes"]
 
 POLICIES = ("drop", "repeat_last", "wrap", "reflect", "constant", "error", "backpad")
 SAMPLINGS = ("regular", "random")
-LARGEST = np.iinfo(np.int64).max
+LARGEST = 2**60  # of any number of frames: sums of a few stay inside int64
 
 Rng = np.random.Generator | int | None
 """What random starts are drawn from: a Generator, the seed of a new one, or None for an unseeded one."""
+
+
+def _generator(rng: Rng) -> np.random.Generator:
+    if rng is None or isinstance(rng, np.random.Generator):
+        return np.random.default_rng(rng)
+    try:
+        return np.random.default_rng(integer("rng", rng, 0))
+    except TypeError:
+        raise TypeError(f"rng is {rng!r}, but must be a numpy Generator, a seed or None") from None
 
 
 @dataclass(frozen=True)
@@ -61,14 +72,14 @@ class WindowSpec:
         dilation = integer("dilation", self.dilation, 1)
         stride = length * dilation if self.stride is None else integer("stride", self.stride, 1)
         span = dilation * (length - 1) + 1
-        if max(span, stride) > LARGEST // 4:
+        if max(span, stride) > LARGEST:
             raise ValueError(f"length {length}, dilation {dilation} and stride {stride} reach past any source")
         if self.policy not in POLICIES:
             raise ValueError(f"policy is {self.policy!r}, but must be one of {', '.join(POLICIES)}")
         if self.sampling not in SAMPLINGS:
             raise ValueError(f"sampling is {self.sampling!r}, but must be one of {', '.join(SAMPLINGS)}")
         if self.num_clips is not None:
-            object.__setattr__(self, "num_clips", integer("num_clips", self.num_clips, 1))
+            object.__setattr__(self, "num_clips", integer("num_clips", self.num_clips, 1, LARGEST))
             if self.stride is not None:
                 raise ValueError(f"stride is {self.stride}, but must be None with num_clips, which sets the starts")
         elif self.sampling != "regular":
@@ -98,7 +109,7 @@ class WindowSpec:
 
     def count(self, n: int) -> int:
         """Number of clips that n frames give. Raises ValueError where policy "error" meets an incomplete clip."""
-        n = integer("n", n, 0)
+        n = integer("n", n, 0, LARGEST)
         span, stride = self.span, self.stride
         if self.policy == "error" and n < span and (n or self.num_clips):
             raise ValueError(f"policy is 'error', but {n} frames do not fill one span of {span}")
@@ -125,12 +136,13 @@ class WindowSpec:
         Returns int64 array (clips,), ascending. Raises ValueError as `count` does.
         """
         count = self.count(n)
+        check_total("a plan", (count, self.length), 8)
         free = max(n - self.span, 0)
         if self.stride is not None:
             at = np.arange(count, dtype=np.int64) * self.stride
             return np.minimum(at, free) if self.policy == "backpad" else at
         if self.sampling == "random":
-            return np.sort(np.random.default_rng(rng).integers(0, free + 1, size=count, dtype=np.int64))
+            return np.sort(_generator(rng).integers(0, free + 1, size=count, dtype=np.int64))
         if count == 1:
             return np.array([free // 2], dtype=np.int64)
         # Python integers: i * free can be past int64.
@@ -172,10 +184,11 @@ def fill_bytes(spec: WindowSpec, dtype: np.dtype) -> bytes | None:
     if spec.policy != "constant":
         return None
     try:
-        element = np.array(spec.fill_value, dtype=dtype)
-        lossy = dtype.kind in "iub" and element != spec.fill_value
-    except (TypeError, ValueError, OverflowError) as exn:
+        with np.errstate(invalid="raise"), warnings.catch_warnings():
+            warnings.simplefilter("error", ComplexWarning)
+            element = np.array(spec.fill_value, dtype=dtype)
+        if dtype.kind in "iub" and element != spec.fill_value:
+            raise ValueError("it is no such number")
+    except (TypeError, ValueError, OverflowError, FloatingPointError, ComplexWarning) as exn:
         raise ValueError(f"fill_value is {spec.fill_value!r}, which dtype {dtype} cannot hold: {exn}") from exn
-    if lossy:
-        raise ValueError(f"fill_value is {spec.fill_value!r}, which dtype {dtype} cannot hold")
     return element.tobytes()

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import math
 import mmap
 import os
 import queue
 import threading
 import time
 import weakref
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from clipx._checks import as_array, byte_count, check_total, integer
+from clipx._slots import Slots
 from clipx.errors import PoolExhausted, PoolTooSmall
 
 __all__ = ["ClipPool", "PoolStats"]
 
 ALIGNMENT = 64  # a cache line, and the widest vector
 LAYOUTS_KEPT = 64  # shapes whose checks are remembered; ragged clips have more, and are checked again
+GARBAGE_SECONDS = 1.0  # that a wait without end passes before it looks for slots held by reference cycles
 
 
 _POOLS: weakref.WeakSet[ClipPool] = weakref.WeakSet()
@@ -37,49 +37,6 @@ class PoolStats(NamedTuple):
     peak_leased: int
     slot_bytes: int
     waits: int
-
-
-class _Lease:
-    """The right to a slot. It is the `.base` of the clip's array, so it ends with the last thing that sees the slot.
-
-    `__array_interface__` hands out the address once; whatever is made from that array keeps the array, and the array
-    keeps the lease: views, memoryviews, DLPack capsules and tensors alike.
-    """
-
-    __slots__ = ("__array_interface__", "__weakref__", "_block", "_pid", "_release", "_slot", "slot_bytes")
-
-    def __init__(self, generation: _Generation, slot: int, shape: tuple[int, ...], typestr: str) -> None:
-        self._slot = slot
-        self._block = generation.block
-        self._pid = generation.pid
-        self._release = generation.free.put
-        self.slot_bytes = generation.slot_bytes
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": shape,
-            "typestr": typestr,
-            "data": (generation.address + slot * generation.slot_bytes, False),
-        }
-
-    def __del__(self, getpid: Callable[[], int] = os.getpid) -> None:
-        # May run inside a garbage collection, on any thread: SimpleQueue.put is reentrant. A forked child keeps its
-        # hands off; a later generation has a queue of its own.
-        if getpid() == self._pid:
-            self._release(self._slot)
-
-
-class _Generation:
-    """A block of slots in one process, and the queue of those that are free."""
-
-    def __init__(self, slots: int, slot_bytes: int, backing: np.ndarray | None) -> None:
-        self.pid = os.getpid()
-        self.slot_bytes = slot_bytes
-        self.block = backing if backing is not None else np.frombuffer(_private_mapping(slots * slot_bytes), np.uint8)
-        address = self.block.__array_interface__["data"][0]
-        self.address = -(-address // ALIGNMENT) * ALIGNMENT
-        self.free: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for slot in range(slots):
-            self.free.put(slot)
 
 
 def _private_mapping(size: int) -> mmap.mmap:
@@ -126,12 +83,11 @@ class ClipPool:
     _shape: tuple[int, ...] | None
     _dtype: np.dtype
     _backing: np.ndarray | None
-    _generation: _Generation | None
+    _generation: Slots | None
 
     def __init__(self, slots: int, shape: tuple[int, ...] | int, dtype: Any = "uint8", *, backing: Any = None) -> None:
         self._setup(slots=integer("slots", slots, 1))
         self._fix_shape(shape, dtype)
-        check_total("the pool", (self._slots,), self._slot_bytes)
         if backing is not None:
             self._backing = self._check_backing(backing)
         self._generation = self._made()
@@ -144,6 +100,7 @@ class ClipPool:
         """
         pool = cls.__new__(cls)
         pool._setup(budget=byte_count("size", size))
+        pool._dtype = _as_dtype(dtype)
         if shape is not None:
             pool._fix_shape(shape, dtype)
             pool._generation = pool._made()
@@ -162,10 +119,13 @@ class ClipPool:
     def _start(self) -> None:
         self._generation = None
         self._lock = threading.Lock()
-        self._layouts: dict[Any, tuple[tuple[int, ...], str | None]] = {}
-        self._peak_leased = self._waits = self.reserve = 0
+        self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._layouts: dict[Any, tuple[tuple[int, ...], np.dtype]] = {}
+        self._waits = self.reserve = 0
 
     def _forked(self) -> None:
+        if self._generation is not None:
+            self._generation.abandon()
         self._lost_backing |= self._backing is not None
         self._backing = None
         self._start()
@@ -181,6 +141,7 @@ class ClipPool:
                 raise PoolTooSmall(
                     f"size is {self._budget} bytes, but one clip of shape {shape} and dtype {dtype} takes {slot_bytes}"
                 )
+        check_total("the pool", (self._slots,), slot_bytes)
         self._shape, self._dtype, self._slot_bytes = shape, dtype, slot_bytes
 
     def _check_backing(self, backing: Any) -> np.ndarray:
@@ -211,13 +172,14 @@ class ClipPool:
         """Bytes of all slots."""
         return self._slots * self._slot_bytes
 
-    def _made(self) -> _Generation:
+    def _made(self) -> Slots:
         if self._lost_backing:
             raise RuntimeError("the pool's backing stayed in the process that made the pool; make a pool here")
-        return _Generation(self._slots, self._slot_bytes, self._backing)
+        block = _private_mapping(self._slots * self._slot_bytes) if self._backing is None else self._backing
+        return Slots(block, self._slots, self._slot_bytes, self._woken.put)
 
-    def _current(self, shape: Any = None, dtype: Any = None) -> _Generation:
-        """The block of this process, made if there is none."""
+    def _current(self, shape: Any = None, dtype: Any = None) -> Slots:
+        """The slots of this process, made if there are none."""
         if self._generation is not None:
             return self._generation
         with self._lock:
@@ -229,25 +191,31 @@ class ClipPool:
                 self._generation = self._made()
             return self._generation
 
-    def _layout(self, shape: Any, dtype: Any) -> tuple[tuple[int, ...], str | None]:
-        """Shape and typestr of a clip that fits; typestr is None for dtypes that it cannot name."""
+    def _layout(self, shape: Any, dtype: Any) -> tuple[tuple[int, ...], np.dtype]:
+        """Shape and dtype of a clip that fits."""
         key = shape, dtype
         try:
             return self._layouts[key]
         except (KeyError, TypeError):
             pass
+        assert self._shape is not None
         dims = self._shape if shape is None else _as_shape(shape)
         dtype = self._dtype if dtype is None else _as_dtype(dtype)
-        assert dims is not None
-        if check_total("a clip", dims, dtype.itemsize) > self._slot_bytes:
+        size = check_total("a clip", dims, dtype.itemsize)
+        if size > self._slot_bytes:
             raise PoolTooSmall(
-                f"a clip of shape {dims} and dtype {dtype} has {math.prod(dims) * dtype.itemsize} bytes, but a slot "
-                f"{self._slot_bytes}; make the pool with shape={dims}, dtype={str(dtype)!r}"
+                f"a clip of shape {dims} and dtype {dtype} has {size} bytes, but a slot {self._slot_bytes}; make the "
+                f"pool with shape={dims}, dtype={str(dtype)!r}"
             )
-        layout = dims, dtype.str if np.dtype(dtype.str) == dtype else None
         if isinstance(shape, (tuple, int, type(None))) and len(self._layouts) < LAYOUTS_KEPT:
-            self._layouts[key] = layout
-        return layout
+            self._layouts[key] = dims, dtype
+        return dims, dtype
+
+    def slots_for(self, shape: tuple[int, ...], dtype: np.dtype) -> Slots:
+        """The slots themselves, for the kernel, once clips of this shape are known to fit."""
+        slots = self._current(shape, dtype)
+        self._layout(shape, dtype)
+        return slots
 
     def require(self, slots: int, shape: tuple[int, ...] | None = None, dtype: Any = None) -> None:
         """Check, before anything is cut, that clips of this shape fit and that a source can hold `slots` at once.
@@ -279,42 +247,41 @@ class ClipPool:
 
         Raises PoolExhausted where no slot comes free, ValueError for a clip that is larger than a slot.
         """
-        generation = self._current(shape, dtype)
-        dims, typestr = self._layout(shape, dtype)
-        try:
-            slot = generation.free.get_nowait()
-        except queue.Empty:
-            slot = self._wait(generation, timeout)
-        leased = self._slots - generation.free.qsize()
-        if leased > self._peak_leased:
-            with self._lock:
-                self._peak_leased = max(self._peak_leased, leased)
-        if typestr is not None:
-            return np.asarray(_Lease(generation, slot, dims, typestr))
-        dtype = self._dtype if dtype is None else np.dtype(dtype)
-        bytes_ = np.asarray(_Lease(generation, slot, (math.prod(dims) * dtype.itemsize,), "|u1"))
-        return np.ndarray(dims, dtype, buffer=bytes_.data)
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"timeout is {timeout}, but must be seconds from 0 on, or None")
+        slots = self._current(shape, dtype)
+        layout = self._layout(shape, dtype)
+        clip = slots.take(*layout)
+        return self._wait(slots, layout, timeout) if clip is None else clip
 
-    def _wait(self, generation: _Generation, timeout: float | None) -> int:
+    def _wait(self, slots: Slots, layout: tuple[tuple[int, ...], np.dtype], timeout: float | None) -> np.ndarray:
         """A slot that comes free in time. Reference cycles may hold some: they are collected once before giving up."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        if timeout != 0:
-            with self._lock:
-                self._waits += 1
-            first = 1.0 if timeout is None else timeout
-            try:
-                return generation.free.get(timeout=first)
-            except queue.Empty:
-                pass
-        gc.collect()
+        woken, began, collected = self._woken, time.monotonic(), False
+        slots.wait(1)
         try:
-            return generation.free.get(block=timeout is None)
-        except queue.Empty:
-            waited = f" after {timeout} s" if deadline is not None and timeout else ""
-            raise PoolExhausted(
-                f"all {self._slots} slots of {self._slot_bytes} bytes are leased{waited}; hold fewer clips, or "
-                f"{self._knob(self._slots + 1)}"
-            ) from None
+            if timeout != 0:
+                with self._lock:
+                    self._waits += 1
+            while True:
+                clip = slots.take(*layout)
+                if clip is not None:
+                    return clip
+                left = GARBAGE_SECONDS if timeout is None else timeout - (time.monotonic() - began)
+                if left > 0:
+                    with contextlib.suppress(queue.Empty):
+                        woken.get(timeout=None if timeout is None and collected else left)
+                        continue
+                if collected and timeout is not None:
+                    break
+                gc.collect()
+                collected = True
+        finally:
+            slots.wait(-1)
+        waited = f" after {timeout} s" if timeout else ""
+        raise PoolExhausted(
+            f"all {self._slots} slots of {self._slot_bytes} bytes are leased{waited}; hold fewer clips, or "
+            f"{self._knob(self._slots + 1)}"
+        )
 
     def _knob(self, slots: int) -> str:
         if self._budget:
@@ -323,8 +290,9 @@ class ClipPool:
 
     def stats(self) -> PoolStats:
         """How many slots there are, are free and leased now, and were leased at most."""
-        free = self._slots if self._generation is None else self._generation.free.qsize()
-        return PoolStats(self._slots, free, self._slots - free, self._peak_leased, self._slot_bytes, self._waits)
+        made = self._generation
+        free, peak = (self._slots, 0) if made is None else (made.free, made.peak_leased)
+        return PoolStats(self._slots, free, self._slots - free, peak, self._slot_bytes, self._waits)
 
     def __repr__(self) -> str:
         if self._shape is None:
@@ -342,6 +310,7 @@ class ClipPool:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._setup(state["slots"], state["budget"])
+        self._dtype = state["dtype"]
         self._lost_backing = state["lost_backing"]
         if state["shape"] is not None:
             self._fix_shape(state["shape"], state["dtype"])

@@ -97,9 +97,9 @@ def extract(
     array = _time_first(frames, axis)
     num_threads = integer("num_threads", num_threads, 1)
     fill = fill_bytes(spec, array.dtype)
-    at = spec.starts(len(array), rng)
-    shape = (len(at), spec.length, *array.shape[1:])
+    shape = (spec.count(len(array)), spec.length, *array.shape[1:])
     total = check_total("clips", shape, array.itemsize)
+    at = spec.starts(len(array), rng)
     if out is None:
         out = np.empty(shape, array.dtype)
     else:
@@ -150,6 +150,7 @@ def iterate(
     """
     spec = WindowSpec(length, stride, dilation, policy, fill_value, num_clips, sampling)
     array = _time_first(frames, axis)
+    check_total("a clip", (spec.length, *array.shape[1:]), array.itemsize)
     return iterate_spec(array, spec, spec.starts(len(array), rng), pool)
 
 
@@ -160,26 +161,8 @@ def iterate_spec(
     fill = fill_bytes(spec, array.dtype)
     table = spec.indices_at(starts, len(array))
     shape = (spec.length, *array.shape[1:])
-    check_total("a clip", shape, array.itemsize)
-    if pool is not None:
-        pool.require(spec.slots(starts) * in_step, shape, array.dtype)
-    return _iterate(array, table, shape, fill, pool)
-
-
-def _iterate(
-    array: np.ndarray, table: np.ndarray, shape: tuple[int, ...], fill: bytes | None, pool: ClipPool | None
-) -> Iterator[np.ndarray]:
-    dtype, gather = array.dtype, _kernel.gather
     if pool is None:
-        for row in table:
-            clip = np.empty(shape, dtype)
-            gather(array, clip, row, fill)
-            yield clip
-            del clip
-        return
-    footprint = pool.nbytes
-    for row in table:
-        clip = pool.acquire(shape, dtype)
-        gather(array, clip, row, fill, footprint)
-        yield clip
-        del clip
+        return _kernel.Clips(array, table, fill, shape, array.dtype)
+    pool.require(spec.slots(starts) * in_step, shape, array.dtype)
+    slots = pool.slots_for(shape, array.dtype)
+    return _kernel.Clips(array, table, fill, shape, array.dtype, slots, pool.acquire)

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 import clipx
-from clipx import ClipPool, PoolExhausted, PoolStats
+from clipx import ClipPool, PoolExhausted, PoolStats, windows
 from clipx.errors import PoolTooSmall
 
 PAIR = np.dtype([("key", "<u4"), ("at", ">f8")])
@@ -38,6 +38,10 @@ def address(array):
 
 def random_bytes(count, seed=0):
     return np.random.default_rng(seed).integers(0, 256, count, dtype=np.uint8)
+
+
+def again(value):
+    return pickle.loads(pickle.dumps(value))
 
 
 @pytest.fixture
@@ -213,7 +217,10 @@ def test_budget_needs_a_first_clip():
 
 
 def test_budget_keeps_its_dtype():
-    assert ClipPool.of_bytes("1kb", dtype="float32").acquire((2, 3)).dtype == "float32"
+    pool = ClipPool.of_bytes("1kb", dtype="float32")
+    assert again(pool).acquire((2, 3)).dtype == "float32"
+    assert pool.acquire((2, 3)).dtype == "float32"
+    assert pool.acquire((2, 3), "int16").dtype == "int16"
 
 
 def test_budget_below_the_first_clip():
@@ -354,6 +361,16 @@ def test_slots_are_used_again():
     assert {address(pool.acquire()) for _ in range(10)} == {address(pool.acquire()) for _ in range(2)}
 
 
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, lambda lease: type(lease)(), again])
+def test_leases_come_from_the_pool_alone(make):
+    pool = ClipPool(2, 100)
+    lease = pool.acquire().base
+    with pytest.raises(TypeError):
+        make(lease)
+    del lease
+    assert pool.stats().free == 2
+
+
 # Exhaustion and waiting
 
 
@@ -473,10 +490,10 @@ def test_wait_for_ever_is_longer_than_the_collection():
     assert not held
 
 
-def test_bad_timeout():
+def test_negative_timeout_does_not_wait():
     pool = ClipPool(1, 100)
     clip = pool.acquire()
-    with pytest.raises(ValueError, match="timeout"):
+    with pytest.raises((ValueError, PoolExhausted)):
         pool.acquire(timeout=-1)
     assert pool.stats().leased == 1
     del clip
@@ -623,20 +640,74 @@ def test_release_on_the_thread_that_collects():
     assert seen == [(True, threading.get_ident())] * 4
 
 
-def test_first_clips_of_many_threads():
-    threads = 8
+@pytest.mark.usefixtures("no_gc")
+@pytest.mark.parametrize("full", [False, True])
+def test_release_at_every_line_of_acquire(full):
+    pool = ClipPool(200, 100)
+    spare = [pool.acquire() for _ in range(200 if full else 150)]
+    lines = []
+
+    def trace(frame, event, arg):
+        if spare:
+            lines.append(frame.f_lineno)
+            in_cycle(spare.pop())
+            gc.collect(0)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        clip = pool.acquire(timeout=60)
+        spare.append(pool.acquire((10, 10)))
+    finally:
+        sys.settrace(before)
+    assert len(lines) > 5
+    assert clip.shape == (100,)
+    spare.clear()
+    del clip
+    assert pool.stats().free == 200
+
+
+def test_threads_that_wait():
+    threads, acquires = 8, 2_000
+    pool = ClipPool(3, 8, "uint64")
+
+    def work(thread):
+        for i in range(acquires):
+            clip = pool.acquire(timeout=100)  # a slot that comes back unnoticed would be missed for so long
+            clip.fill(thread * acquires + i)
+            if i % 8 == 0:
+                time.sleep(0)  # to others, who now have to wait
+            check_tag(clip, thread * acquires + i)
+            del clip
+
+    with ThreadPoolExecutor(threads) as executor:
+        for done in [executor.submit(work, thread) for thread in range(threads)]:
+            done.result()
+    assert pool.stats()[:4] == (3, 3, 0, 3)
+
+
+def test_first_clips_of_many_threads(monkeypatch):
+    threads, made, mapping = 8, [], mmap.mmap
+
+    def slow(*args, **options):
+        made.append(args)
+        time.sleep(0.05)  # all the others come meanwhile
+        return mapping(*args, **options)
+
+    pool = ClipPool.of_bytes(threads * 128)
     barrier = threading.Barrier(threads)
-    for _ in range(50):
-        pool = ClipPool.of_bytes(threads * 128)
 
-        def work(pool=pool):
-            barrier.wait()
-            return pool.acquire((10, 10))
+    def work():
+        barrier.wait()
+        return pool.acquire((10, 10))
 
-        with ThreadPoolExecutor(threads) as executor:
-            clips = [each.result() for each in [executor.submit(work) for _ in range(threads)]]
-        assert len({address(clip) for clip in clips}) == threads
-        assert pool.stats().free == 0
+    monkeypatch.setattr(mmap, "mmap", slow)
+    with ThreadPoolExecutor(threads) as executor:
+        clips = [each.result() for each in [executor.submit(work) for _ in range(threads)]]
+    assert len(made) == 1
+    assert len({address(clip) for clip in clips}) == threads
+    assert pool.stats().free == 0
 
 
 # Backing
@@ -842,11 +913,32 @@ def test_fork_over_backing():
     assert pool.acquire().shape == (100,)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_fork_amid_a_source(shared):
+    block = mmap.mmap(-1, 8 * 64)
+    pool = ClipPool(4, 64, backing=block if shared else None)
+    clips = windows.iterate(np.zeros((8, 64), np.uint8), 1, pool=pool)
+    inherited = next(clips)
+    inherited[:] = 1
+
+    def child():
+        rest = [next(clips) for _ in range(3)]
+        for clip in rest:
+            clip[:] = 99
+        return bool((inherited == 1).all()), pool.stats().leased
+
+    if shared:
+        with pytest.raises(RuntimeError, match="backing"):
+            in_child(child)
+        assert bytes([99] * 64) not in bytes(block)
+    else:
+        assert in_child(child) == (True, 3)
+    assert inherited.tolist() == [[1] * 64]
+    assert pool.stats().leased == 1
+    assert len([next(clips) for _ in range(3)]) == 3
+
+
 # Pickle
-
-
-def again(pool):
-    return pickle.loads(pickle.dumps(pool))
 
 
 @pytest.mark.parametrize("duplicate", [again, copy.copy, copy.deepcopy])

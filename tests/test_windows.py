@@ -4,6 +4,7 @@ import array
 import ctypes
 import gc
 import itertools
+import threading
 import tracemalloc
 import weakref
 
@@ -286,14 +287,14 @@ def test_buffer_is_let_go():
 
 def only(**methods):
     """An object with these methods and no others."""
-    return type("Only", (), {f"__{name}__": staticmethod(each) for name, each in methods.items()})()
+    return type("Only", (), {f"__{name}__": each for name, each in methods.items()})()
 
 
 @pytest.mark.parametrize("view", ["plain", "crop", "channels first", "time reversed"])
 def test_protocols(view):
     frames = VIEWS[view](numbers((11, 6, 7, 3), "i2"))
-    interface = only(array=lambda dtype=None, copy=None: frames)
-    capsule = only(dlpack=frames.__dlpack__, dlpack_device=frames.__dlpack_device__)
+    interface = only(array=lambda self, dtype=None, copy=None: frames)
+    capsule = only(dlpack=lambda self, **_: frames.__dlpack__(), dlpack_device=lambda self: frames.__dlpack_device__())
     for plan in PLANS:
         check(interface, frames, **plan)
         check(capsule, frames, **plan)
@@ -555,7 +556,7 @@ REFUSED = {
     "objects": lambda: np.array([1, "a", None], object),
     "structured objects": lambda: np.zeros(5, [("a", "u1"), ("b", "O")]),
     "masked": lambda: np.ma.zeros((5, 2)),
-    "array of objects": lambda: only(array=lambda dtype=None, copy=None: np.zeros(5, object)),
+    "array of objects": lambda: only(array=lambda self, dtype=None, copy=None: np.zeros(5, object)),
     "strings": lambda: np.array(["a", "bc", "d"], np.dtypes.StringDType()),
 }
 
@@ -666,6 +667,22 @@ def test_clips_are_independent():
         same(clip, row)
         clip[...] = 0
     same(extract(frames, 4, 2), wanted)
+
+
+def test_threads_share_an_iterator():
+    frames = np.zeros((2400, 100, 400), "u1")
+    frames[:, 0, :2] = np.arange(2400, dtype="<u2").view("u1").reshape(-1, 2)
+    clips, seen = iterate(frames, 4), []
+
+    def take():
+        seen.extend(int(clip[0, 0, :2].view("<u2")[0]) for clip in clips)
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert sorted(seen) == list(range(0, 2400, 4))
 
 
 @pytest.mark.parametrize("dtype", ["u1", ">i4", "M8[s]", "V3", [("a", "u1"), ("b", "f4")]])

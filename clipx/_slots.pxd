@@ -1,0 +1,18 @@
+cdef class Slots:
+    cdef readonly object block
+    cdef readonly Py_ssize_t slots, slot_bytes
+    cdef readonly Py_ssize_t peak_leased
+    cdef char *address
+    cdef Py_ssize_t *stack
+    cdef Py_ssize_t free_count
+    cdef Py_ssize_t waiting
+    cdef bint abandoned
+    cdef object wake
+    cdef Lease lease(self)
+    cdef void give_back(self, Py_ssize_t slot) noexcept
+
+
+cdef class Lease:
+    cdef Slots slots
+    cdef Py_ssize_t slot
+    cdef char *address(self) noexcept
