@@ -206,6 +206,8 @@ cdef class Clips:
 
     def __cinit__(self, src, indices, fill, tuple shape not None, dtype, Slots slots=None, exhausted=None):
         self.frames, self.table = Frames(src, fill), _table(indices)
+        if self.table.view.ndim != 2:
+            raise ValueError(f"indices have {self.table.view.ndim} dimensions, not 2")
         self.slots, self.shape, self.dtype, self.exhausted = slots, shape, dtype, exhausted
         self.rows, self.places = self.table.view.shape[0], self.table.view.shape[1]
         self.size = self.places * self.frames.table.frame.bytes

@@ -74,9 +74,9 @@ class WindowSpec:
         span = dilation * (length - 1) + 1
         if max(span, stride) > LARGEST:
             raise ValueError(f"length {length}, dilation {dilation} and stride {stride} reach past any source")
-        if self.policy not in POLICIES:
+        if not isinstance(self.policy, str) or self.policy not in POLICIES:
             raise ValueError(f"policy is {self.policy!r}, but must be one of {', '.join(POLICIES)}")
-        if self.sampling not in SAMPLINGS:
+        if not isinstance(self.sampling, str) or self.sampling not in SAMPLINGS:
             raise ValueError(f"sampling is {self.sampling!r}, but must be one of {', '.join(SAMPLINGS)}")
         if self.num_clips is not None:
             object.__setattr__(self, "num_clips", integer("num_clips", self.num_clips, 1, LARGEST))
@@ -145,8 +145,10 @@ class WindowSpec:
             return np.sort(_generator(rng).integers(0, free + 1, size=count, dtype=np.int64))
         if count == 1:
             return np.array([free // 2], dtype=np.int64)
-        # Python integers: i * free can be past int64.
-        return np.array([i * free // (count - 1) for i in range(count)], dtype=np.int64)
+        # i * free // (count - 1), in parts that stay inside int64.
+        whole, rest = divmod(free, count - 1)
+        i = np.arange(count, dtype=np.int64)
+        return i * whole + i * rest // (count - 1)
 
     def _positions(self, at: np.ndarray) -> np.ndarray:
         return at[:, None] + np.arange(self.length, dtype=np.int64) * self.dilation
@@ -186,9 +188,10 @@ def fill_bytes(spec: WindowSpec, dtype: np.dtype) -> bytes | None:
     try:
         with np.errstate(invalid="raise"), warnings.catch_warnings():
             warnings.simplefilter("error", ComplexWarning)
+            warnings.simplefilter("error", DeprecationWarning)  # NumPy 1 warns of integers out of range
             element = np.array(spec.fill_value, dtype=dtype)
         if dtype.kind in "iub" and element != spec.fill_value:
             raise ValueError("it is no such number")
-    except (TypeError, ValueError, OverflowError, FloatingPointError, ComplexWarning) as exn:
+    except (TypeError, ValueError, OverflowError, FloatingPointError, Warning) as exn:
         raise ValueError(f"fill_value is {spec.fill_value!r}, which dtype {dtype} cannot hold: {exn}") from exn
     return element.tobytes()

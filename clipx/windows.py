@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,17 @@ def indices(
 ) -> np.ndarray:
     """`WindowSpec(length, stride, dilation, **rest).indices(n, rng)`."""
     return WindowSpec(length, stride, dilation, **rest).indices(n, rng)
+
+
+_checked = lru_cache(64, typed=True)(WindowSpec)
+
+
+def _spec(*fields: Any) -> WindowSpec:
+    """A WindowSpec, from memory where these fields were checked before: a loop over short videos asks every time."""
+    try:
+        return _checked(*fields)
+    except TypeError:  # a field that cannot be hashed, or one that WindowSpec refuses
+        return WindowSpec(*fields)
 
 
 def _time_first(frames: Any, axis: int) -> np.ndarray:
@@ -93,23 +105,24 @@ def extract(
     Returns array (clips, length, ...), C-contiguous, which owns its memory (or `out`).
     Raises TypeError and ValueError that name the argument, before anything is written.
     """
-    spec = WindowSpec(length, stride, dilation, policy, fill_value, num_clips, sampling)
+    spec = _spec(length, stride, dilation, policy, fill_value, num_clips, sampling)
     array = _time_first(frames, axis)
     num_threads = integer("num_threads", num_threads, 1)
     fill = fill_bytes(spec, array.dtype)
-    shape = (spec.count(len(array)), spec.length, *array.shape[1:])
+    count = spec.count(len(array))
+    shape = (count, spec.length, *array.shape[1:])
     total = check_total("clips", shape, array.itemsize)
-    at = spec.starts(len(array), rng)
     if out is None:
         out = np.empty(shape, array.dtype)
     else:
         _check_out(out, shape, array)
-    table = spec.indices_at(at, len(array)).reshape(-1)
-    places = out.reshape(len(table), *array.shape[1:])
-    parts = min(num_threads, len(table), total // THREAD_BYTES + 1)
+    table = spec.indices_at(spec.starts(len(array), rng), len(array))
+    parts = min(num_threads, table.size, total // THREAD_BYTES + 1)
     if parts <= 1:
-        _kernel.gather(array, places, table, fill)
+        _kernel.gather(array, out, table, fill)
         return out
+    table = table.reshape(-1)
+    places = out.reshape(len(table), *array.shape[1:])
     bounds = [len(table) * i // parts for i in range(parts + 1)]
     with ThreadPoolExecutor(parts) as threads:
         work = [
@@ -148,7 +161,7 @@ def iterate(
     Returns an iterator of arrays (length, ...), C-contiguous. Raises as `extract` at the call, and while iterating
     PoolExhausted where every slot of the pool is held.
     """
-    spec = WindowSpec(length, stride, dilation, policy, fill_value, num_clips, sampling)
+    spec = _spec(length, stride, dilation, policy, fill_value, num_clips, sampling)
     array = _time_first(frames, axis)
     check_total("a clip", (spec.length, *array.shape[1:]), array.itemsize)
     return iterate_spec(array, spec, spec.starts(len(array), rng), pool)

@@ -344,11 +344,20 @@ def meter_threads():
     return [thread for thread in threading.enumerate() if thread.name.startswith("clipx-meter")]
 
 
-def test_thread_is_gone():
+def test_thread_is_gone(monkeypatch):
+    sample = Meter.sample
+
+    def slow(meter):
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(0.2)
+        return sample(meter)
+
+    monkeypatch.setattr(Meter, "sample", slow)
     assert not meter_threads()
-    with Meter(0.001):
+    with Meter(0.001) as meter:
         assert len(meter_threads()) == 1
         assert meter_threads()[0].daemon
+        settled(meter, 1)
     assert not meter_threads()
 
 

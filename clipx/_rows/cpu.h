@@ -20,12 +20,15 @@
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
+#define CLIPX_PREFETCH(address) __builtin_prefetch(address)
 #define CLIPX_RESTRICT __restrict__
 #define CLIPX_INLINE static inline __attribute__((always_inline))
 #elif defined(_MSC_VER)
+#define CLIPX_PREFETCH(address) ((void)0)
 #define CLIPX_RESTRICT __restrict
 #define CLIPX_INLINE static __forceinline
 #else
+#define CLIPX_PREFETCH(address) ((void)0)
 #define CLIPX_RESTRICT
 #define CLIPX_INLINE static inline
 #endif

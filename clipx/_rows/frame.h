@@ -19,17 +19,21 @@ typedef struct {
     size_t run, bytes;
 } clipx_frame;
 
-/* How bytes are written, and where to. */
+/* How bytes are written. */
 typedef struct {
-    clipx_copy_fn copy;
-    int streams;
+    clipx_copy_fn stream; /* NULL: through the cache */
 } clipx_writer;
 
-static void clipx_copy_cached(char *dst, const char *src, size_t n) { memcpy(dst, src, n); }
-
 static clipx_writer clipx_make_writer(const clipx_rows *rows, int streams) {
-    clipx_writer writer = {streams ? rows->stream : clipx_copy_cached, streams};
+    clipx_writer writer = {streams ? rows->stream : NULL};
     return writer;
+}
+
+CLIPX_INLINE void clipx_put(clipx_writer writer, char *dst, const char *src, size_t n) {
+    if (writer.stream)
+        writer.stream(dst, src, n);
+    else
+        memcpy(dst, src, n);
 }
 
 /* Join the dimensions of a frame that lie together in memory. No dimension of `shape` is 0. */
@@ -60,12 +64,12 @@ static void clipx_join(clipx_frame *frame, int ndim, const ptrdiff_t *shape, con
 static void clipx_write(clipx_writer writer, char *const *places, size_t count, size_t at, const char *src, size_t n) {
     size_t done, i;
     if (count == 1) {
-        writer.copy(places[0] + at, src, n);
+        clipx_put(writer, places[0] + at, src, n);
         return;
     }
     for (done = 0; done < n; done += CLIPX_BLOCK) {
         size_t block = n - done < CLIPX_BLOCK ? n - done : CLIPX_BLOCK;
-        for (i = 0; i < count; i++) writer.copy(places[i] + at + done, src + done, block);
+        for (i = 0; i < count; i++) clipx_put(writer, places[i] + at + done, src + done, block);
     }
 }
 
@@ -116,7 +120,7 @@ static void clipx_write_frame(clipx_writer writer, const clipx_frame *frame, con
         return;
     }
     stride = frame->strides[frame->ndim - 1];
-    if (run >= (size_t)(writer.streams ? CLIPX_SHORT_RUN : CLIPX_SHORT_COPY)) {
+    if (run >= (size_t)(writer.stream ? CLIPX_SHORT_RUN : CLIPX_SHORT_COPY)) {
         do {
             p = row;
             for (left = (size_t)frame->shape[frame->ndim - 1]; left; left--, p += stride, at += run)

@@ -46,7 +46,7 @@ static void clipx_fill(clipx_writer writer, char *dst, size_t n, const char *ele
     }
     for (i = 0; i + itemsize <= CLIPX_CHUNK && i < n; i += itemsize) memcpy(pattern + i, element, itemsize);
     period = i;
-    for (i = 0; i < n; i += period) writer.copy(dst + i, pattern, n - i < period ? n - i : period);
+    for (i = 0; i < n; i += period) clipx_put(writer, dst + i, pattern, n - i < period ? n - i : period);
 }
 
 /* Clip by clip: neighbouring places that take neighbouring frames are one copy. */
@@ -62,7 +62,7 @@ static void clipx_gather_in_order(clipx_writer writer, const clipx_table *t, int
             clipx_fill(writer, dst, n * bytes, t->fill, t->itemsize);
         } else if (merges) {
             while (p + n < t->places && t->indices[p + n] == k + (int64_t)n) n++;
-            writer.copy(dst, src, n * bytes);
+            clipx_put(writer, dst, src, n * bytes);
         } else {
             clipx_write_frame(writer, &t->frame, src, &dst, 1);
         }
