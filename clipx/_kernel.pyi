@@ -25,3 +25,18 @@ class Clips(Iterator[np.ndarray]):
     ) -> None: ...
     def __next__(self) -> np.ndarray: ...
     def close(self) -> None: ...
+
+class Picture:
+    def __init__(
+        self,
+        layout: str,
+        sample_bytes: int,
+        offsets: tuple[int, int, int],
+        chroma_rows: bool,
+        size: tuple[int, int],
+        crop: tuple[int, int, int, int],
+        flip: bool,
+        channels: int,
+        color: tuple[int, int, int, int, int, int, int, int, int],
+    ) -> None: ...
+    def write(self, planes: Any, line_sizes: Any, targets: list[Any], footprint: int = 0) -> None: ...

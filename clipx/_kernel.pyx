@@ -14,10 +14,13 @@ from cpython.buffer cimport (
     PyBuffer_Release,
     PyObject_GetBuffer,
 )
-from libc.stdint cimport int64_t
+from libc.stdint cimport int16_t, int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 
 from clipx._slots cimport Lease, Slots
+
+cdef extern from "_rows/picture.h" nogil:
+    pass
 
 cdef extern from "_rows/gather.h" nogil:
     const int CLIPX_IMPLEMENTATIONS
@@ -25,6 +28,7 @@ cdef extern from "_rows/gather.h" nogil:
 
     ctypedef struct clipx_rows:
         const char *name
+        int (*runs)()
 
     ctypedef struct clipx_frame:
         int ndim
@@ -45,13 +49,27 @@ cdef extern from "_rows/gather.h" nogil:
         size_t itemsize
 
     const clipx_rows *clipx_implementations
-    int clipx_runs(const clipx_rows *rows)
     size_t clipx_cache_bytes()
     void clipx_join(clipx_frame *frame, int ndim, const Py_ssize_t *shape, const Py_ssize_t *strides, size_t itemsize)
     int clipx_range(const int64_t *indices, size_t places, int64_t frames, int64_t *lowest, int64_t *highest,
                     int *fills)
     void clipx_gather(const clipx_rows *rows, const clipx_table *t, int64_t lowest, int64_t highest, int streams,
                       size_t cache)
+    ctypedef struct clipx_color:
+        int16_t y_left, y_right, c_left, ky, bias, rv, gu, gv, bu
+
+    ctypedef struct clipx_picture:
+        int layout, bytes, red, green, blue, chroma_rows, width, height, x, y, w, h, flip, channels
+        clipx_color color
+
+    ctypedef struct clipx_planes:
+        const uint8_t *data[3]
+        Py_ssize_t stride[3]
+
+    const int CLIPX_GRAY, CLIPX_FULL, CLIPX_PAIRED, CLIPX_INTERLEAVED, CLIPX_PACKED
+    size_t clipx_scratch_bytes(const clipx_picture *p)
+    void clipx_write_picture(const clipx_rows *rows, clipx_writer writer, const clipx_picture *p,
+                             const clipx_planes *planes, char **places, size_t count, char *scratch)
     clipx_writer clipx_make_writer(const clipx_rows *rows, int streams)
     void clipx_write_frame(clipx_writer writer, const clipx_frame *frame, const char *src, char **places, size_t count)
     void CLIPX_FENCE()
@@ -68,7 +86,7 @@ def _choose(wanted):
     cdef int i
     running = []
     for i in range(CLIPX_IMPLEMENTATIONS):
-        if clipx_runs(&clipx_implementations[i]):
+        if clipx_implementations[i].runs():
             name = clipx_implementations[i].name.decode()
             running.append(name)
             if rows == NULL and wanted in ("", name):
@@ -251,6 +269,26 @@ cdef class Clips:
         return clip
 
 
+cdef char **_places(list targets, Py_ssize_t size, Py_ssize_t itemsize, list held) except NULL:
+    """The addresses of C-contiguous writable targets of `size` bytes each, kept open in `held`; to be freed."""
+    cdef Py_ssize_t i = 0
+    cdef Buffer target
+    cdef char **places
+    for each in targets:
+        target = Buffer(each, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+        if target.view.itemsize != itemsize or target.view.len != size:
+            raise ValueError(f"a target has {target.view.len} bytes in items of {target.view.itemsize}; "
+                             f"{size} in items of {itemsize} are written")
+        held.append(target)
+    places = <char **>malloc((len(held) or 1) * sizeof(char *))
+    if places == NULL:
+        raise MemoryError
+    for target in held:
+        places[i] = <char *>target.view.buf
+        i += 1
+    return places
+
+
 def scatter(frame, list targets not None, Py_ssize_t footprint=0):
     """Write one frame to every target; each of its rows is read once.
 
@@ -258,33 +296,120 @@ def scatter(frame, list targets not None, Py_ssize_t footprint=0):
     Raises ValueError for sizes that do not fit.
     """
     cdef Buffer source = Buffer(frame, PyBUF_STRIDED_RO)
-    cdef Buffer target
     cdef clipx_frame layout
-    cdef Py_ssize_t count = len(targets), i
-    cdef char **places
+    cdef Py_ssize_t count = len(targets)
     cdef clipx_writer writer
     cdef bint streams = _streams(footprint or source.view.len * count)
+    cdef list held = []
+    cdef char **places
 
-    held = [Buffer(each, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE) for each in targets]
-    for target in held:
-        if target.view.itemsize != source.view.itemsize or target.view.len != source.view.len:
-            raise ValueError(f"a target has {target.view.len} bytes in items of {target.view.itemsize}; "
-                             f"the frame has {source.view.len} in items of {source.view.itemsize}")
-    if count == 0 or source.view.len == 0:
-        return
     if source.view.ndim > CLIPX_MAX_DIMENSIONS:
         raise ValueError(f"the frame has {source.view.ndim} dimensions; at most {CLIPX_MAX_DIMENSIONS} are read")
-    places = <char **>malloc(count * sizeof(char *))
-    if places == NULL:
-        raise MemoryError
-    i = 0
-    for target in held:
-        places[i] = <char *>target.view.buf
-        i += 1
-    clipx_join(&layout, source.view.ndim, source.view.shape, source.view.strides, source.view.itemsize)
-    writer = clipx_make_writer(rows, streams)
-    with nogil:
-        clipx_write_frame(writer, &layout, <const char *>source.view.buf, places, count)
-        if streams:
-            CLIPX_FENCE()
+    places = _places(targets, source.view.len, source.view.itemsize, held)
+    if count and source.view.len:
+        clipx_join(&layout, source.view.ndim, source.view.shape, source.view.strides, source.view.itemsize)
+        writer = clipx_make_writer(rows, streams)
+        with nogil:
+            clipx_write_frame(writer, &layout, <const char *>source.view.buf, places, count)
+            if streams:
+                CLIPX_FENCE()
     free(places)
+
+
+LAYOUTS = {
+    "gray": CLIPX_GRAY,
+    "full": CLIPX_FULL,
+    "paired": CLIPX_PAIRED,
+    "interleaved": CLIPX_INTERLEAVED,
+    "packed": CLIPX_PACKED,
+}
+
+
+cdef class Picture:
+    """Writes the decoded pictures of a stream as RGB (h, w, 3) or luma (h, w, 1), uint8, cropped and turned.
+
+    layout: "gray"; "full", "paired" or "interleaved": a plane of luma and one chroma sample a pixel, one for two
+    pixels, or one for two as U V U V; "packed": one plane of pixels. sample_bytes: 1 or 2, packed: of a pixel.
+    offsets: where red, green and blue stand in a packed pixel. chroma_rows: whether a chroma row serves two rows.
+    size: (height, width). crop: (y, x, h, w) inside it. flip: left and right change places. channels: 3 or 1. color:
+    the nine numbers of color.h's clipx_color in its order.
+    """
+    cdef clipx_picture p
+
+    def __cinit__(self, str layout, int sample_bytes, offsets, bint chroma_rows, size, crop, bint flip, int channels,
+                  color):
+        self.p.layout, self.p.bytes, self.p.chroma_rows = LAYOUTS[layout], sample_bytes, chroma_rows
+        self.p.red, self.p.green, self.p.blue = offsets
+        self.p.height, self.p.width = size
+        self.p.y, self.p.x, self.p.h, self.p.w = crop
+        self.p.flip, self.p.channels = flip, channels
+        (self.p.color.y_left, self.p.color.y_right, self.p.color.c_left, self.p.color.ky, self.p.color.bias,
+         self.p.color.rv, self.p.color.gu, self.p.color.gv, self.p.color.bu) = color
+        packed = layout == "packed"
+        if not (3 <= sample_bytes <= 8 if packed else 1 <= sample_bytes <= 2):
+            raise ValueError(f"{layout} samples of {sample_bytes} bytes are not read")
+        if not all(0 <= each < sample_bytes for each in offsets) and packed:
+            raise ValueError(f"red, green and blue at {offsets} lie outside a pixel of {sample_bytes} bytes")
+        if channels != 3 and (channels != 1 or packed):
+            raise ValueError(f"{channels} channels are not written from a {layout} picture")
+        if not all(0 <= each <= 15 for each in (self.p.color.y_left, self.p.color.y_right, self.p.color.c_left)):
+            raise ValueError("samples are shifted by 0 to 15 bits")
+        if not (0 < self.p.width < 1 << 24 and 0 < self.p.height < 1 << 24):
+            raise ValueError(f"a picture of {size} is not read")
+        if not (0 <= self.p.y and 0 < self.p.h <= self.p.height - self.p.y and
+                0 <= self.p.x and 0 < self.p.w <= self.p.width - self.p.x):
+            raise ValueError(f"the crop {crop} lies outside the picture of {size}")
+
+    cdef int _check_plane(self, int i, const Py_buffer *view, Py_ssize_t line_size) except -1:
+        cdef Py_ssize_t lines = self.p.height, width = self.p.width
+        if i:
+            if self.p.chroma_rows:
+                lines = (lines + 1) // 2
+            if self.p.layout == CLIPX_PAIRED:
+                width = (width + 1) // 2
+            elif self.p.layout == CLIPX_INTERLEAVED:
+                width = (width + 1) // 2 * 2
+        width *= self.p.bytes
+        if line_size < width or view.len < line_size * (lines - 1) + width:
+            raise ValueError(
+                f"plane {i} has {view.len} bytes in lines of {line_size}; {lines} lines of {width} are read")
+        return 0
+
+    def write(self, planes, line_sizes, list targets not None, Py_ssize_t footprint=0):
+        """Convert one picture, each row once, into every target.
+
+        planes, line_sizes: a buffer and the bytes of a line for each plane. targets: C-contiguous writable uint8
+        buffers of h * w * channels bytes. footprint as in `gather`. Raises ValueError for sizes that do not fit.
+        """
+        cdef clipx_planes sources
+        cdef Py_ssize_t size = <Py_ssize_t>self.p.h * self.p.w * self.p.channels, count = len(targets)
+        cdef int needed, i
+        cdef list held = [], sources_held = []
+        cdef Buffer plane
+        cdef char **places
+        cdef char *scratch
+        cdef clipx_writer writer
+        cdef bint streams = _streams(footprint or size * count)
+
+        needed = 1 if self.p.layout in (CLIPX_GRAY, CLIPX_PACKED) else 2 if self.p.layout == CLIPX_INTERLEAVED else 3
+        if len(planes) < needed or len(line_sizes) < needed:
+            raise ValueError(f"{len(planes)} planes and {len(line_sizes)} line sizes; {needed} are read")
+        for i in range(needed):
+            plane = Buffer(planes[i], PyBUF_C_CONTIGUOUS)
+            sources_held.append(plane)
+            self._check_plane(i, &plane.view, line_sizes[i])
+            sources.data[i] = <const uint8_t *>plane.view.buf
+            sources.stride[i] = line_sizes[i]
+        places = _places(targets, size, 1, held)
+        scratch = <char *>malloc(clipx_scratch_bytes(&self.p))
+        if scratch == NULL:
+            free(places)
+            raise MemoryError
+        if count:
+            writer = clipx_make_writer(rows, streams)
+            with nogil:
+                clipx_write_picture(rows, writer, &self.p, &sources, places, count, scratch)
+                if streams:
+                    CLIPX_FENCE()
+        free(scratch)
+        free(places)

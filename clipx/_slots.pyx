@@ -115,9 +115,11 @@ cdef class Lease:
     @property
     def slot_bytes(self):
         """Bytes of the slot."""
-        return self.slots.slot_bytes
+        return 0 if self.slots is None else self.slots.slot_bytes
 
     def __getbuffer__(self, Py_buffer *view, int flags):
+        if self.slots is None:
+            raise BufferError("this lease is of no slot")
         PyBuffer_FillInfo(view, self, self.address(), self.slots.slot_bytes, 0, flags)
 
     def __dealloc__(self):

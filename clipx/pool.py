@@ -22,7 +22,7 @@ __all__ = ["ClipPool", "PoolStats"]
 
 ALIGNMENT = 64  # a cache line, and the widest vector
 LAYOUTS_KEPT = 64  # shapes whose checks are remembered; ragged clips have more, and are checked again
-GARBAGE_SECONDS = 1.0  # that a wait without end passes before it looks for slots held by reference cycles
+GARBAGE_SECONDS = 1.0  # that a wait lasts before it looks for slots held by reference cycles
 
 
 _POOLS: weakref.WeakSet[ClipPool] = weakref.WeakSet()
@@ -266,12 +266,13 @@ class ClipPool:
                 clip = slots.take(*layout)
                 if clip is not None:
                     return clip
-                left = GARBAGE_SECONDS if timeout is None else timeout - (time.monotonic() - began)
-                if left > 0:
+                left = None if timeout is None else timeout - (time.monotonic() - began)
+                patience = left if collected else GARBAGE_SECONDS if left is None else min(left, GARBAGE_SECONDS)
+                if patience is None or patience > 0:
                     with contextlib.suppress(queue.Empty):
-                        woken.get(timeout=None if timeout is None and collected else left)
+                        woken.get(timeout=patience)
                         continue
-                if collected and timeout is not None:
+                if collected:
                     break
                 gc.collect()
                 collected = True

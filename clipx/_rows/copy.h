@@ -10,12 +10,6 @@
 
 typedef void (*clipx_copy_fn)(char *dst, const char *src, size_t n);
 
-/* One entry for each implementation; the best that runs is chosen at import. */
-typedef struct {
-    const char *name;
-    clipx_copy_fn stream;
-} clipx_rows;
-
 /* Streaming stores fill whole lines: bytes before the first line boundary go the usual way. */
 #define CLIPX_LINE 64
 
@@ -66,21 +60,5 @@ static void clipx_stream_baseline(char *dst, const char *src, size_t n) { memcpy
 CLIPX_DEFINE_STREAM(clipx_stream_avx2, CLIPX_TARGET("avx2"), __m256i, 32, _mm256_loadu_si256, _mm256_stream_si256)
 CLIPX_DEFINE_STREAM(clipx_stream_avx512, CLIPX_TARGET("avx512f"), __m512i, 64, _mm512_loadu_si512, _mm512_stream_si512)
 #endif
-
-/* Best first; `runs` says whether this processor has what the entry needs. */
-static const clipx_rows clipx_implementations[] = {
-#if defined(CLIPX_X86_TARGETS)
-    {"avx512", clipx_stream_avx512},
-    {"avx2", clipx_stream_avx2},
-#endif
-    {"baseline", clipx_stream_baseline},
-};
-enum { CLIPX_IMPLEMENTATIONS = sizeof clipx_implementations / sizeof clipx_implementations[0] };
-
-static int clipx_runs(const clipx_rows *rows) {
-    if (strcmp(rows->name, "avx512") == 0) return clipx_has_avx512();
-    if (strcmp(rows->name, "avx2") == 0) return clipx_has_avx2();
-    return 1;
-}
 
 #endif

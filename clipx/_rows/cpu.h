@@ -7,6 +7,11 @@
 #include <immintrin.h>
 #endif
 
+#if defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
+#define CLIPX_NEON 1
+#include <arm_neon.h>
+#endif
+
 /* A function may use wider vectors than the build's target only where the compiler takes target attributes. */
 #if defined(CLIPX_X86) && (defined(__GNUC__) || defined(__clang__))
 #define CLIPX_X86_TARGETS 1

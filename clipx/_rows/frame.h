@@ -2,7 +2,7 @@
 #ifndef CLIPX_FRAME_H
 #define CLIPX_FRAME_H
 
-#include "copy.h"
+#include "rows.h"
 
 enum {
     CLIPX_MAX_DIMENSIONS = 64,

@@ -1,0 +1,30 @@
+/* The implementations of the rows; the best that runs is chosen once, at import. */
+#ifndef CLIPX_ROWS_H
+#define CLIPX_ROWS_H
+
+#include "color.h"
+#include "copy.h"
+
+typedef struct {
+    const char *name;
+    int (*runs)(void);
+    clipx_copy_fn stream;
+    clipx_color_fn color;
+    clipx_pack_fn pack;
+} clipx_rows;
+
+static int clipx_always(void) { return 1; }
+
+/* Best first. */
+static const clipx_rows clipx_implementations[] = {
+#if defined(CLIPX_X86_TARGETS)
+    {"avx512", clipx_has_avx512, clipx_stream_avx512, clipx_color_avx512, clipx_pack_avx2},
+    {"avx2", clipx_has_avx2, clipx_stream_avx2, clipx_color_avx2, clipx_pack_avx2},
+#elif defined(CLIPX_NEON)
+    {"neon", clipx_always, clipx_stream_baseline, clipx_color_neon, clipx_pack_neon},
+#endif
+    {"baseline", clipx_always, clipx_stream_baseline, clipx_color_baseline, clipx_pack_baseline},
+};
+enum { CLIPX_IMPLEMENTATIONS = sizeof clipx_implementations / sizeof clipx_implementations[0] };
+
+#endif

@@ -1,0 +1,55 @@
+"""From Y'CbCr samples to R'G'B': the matrix of a colorspace, and the numbers that the kernel takes for it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["COLORSPACES", "RANGES", "Matrix", "color_numbers", "matrix"]
+
+COLORSPACES = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
+"""Kr and Kb of ITU-R BT.601, BT.709 and BT.2020 (non-constant luminance)."""
+
+RANGES = ("limited", "full")
+
+
+class Matrix(NamedTuple):
+    """r = y * (Y - offset) + rv * V, g = y * (Y - offset) + gu * U + gv * V, b = y * (Y - offset) + bu * U.
+
+    Y, U and V are samples, U and V less their centre; r, g and b are in [0, 255].
+    """
+
+    y: float
+    offset: int
+    rv: float
+    gu: float
+    gv: float
+    bu: float
+
+
+def matrix(colorspace: str, color_range: str, bits: int) -> Matrix:
+    """The matrix of a colorspace, for samples of that many bits (ITU-R BT.601-7 and BT.2100-2, quantization)."""
+    kr, kb = COLORSPACES[colorspace]
+    kg = 1 - kr - kb
+    if color_range == "full":
+        y = c = 255 / (2**bits - 1)
+        offset = 0
+    else:
+        scale = 2 ** (bits - 8)
+        y, c, offset = 255 / (219 * scale), 255 / (224 * scale), 16 * scale
+    gu, gv = -2 * kb * (1 - kb) / kg, -2 * kr * (1 - kr) / kg
+    return Matrix(y, offset, 2 * (1 - kr) * c, gu * c, gv * c, 2 * (1 - kb) * c)
+
+
+def color_numbers(
+    colorspace: str, color_range: str, bits: int, high_bits: bool = False
+) -> tuple[int, int, int, int, int, int, int, int, int]:
+    """The numbers of the kernel's clipx_color; `high_bits` for samples that stand in the upper bits of 16.
+
+    A sample of b bits is shifted to 15 bits (luma) or 16 bits around 0 (chroma), so that with mulr's division by 2^15 a
+    factor f becomes f * 2^(b + 5) for luma and f * 2^(b + 4) for chroma, and the sum has 5 bits of fraction.
+    """
+    m = matrix(colorspace, color_range, bits)
+    luma, chroma = 2 ** (bits + 5), 2 ** (bits + 4)
+    shifts = (0, 1, 0) if high_bits else (15 - bits, 0, 16 - bits)
+    factors = (round(each * chroma) for each in (m.rv, m.gu, m.gv, m.bu))
+    return (*shifts, round(m.y * luma), round(16 - 32 * m.y * m.offset), *factors)

@@ -1,0 +1,99 @@
+"""How a video is read: `VideoOptions`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from clipx._checks import integer
+from clipx.color import COLORSPACES, RANGES
+
+__all__ = ["VideoOptions", "as_fps"]
+
+COLORS = ("rgb", "gray")
+MAX_PIXELS = 2**26  # 8192 by 8192
+
+
+def as_fps(name: str, value: Any) -> Fraction:
+    """A rate as an exact fraction; floats that stand for NTSC rates such as 29.97 are taken as written.
+
+    Raises TypeError for what is no number and ValueError for a rate that is not above 0 and at most 10**6.
+    """
+    if isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}, but must be a number")
+    try:
+        rate = Fraction(value) if isinstance(value, (str, int, Fraction)) else Fraction(str(float(value)))
+    except (TypeError, ValueError, OverflowError, ZeroDivisionError):
+        raise TypeError(f"{name} is {value!r}, but must be a number of frames a second") from None
+    if not 0 < rate <= 10**6:
+        raise ValueError(f"{name} is {value!r}, but must be above 0 and at most 10**6 frames a second")
+    return rate
+
+
+def _seconds(name: str, value: Any) -> Fraction | None:
+    if value is None:
+        return None
+    try:
+        return Fraction(value) if isinstance(value, (int, Fraction)) else Fraction(str(float(value)))
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name} is {value!r}, but must be a number of seconds") from None
+
+
+def _one_of(name: str, value: Any, known: Any) -> None:
+    if value is not None and (not isinstance(value, str) or value not in known):
+        raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """How a video is read.
+
+    Args:
+        fps: frames a second of the plan: plan frame k shows what the video shows at `t0 + k / fps`. Default: every
+            frame of the video.
+        start_seconds, end_seconds: the part of the video that is cut, [start, end) on the video's own clock.
+        rotate: whether the rotation that the file asks players for (a multiple of 90 degrees) is applied.
+        colorspace: "bt601", "bt709" or "bt2020"; default what the file says, BT.601 where it says nothing.
+        color_range: "limited" or "full"; default what the file says, limited where it says nothing.
+        color: "rgb", or "gray" for one channel, the luma.
+        num_threads: of the decoder.
+        stream: which of the file's video streams, from 0.
+        max_pixels: of a frame; a larger one is a MediaError before memory is taken for it.
+        trusted: whether a path may be an address, a playlist, or another format that opens further files. Never set it
+            for what comes from strangers.
+
+    Raises TypeError and ValueError that name the argument.
+    """
+
+    fps: Any = None
+    start_seconds: Any = None
+    end_seconds: Any = None
+    rotate: bool = True
+    colorspace: str | None = None
+    color_range: str | None = None
+    color: str = "rgb"
+    num_threads: int = 1
+    stream: int = 0
+    max_pixels: int = MAX_PIXELS
+    trusted: bool = False
+
+    def __post_init__(self) -> None:
+        if self.fps is not None:
+            object.__setattr__(self, "fps", as_fps("fps", self.fps))
+        for name in ("start_seconds", "end_seconds"):
+            object.__setattr__(self, name, _seconds(name, getattr(self, name)))
+        if self.start_seconds is not None and self.end_seconds is not None and self.end_seconds <= self.start_seconds:
+            raise ValueError(
+                f"end_seconds is {self.end_seconds}, but must be above start_seconds, {self.start_seconds}"
+            )
+        _one_of("colorspace", self.colorspace, COLORSPACES)
+        _one_of("color_range", self.color_range, RANGES)
+        if self.color is None:
+            raise ValueError(f"color is None, but must be one of {', '.join(COLORS)}")
+        _one_of("color", self.color, COLORS)
+        for name, least in (("num_threads", 1), ("stream", 0), ("max_pixels", 1)):
+            object.__setattr__(self, name, integer(name, getattr(self, name), least))
+        for name in ("rotate", "trusted"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} is {getattr(self, name)!r}, but must be True or False")
