@@ -12,12 +12,16 @@ if TYPE_CHECKING:
     from clipx import errors, memory, plan, pool, video, wds, windows
     from clipx._kernel import simd
     from clipx.errors import MediaError, PoolExhausted
+    from clipx.format import ClipFormat
+    from clipx.options import VideoOptions
     from clipx.plan import WindowSpec
     from clipx.pool import ClipPool, PoolStats
 
 __version__ = "0.1.0"
 
 HOMES = {
+    "ClipFormat": "format",
+    "VideoOptions": "options",
     "ClipPool": "pool",
     "MediaError": "errors",
     "PoolExhausted": "errors",
@@ -28,10 +32,12 @@ HOMES = {
 MODULES = ("errors", "memory", "plan", "pool", "video", "wds", "windows")
 
 __all__ = [
+    "ClipFormat",
     "ClipPool",
     "MediaError",
     "PoolExhausted",
     "PoolStats",
+    "VideoOptions",
     "WindowSpec",
     "__version__",
     "errors",

@@ -278,7 +278,7 @@ cdef char **_places(list targets, Py_ssize_t size, Py_ssize_t itemsize, list hel
         target = Buffer(each, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
         if target.view.itemsize != itemsize or target.view.len != size:
             raise ValueError(f"a target has {target.view.len} bytes in items of {target.view.itemsize}; "
-                             f"{size} in items of {itemsize} are written")
+                             f"the frame has {size} in items of {itemsize}")
         held.append(target)
     places = <char **>malloc((len(held) or 1) * sizeof(char *))
     if places == NULL:

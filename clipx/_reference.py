@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["gather", "indices", "padding", "scatter", "starts"]
+from clipx.color import Matrix
+
+__all__ = ["gather", "indices", "padding", "picture", "scatter", "starts"]
 
 
 def starts(
@@ -79,3 +81,38 @@ def scatter(frame: np.ndarray, targets: list[np.ndarray]) -> None:
     """Write the frame to every target."""
     for target in targets:
         target[...] = frame
+
+
+def picture(
+    planes: list[np.ndarray],
+    layout: str,
+    crop: tuple[int, int, int, int],
+    matrix: Matrix,
+    bits: int = 8,
+    chroma_rows: bool = False,
+    flip: bool = False,
+    channels: int = 3,
+    offsets: tuple[int, int, int] = (0, 1, 2),
+) -> np.ndarray:
+    """A decoded picture as uint8 (h, w, channels): the formula in float64, rounded.
+
+    planes: samples as arrays: Y, U and V (lines, samples); interleaved: Y and UV (lines, pairs, 2); packed: one
+    (height, width, bytes of a pixel). Chroma of a pixel is that of its sample block.
+    """
+    y, x, h, w = crop
+    rows, columns = np.arange(y, y + h)[:, None], np.arange(x, x + w)[None, :]
+    if flip:
+        columns = columns[:, ::-1]
+    if layout == "packed":
+        return planes[0][rows, columns][:, :, list(offsets)]
+    luma = matrix.y * (planes[0][rows, columns] - float(matrix.offset))
+    if layout == "gray" or channels == 1:
+        return _bytes([luma] * channels)
+    block = rows // (2 if chroma_rows else 1), columns // (1 if layout == "full" else 2)
+    first, second = (planes[1][..., 0], planes[1][..., 1]) if layout == "interleaved" else planes[1:]
+    u, v = first[block] - 2.0 ** (bits - 1), second[block] - 2.0 ** (bits - 1)
+    return _bytes([luma + matrix.rv * v, luma + matrix.gu * u + matrix.gv * v, luma + matrix.bu * u])
+
+
+def _bytes(channels: list[np.ndarray]) -> np.ndarray:
+    return np.rint(np.clip(np.stack(channels, axis=-1), 0, 255)).astype(np.uint8)

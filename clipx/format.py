@@ -45,7 +45,7 @@ class ClipFormat:
             else:
                 object.__setattr__(self, "resize", integer("resize", resize, 1))
         if self.crop is not None:
-            crop = self.crop
+            crop: Any = self.crop
             if isinstance(crop, (tuple, list)):
                 crop = _integers("crop", crop, (2, 4), 0)
                 for side in crop[-2:]:

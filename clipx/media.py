@@ -36,7 +36,9 @@ def failures(name: str, doing: str) -> Iterator[None]:
         raise MediaError(f"{name} cannot be {doing}: {reason}") from exn
 
 
-def open_media(src: Source, name: str) -> av.container.InputContainer:
+def open_media(
+    src: Source, name: str, *, trusted: bool = False, max_pixels: int | None = None
+) -> av.container.InputContainer:
     """An open container. Raises FileNotFoundError for a path that is not there, MediaError for what av cannot read."""
     target: Any
     if isinstance(src, (str, os.PathLike)):

@@ -6,29 +6,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from clipx._checks import integer
+from clipx._checks import as_fps, integer
 from clipx.color import COLORSPACES, RANGES
 
-__all__ = ["VideoOptions", "as_fps"]
+__all__ = ["VideoOptions"]
 
 COLORS = ("rgb", "gray")
 MAX_PIXELS = 2**26  # 8192 by 8192
-
-
-def as_fps(name: str, value: Any) -> Fraction:
-    """A rate as an exact fraction; floats that stand for NTSC rates such as 29.97 are taken as written.
-
-    Raises TypeError for what is no number and ValueError for a rate that is not above 0 and at most 10**6.
-    """
-    if isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r}, but must be a number")
-    try:
-        rate = Fraction(value) if isinstance(value, (str, int, Fraction)) else Fraction(str(float(value)))
-    except (TypeError, ValueError, OverflowError, ZeroDivisionError):
-        raise TypeError(f"{name} is {value!r}, but must be a number of frames a second") from None
-    if not 0 < rate <= 10**6:
-        raise ValueError(f"{name} is {value!r}, but must be above 0 and at most 10**6 frames a second")
-    return rate
 
 
 def _seconds(name: str, value: Any) -> Fraction | None:

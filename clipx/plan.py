@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.exceptions import ComplexWarning
 
-from clipx._checks import check_total, integer
+from clipx._checks import as_fps, check_total, integer
 
 __all__ = ["Rng", "WindowSpec", "fill_bytes"]
 
@@ -28,6 +29,19 @@ def _generator(rng: Rng) -> np.random.Generator:
         return np.random.default_rng(integer("rng", rng, 0))
     except TypeError:
         raise TypeError(f"rng is {rng!r}, but must be a numpy Generator, a seed or None") from None
+
+
+def _frames(name: str, seconds: Any, rate: Fraction) -> Fraction:
+    """Seconds in frames, exactly."""
+    if seconds is None and name == "stride":
+        return Fraction(0)
+    try:
+        exact = seconds if isinstance(seconds, Fraction) else Fraction(str(seconds))
+    except (TypeError, ValueError, ZeroDivisionError):
+        raise TypeError(f"{name} is {seconds!r}, but must be a number of seconds") from None
+    if not exact > 0:
+        raise ValueError(f"{name} is {seconds!r}, but must be above 0 seconds")
+    return exact * rate
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,8 @@ class WindowSpec:
         sampling: with `num_clips`, starts in [0, n - span]: "regular" at `i * (n - span) // (num_clips - 1)`, one clip
             at the centre; "random" drawn with replacement, ascending. A source below one span gives no clip for
             "drop" and "backpad", ValueError for "error", else `num_clips` clips from frame 0.
+        fps: frames a second that the numbers are meant for, as `of_seconds` sets it; a video is cut at that rate, and
+            none other. Default: at any.
 
     Raises TypeError for numbers that are no integers, ValueError for those below 1 and for unknown names.
     """
@@ -66,6 +82,7 @@ class WindowSpec:
     fill_value: Any = 0
     num_clips: int | None = None
     sampling: str = "regular"
+    fps: Any = None
 
     def __post_init__(self) -> None:
         length = integer("length", self.length, 1)
@@ -86,9 +103,29 @@ class WindowSpec:
             raise ValueError(f"sampling is {self.sampling!r}, but num_clips is None; give num_clips to sample")
         if np.ndim(self.fill_value):
             raise ValueError(f"fill_value has shape {np.shape(self.fill_value)}, but must be a single value")
+        if self.fps is not None:
+            object.__setattr__(self, "fps", as_fps("fps", self.fps))
         object.__setattr__(self, "length", length)
         object.__setattr__(self, "dilation", dilation)
         object.__setattr__(self, "stride", None if self.num_clips is not None else stride)
+
+    @classmethod
+    def of_seconds(cls, duration: Any, stride: Any = None, *, fps: Any, dilation: int = 1, **rest: Any) -> WindowSpec:
+        """Windows in seconds, of frames (or samples) at `fps` a second.
+
+        A clip covers `duration` seconds: its length is `duration * fps / dilation`, rounded, and at least 1; the starts
+        of neighbouring clips are `stride` seconds apart (default: `duration`), rounded to frames. The rate is
+        remembered: a video is resampled to it, and `VideoOptions` with another is a ValueError.
+
+        >>> clipx.WindowSpec.of_seconds(2, stride=0.5, fps=8)      # length 16, stride 4
+
+        Raises as WindowSpec, and ValueError for seconds that are not above 0.
+        """
+        rate = as_fps("fps", fps)
+        frames = {name: _frames(name, value, rate) for name, value in (("duration", duration), ("stride", stride))}
+        length = max(round(frames["duration"] / integer("dilation", dilation, 1)), 1)
+        step = None if stride is None else max(round(frames["stride"]), 1)
+        return cls(length, step, dilation, fps=rate, **rest)
 
     @property
     def span(self) -> int:

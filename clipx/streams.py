@@ -6,13 +6,13 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from clipx.plan import WindowSpec
 
-__all__ = ["Clip", "Cutter"]
+__all__ = ["Clip", "Cutter", "Shown", "Tail"]
 
 
 @dataclass(eq=False)
@@ -24,9 +24,11 @@ class Clip:
         index: 0 for the first clip of its source.
         start: frame of the plan that the clip starts at.
         valid: places before the end of the source; those after it are the policy's.
-        frame_indices: frame of the source at each place, int64 (length,); -1 where fill_value stands. Video only.
+        frame_indices: frame of the video at each place, int64 (length,); -1 where fill_value stands. None for arrays.
         pts_seconds: when each frame is shown, float64 (length,); nan where fill_value stands. None for arrays.
         duration_seconds: for how long, float64 (length,). None for arrays.
+        source_fps: the stream's average frames a second. None for arrays.
+        rotation: degrees by which frames were turned counterclockwise, as the file asks. None for arrays.
     """
 
     data: np.ndarray
@@ -36,6 +38,8 @@ class Clip:
     frame_indices: np.ndarray | None = None
     pts_seconds: np.ndarray | None = None
     duration_seconds: np.ndarray | None = None
+    source_fps: float | None = None
+    rotation: int | None = None
 
     def facts(self) -> dict[str, Any]:
         """Where the clip came from, as JSON takes it: what is nan here is None there."""
@@ -46,6 +50,9 @@ class Clip:
             values = getattr(self, name)
             if values is not None:
                 facts[name] = [None if math.isnan(value) else value for value in values.tolist()]
+        for name in ("source_fps", "rotation"):
+            if getattr(self, name) is not None:
+                facts[name] = getattr(self, name)
         return facts
 
 
@@ -57,6 +64,20 @@ class _Open:
     duration_seconds: np.ndarray
     missing: set[int] = field(default_factory=set)
     """Places that still wait for their frame."""
+
+
+class Shown(NamedTuple):
+    """A frame of the source: its number there, when it is shown and for how long, in seconds."""
+
+    k: int
+    pts: float
+    duration: float
+
+
+def _put(opened: _Open, place: int, shown: Shown) -> np.ndarray:
+    opened.frame_indices[place], opened.pts_seconds[place], opened.duration_seconds[place] = shown
+    opened.missing.discard(place)
+    return opened.clip.data[place]
 
 
 class Cutter:
@@ -90,24 +111,16 @@ class Cutter:
         self._opened += 1
         return _Open(clip, *columns, set(range(length)))
 
-    def place(self, k: int, pts: float, duration: float) -> list[np.ndarray]:
-        """The places that frame k is written to; clips that start at it are opened."""
-        while self._next_start() == k:
-            self._open.append(self._begin(k))
+    def place(self, p: int, shown: Shown) -> list[np.ndarray]:
+        """The places that frame p of the plan is written to; clips that start at it are opened."""
+        while self._next_start() == p:
+            self._open.append(self._begin(p))
         targets = []
         for each in self._open:
-            place, rest = divmod(k - each.clip.start, self.spec.dilation)
+            place, rest = divmod(p - each.clip.start, self.spec.dilation)
             if rest == 0 and place < self.spec.length:
-                targets.append(self._put(each, place, k, pts, duration))
+                targets.append(_put(each, place, shown))
         return targets
-
-    @staticmethod
-    def _put(opened: _Open, place: int, k: int, pts: float, duration: float) -> np.ndarray:
-        opened.frame_indices[place] = k
-        opened.pts_seconds[place] = pts
-        opened.duration_seconds[place] = duration
-        opened.missing.discard(place)
-        return opened.clip.data[place : place + 1]
 
     def finished(self) -> Iterator[Clip]:
         """Clips all of whose places have been written, in order."""
@@ -126,8 +139,7 @@ class Cutter:
             count = spec.count(n)
             left = left[: max(count - done, 0)]
             if spec.policy == "backpad" and count > done:
-                if not left:
-                    left = [self._begin(n - spec.span)]
+                left = left or [self._begin(n - spec.span)]
                 left[0].clip.start = n - spec.span
                 left[0].missing = set(range(spec.length))
         at = np.array([each.clip.start for each in left], dtype=np.int64)
@@ -143,15 +155,18 @@ class Cutter:
 
 @dataclass
 class Tail:
-    """Clips whose last places need frames that have gone by: `needs` names the places of each frame, -1 the fill."""
+    """Clips whose last places need frames that have gone by.
+
+    `needs` names the places of each frame of the plan, and at -1 those of the fill.
+    """
 
     needs: dict[int, list[tuple[_Open, int]]]
     clips: list[Clip]
 
     def fills(self) -> list[np.ndarray]:
         """Places that take fill_value."""
-        return [each.clip.data[place : place + 1] for each, place in self.needs.pop(-1, [])]
+        return [each.clip.data[place] for each, place in self.needs.pop(-1, [])]
 
-    def place(self, k: int, pts: float, duration: float) -> list[np.ndarray]:
-        """The places that frame k is written to."""
-        return [Cutter._put(each, place, k, pts, duration) for each, place in self.needs.pop(k, [])]
+    def place(self, p: int, shown: Shown) -> list[np.ndarray]:
+        """The places that frame p of the plan is written to."""
+        return [_put(each, place, shown) for each, place in self.needs.pop(p, [])]

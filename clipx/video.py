@@ -1,105 +1,99 @@
-"""Videos to clips: frames are decoded one by one, and each is written into every clip that holds it."""
+"""Videos to clips: each frame that a clip needs is written from the decoder's planes into every clip that holds it."""
 
 from __future__ import annotations
 
+import io
+from collections import deque
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from functools import partial
-from typing import IO, NamedTuple, cast
+from typing import Any
 
-import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
 from clipx import _kernel
 from clipx._checks import check_total
+from clipx.convert import Converter
 from clipx.errors import MediaError
-from clipx.media import Source, describe, failures, open_media
+from clipx.format import ClipFormat
+from clipx.index import Index
+from clipx.media import Source, describe
+from clipx.options import VideoOptions
 from clipx.plan import Rng, WindowSpec, fill_bytes
 from clipx.pool import ClipPool
-from clipx.streams import Clip, Cutter, Tail
+from clipx.reader import Frame, Reader
+from clipx.streams import Clip, Cutter, Shown, Tail
+from clipx.timeline import Timeline
 
-__all__ = ["Clip", "VideoClips", "clips"]
+__all__ = ["Clip", "VideoClips", "VideoOptions", "clips"]
 
 DTYPE = np.dtype("uint8")
+LOOKS_BACK = frozenset({"wrap", "reflect", "backpad"})
 
 
-class _Frame(NamedTuple):
-    """A decoded frame's RGB image, rows padded as av pads them, and when it is shown, in seconds."""
-
-    rgb: np.ndarray
-    pts: float
-    duration: float
-
-
-class _Reader:
-    """The frames of a video's first video stream, from the first to the last."""
-
-    def __init__(self, src: Source, name: str) -> None:
-        self._src, self.name = src, name
-        self._container = open_media(src, name)
-        if not self._container.streams.video:
-            raise MediaError(f"{name} has no video stream")
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_count = 1
-        # One converter for all frames: a new one costs more than the conversion.
-        self._reformatter = VideoReformatter()
-        self._shape: tuple[int, int] | None = None
-
-    def _rgb(self, frame: av.VideoFrame) -> np.ndarray:
-        size = frame.height, frame.width
-        if self._shape is None:
-            self._shape = size
-        elif size != self._shape:
-            raise MediaError(f"{self.name} changes its size midway from {self._shape} to {size} (height, width)")
-        plane = self._reformatter.reformat(frame, format="rgb24", threads=1).planes[0]
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        return rows[: size[0], : size[1] * 3].reshape(*size, 3)
-
-    def __iter__(self) -> Iterator[_Frame]:
-        with failures(self.name, "decoded"):
-            for frame in self._container.decode(self._stream):
-                base = float(frame.time_base) if frame.time_base else float("nan")
-                pts = float("nan") if frame.pts is None else frame.pts * base
-                yield _Frame(self._rgb(frame), pts, frame.duration * base)
-
-    def count(self) -> int:
-        """Number of frames, by decoding them all; the reader is used up."""
-        with failures(self.name, "decoded"):
-            return sum(1 for _ in self._container.decode(self._stream))
-
-    def again(self) -> _Reader:
-        """A reader at the first frame. Raises ValueError where the source cannot go back."""
-        self._container.close()
-        if hasattr(self._src, "read"):
-            if not (hasattr(self._src, "seekable") and self._src.seekable()):
-                raise ValueError(
-                    f"{self.name} cannot seek, but this policy or num_clips reads it twice; read it to bytes"
-                )
-            cast(IO[bytes], self._src).seek(0)
-        return _Reader(self._src, self.name)
-
-    def close(self) -> None:
-        self._container.close()
+def _can_rewind(src: Source) -> bool:
+    return not hasattr(src, "read") or bool(getattr(src, "seekable", lambda: False)())
 
 
 class _Cutting:
     """One run over a video. It never refers to the iterator that drives it, so that dropping that frees the slots."""
 
-    def __init__(self, reader: _Reader, window: WindowSpec, pool: ClipPool | None, rng: Rng, in_step: int) -> None:
+    def __init__(
+        self,
+        src: Source,
+        window: WindowSpec,
+        format: ClipFormat,
+        options: VideoOptions,
+        pool: ClipPool | None,
+        rng: Rng,
+        name: str,
+        in_step: int,
+    ) -> None:
         self.num_frames: int | None = None
-        self.reader, self._window, self._pool = reader, window, pool
+        self.frames_skipped = 0
+        self._window, self._options, self._pool, self._in_step = window, options, pool, in_step
         self._fill = fill_bytes(window, DTYPE)
         self._footprint = 0
-        self._in_step = in_step
         if pool is not None:
             pool.require(window.slots() * in_step)
+        rewinds = _can_rewind(src)
+        if window.num_clips is not None and not rewinds:
+            src, rewinds = io.BytesIO(src.read()), True  # type: ignore[union-attr]
+        self._converter = Converter(format, options, name)
+        self.reader = Reader(src, name, options)
+        self._timeline = Timeline(options, self.reader.time_base)
+        self._index: Index | None = None
+        self._plan: np.ndarray | None = None
         self._starts: np.ndarray | None = None
+        # Where the source cannot be read again: the frames that its end may still need.
+        self._kept: deque[tuple[int, Frame]] | None = None
+        if window.policy in LOOKS_BACK and not rewinds:
+            self._kept = deque()
+        if rewinds and self._is_sparse():
+            self._index = self.reader.read_index()
+        if self._index is not None:
+            self._plan = self._timeline.plan(self._index, max(round(1 / (self.reader.rate * self.reader.time_base)), 1))
         if window.num_clips is not None:
-            self._starts = window.starts(self.reader.count(), rng)
-            self.reader = self.reader.again()
+            n = len(self._plan) if self._plan is not None else self._count()
+            self._starts = window.starts(n, rng)
+        elif self._plan is not None and window.policy != "error":
+            self._starts = window.starts(len(self._plan))
 
-    def _cutter(self, frame_shape: tuple[int, ...]) -> Cutter:
-        shape = (self._window.length, *frame_shape)
+    def _is_sparse(self) -> bool:
+        """Whether an index pays: some frames are not needed, or the number of frames is."""
+        window, options = self._window, self._options
+        gaps = window.stride is None or window.dilation > 1 or window.stride > window.span
+        part = options.fps is not None or options.start_seconds is not None
+        return gaps or part or window.policy in LOOKS_BACK
+
+    def _count(self) -> int:
+        """Number of frames of the plan, by decoding them all."""
+        n = sum(1 for _ in self._timeline.follow(self.reader.frames()))
+        self.reader.rewind()
+        return n
+
+    def _cutter(self) -> Cutter:
+        shape = (self._window.length, *(self._converter.shape or ()))
         if self._pool is None:
             check_total("a clip", shape, 1)
             return Cutter(self._window, partial(np.empty, shape, DTYPE), self._starts)
@@ -107,37 +101,104 @@ class _Cutting:
         self._footprint = self._pool.nbytes
         return Cutter(self._window, partial(self._pool.acquire, shape, DTYPE), self._starts)
 
-    def _write(self, rgb: np.ndarray, targets: list[np.ndarray]) -> None:
-        if targets:
-            _kernel.scatter(rgb[None], targets, self._footprint)
+    def _shown(self, frame: Frame) -> Shown:
+        # Integers, for a quotient that is rounded once: a Fraction a frame would cost more than its conversion.
+        ticks, second = self.reader.time_base.numerator, self.reader.time_base.denominator
+        return Shown(frame.k, frame.pts * ticks / second, frame.duration * ticks / second)
+
+    def _wanted(self, plan: np.ndarray) -> np.ndarray:
+        """The frames of the plan that clips hold in their order; the tail's others come after."""
+        window, n = self._window, len(plan)
+        starts = self._starts
+        if starts is None:
+            starts = np.arange(max((n - window.span) // (window.stride or 1) + 1, 0)) * (window.stride or 1)
+        wanted = np.zeros(n, dtype=bool)
+        for place in range(window.length):
+            at = starts + place * window.dilation
+            wanted[at[at < n]] = True
+        return wanted
+
+    def _events(self, wanted: np.ndarray | None) -> Iterator[tuple[int, Frame]]:
+        """(p, frame) for the wanted frames of the plan, or for all of them."""
+        if self._index is None or self._plan is None or wanted is None:
+            yield from self._timeline.follow(self.reader.frames())
+            return
+        plan = self._plan
+        frames = np.zeros(self._index.frames, dtype=bool)
+        frames[plan[wanted]] = True
+        for frame in self.reader.selected(self._index, frames):
+            for p in range(int(np.searchsorted(plan, frame.k)), int(np.searchsorted(plan, frame.k, side="right"))):
+                if wanted[p]:
+                    yield p, frame
+
+    def _keep(self, p: int, frame: Frame) -> None:
+        """Remember a frame that the end of a source that cannot be read again may need: `span` at most, and one."""
+        assert self._kept is not None
+        if self._window.policy == "wrap":
+            if p < self._window.span:
+                self._kept.append((p, frame))
+        else:
+            self._kept.append((p, frame))
+            if len(self._kept) > self._window.span + 1:
+                self._kept.popleft()
 
     def clips(self) -> Generator[Clip]:
-        cutter, last, n = None, None, 0
-        for frame in self.reader:
+        cutter: Cutter | None = None
+        last: tuple[int, Frame] | None = None
+        wanted = None if self._plan is None else self._wanted(self._plan)
+        for p, frame in self._events(wanted):
             if cutter is None:
-                cutter = self._cutter(frame.rgb.shape)
-            self._write(frame.rgb, cutter.place(n, frame.pts, frame.duration))
-            last, n = frame, n + 1
-            yield from cutter.finished()
+                self._converter.prepare(frame.image)
+                cutter = self._cutter()
+            self._converter.write(frame.image, cutter.place(p, self._shown(frame)), self._footprint)
+            last = p, frame
+            if self._kept is not None:
+                self._keep(p, frame)
+            for clip in cutter.finished():
+                yield self._complete(clip)
+                del clip
+        n = len(self._plan) if self._plan is not None else 0 if last is None else last[0] + 1
         if cutter is None or last is None:
-            raise MediaError(f"{self.reader.name} has a video stream without frames")
-        self.num_frames = n
+            if self._plan is None:
+                raise MediaError(f"{self.reader.name} has no frame in the part that is cut")
+            self._end(n)
+            self._window.count(n)
+            return
         tail = cutter.end(n)
         for target in tail.fills():
-            _kernel.gather(target, target, np.full(1, -1), self._fill)
-        self._write(last.rgb, tail.place(n - 1, last.pts, last.duration))
+            flat = target.reshape(-1)
+            _kernel.gather(flat, flat, np.full(flat.size, -1, dtype=np.int64), self._fill)
+        self._place_tail(tail, [last, *(self._kept or ())])
         del last, frame
+        self._kept = None
         if tail.needs:
-            self._finish(tail)
-        self.reader.close()
+            self._finish(tail, n)
+        self._end(n)
         while tail.clips:
-            yield tail.clips.pop(0)
+            yield self._complete(tail.clips.pop(0))
 
-    def _finish(self, tail: Tail) -> None:
+    def _end(self, n: int) -> None:
+        self.num_frames = n
+        if self._index is not None:
+            self.frames_skipped = max(self._index.frames - self.reader.frames_decoded, 0)
+        self.reader.close()
+
+    def _complete(self, clip: Clip) -> Clip:
+        clip.source_fps, clip.rotation = float(self.reader.rate), self._converter.rotation
+        return clip
+
+    def _place_tail(self, tail: Tail, frames: list[tuple[int, Frame]]) -> None:
+        for p, frame in frames:
+            self._converter.write(frame.image, tail.place(p, self._shown(frame)), self._footprint)
+
+    def _finish(self, tail: Tail, n: int) -> None:
         """Decode again for the frames that have gone by."""
-        self.reader = self.reader.again()
-        for k, frame in enumerate(self.reader):
-            self._write(frame.rgb, tail.place(k, frame.pts, frame.duration))
+        wanted = np.zeros(n, dtype=bool)
+        wanted[list(tail.needs)] = True
+        if self._index is None:
+            self.reader.rewind()
+        for event in self._events(wanted):
+            self._place_tail(tail, [event])
             if not tail.needs:
                 return
         raise MediaError(f"{self.reader.name} gave fewer frames when it was read again")
@@ -147,15 +208,39 @@ class VideoClips(Iterator[Clip]):
     """Iterator of the clips of a video; see `clips`."""
 
     def __init__(
-        self, src: Source, window: WindowSpec, *, pool: ClipPool | None, rng: Rng, name: str, in_step: int = 1
+        self,
+        src: Source,
+        window: WindowSpec,
+        format: ClipFormat | None = None,
+        *,
+        options: VideoOptions | None = None,
+        pool: ClipPool | None = None,
+        rng: Rng = None,
+        name: str,
+        in_step: int = 1,
     ) -> None:
-        self._cutting = _Cutting(_Reader(src, name), window, pool, rng, in_step)
+        options = options or VideoOptions()
+        if window.fps is not None:
+            if options.fps not in (None, window.fps):
+                raise ValueError(f"fps is {options.fps}, but the window was made for {window.fps} frames a second")
+            options = replace(options, fps=window.fps)
+        self._cutting = _Cutting(src, window, format or ClipFormat(), options, pool, rng, name, in_step)
         self._clips = self._cutting.clips()
 
     @property
     def num_frames(self) -> int | None:
-        """Frames that the stream has; None until they have all been seen."""
+        """Frames of the plan; None until the last clip has been given."""
         return self._cutting.num_frames
+
+    @property
+    def frames_decoded(self) -> int:
+        """Frames that the decoder has given so far."""
+        return self._cutting.reader.frames_decoded
+
+    @property
+    def frames_skipped(self) -> int:
+        """Frames of the stream that were never decoded; known when the last clip has been given."""
+        return self._cutting.frames_skipped
 
     def __next__(self) -> Clip:
         return next(self._clips)
@@ -166,26 +251,50 @@ class VideoClips(Iterator[Clip]):
         self._cutting.reader.close()
 
 
+def _check(name: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} is {value!r}, but must be a {kind.__name__}")
+
+
 def clips(
-    src: Source, window: WindowSpec, *, pool: ClipPool | None = None, rng: Rng = None, name: str | None = None
+    src: Source,
+    window: WindowSpec,
+    format: ClipFormat | None = None,
+    *,
+    options: VideoOptions | None = None,
+    pool: ClipPool | None = None,
+    rng: Rng = None,
+    name: str | None = None,
 ) -> VideoClips:
-    """The clips of a video, as RGB, in order of their starts.
+    """The clips of a video, in order of their starts.
 
     Args:
-        src: path, bytes, or file object of anything that FFmpeg reads; its first video stream is cut.
-        window: which frames.
+        src: path, bytes, or file object of a video.
+        window: which frames; with `options.fps`, or made by `WindowSpec.of_seconds`, frames at that rate.
+        format: size, crop and flip; default the picture as it is.
+        options: how the video is read; see VideoOptions.
         pool: clips are slots of it; None gives each clip memory of its own.
         rng: Generator or seed for sampling "random".
         name: what messages call the source; default its path.
 
-    No array ever holds the video: each frame is decoded once, written into every open clip and forgotten. Only the last
-    clip of policies "wrap", "reflect" and "backpad", and `num_clips`, decode the file a second time.
+    No array ever holds the video: each frame is decoded once, its rows are converted once and written to every open
+    clip, and it is forgotten. Where the window leaves frames out, frames that no clip needs are not converted and, for
+    the usual codecs in MP4, MOV, MKV and WebM, mostly not decoded; the others are bit for bit the same. Policies
+    "wrap", "reflect" and "backpad" read some frames a second time; of a source that cannot seek they keep up to
+    `span + 1` decoded frames instead, and `num_clips` reads its encoded bytes into memory.
 
-    Returns an iterator of Clip, `data` uint8 (length, height, width, 3).
+    A frame without a time, or whose time is not after the frame before it, is taken to follow that at once.
 
-    Raises FileNotFoundError, MediaError for what cannot be read (clips before the damage have been given by then),
-    PoolExhausted, and ValueError for a pool that is too small.
+    Returns an iterator of Clip, `data` uint8 (length, height, width, 3), or 1 channel with `options.color="gray"`.
+    After a run its `frames_decoded` and `frames_skipped` tell what it cost.
+
+    Raises FileNotFoundError, MediaError for what cannot be read (the clips before damage are given first), ValueError
+    for a crop outside the picture or a pool that is too small, PoolExhausted. Policy "error" raises after the complete
+    clips.
     """
-    if not isinstance(window, WindowSpec):
-        raise TypeError(f"window is {window!r}, but must be a WindowSpec")
-    return VideoClips(src, window, pool=pool, rng=rng, name=name or describe(src))
+    _check("window", window, WindowSpec)
+    if format is not None:
+        _check("format", format, ClipFormat)
+    if options is not None:
+        _check("options", options, VideoOptions)
+    return VideoClips(src, window, format, options=options, pool=pool, rng=rng, name=name or describe(src))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import clipx
+from clipx.convert import Converter
 
 PACKAGE = Path(clipx.__file__).resolve().parent
 SOURCE = Path(__file__).resolve().parents[1] / "clipx"
@@ -70,6 +71,24 @@ def make_video(tmp_path_factory):
         return made[key]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def whole():
+    """Decodes every frame of a video, and converts each as a whole: (n, height, width, channels)."""
+
+    def decode(path, format=None, options=None):
+        options = options or clipx.VideoOptions()
+        converter = Converter(format or clipx.ClipFormat(), options, str(path))
+        frames = []
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=options.stream):
+                converter.prepare(frame)
+                frames.append(np.empty(converter.shape, np.uint8))
+                converter.write(frame, frames[-1:], 0)
+        return np.stack(frames)
+
+    return decode
 
 
 @pytest.fixture(scope="session")

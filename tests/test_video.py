@@ -16,13 +16,8 @@ STREAMED = [{"stride": 8}, {"stride": 16}, {"stride": 21, "dilation": 3}, {"stri
 POLICIES = ["drop", "repeat_last", "wrap", "reflect", "constant", "backpad"]
 
 
-def whole(path):
-    with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
-
-
 @pytest.mark.parametrize("name", ["carphone_pristine.mp4", "bikes.mp4", "bigbuckbunny.mp4"])
-def test_clips_equal_decoding_and_slicing(real_video, name):
+def test_clips_equal_decoding_and_slicing(real_video, whole, name):
     path = real_video(name)
     frames = whole(path)
     spec = clipx.WindowSpec(16, 8)
@@ -40,7 +35,7 @@ def test_clips_equal_decoding_and_slicing(real_video, name):
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("window", STREAMED, ids=str)
 @pytest.mark.parametrize("n", [1, 2, 15, 16, 17, 47, 50])
-def test_every_policy_on_streams(make_video, policy, window, n):
+def test_every_policy_on_streams(make_video, whole, policy, window, n):
     path = make_video(n=n)
     frames = whole(path)
     assert len(frames) == n
@@ -173,8 +168,6 @@ def test_a_source_that_cannot_seek(make_video):
     data = make_video(n=20, container="matroska", suffix=".mkv").read_bytes()
     got = [clip.data for clip in clips(Pipe(data), clipx.WindowSpec(8, policy="repeat_last"))]
     assert len(got) == 3
-    with pytest.raises(ValueError, match="cannot seek"):
-        list(clips(Pipe(data), clipx.WindowSpec(8, policy="wrap")))
 
 
 MEASURE = """

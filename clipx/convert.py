@@ -1,0 +1,159 @@
+"""Decoded frames to places of clips: straight from the decoder's planes where the kernel reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+from clipx import _kernel
+from clipx.color import color_numbers
+from clipx.errors import MediaError
+from clipx.format import ClipFormat
+from clipx.options import VideoOptions
+
+__all__ = ["Converter"]
+
+# The kernel's layout, bytes of a sample, whether a chroma row serves two rows, bits, whether they are the high ones.
+PLANAR: dict[str, tuple[str, int, bool, int, bool]] = {
+    "gray": ("gray", 1, False, 8, False),
+    "nv12": ("interleaved", 1, True, 8, False),
+    "p010le": ("interleaved", 2, True, 10, True),
+    "yuv420p": ("paired", 1, True, 8, False),
+    "yuvj420p": ("paired", 1, True, 8, False),
+    "yuv422p": ("paired", 1, False, 8, False),
+    "yuvj422p": ("paired", 1, False, 8, False),
+    "yuv444p": ("full", 1, False, 8, False),
+    "yuvj444p": ("full", 1, False, 8, False),
+    "yuv420p10le": ("paired", 2, True, 10, False),
+}
+# Bytes of a pixel, and where red, green and blue stand in it.
+PACKED = {
+    "rgb24": (3, (0, 1, 2)),
+    "bgr24": (3, (2, 1, 0)),
+    "rgba": (4, (0, 1, 2)),
+    "rgb0": (4, (0, 1, 2)),
+    "bgra": (4, (2, 1, 0)),
+    "bgr0": (4, (2, 1, 0)),
+}
+FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+# AVColorSpace; everything else, and what is not specified, is BT.601, as swscale takes it.
+MATRICES = {1: "bt709", 9: "bt2020", 10: "bt2020"}
+
+
+def _readable(frame: av.VideoFrame, gray: bool, resized: bool) -> str:
+    """The format to read a frame in: its own, or the nearest that the kernel reads and swscale makes of it."""
+    name, kind = frame.format.name, frame.format
+    if gray and (name in PACKED or kind.is_rgb):
+        return "gray"
+    if not resized and (name in PLANAR or name in PACKED):
+        return name
+    if kind.is_rgb or kind.has_palette:
+        return "gray" if gray else "rgb24"
+    if len(kind.components) <= 2:
+        return "gray"
+    if resized:
+        return "yuv444p"
+    if kind.chroma_width(2) == 2:
+        return "yuv444p"
+    if kind.chroma_height(2) == 2:
+        return "yuv422p"
+    return "yuv420p10le" if kind.components[0].bits > 8 else "yuv420p"
+
+
+class Converter:
+    """Writes the frames of one stream as `format` and `options` say; set up by the first frame, which all must match.
+
+    Attributes:
+        shape: (height, width, channels) of what is written; None before the first frame.
+        rotation: degrees, a multiple of 90, by which frames are turned counterclockwise.
+    """
+
+    def __init__(self, format: ClipFormat, options: VideoOptions, name: str) -> None:
+        self._format, self._options, self._name = format, options, name
+        # One for all frames: a new one costs more than the conversion.
+        self._reformatter = VideoReformatter()
+        self._kind: tuple[int, int, str] | None = None
+        self._turned: np.ndarray | None = None
+        self.shape: tuple[int, int, int] | None = None
+        self.rotation = 0
+
+    def prepare(self, frame: av.VideoFrame) -> None:
+        """Take the first frame's size and format. Raises ValueError for a crop that lies outside it, MediaError for a
+        frame that is unlike the first.
+        """
+        kind = frame.height, frame.width, frame.format.name
+        if kind == self._kind:
+            return
+        if self._kind is not None:
+            raise MediaError(
+                f"{self._name} changes midway from {self._kind} to {kind} (height, width, pixel format); only streams "
+                f"of one size and format are cut"
+            )
+        self._kind = kind
+        if self._options.rotate:
+            self.rotation = round(frame.rotation / 90) % 4 * 90
+        sideways = self.rotation in (90, 270)
+        upright = kind[1::-1] if sideways else kind[:2]
+        resized = self._format.resized(*upright)
+        y, x, h, w = self._format.cropped(*resized)
+        decoded = resized[::-1] if sideways else resized
+        channels = 1 if self._options.color == "gray" else 3
+        self.shape = h, w, channels
+        self._readable = _readable(frame, channels == 1, decoded != kind[:2])
+        self._size = decoded
+        self._through_swscale = self._readable != kind[2] or decoded != kind[:2]
+        self._full = self._range(frame) == "full"
+        if self.rotation:
+            # Rows become columns: the only case in which a frame passes through an array of its own.
+            self._turned = np.empty((*decoded, channels), np.uint8)
+            turned = np.rot90(self._turned, self.rotation // 90)[y : y + h, x : x + w]
+            self._upright = turned[:, ::-1] if self._format.flip else turned
+            self._picture = self._make_picture(frame, (0, 0, *decoded), False, channels)
+        else:
+            self._picture = self._make_picture(frame, (y, x, h, w), self._format.flip, channels)
+
+    def _range(self, frame: av.VideoFrame) -> str:
+        if self._options.color_range is not None:
+            return self._options.color_range
+        full = frame.format.name.startswith("yuvj") or int(frame.color_range) == FULL_RANGE or self._readable == "gray"
+        return "full" if full else "limited"
+
+    def _make_picture(self, frame: av.VideoFrame, crop: Any, flip: bool, channels: int) -> _kernel.Picture:
+        colorspace = self._options.colorspace or MATRICES.get(int(frame.colorspace), "bt601")
+        if self._readable in PACKED:
+            size, offsets = PACKED[self._readable]
+            nothing = (0,) * 9
+            return _kernel.Picture("packed", size, offsets, False, self._size, crop, flip, channels, nothing)
+        layout, sample, chroma_rows, bits, high = PLANAR[self._readable]
+        numbers = color_numbers(colorspace, "full" if self._full else "limited", bits, high)
+        return _kernel.Picture(layout, sample, (0, 0, 0), chroma_rows, self._size, crop, flip, channels, numbers)
+
+    def write(self, frame: av.VideoFrame, targets: list[np.ndarray], footprint: int) -> None:
+        """Write a frame to every target, uint8 arrays of `shape`. footprint as the kernel takes it."""
+        self.prepare(frame)
+        if not targets:
+            return
+        if self._through_swscale:
+            color_range = ColorRange.JPEG if self._full else ColorRange.MPEG
+            frame = self._reformatter.reformat(
+                frame,
+                width=self._size[1],
+                height=self._size[0],
+                format=self._readable,
+                # The same on both sides: only size and sampling change, the kernel converts.
+                src_colorspace=Colorspace.ITU601,
+                dst_colorspace=Colorspace.ITU601,
+                src_color_range=color_range,
+                dst_color_range=color_range,
+                threads=1,
+            )
+        planes = frame.planes
+        line_sizes = [plane.line_size for plane in planes]
+        if self._turned is None:
+            self._picture.write(planes, line_sizes, targets, footprint)
+        else:
+            self._picture.write(planes, line_sizes, [self._turned])
+            _kernel.scatter(self._upright, targets, footprint)

@@ -1,0 +1,209 @@
+"""Decoded frames of a video stream: all of them, or only those that are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import IO, Any, NamedTuple, cast
+
+import av
+import numpy as np
+
+from clipx.errors import MediaError
+from clipx.index import Index, skips_exactly
+from clipx.media import Source, failures, open_media
+from clipx.options import VideoOptions
+
+__all__ = ["Frame", "Reader"]
+
+# Packets that are passed over by reading them rather than by seeking.
+NEAR_PACKETS = 64
+
+
+class Frame(NamedTuple):
+    """The k-th frame of a stream; pts and duration in its time base, made up where the file has none."""
+
+    k: int
+    image: av.VideoFrame
+    pts: int
+    duration: int
+
+
+class Reader:
+    """A video stream that is read from its start, as often as its source allows.
+
+    Attributes:
+        time_base: seconds of a tick.
+        rate: frames a second, as the file says or, where it does not, 25.
+        frames_decoded: frames that the decoder has given, in all passes.
+    """
+
+    def __init__(self, src: Source, name: str, options: VideoOptions) -> None:
+        self.name = name
+        self._src, self._options = src, options
+        self.frames_decoded = 0
+        self._open()
+
+    def _open(self) -> None:
+        options = self._options
+        self._container = open_media(self._src, self.name, trusted=options.trusted, max_pixels=options.max_pixels)
+        videos = self._container.streams.video
+        if options.stream >= len(videos):
+            self._container.close()
+            if not videos:
+                raise MediaError(f"{self.name} has no video stream")
+            raise MediaError(f"stream is {options.stream}, but {self.name} has {len(videos)} video streams")
+        self._stream = videos[options.stream]
+        self._context = self._stream.codec_context
+        self._context.thread_count = options.num_threads
+        self._context.thread_type = "SLICE" if options.num_threads == 1 else "AUTO"
+        self.time_base = self._stream.time_base or Fraction(1, 90000)
+        self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
+
+    def rewind(self) -> None:
+        """Start again at the first frame."""
+        self._container.close()
+        if hasattr(self._src, "read"):
+            cast(IO[bytes], self._src).seek(0)
+        self._open()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def read_index(self) -> Index | None:
+        """The index of the stream, where its packets tell; then `selected` is next, and without one `frames`."""
+        try:
+            index = Index.read(self._container, self._stream)
+        except av.FFmpegError:
+            index = None
+        if index is None:
+            self.rewind()
+        return index
+
+    @property
+    def _frame_ticks(self) -> int:
+        return max(round(1 / (self.rate * self.time_base)), 1)
+
+    def frames(self) -> Iterator[Frame]:
+        """Every frame, from the first to the last.
+
+        A frame without a time, or one that is not after the frame before it, is taken to follow that at once. Raises
+        MediaError at damage, after the frames before it.
+        """
+        k, last_pts, last_duration, packets = 0, None, 0, 0
+        with failures(self.name, "decoded"):
+            for packet in self._container.demux(self._stream):
+                packets += bool(packet.size)
+                if packet.is_corrupt:
+                    raise MediaError(f"{self.name} is damaged or ends inside packet {packets - 1}, after {k} frames")
+                for image in packet.decode():
+                    pts = image.pts
+                    if pts is None or (last_pts is not None and pts <= last_pts):
+                        pts = 0 if last_pts is None else last_pts + last_duration
+                    last_pts, last_duration = pts, image.duration or self._frame_ticks
+                    self._check(image, k)
+                    yield Frame(k, image, last_pts, last_duration)
+                    k += 1
+        if packets < self._stream.frames and packets == k:
+            raise MediaError(f"{self.name} ends after {k} of {self._stream.frames} frames")
+
+    def _check(self, image: object, k: int) -> None:
+        self.frames_decoded += 1
+        if cast(av.VideoFrame, image).is_corrupt:
+            raise MediaError(f"{self.name} is damaged at frame {k}")
+
+    def selected(self, index: Index, wanted: np.ndarray) -> Iterator[Frame]:
+        """The frames k with wanted[k], in order, bit for bit as `frames` gives them.
+
+        What stands between is passed over: not read where it is long, not decoded from one key frame to another, and
+        otherwise left out by the decoder where nothing refers to it.
+        """
+        n = index.frames
+        reads = _Packets(self, index)
+        skips = skips_exactly(self._context)
+        borders = np.append(index.keys, n)
+        ks = np.flatnonzero(wanted)
+        # Decoding goes from key frame to key frame; each stretch up to the last packet that it is needed for.
+        stretches = np.unique(np.searchsorted(index.keys, ks, side="right") - 1)
+        packet_of = np.empty(n, dtype=np.int64)
+        packet_of[index.frame_of] = np.arange(n)
+        given = 0
+        with failures(self.name, "decoded"):
+            for stretch in stretches:
+                first, end = int(borders[stretch]), int(borders[stretch + 1])
+                here = ks[np.searchsorted(ks, first) : np.searchsorted(ks, end)]
+                # With reordering, a frame can need packets of frames shown later: all up to its own are decoded.
+                last = int(packet_of[here].max())
+                if reads.position != first:
+                    reads.go_to(first)
+                context = self._context
+                for position in range(first, last + 1):
+                    packet = reads.next()
+                    if skips:
+                        context.skip_frame = "DEFAULT" if wanted[index.frame_of[position]] else "NONREF"
+                    for image in packet.decode():
+                        frame = self._place(index, image)
+                        if wanted[frame.k]:
+                            given += 1
+                            yield frame
+                # What the decoder still holds back; it must start anew after that.
+                for image in context.decode(None):
+                    frame = self._place(index, image)
+                    if wanted[frame.k]:
+                        given += 1
+                        yield frame
+                context.flush_buffers()
+        if given != len(ks):
+            raise MediaError(f"{self.name} gave {given} of {len(ks)} frames that its packets announce")
+
+    def _place(self, index: Index, image: object) -> Frame:
+        frame = cast(av.VideoFrame, image)
+        k = int(np.searchsorted(index.pts, frame.pts)) if frame.pts is not None else index.frames
+        if k >= index.frames or index.pts[k] != frame.pts:
+            raise MediaError(f"{self.name} gave a frame at {frame.pts} ticks that no packet announces")
+        self._check(frame, k)
+        return Frame(k, frame, int(index.pts[k]), int(index.durations[k]) or frame.duration or self._frame_ticks)
+
+
+class _Packets:
+    """The packets of a stream with an index, from any key frame on."""
+
+    def __init__(self, reader: Reader, index: Index) -> None:
+        self._reader, self._index = reader, index
+        self._pts_of = index.pts[index.frame_of]
+        self._packets: Iterator[av.Packet] = iter(())
+        self._held: av.Packet | None = None
+        self.position = -1
+        """The packet that `next` gives; -1 before the first `go_to`."""
+
+    def next(self) -> av.Packet:
+        """The packet at `position`."""
+        packet = self._held or next(packet for packet in self._packets if packet.size)
+        self._held = None
+        if packet.pts != self._pts_of[self.position]:
+            raise MediaError(f"{self._reader.name} changed while it was read: packet {self.position} is another")
+        self.position += 1
+        return packet
+
+    def go_to(self, position: int) -> None:
+        """Make `position`, a key frame's, the next."""
+        ahead = position - self.position
+        if self.position < 0 or ahead < 0 or ahead > NEAR_PACKETS:
+            self._seek(position)
+        while self.position < position:
+            self.next()
+
+    def _seek(self, position: int) -> None:
+        reader = self._reader
+        reader._container.seek(int(self._pts_of[position]), stream=reader._stream)
+        self._packets = reader._container.demux(reader._stream)
+        packet = next((packet for packet in self._packets if packet.size), None)
+        found: Any = [] if packet is None else np.flatnonzero(self._pts_of == packet.pts)
+        if len(found) == 1 and found[0] <= position:
+            self._held, self.position = packet, int(found[0])
+        else:
+            # The file's own index is off: from the start, then.
+            reader.rewind()
+            self._packets = reader._container.demux(reader._stream)
+            self._held, self.position = None, 0

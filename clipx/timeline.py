@@ -1,0 +1,101 @@
+"""The frames of the plan of a video: every frame, or those at a fixed rate, in a part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+from clipx.index import Index
+from clipx.options import VideoOptions
+from clipx.reader import Frame
+
+__all__ = ["Timeline"]
+
+
+class _Part(NamedTuple):
+    """The part of a video that is cut, in ticks: from `start` on, before `end`."""
+
+    start: Fraction | None
+    end: Fraction | None
+
+
+class Timeline:
+    """Which frame of a video is frame p of the plan.
+
+    Without `fps`, the p-th frame in [start_seconds, end_seconds). With it, frame p is what stands at `t0 + p / fps`,
+    where t0 is the time of the first such frame: the frame with the latest time that is not more than one tick of the
+    time base after it, while `p / fps` is before the end of the last frame. Times are exact fractions; the tick is for
+    containers that round them, such as Matroska to milliseconds.
+    """
+
+    def __init__(self, options: VideoOptions, time_base: Fraction) -> None:
+        self._fps = options.fps
+        self._step = None if options.fps is None else 1 / (options.fps * time_base)
+        ticks = (None if each is None else each / time_base for each in (options.start_seconds, options.end_seconds))
+        self._part = _Part(*ticks)
+
+    def _before(self, pts: int) -> bool:
+        return self._part.start is not None and pts < self._part.start
+
+    def _after(self, pts: int) -> bool:
+        return self._part.end is not None and pts >= self._part.end
+
+    def follow(self, frames: Iterable[Frame]) -> Iterator[tuple[int, Frame]]:
+        """(p, frame) for every frame of the plan, as frames arrive; stops reading after the part."""
+        p, t0, last = 0, 0, None
+        for frame in frames:
+            if self._before(frame.pts):
+                continue
+            if self._after(frame.pts):
+                break
+            if self._step is None:
+                yield p, frame
+                p += 1
+                continue
+            if last is None:
+                t0 = frame.pts
+            else:
+                while self._latest(t0, p) < frame.pts:
+                    yield p, last
+                    p += 1
+            last = frame
+        if last is not None and self._step is not None:
+            end = self._end(last.pts + last.duration)
+            while p * self._step < end - t0:
+                yield p, last
+                p += 1
+
+    def _latest(self, t0: int, p: int) -> int:
+        """The latest time that a frame may have to stand at frame p of the plan, with its tick of grace."""
+        assert self._step is not None
+        return t0 + p * self._step.numerator // self._step.denominator + 1
+
+    def _end(self, end: int) -> Fraction:
+        return Fraction(end) if self._part.end is None else min(Fraction(end), self._part.end)
+
+    def plan(self, index: Index, frame_ticks: int) -> np.ndarray:
+        """The frame of the video at each frame of the plan, int64, ascending.
+
+        frame_ticks: how long the last frame is shown where the file does not say.
+        """
+        pts = index.pts
+        first = 0 if self._part.start is None else int(np.searchsorted(pts, float(self._part.start), side="left"))
+        while first > 0 and not self._before(int(pts[first - 1])):
+            first -= 1
+        while first < len(pts) and self._before(int(pts[first])):
+            first += 1
+        last = len(pts)
+        while last > first and self._after(int(pts[last - 1])):
+            last -= 1
+        if self._step is None or first == last:
+            return np.arange(first, last, dtype=np.int64)
+        t0 = int(pts[first])
+        end = self._end(int(pts[last - 1]) + (int(index.durations[last - 1]) or frame_ticks))
+        # ceil((end - t0) / step) frames have p * step < end - t0.
+        count = max(-(-(end - t0) // self._step), 0)
+        # Python integers: p times the numerator can be past int64.
+        latest = np.array([self._latest(t0, p) for p in range(count)], dtype=np.int64)
+        return np.searchsorted(pts[:last], latest, side="right") - 1
