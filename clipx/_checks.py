@@ -11,7 +11,7 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-__all__ = ["as_array", "as_fps", "byte_count", "check_total", "integer"]
+__all__ = ["as_array", "as_fps", "byte_count", "check_kind", "check_total", "integer"]
 
 UNITS = {"": 1, **{p: 1000**i for i, p in enumerate("kmgt", 1)}, **{p + "i": 1024**i for i, p in enumerate("kmgt", 1)}}
 
@@ -29,6 +29,13 @@ def integer(name: str, value: SupportsIndex, least: int, most: int | None = None
     if most is not None and number > most:
         raise ValueError(f"{name} is {number}, but must be at most {most}")
     return number
+
+
+def check_kind(name: str, value: Any, *kinds: Any) -> None:
+    """Raise TypeError unless `value` is of one of `kinds`, where None stands for None."""
+    if not any(value is None if kind is None else isinstance(value, kind) for kind in kinds):
+        told = " or ".join("None" if kind is None else f"a {kind.__name__}" for kind in kinds)
+        raise TypeError(f"{name} is {value!r}, but must be {told}")
 
 
 def byte_count(name: str, value: int | str) -> int:

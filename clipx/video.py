@@ -7,12 +7,11 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from clipx import _kernel
-from clipx._checks import check_total
+from clipx._checks import check_kind, check_total
 from clipx.convert import Converter
 from clipx.errors import MediaError
 from clipx.format import ClipFormat
@@ -251,11 +250,6 @@ class VideoClips(Iterator[Clip]):
         self._cutting.reader.close()
 
 
-def _check(name: str, value: Any, kind: type) -> None:
-    if not isinstance(value, kind):
-        raise TypeError(f"{name} is {value!r}, but must be a {kind.__name__}")
-
-
 def clips(
     src: Source,
     window: WindowSpec,
@@ -292,9 +286,7 @@ def clips(
     for a crop outside the picture or a pool that is too small, PoolExhausted. Policy "error" raises after the complete
     clips.
     """
-    _check("window", window, WindowSpec)
-    if format is not None:
-        _check("format", format, ClipFormat)
-    if options is not None:
-        _check("options", options, VideoOptions)
+    check_kind("window", window, WindowSpec)
+    check_kind("format", format, ClipFormat, None)
+    check_kind("options", options, VideoOptions, None)
     return VideoClips(src, window, format, options=options, pool=pool, rng=rng, name=name or describe(src))

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import webdataset
 
-from clipx._checks import as_array, integer
+from clipx._checks import as_array, check_kind, integer
 from clipx.errors import PoolExhausted, PoolTooSmall
+from clipx.format import ClipFormat
+from clipx.options import VideoOptions
 from clipx.plan import WindowSpec
 from clipx.pool import ClipPool
 from clipx.streams import Clip
@@ -128,14 +130,17 @@ class _Stage:
     def __init__(
         self,
         window: WindowSpec,
+        format: ClipFormat | None,
         *,
+        options: VideoOptions | None,
         pool: ClipPool | None,
         keys: list[str] | None,
         seed: int,
         epoch: Epoch,
         handler: Callable[[Exception], bool],
     ) -> None:
-        self._window, self._pool, self._keys = window, pool, keys
+        self._window, self._format, self._options = window, format, options
+        self._pool, self._keys = pool, keys
         self._seed, self._epoch, self._handler = seed, epoch, handler
         self._passes = 0
 
@@ -214,11 +219,15 @@ class _Stage:
             return VideoClips(
                 value,
                 self._window,
+                self._format,
+                options=self._options,
                 pool=self._pool,
                 rng=rng,
                 name=f"field {field!r} of sample {key!r}",
                 in_step=in_step,
             )
+        if self._format is not None:
+            raise ValueError(f"format is given, but field {field!r} is an array; only videos are resized and cropped")
         if field not in sample:
             members = _load(name, value)
             if not isinstance(members, Mapping) or member not in members:
@@ -232,7 +241,9 @@ class _Stage:
 
 def clips(
     window: WindowSpec,
+    format: ClipFormat | None = None,
     *,
+    options: VideoOptions | None = None,
     pool: ClipPool | int | str | None = None,
     keys: str | Iterable[str] | None = None,
     seed: int = 0,
@@ -248,6 +259,7 @@ def clips(
 
     Args:
         window: which frames.
+        format, options: how the frames of a video are written, and how it is read; see `clipx.video.clips`.
         pool: a ClipPool, or bytes such as "2GB" to make one of in the process that uses it: clips are its slots. None
             gives each clip memory of its own. With N workers there are N pools.
         keys: fields to cut, "npz:frames" for a member. Default: every encoded video (avi, mkv, mov, mp4, mpg, ts, webm
@@ -260,13 +272,14 @@ def clips(
             and MemoryError are no sample's fault and are raised past it.
 
     A clip's sample has the source's other fields as they are, the clip under the field's name, `__key__`
-    "{key}_{index:06d}", and "clip.json": index, start, valid, and for videos frame_indices, pts_seconds and
-    duration_seconds.
+    "{key}_{index:06d}", and "clip.json": index, start, valid, and for videos frame_indices, pts_seconds,
+    duration_seconds, source_fps and rotation.
 
     Raises TypeError and ValueError for arguments of the wrong kind.
     """
-    if not isinstance(window, WindowSpec):
-        raise TypeError(f"window is {window!r}, but must be a WindowSpec")
+    check_kind("window", window, WindowSpec)
+    check_kind("format", format, ClipFormat, None)
+    check_kind("options", options, VideoOptions, None)
     if isinstance(pool, (int, str)):
         pool = ClipPool.of_bytes(pool)
     elif not isinstance(pool, (ClipPool, type(None))):
@@ -279,4 +292,5 @@ def clips(
         raise TypeError(f"handler is {handler!r}, but must be a function of an exception")
     if epoch is not None and not callable(epoch):
         epoch = integer("epoch", epoch, 0)
-    return _Stage(window, pool=pool, keys=keys, seed=integer("seed", seed, 0), epoch=epoch, handler=handler)
+    seed = integer("seed", seed, 0)
+    return _Stage(window, format, options=options, pool=pool, keys=keys, seed=seed, epoch=epoch, handler=handler)
