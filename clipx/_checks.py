@@ -11,7 +11,7 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-__all__ = ["as_array", "as_fps", "byte_count", "check_kind", "check_total", "integer"]
+__all__ = ["as_array", "as_fps", "byte_count", "check_kind", "check_total", "exact_number", "integer"]
 
 UNITS = {"": 1, **{p: 1000**i for i, p in enumerate("kmgt", 1)}, **{p + "i": 1024**i for i, p in enumerate("kmgt", 1)}}
 
@@ -91,17 +91,26 @@ def as_array(name: str, value: Any) -> np.ndarray:
     return array
 
 
+def exact_number(name: str, value: Any, unit: str) -> Fraction:
+    """A number as an exact fraction: ints, Fractions, texts such as "30000/1001", and floats as they are written.
+
+    Raises TypeError for what is no finite number.
+    """
+    text = value if isinstance(value, str) else None
+    if isinstance(value, (bool, np.bool_, bytes)) or (text is not None and (len(text) > 40 or "e" in text.lower())):
+        raise TypeError(f"{name} is {value!r}, but must be a number of {unit}")
+    try:
+        return Fraction(value) if isinstance(value, (str, int, Fraction)) else Fraction(str(float(value)))
+    except (TypeError, ValueError, OverflowError, ZeroDivisionError):
+        raise TypeError(f"{name} is {value!r}, but must be a number of {unit}") from None
+
+
 def as_fps(name: str, value: Any) -> Fraction:
     """A rate as an exact fraction; floats that stand for NTSC rates such as 29.97 are taken as written.
 
     Raises TypeError for what is no number and ValueError for a rate that is not above 0 and at most 10**6.
     """
-    if isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r}, but must be a number")
-    try:
-        rate = Fraction(value) if isinstance(value, (str, int, Fraction)) else Fraction(str(float(value)))
-    except (TypeError, ValueError, OverflowError, ZeroDivisionError):
-        raise TypeError(f"{name} is {value!r}, but must be a number of frames a second") from None
+    rate = exact_number(name, value, "frames a second")
     if not 0 < rate <= 10**6:
         raise ValueError(f"{name} is {value!r}, but must be above 0 and at most 10**6 frames a second")
     return rate

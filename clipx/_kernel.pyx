@@ -348,7 +348,8 @@ cdef class Picture:
         packed = layout == "packed"
         if not (3 <= sample_bytes <= 8 if packed else 1 <= sample_bytes <= 2):
             raise ValueError(f"{layout} samples of {sample_bytes} bytes are not read")
-        if not all(0 <= each < sample_bytes for each in offsets) and packed:
+        offsets = self.p.red, self.p.green, self.p.blue
+        if packed and not all(0 <= each < sample_bytes for each in offsets):
             raise ValueError(f"red, green and blue at {offsets} lie outside a pixel of {sample_bytes} bytes")
         if channels != 3 and (channels != 1 or packed):
             raise ValueError(f"{channels} channels are not written from a {layout} picture")
@@ -370,7 +371,7 @@ cdef class Picture:
             elif self.p.layout == CLIPX_INTERLEAVED:
                 width = (width + 1) // 2 * 2
         width *= self.p.bytes
-        if line_size < width or view.len < line_size * (lines - 1) + width:
+        if line_size < width or view.len < width or (lines > 1 and line_size > (view.len - width) // (lines - 1)):
             raise ValueError(
                 f"plane {i} has {view.len} bytes in lines of {line_size}; {lines} lines of {width} are read")
         return 0
@@ -379,7 +380,8 @@ cdef class Picture:
         """Convert one picture, each row once, into every target.
 
         planes, line_sizes: a buffer and the bytes of a line for each plane. targets: C-contiguous writable uint8
-        buffers of h * w * channels bytes. footprint as in `gather`. Raises ValueError for sizes that do not fit.
+        buffers of h * w * channels bytes, apart from the planes. footprint as in `gather`. Raises ValueError for sizes
+        that do not fit.
         """
         cdef clipx_planes sources
         cdef Py_ssize_t size = <Py_ssize_t>self.p.h * self.p.w * self.p.channels, count = len(targets)

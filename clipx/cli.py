@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -47,6 +48,70 @@ def info() -> None:
     libraries = (f"{name} {'.'.join(map(str, number))}" for name, number in av.library_versions.items())
     table.add_row("FFmpeg", f"{av.ffmpeg_version_info} ({', '.join(libraries)})")
     Console().print(table)
+
+
+@main.command()
+@click.argument("src", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The picture to write."
+)
+@click.option("--length", type=int, default=8, show_default=True, help="Frames of a clip.")
+@click.option("--stride", type=int, help="Frames between the starts of clips.  [default: length * dilation]")
+@click.option("--dilation", type=int, default=1, show_default=True, help="Frames between the frames of a clip.")
+@click.option("--policy", default="drop", show_default=True, help="What happens at the end of the video.")
+@click.option("--fill-value", type=int, default=0, show_default=True, help="What policy constant fills with.")
+@click.option("--num-clips", type=int, help="That many clips, instead of --stride.")
+@click.option("--sampling", default="regular", show_default=True, help="Where they are: regular or random.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of random starts.")
+@click.option("--fps", help="Frames a second that the video is resampled to, such as 8 or 30000/1001.")
+@click.option("--start-seconds", type=float, help="Where the part that is cut begins.")
+@click.option("--end-seconds", type=float, help="Where it ends.")
+@click.option("--resize", help="Shorter side, or HEIGHT,WIDTH.")
+@click.option("--crop", help="Side of a square in the centre, or HEIGHT,WIDTH, or Y,X,HEIGHT,WIDTH.")
+@click.option("--flip", is_flag=True, help="Left and right change places.")
+@click.option("--no-rotate", is_flag=True, help="Leave frames as they are stored.")
+@click.option("--colorspace", help="bt601, bt709 or bt2020, whatever the file says.")
+@click.option("--color-range", help="limited or full, whatever the file says.")
+@click.option("--color", default="rgb", show_default=True, help="rgb or gray.")
+@click.option("--stream", type=int, default=0, show_default=True, help="Which video stream.")
+@click.option("--num-threads", type=int, default=1, show_default=True, help="Threads of the decoder.")
+@click.option("--max-pixels", type=int, help="Largest picture that is decoded.")
+@click.option("--trusted", is_flag=True, help="Take SRC for what it says, also playlists.")
+@click.option("--rows", type=int, default=12, show_default=True, help="Clips shown at most.")
+def preview(src: Path, out: Path, seed: int, rows: int, no_rotate: bool, **chosen: Any) -> None:
+    """Draw a contact sheet of the clips of SRC: a row for each, with the times under its frames."""
+    from clipx import sheet
+
+    def pick(*names: str) -> dict[str, Any]:
+        return {name: chosen[name] for name in names if chosen[name] is not None}
+
+    try:
+        window = clipx.WindowSpec(
+            **pick("length", "stride", "dilation", "policy", "fill_value", "num_clips", "sampling")
+        )
+        sizes: dict[str, Any] = {name: _numbers(value) for name, value in pick("resize", "crop").items()}
+        form = clipx.ClipFormat(**sizes, flip=chosen["flip"])
+        options = clipx.VideoOptions(
+            rotate=not no_rotate,
+            **pick("fps", "start_seconds", "end_seconds", "colorspace", "color_range", "color"),
+            **pick("stream", "num_threads", "max_pixels", "trusted"),
+        )
+        cut = clipx.video.clips(src, window, form, options=options, rng=seed)
+        shown, more = sheet.draw(out, cut, rows)
+    except (ValueError, TypeError) as exn:
+        raise click.ClickException(str(exn)) from exn
+    except ImportError as exn:
+        raise click.ClickException(f"pictures need matplotlib: pip install 'clipx[plot]' ({exn})") from exn
+    Console().print(f"{shown} clips{', and there are more' if more else ''}: {out}")
+
+
+def _numbers(text: str) -> int | tuple[int, ...]:
+    """ "224" as a number, "224,320" as several."""
+    try:
+        numbers = tuple(int(each) for each in text.split(","))
+    except ValueError:
+        raise ValueError(f"{text!r} is no number, or numbers with commas between") from None
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 @main.command()

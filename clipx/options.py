@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from clipx._checks import as_fps, integer
+from clipx._checks import as_fps, exact_number, integer
 from clipx.color import COLORSPACES, RANGES
 
 __all__ = ["VideoOptions"]
@@ -16,12 +16,7 @@ MAX_PIXELS = 2**26  # 8192 by 8192
 
 
 def _seconds(name: str, value: Any) -> Fraction | None:
-    if value is None:
-        return None
-    try:
-        return Fraction(value) if isinstance(value, (int, Fraction)) else Fraction(str(float(value)))
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} is {value!r}, but must be a number of seconds") from None
+    return None if value is None else exact_number(name, value, "seconds")
 
 
 def _one_of(name: str, value: Any, known: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.exceptions import ComplexWarning
 
-from clipx._checks import as_fps, check_total, integer
+from clipx._checks import as_fps, check_total, exact_number, integer
 
 __all__ = ["Rng", "WindowSpec", "fill_bytes"]
 
@@ -35,10 +35,7 @@ def _frames(name: str, seconds: Any, rate: Fraction) -> Fraction:
     """Seconds in frames, exactly."""
     if seconds is None and name == "stride":
         return Fraction(0)
-    try:
-        exact = seconds if isinstance(seconds, Fraction) else Fraction(str(seconds))
-    except (TypeError, ValueError, ZeroDivisionError):
-        raise TypeError(f"{name} is {seconds!r}, but must be a number of seconds") from None
+    exact = exact_number(name, seconds, "seconds")
     if not exact > 0:
         raise ValueError(f"{name} is {seconds!r}, but must be above 0 seconds")
     return exact * rate

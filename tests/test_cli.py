@@ -68,3 +68,34 @@ def test_demo_refuses_a_short_video(tmp_path, make_video):
     done = CliRunner().invoke(main, ["demo", "--video", str(make_video(n=10)), "--out", str(tmp_path)])
     assert done.exit_code == 1
     assert "10 frames" in done.output
+
+
+def test_preview(tmp_path, make_video):
+    pytest.importorskip("matplotlib")
+    sheet = tmp_path / "sheet.png"
+    arguments = ["preview", make_video(n=40), "-o", sheet, "--length", 4, "--dilation", 2, "--fps", "12.5", "--rows", 2]
+    done = CliRunner().invoke(main, [*map(str, arguments), "--crop", "32,40", "--color", "gray", "--flip"])
+    assert done.exit_code == 0, done.output
+    assert "2 clips" in done.output
+    assert "there are more" not in done.output
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    done = CliRunner().invoke(main, [*map(str, arguments[:-2]), "--rows", "1", "--num-clips", "3"])
+    assert "1 clips, and there are more" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--crop", "999"], "crop is (999, 999)"),
+        (["--crop", "x"], "'x' is no number"),
+        (["--fps", "0"], "fps is '0'"),
+        (["--length", "0"], "length is 0"),
+        (["--policy", "bounce"], "policy is 'bounce'"),
+        (["--length", "100"], "gives no clip"),
+        (["--num-clips", "2", "--stride", "3"], "stride is 3"),
+    ],
+)
+def test_preview_says_what_is_wrong(tmp_path, make_video, arguments, message):
+    done = CliRunner().invoke(main, ["preview", str(make_video(n=40)), "-o", str(tmp_path / "sheet.png"), *arguments])
+    assert done.exit_code == 1
+    assert message in done.output
