@@ -11,7 +11,8 @@ From a path to clips of 16 RGB frames, uint8, a new one every 8 frames; opening 
 every frame. Contestants convert only frames that a clip needs, except PyAV with np.stack, which stands for the loop as
 it is mostly written. clipx has a pool that was made before; others take memory as their functions do. A clip is
 dropped before the next one is asked for. Clips are compared once, with those of PyAV's to_ndarray: converters place
-chroma differently, so their pixels may differ by MOST_DIFFERENCE on average.
+chroma differently, so their pixels may differ by MOST_DIFFERENCE on average. All run on one core with one decoder
+thread, except decord, which converts on another thread, and PyAV's to_ndarray, where swscale takes all cores.
 
 What is not installed is left out. Generated files are kept in a folder for temporary files. Run
 `python bench/bench_video.py`, with `--quick` for a first look. How the figures are taken: see `_measure.py`.
@@ -20,6 +21,7 @@ What is not installed is left out. Generated files are kept in a folder for temp
 from __future__ import annotations
 
 import gc
+import itertools
 import multiprocessing
 import shutil
 import tempfile
@@ -57,6 +59,7 @@ from _measure import (
 )
 from av.video.reformatter import VideoReformatter
 from rich.console import Console
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 import clipx
@@ -70,7 +73,7 @@ POOL_MARGIN = 60_000_000
 
 DECODER, CLIPX = "decoder alone", "clipx"
 PYAV_STACK, PYAV_REUSED, PYAV_SEEK = "PyAV to_ndarray, np.stack", "PyAV, one reformatter", "PyAV seek, one reformatter"
-SAMPLER, SAMPLER_APPROXIMATE = "torchcodec sampler", "torchcodec sampler, approximate"
+SAMPLER, SAMPLER_APPROXIMATE = "torchcodec sampler", "torchcodec sampler, approx."
 RANGE, RANGES = "torchcodec range, .clone()", "torchcodec range per clip"
 DECORD, OPENCV, OPENCV_SEEK = "decord get_batch", "OpenCV VideoCapture", "OpenCV seek"
 
@@ -431,6 +434,68 @@ def find_files(folder: Path, quick: bool, tell: Callable[[str], None]) -> Files:
     return Files(videos, missing)
 
 
+# What is measured
+
+
+TITLES = {
+    "dense": "Dense: every clip of a file",
+    "two Python threads": "Two Python threads: two files at once",
+    "sparse": f"Sparse: {SPARSE_CLIPS} clips of ten minutes",
+}
+
+
+class Task(NamedTuple):
+    """Jobs that run at the same time, one for each Python thread."""
+
+    scenario: str
+    jobs: list[Job]
+    contestants: dict[str, Contestant]
+    repeats: int
+
+    @property
+    def title(self) -> str:
+        job = self.jobs[0]
+        return f"{self.scenario}: {job.video.name}, dilation {job.dilation}, decoder threads {job.threads}"
+
+    @property
+    def turns(self) -> int:
+        return self.repeats * len(self.contestants)
+
+    @property
+    def checked(self) -> bool:
+        """Once for every plan: other numbers of threads cut the same clips."""
+        return len(self.jobs) == 1 and self.jobs[0].threads == 1
+
+
+def has_floor(job: Job) -> bool:
+    if job.threads != 1:
+        return False
+    if job.dilation == 1:
+        return job.video.name in (*REAL, "720p")
+    return job.dilation == 8 and job.video.x264
+
+
+def plan_tasks(
+    videos: Mapping[str, Video], scratch: Path, missing: Iterable[str], quick: bool, repeats: int
+) -> list[Task]:
+    """Cases with a floor run `repeats` times, the others about half as often; `quick` keeps the former."""
+    dense, sparse = without(DENSE, missing), without(SPARSE, missing)
+    tasks = []
+    shown = [videos[name] for name in (*REAL, "240p", "720p", "1080p") if name in videos]
+    for threads, dilation, video in itertools.product((1, 2), DILATIONS, shown):
+        job = Job(video, dilation, threads)
+        if job.starts and (has_floor(job) or not quick):
+            tasks.append(Task("dense", [job], dense, repeats if has_floor(job) else (repeats + 1) // 2))
+    for name in ("bikes", "bigbuckbunny"):
+        if name in videos:
+            copy = shutil.copy(videos[name].path, scratch)
+            jobs = [Job(videos[name]), Job(videos[name]._replace(path=str(copy)))]
+            tasks.append(Task("two Python threads", jobs, dense, repeats))
+    if "10 min" in videos:
+        tasks.append(Task("sparse", [Job(videos["10 min"], num_clips=SPARSE_CLIPS)], sparse, repeats))
+    return tasks
+
+
 # Checking
 
 
@@ -474,7 +539,7 @@ def count_frames(job: Job, pool: Any) -> dict[str, int]:
 
 
 class Result(NamedTuple):
-    """Jobs that ran at the same time, one for each Python thread, and the samples by contestant."""
+    """What a task gave: the samples by contestant, how far their clips differ, what clipx's decoder did."""
 
     scenario: str
     jobs: list[Job]
@@ -512,15 +577,9 @@ def consume(run: Contestant, job: Job, pool: Any) -> None:
         del clip
 
 
-def measure(
-    scenario: str,
-    jobs: Sequence[Job],
-    contestants: Mapping[str, Contestant],
-    frames: np.ndarray | None,
-    repeats: int,
-    tick: Callable[[], None],
-) -> Result:
+def measure(task: Task, frames: np.ndarray | None, tick: Callable[[], None]) -> Result:
     """Time the contestants, after their clips have been compared with `frames` where these are given."""
+    jobs, contestants = task.jobs, task.contestants
     pool = jobs[0].make_pool(len(jobs))
     differences: dict[str, float] = {}
     if frames is not None:
@@ -528,9 +587,6 @@ def measure(
             if name != DECODER:
                 differences[name] = check(name, run, jobs[0], pool, frames)
     counts = count_frames(jobs[0], pool)
-    if len(jobs) == 1:
-        turns = {name: partial(timed, partial(consume, run, jobs[0], pool)) for name, run in contestants.items()}
-        return Result(scenario, [*jobs], interleave(turns, repeats, tick), differences, counts)
     with ThreadPoolExecutor(len(jobs)) as threads:
         meet = threading.Barrier(len(jobs))
         list(threads.map(lambda _: meet.wait(), jobs))  # the threads are there before the first turn
@@ -539,8 +595,13 @@ def measure(
             for done in [threads.submit(consume, run, job, pool) for job in jobs]:
                 done.result()
 
-        turns = {name: partial(timed, partial(together, run)) for name, run in contestants.items()}
-        return Result(scenario, [*jobs], interleave(turns, repeats, tick), differences, counts)
+        def alone(run: Contestant) -> None:
+            consume(run, jobs[0], pool)
+
+        start = alone if len(jobs) == 1 else together
+        turns = {name: partial(timed, partial(start, run)) for name, run in contestants.items()}
+        samples = interleave(turns, task.repeats, tick)
+    return Result(task.scenario, jobs, samples, differences, counts)
 
 
 # Memory
@@ -580,51 +641,16 @@ def measure_peak(name: str, job: Job) -> Peak | None:
         process.join()
 
 
-# Work
-
-
-class Task(NamedTuple):
-    scenario: str
-    jobs: list[Job]
-    repeats: int
-
-    @property
-    def title(self) -> str:
-        job = self.jobs[0]
-        return f"{self.scenario}: {job.video.name}, dilation {job.dilation}, decoder threads {job.threads}"
-
-
-def plan_tasks(videos: Mapping[str, Video], copies: Mapping[str, Video], quick: bool, repeats: int) -> list[Task]:
-    """Cases with a floor run `repeats` times, the others about half as often; `quick` keeps the former."""
-    tasks = []
-    for threads in (1, 2):
-        for dilation in DILATIONS:
-            for name in (*REAL, "240p", "720p", "1080p"):
-                if name not in videos:
-                    continue
-                job = Job(videos[name], dilation, threads)
-                floor = threads == 1 and (
-                    (dilation == 1 and (name in REAL or name == "720p")) or (dilation == 8 and videos[name].x264)
-                )
-                if job.starts and (floor or not quick):
-                    tasks.append(Task("dense", [job], repeats if floor else (repeats + 1) // 2))
-    for name, copy in copies.items():
-        tasks.append(Task("two Python threads", [Job(videos[name]), Job(copy)], repeats))
-    if "10 min" in videos:
-        tasks.append(Task("sparse", [Job(videos["10 min"], num_clips=SPARSE_CLIPS)], repeats))
-    return tasks
-
-
 # Showing
 
 
 def print_results(console: Console, title: str, results: Sequence[Result]) -> None:
     if not results:
         return
-    columns = ["case", "how", "ms", "spread", "frames/s", "of decoder", "clipx is", "differs"]
+    columns = ["case", "how", "ms", "spread", "frames/s", "of decoder", "clipx is"]
     caption = (
-        "ms: median and lowest..highest. frames/s: frames of the file, whether needed or not. of decoder: speed as a\n"
-        "part of the decoder alone. clipx is: so many times as fast. differs: mean of the pixels, from to_ndarray."
+        "ms: median and lowest..highest. frames/s: frames of the file, needed or not. of decoder: speed as a part of the\n"
+        "decoder alone. clipx is: so many times as fast. decoded, skipped: by clipx's decoder. *: the fastest rival."
     )
     table = make_table(title, columns, caption)
     for result in results:
@@ -633,35 +659,37 @@ def print_results(console: Console, title: str, results: Sequence[Result]) -> No
             f"{job.video.name} {job.video.width}x{job.video.height}",
             f"dilation {job.dilation}, {job.threads} thread{'s'[: job.threads > 1]}",
             f"{result.clips} clips, {result.frames} frames",
-            f"clipx decodes {frames['decoded']}, skips {frames['skipped']}",
+            f"{frames['decoded']} decoded",
+            f"{frames['skipped']} skipped",
         ]
         table.add_section()
-        for number in range(max(len(notes), len(result.samples))):
-            note = notes[number] if number < len(notes) else ""
-            if number >= len(result.samples):
+        for name, note in itertools.zip_longest(result.samples, notes, fillvalue=""):
+            if not name:
                 table.add_row(note)
                 continue
-            name, samples = list(result.samples.items())[number]
-            seconds = spread(sample.seconds for sample in samples)
+            seconds = spread(sample.seconds for sample in result.samples[name])
             table.add_row(
                 note,
-                f"{name} (fastest rival)" if name == result.fastest_rival else name,
-                f"{seconds.median * 1e3:.1f}",
-                f"{seconds.low * 1e3:.1f}..{seconds.high * 1e3:.1f}",
+                f"{name} *" if name == result.fastest_rival else name,
+                f"{seconds.median * 1e3:.4g}",
+                f"{seconds.low * 1e3:.4g}..{seconds.high * 1e3:.4g}",
                 f"{result.frames / seconds.median:,.0f}",
-                f"{times_as_fast(samples, result.samples[DECODER]):.2f}",
-                "" if name == CLIPX else show_ratio(result.ratio(name)) if name != DECODER else "",
-                f"{result.differences[name]:.2f}" if name in result.differences else "",
+                f"{times_as_fast(result.samples[name], result.samples[DECODER]):.2f}",
+                "" if name in (CLIPX, DECODER) else show_ratio(result.ratio(name)),
                 style="bold" if name == CLIPX else None,
             )
     console.print(table)
+    differences = [(apart, name) for result in results for name, apart in result.differences.items()]
+    if differences:
+        apart, name = max(differences)
+        console.print(f"mean difference of a clip's pixels from to_ndarray: at most {apart:.2f} of 255 ({name})")
 
 
 def print_peaks(console: Console, peaks: Sequence[Peak]) -> None:
     videos = list(dict.fromkeys(peak.video for peak in peaks))
     if not videos:
         return
-    table = Table(title="Memory: peak above the start, 1280x720 at 12 frames/s", title_justify="left")
+    table = Table(title="Memory: peak above the start, 720p, 12 frames/s", title_justify="left")
     table.add_column("how")
     for video in videos:
         table.add_column(f"{video}, MB", justify="right")
@@ -737,6 +765,53 @@ def as_record(result: Result) -> dict[str, Any]:
     }
 
 
+class Bar(NamedTuple):
+    """The progress bar; it draws when told to."""
+
+    progress: Progress
+    task: TaskID
+
+    def tell(self, text: str) -> None:
+        self.progress.update(self.task, description=text, refresh=True)
+
+    def tick(self) -> None:
+        self.progress.advance(self.task)
+        self.progress.refresh()
+
+
+def run_tasks(tasks: Iterable[Task], bar: Bar) -> list[Result]:
+    results: list[Result] = []
+    thinned: dict[str, np.ndarray] = {}
+    for task in tasks:
+        bar.tell(task.title)
+        frames = None
+        if task.checked:
+            video = task.jobs[0].video
+            if video.name not in thinned:
+                thinned[video.name] = thinned_frames(video)
+            frames = thinned[video.name]
+        results.append(measure(task, frames, bar.tick))
+    return results
+
+
+def run_memory(console: Console, jobs: Iterable[Job], names: Sequence[str], bar: Bar) -> list[Peak]:
+    peaks = []
+    for job, name in itertools.product(jobs, names):
+        bar.tell(f"memory: {job.video.name}, {name}")
+        peak, reason = None, "its process died"
+        # The most that was seen: the video's clips, which hold it twice, and these once more.
+        if 5 * job.video.frames * job.video.frame_bytes > psutil.virtual_memory().available:
+            reason = "too little is available"
+        else:
+            peak = measure_peak(name, job)
+        if peak is None:
+            console.print(f"memory of {name}, {job.video.name}, is left out: {reason}")
+        else:
+            peaks.append(peak)
+        bar.tick()
+    return peaks
+
+
 @click.command(help="Speed and memory of cutting video files into clips, beside rivals and the decoder alone.")
 @click.option("--quick", is_flag=True, help="Few repetitions, and only the cases that have a floor.")
 @click.option("--repeats", type=click.IntRange(1), help="Repetitions of cases with a floor.  [default: 5; quick: 3]")
@@ -750,78 +825,32 @@ def main(quick: bool, repeats: int | None, path: str, folder: str | None) -> Non
     modules = [module.partition(".")[0] for rival in MODULES if rival not in missing for module in MODULES[rival]]
     facts = machine("numpy", "av", *dict.fromkeys(modules))
     print_header(console, "Videos to clips: how fast, how near to the decoder, and in how much memory?", facts)
+    others = "" if quick else f", {(repeats + 1) // 2} of others"
     console.print(
-        f"clips of {LENGTH} RGB uint8 frames, stride {STRIDE}; {repeats} repetitions of cases with a floor, "
-        f"{repeats if quick else (repeats + 1) // 2} of others"
+        f"clips of {LENGTH} RGB uint8 frames, stride {STRIDE}; {repeats} repetitions of cases with a floor{others}"
     )
-    dense, sparse = without(DENSE, missing), without(SPARSE, missing)
-    results: list[Result] = []
-    peaks: list[Peak] = []
     gc.collect()
     gc.freeze()  # the collections between turns need not go through what was imported
     with tempfile.TemporaryDirectory() as scratch, make_progress(console) as progress:
-        task = progress.add_task("", total=None)
-        tell = partial(progress.update, task, refresh=True)
-        files = find_files(kept, quick, lambda text: tell(description=text))
-        for name, reason in {**missing, **files.missing}.items():
+        bar = Bar(progress, progress.add_task("", total=None))
+        files = find_files(kept, quick, bar.tell)
+        left_out = {**missing, **files.missing}
+        for name, reason in left_out.items():
             console.print(f"{name} is left out: {reason}")
-        copies = {}
-        for name in ("bikes", "bigbuckbunny"):
-            if name in files.videos:
-                copy = shutil.copy(files.videos[name].path, scratch)
-                copies[name] = files.videos[name]._replace(path=str(copy))
-        tasks = plan_tasks(files.videos, copies, quick, repeats)
-        memory_jobs = [Job(files.videos[name]) for name in ("10 s", "60 s") if name in files.videos]
-        total = sum(each.repeats * len(sparse if each.scenario == "sparse" else dense) for each in tasks)
-        progress.update(task, total=total + len(memory_jobs) * len(dense))
-
-        def tick() -> None:
-            progress.advance(task)
-            progress.refresh()
-
-        thinned: dict[str, np.ndarray] = {}
-        for each in tasks:
-            tell(description=each.title)
-            video, contestants = each.jobs[0].video, sparse if each.scenario == "sparse" else dense
-            if video.name not in thinned:
-                thinned[video.name] = thinned_frames(video)
-            # Once for every plan: another number of threads cuts the same clips.
-            checked = each.scenario == "sparse" or (each.scenario == "dense" and each.jobs[0].threads == 1)
-            frames = thinned[video.name] if checked else None
-            results.append(measure(each.scenario, each.jobs, contestants, frames, each.repeats, tick))
-        thinned.clear()
-        for job in memory_jobs:
-            for name in dense:
-                tell(description=f"memory: {job.video.name}, {name}")
-                # The most that a contestant holds: the video twice, or all of its clips, which overlap, twice.
-                if 4 * job.video.frames * job.video.frame_bytes > psutil.virtual_memory().available:
-                    console.print(f"memory of {name}, {job.video.name}, is left out: too little is available")
-                else:
-                    peak = measure_peak(name, job)
-                    if peak is None:
-                        console.print(f"memory of {name}, {job.video.name}, is left out: its process died")
-                    else:
-                        peaks.append(peak)
-                tick()
-    for scenario, title in (
-        ("dense", "Dense: every clip of a file"),
-        ("two Python threads", "Two Python threads: two files at once"),
-        ("sparse", f"Sparse: {SPARSE_CLIPS} clips of ten minutes"),
-    ):
+        tasks = plan_tasks(files.videos, Path(scratch), missing, quick, repeats)
+        jobs = [Job(files.videos[name]) for name in ("10 s", "60 s") if name in files.videos]
+        names = [*without(DENSE, missing)]
+        progress.update(bar.task, total=sum(each.turns for each in tasks) + len(jobs) * len(names))
+        results = run_tasks(tasks, bar)
+        peaks = run_memory(console, jobs, names, bar)
+    for scenario, title in TITLES.items():
         print_results(console, title, [result for result in results if result.scenario == scenario])
     print_peaks(console, peaks)
     floors = check_floors(results, peaks)
     print_floors(console, floors)
     settings = {"quick": quick, "repeats": repeats, "length": LENGTH, "stride": STRIDE}
-    write_json(
-        path,
-        machine=facts,
-        settings=settings,
-        left_out={**missing, **files.missing},
-        results=[as_record(result) for result in results],
-        peaks=peaks,
-        floors=floors,
-    )
+    records = [as_record(result) for result in results]
+    write_json(path, machine=facts, settings=settings, left_out=left_out, results=records, peaks=peaks, floors=floors)
     console.print(f"written to {path}")
 
 

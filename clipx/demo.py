@@ -18,7 +18,10 @@ import numpy as np
 import webdataset
 
 from clipx import memory, wds
+from clipx.convert import Converter
+from clipx.format import ClipFormat
 from clipx.media import failures, open_media
+from clipx.options import VideoOptions
 from clipx.plan import WindowSpec
 from clipx.pool import ClipPool
 
@@ -136,8 +139,14 @@ def make_dataset(out: Path, video: Path | None = None, report: Report = lambda d
 
 
 def _whole_video(sample: dict[str, Any]) -> np.ndarray:
+    # Colours are converted as clipx converts them, so that all runs give the same bytes.
+    converter, frames = Converter(ClipFormat(), VideoOptions(), sample["__key__"]), []
     with av.open(io.BytesIO(sample["mp4"]), "r") as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+        for frame in container.decode(video=0):
+            converter.prepare(frame)
+            frames.append(np.empty(converter.shape or (), np.uint8))
+            converter.write(frame, frames[-1:], 0)
+    return np.stack(frames)
 
 
 def _slices(copies: bool) -> Callable[[Iterable[dict[str, Any]]], Iterator[dict[str, Any]]]:
