@@ -1,20 +1,72 @@
-"""Opening files with PyAV: one kind of error, and one way to name a source."""
+"""Opening files with PyAV: one kind of error, one way to name a source, and no reach beyond the source.
+
+FFmpeg reads more than media. A playlist names other files and addresses, a path may itself be an address, and which
+reader is chosen follows the name of a file too. So only formats that hold all of their data themselves are opened,
+paths are files and nothing else, and file objects lose their names.
+"""
 
 from __future__ import annotations
 
+import errno
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import av
 
 from clipx.errors import MediaError
+from clipx.options import MAX_PIXELS
 
-__all__ = ["Source", "describe", "failures", "open_media"]
+__all__ = ["Source", "describe", "failures", "limit_pixels", "open_media"]
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
+
+FORMATS = (
+    "mov,matroska,avi,asf,nut,mxf,ivf,yuv4mpegpipe,gif,apng,dv,"
+    "h261,h263,h264,hevc,vvc,evc,av1,obu,m4v,mpegvideo,mjpeg,vc1,vc1test,cavsvideo,avs2,avs3,dirac,dnxhd,"
+    "wav,w64,flac,mp3,aac,aiff,caf,au,amr,ac3,eac3,dts,dtshd,truehd,mlp,tta,tak,wv,ape,mpc,mpc8"
+)
+"""Demuxers that open nothing and know their streams when the header has been read."""
+
+LATE_FORMATS = "mpegts,mpeg,flv,ogg"
+"""Demuxers that open nothing, whose streams may begin anywhere."""
+
+PIXELS_MAX = 2**31 - 1
+"""The largest `max_pixels` that FFmpeg takes."""
+
+
+class _Nameless:
+    """A file object without its name, that can be read from where it stood for a second time while it is probed."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.read: Callable[..., bytes]
+        self._file = file
+        self._replay = io.BytesIO()
+        self._head: bytearray | None = None
+        if hasattr(file, "tell") and hasattr(file, "seek") and (not hasattr(file, "seekable") or file.seekable()):
+            # Only where they work: av takes their presence for the promise that they do.
+            self.read, self.seek, self.tell = file.read, file.seek, file.tell
+            self._start = file.tell()
+        else:
+            self.read, self._head = self._read_recorded, bytearray()
+
+    def _read_recorded(self, size: int = -1) -> bytes:
+        data = self._replay.read(size) or self._file.read(size)
+        if self._head is not None:
+            self._head += data
+        return data
+
+    def rewind(self) -> None:
+        if hasattr(self, "seek"):
+            self.seek(self._start)
+        elif self._head is not None:
+            self._replay, self._head = io.BytesIO(bytes(self._head) + self._replay.read()), bytearray()
+
+    def opened(self) -> None:
+        """Nothing is kept of what is read from here on."""
+        self._head = None
 
 
 def describe(src: Source) -> str:
@@ -36,21 +88,145 @@ def failures(name: str, doing: str) -> Iterator[None]:
         raise MediaError(f"{name} cannot be {doing}: {reason}") from exn
 
 
+def limit_pixels(stream: av.video.stream.VideoStream, max_pixels: int) -> None:
+    """Make a stream's decoder refuse frames of more than `max_pixels`, also where the size changes midway.
+
+    To be called before the first packet is decoded. A larger frame is then an error of av, before memory is taken.
+    """
+    context = cast(Any, stream.codec_context)
+    if context is not None:
+        context.options = {**context.options, "max_pixels": str(min(max_pixels, PIXELS_MAX))}
+
+
+def _target(src: Source, name: str, trusted: bool) -> Any:
+    if isinstance(src, (str, os.PathLike)):
+        path = os.fsdecode(os.fspath(src))
+        if trusted:
+            return path
+        os.stat(path)
+        return f"file:{path}"  # Whatever stands before a colon in the path is not taken for a protocol.
+    if isinstance(src, (bytes, bytearray, memoryview)):
+        if not memoryview(src).nbytes:
+            raise MediaError(f"{name} is empty")
+        return io.BytesIO(src)
+    if hasattr(src, "read"):
+        return _Nameless(src)
+    raise TypeError(f"src is a {type(src).__name__}, but must be a path, bytes or a file object")
+
+
+def _rewind(target: Any) -> None:
+    if isinstance(target, io.BytesIO):
+        target.seek(0)
+    elif isinstance(target, _Nameless):
+        target.rewind()
+
+
+def _open(target: Any, max_pixels: int, restrictions: dict[str, str]) -> av.container.InputContainer:
+    _rewind(target)
+    # `options` go to the decoders that look into the streams while the file is opened, too.
+    return av.open(
+        target,
+        mode="r",
+        options={"max_pixels": str(min(max_pixels, PIXELS_MAX))},
+        container_options=restrictions,
+        metadata_errors="replace",
+    )
+
+
+def _restrictions(target: Any, formats: str, decode: bool) -> dict[str, str]:
+    """Options under which av opens these formats and no protocol but a path's own; "none" is the name of nothing."""
+    made = {"format_whitelist": formats, "protocol_whitelist": "file" if isinstance(target, str) else "none"}
+    return made if decode else {**made, "codec_whitelist": "none"}
+
+
+def _open_listed(target: Any, max_pixels: int) -> av.container.InputContainer:
+    """Open what is in one of the formats of the lists; an error of av for all others."""
+    try:
+        container = _open(target, max_pixels, _restrictions(target, FORMATS, decode=True))
+    except av.FFmpegError as exn:
+        if exn.errno != errno.EINVAL:
+            raise
+        # The limit does not reach the decoders of streams that begin late, so none may run while the file is opened.
+        # Frames and times are the same without; only of a pipe that omits times are these guessed differently.
+        container = _open(target, max_pixels, _restrictions(target, LATE_FORMATS, decode=False))
+        for stream in container.streams.video:
+            context = cast(Any, stream.codec_context)
+            if context is not None and context.name == "h264":
+                # Nor has one seen by how much frames are reordered: take what the level allows, not a guess.
+                context.options = {**context.options, "strict": "1"}
+    return container
+
+
+def _check_sizes(container: av.container.InputContainer, name: str, max_pixels: int) -> bool:
+    """Whether the sizes of all video streams are known. Raises MediaError for one that is too large."""
+    known = True
+    for stream in container.streams.video:
+        context = cast(Any, stream.codec_context)
+        if context is None:
+            continue
+        pixels = context.width * context.height
+        known = known and pixels > 0
+        if pixels > max_pixels:
+            raise MediaError(
+                f"{name} has frames of {context.width} by {context.height}, {pixels} pixels, "
+                f"but max_pixels is {max_pixels}"
+            )
+    return known
+
+
+def _check_header(target: Any, name: str, max_pixels: int) -> None:
+    """Check the sizes as the header gives them; a decoder that refuses them leaves 0 by 0 and would not say why."""
+    position = None if isinstance(target, str) else target.tell()
+    try:
+        with _open(target, max_pixels, _restrictions(target, f"{FORMATS},{LATE_FORMATS}", decode=False)) as container:
+            _check_sizes(container, name, max_pixels)
+    except av.FFmpegError:
+        return  # It could be opened, so what is wrong with it shows when it is decoded.
+    finally:
+        if position is not None:
+            target.seek(position)
+
+
 def open_media(
     src: Source, name: str, *, trusted: bool = False, max_pixels: int | None = None
 ) -> av.container.InputContainer:
-    """An open container. Raises FileNotFoundError for a path that is not there, MediaError for what av cannot read."""
-    target: Any
-    if isinstance(src, (str, os.PathLike)):
-        target = os.fspath(src)
-        os.stat(target)
-    elif isinstance(src, (bytes, bytearray, memoryview)):
-        if not memoryview(src).nbytes:
-            raise MediaError(f"{name} is empty")
-        target = io.BytesIO(src)
-    elif hasattr(src, "read"):
-        target = src
-    else:
-        raise TypeError(f"src is a {type(src).__name__}, but must be a path, bytes or a file object")
+    """An open container that reads `src` and nothing else.
+
+    Args:
+        src: path, bytes or file object; its name plays no part.
+        name: what messages call it.
+        trusted: whether a path may also be an address, a pattern of image files or a playlist: it is given to av as it
+            is, and all that FFmpeg reads is read, with what it refers to.
+        max_pixels: of a frame; default 2**26. The decoders of all video streams keep to it (`limit_pixels`), so that
+            options of a codec context are to be added to, not replaced.
+
+    Raises FileNotFoundError for a path that is not there (with `trusted`, MediaError), MediaError for what av cannot
+    read, for a format that is not known to open nothing else, and for frames larger than `max_pixels`.
+    """
+    limit = MAX_PIXELS if max_pixels is None else max_pixels
+    target = _target(src, name, trusted)
     with failures(name, "opened"):
-        return av.open(target, mode="r", metadata_errors="replace")
+        if trusted:
+            container = _open(target, limit, {})
+        else:
+            try:
+                container = _open_listed(target, limit)
+            except av.FFmpegError as exn:
+                if exn.errno != errno.EINVAL:
+                    raise
+                raise MediaError(
+                    f"{name} cannot be opened: its format is not one of those that never open other files, or its "
+                    "header is damaged; if it comes from someone you trust, trusted=True reads all formats"
+                ) from exn
+    try:
+        known = _check_sizes(container, name, limit)
+        if not known and not trusted and (isinstance(target, str) or hasattr(target, "seek")):
+            _check_header(target, name, limit)
+    except BaseException:
+        container.close()
+        raise
+    if isinstance(target, _Nameless):
+        target.opened()
+    for stream in container.streams.video:
+        limit_pixels(stream, limit)
+    return container
