@@ -14,10 +14,15 @@ from clipx.index import Index, skips_exactly
 from clipx.media import Source, failures, open_media
 from clipx.options import VideoOptions
 
-__all__ = ["Frame", "Reader"]
+__all__ = ["Frame", "Reader", "can_rewind"]
 
 # Packets that are passed over by reading them rather than by seeking.
 NEAR_PACKETS = 64
+
+
+def can_rewind(src: Source) -> bool:
+    """Whether a source can be read a second time."""
+    return not hasattr(src, "read") or bool(getattr(src, "seekable", lambda: False)())
 
 
 class Frame(NamedTuple):
@@ -41,6 +46,7 @@ class Reader:
     def __init__(self, src: Source, name: str, options: VideoOptions) -> None:
         self.name = name
         self._src, self._options = src, options
+        self._start = cast(IO[bytes], src).tell() if can_rewind(src) and hasattr(src, "read") else 0
         self.frames_decoded = 0
         self._open()
 
@@ -64,7 +70,7 @@ class Reader:
         """Start again at the first frame."""
         self._container.close()
         if hasattr(self._src, "read"):
-            cast(IO[bytes], self._src).seek(0)
+            cast(IO[bytes], self._src).seek(self._start)
         self._open()
 
     def close(self) -> None:

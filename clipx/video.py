@@ -20,7 +20,7 @@ from clipx.media import Source, describe
 from clipx.options import VideoOptions
 from clipx.plan import Rng, WindowSpec, fill_bytes
 from clipx.pool import ClipPool
-from clipx.reader import Frame, Reader
+from clipx.reader import Frame, Reader, can_rewind
 from clipx.streams import Clip, Cutter, Shown, Tail
 from clipx.timeline import Timeline
 
@@ -28,10 +28,6 @@ __all__ = ["Clip", "VideoClips", "VideoOptions", "clips"]
 
 DTYPE = np.dtype("uint8")
 LOOKS_BACK = frozenset({"wrap", "reflect", "backpad"})
-
-
-def _can_rewind(src: Source) -> bool:
-    return not hasattr(src, "read") or bool(getattr(src, "seekable", lambda: False)())
 
 
 class _Cutting:
@@ -55,7 +51,7 @@ class _Cutting:
         self._footprint = 0
         if pool is not None:
             pool.require(window.slots() * in_step)
-        rewinds = _can_rewind(src)
+        rewinds = can_rewind(src)
         if window.num_clips is not None and not rewinds:
             src, rewinds = io.BytesIO(src.read()), True  # type: ignore[union-attr]
         self._converter = Converter(format, options, name)

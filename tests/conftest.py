@@ -48,9 +48,21 @@ def make_video(tmp_path_factory):
     folder, made = tmp_path_factory.mktemp("videos"), {}
 
     def make(
-        n, size=(48, 64), codec="libx264", pix_fmt="yuv420p", container="mp4", suffix=".mp4", still=False, **options
+        n,
+        size=(48, 64),
+        codec="libx264",
+        pix_fmt="yuv420p",
+        container="mp4",
+        suffix=".mp4",
+        still=False,
+        rate=25,
+        pts=None,
+        time_base=None,
+        color=None,
+        **options,
     ):
-        key = n, size, codec, pix_fmt, container, still, tuple(options.items())
+        """pts: of each frame, in units of `time_base`. color: AVColorSpace and AVColorRange that the file states."""
+        key = n, size, codec, pix_fmt, container, still, rate, pts, time_base, color, tuple(options.items())
         if key not in made:
             made[key] = folder / f"{len(made)}{suffix}"
             height, width = size
@@ -59,13 +71,19 @@ def make_video(tmp_path_factory):
                 rng.integers(0, 256, (height // 8 + 2, width // 8 + 2, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
             )
             with av.open(str(made[key]), "w", format=container) as out:
-                stream = out.add_stream(codec, rate=Fraction(25), options=options)
+                stream = out.add_stream(codec, rate=Fraction(rate), options=options)
                 stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+                if time_base is not None:
+                    stream.codec_context.time_base = time_base
+                if color is not None:
+                    stream.codec_context.colorspace, stream.codec_context.color_range = color
                 for k in range(n):
                     if k == 0 or not still:
                         moved = np.roll(picture, (k, 2 * k), (0, 1))[:height, :width]
                         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(moved), format="rgb24")
-                    frame.pts = k
+                    frame.pts = k if pts is None else pts[k]
+                    if time_base is not None:
+                        frame.time_base = time_base
                     out.mux(stream.encode(frame))
                 out.mux(stream.encode())
         return made[key]
