@@ -13,6 +13,7 @@ __all__ = ["Index", "skips_exactly"]
 CONTAINERS = frozenset({"mov", "mp4", "matroska", "webm"})
 # Codecs whose every packet is one frame, and whose key frames need nothing before them.
 KEYED = frozenset({"av1", "ffv1", "h264", "hevc", "mjpeg", "prores", "vp8", "vp9"})
+VP8_SHOWN = 16  # show_frame, in the first byte of a frame (RFC 6386 9.1)
 H264_IDR = frozenset({5})
 HEVC_IDR = frozenset({19, 20})
 
@@ -84,14 +85,16 @@ class Index:
         return len(self.pts)
 
     @staticmethod
-    def read(container: av.container.InputContainer, stream: av.VideoStream) -> Index | None:
+    def read(container: av.container.InputContainer, stream: av.VideoStream, announced: int = 0) -> Index | None:
         """The index of a stream, from its first packet on; None where packets and frames may not be the same.
 
         That is so for containers and codecs of other kinds, packets without or with equal times, those that an edit
-        list drops, damaged ones, and a stream that does not begin with a key frame.
+        list drops, damaged ones, fewer than are announced, and a stream that does not begin with a key frame.
         """
         context = stream.codec_context
-        if not CONTAINERS & set(container.format.name.split(",")) or context.name not in KEYED:
+        # The codec's name, not the decoder's: AV1 is decoded by libdav1d.
+        codec = context.codec.canonical_name
+        if not CONTAINERS & set(container.format.name.split(",")) or codec not in KEYED:
             return None
         extradata = bytes(context.extradata or b"")
         times: list[int] = []
@@ -102,17 +105,22 @@ class Index:
                 continue
             if packet.pts is None or packet.is_corrupt or packet.is_discard:
                 return None
-            if _starts_anew(packet, context.name, extradata):
+            if codec == "vp8" and not bytes(packet)[0] & VP8_SHOWN:
+                return None
+            if _starts_anew(packet, codec, extradata):
                 keys.append(len(times))
             times.append(packet.pts)
             durations.append(packet.duration or 0)
-        if not keys or keys[0] != 0:
+        if not keys or keys[0] != 0 or len(times) < announced:
             return None
         pts = np.array(times, dtype=np.int64)
         order = np.argsort(pts, kind="stable")
         frame_of = np.empty_like(order)
         frame_of[order] = np.arange(len(order))
         if np.any(np.diff(pts[order]) <= 0):
+            return None
+        if not context.has_b_frames and np.any(np.diff(pts) <= 0):
+            # The decoder gives frames as they come, whatever their times.
             return None
         key = np.array(keys, dtype=np.int64)
         # A key frame is a border where all packets before it are shown before it, and all after it after it.

@@ -60,7 +60,12 @@ class Reader:
                 raise MediaError(f"{self.name} has no video stream")
             raise MediaError(f"stream is {options.stream}, but {self.name} has {len(videos)} video streams")
         self._stream = videos[options.stream]
+        if cast(Any, self._stream.codec_context) is None:
+            self._container.close()
+            raise MediaError(f"{self.name} has video of a codec that is not known")
         self._context = self._stream.codec_context
+        # Of MOV and MP4, whose header lists all packets; of others what the start of the file tells.
+        self._announced = len(self._stream.index_entries) if "mp4" in self._container.format.name else 0
         self._context.thread_count = options.num_threads
         self._context.thread_type = "SLICE" if options.num_threads == 1 else "AUTO"
         self.time_base = self._stream.time_base or Fraction(1, 90000)
@@ -80,7 +85,7 @@ class Reader:
     def read_index(self) -> Index | None:
         """The index of the stream, where its packets tell; then `selected` is next, and without one `frames`."""
         try:
-            index = Index.read(self._container, self._stream)
+            index = Index.read(self._container, self._stream, self._announced)
         except av.FFmpegError:
             index = None
         if index is None:
@@ -101,6 +106,9 @@ class Reader:
         with failures(self.name, "decoded"):
             for packet in self._container.demux(self._stream):
                 packets += bool(packet.size)
+                if not packet.size and packets < self._announced:
+                    # What the decoder still holds may lack the frames between, and would be counted wrongly.
+                    raise MediaError(f"{self.name} ends after {packets} of {self._announced} packets, {k} frames")
                 if packet.is_corrupt:
                     raise MediaError(f"{self.name} is damaged or ends inside packet {packets - 1}, after {k} frames")
                 for image in packet.decode():
@@ -111,8 +119,6 @@ class Reader:
                     self._check(image, k)
                     yield Frame(k, image, last_pts, last_duration)
                     k += 1
-        if packets < self._stream.frames and packets == k:
-            raise MediaError(f"{self.name} ends after {k} of {self._stream.frames} frames")
 
     def _check(self, image: object, k: int) -> None:
         self.frames_decoded += 1
@@ -134,7 +140,7 @@ class Reader:
         stretches = np.unique(np.searchsorted(index.keys, ks, side="right") - 1)
         packet_of = np.empty(n, dtype=np.int64)
         packet_of[index.frame_of] = np.arange(n)
-        given = 0
+        given, latest = 0, -1
         with failures(self.name, "decoded"):
             for stretch in stretches:
                 first, end = int(borders[stretch]), int(borders[stretch + 1])
@@ -150,18 +156,25 @@ class Reader:
                         context.skip_frame = "DEFAULT" if wanted[index.frame_of[position]] else "NONREF"
                     for image in packet.decode():
                         frame = self._place(index, image)
+                        latest = self._follow(latest, frame)
                         if wanted[frame.k]:
                             given += 1
                             yield frame
                 # What the decoder still holds back; it must start anew after that.
                 for image in context.decode(None):
                     frame = self._place(index, image)
+                    latest = self._follow(latest, frame)
                     if wanted[frame.k]:
                         given += 1
                         yield frame
                 context.flush_buffers()
         if given != len(ks):
             raise MediaError(f"{self.name} gave {given} of {len(ks)} frames that its packets announce")
+
+    def _follow(self, latest: int, frame: Frame) -> int:
+        if frame.k <= latest:
+            raise MediaError(f"{self.name} gave frame {frame.k} after frame {latest}: its times are not in order")
+        return frame.k
 
     def _place(self, index: Index, image: object) -> Frame:
         frame = cast(av.VideoFrame, image)
@@ -185,9 +198,9 @@ class _Packets:
 
     def next(self) -> av.Packet:
         """The packet at `position`."""
-        packet = self._held or next(packet for packet in self._packets if packet.size)
+        packet = self._held or next((packet for packet in self._packets if packet.size), None)
         self._held = None
-        if packet.pts != self._pts_of[self.position]:
+        if packet is None or packet.pts != self._pts_of[self.position]:
             raise MediaError(f"{self._reader.name} changed while it was read: packet {self.position} is another")
         self.position += 1
         return packet

@@ -28,12 +28,14 @@ class Timeline:
     Without `fps`, the p-th frame in [start_seconds, end_seconds). With it, frame p is what stands at `t0 + p / fps`,
     where t0 is the time of the first such frame: the frame with the latest time that is not more than one tick of the
     time base after it, while `p / fps` is before the end of the last frame. Times are exact fractions; the tick is for
-    containers that round them, such as Matroska to milliseconds.
+    containers that round them, such as Matroska to milliseconds, and is none where a tick is as long as a frame (AVI).
     """
 
-    def __init__(self, options: VideoOptions, time_base: Fraction) -> None:
+    def __init__(self, options: VideoOptions, time_base: Fraction, rate: Fraction) -> None:
         self._fps = options.fps
         self._step = None if options.fps is None else 1 / (options.fps * time_base)
+        # A tick as long as a frame, as in AVI, rounds nothing, and would be a frame of grace.
+        self._grace = 0 if 2 * time_base * rate > 1 else 1
         ticks = (None if each is None else each / time_base for each in (options.start_seconds, options.end_seconds))
         self._part = _Part(*ticks)
 
@@ -71,7 +73,7 @@ class Timeline:
     def _latest(self, t0: int, p: int) -> int:
         """The latest time that a frame may have to stand at frame p of the plan, with its tick of grace."""
         assert self._step is not None
-        return t0 + p * self._step.numerator // self._step.denominator + 1
+        return t0 + p * self._step.numerator // self._step.denominator + self._grace
 
     def _end(self, end: int) -> Fraction:
         return Fraction(end) if self._part.end is None else min(Fraction(end), self._part.end)

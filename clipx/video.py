@@ -56,7 +56,7 @@ class _Cutting:
             src, rewinds = io.BytesIO(src.read()), True  # type: ignore[union-attr]
         self._converter = Converter(format, options, name)
         self.reader = Reader(src, name, options)
-        self._timeline = Timeline(options, self.reader.time_base)
+        self._timeline = Timeline(options, self.reader.time_base, self.reader.rate)
         self._index: Index | None = None
         self._plan: np.ndarray | None = None
         self._starts: np.ndarray | None = None
@@ -154,8 +154,8 @@ class _Cutting:
                 del clip
         n = len(self._plan) if self._plan is not None else 0 if last is None else last[0] + 1
         if cutter is None or last is None:
-            if self._plan is None:
-                raise MediaError(f"{self.reader.name} has no frame in the part that is cut")
+            if self._plan is None and not self.reader.frames_decoded:
+                raise MediaError(f"{self.reader.name} has a video stream without frames")
             self._end(n)
             self._window.count(n)
             return

@@ -48,16 +48,6 @@ KINDS = {
     "hevc layers": {**X265, "x265-params": "log-level=none:keyint=20:open-gop=0:temporal-layers=3:pools=1"},
     "hevc 10 bits": {**X265, "pix_fmt": "yuv420p10le"},
     "vp8": {"codec": "libvpx", "container": "webm", "suffix": ".webm", "g": "20", "deadline": "realtime"},
-    "vp8 hidden frames": {
-        "codec": "libvpx",
-        "container": "webm",
-        "suffix": ".webm",
-        "g": "30",
-        "auto-alt-ref": "1",
-        "lag-in-frames": "16",
-        "deadline": "good",
-        "cpu-used": "4",
-    },
     "vp9": {"codec": "libvpx-vp9", "container": "webm", "suffix": ".webm", "g": "20", "cpu-used": "8"},
     "av1": {"codec": "libsvtav1", "container": "webm", "suffix": ".webm", "g": "20", "preset": "12"},
     "av1 forward keys": {
@@ -70,6 +60,8 @@ KINDS = {
     "mjpeg": {"codec": "mjpeg", "pix_fmt": "yuvj422p", **MOV},
     "mjpeg avi": {"codec": "mjpeg", "pix_fmt": "yuvj420p", "container": "avi", "suffix": ".avi"},
     "ffv1": {"codec": "ffv1", "g": "10", **MKV},
+    "ffv1 gray": {"codec": "ffv1", "pix_fmt": "gray", **MKV},
+    "raw nv12": {"codec": "rawvideo", "pix_fmt": "nv12", "container": "avi", "suffix": ".avi"},
     "ffv1 bgr0": {"codec": "ffv1", "pix_fmt": "bgr0", "size": (33, 47), **MKV},
     "ffv1 bgra": {"codec": "ffv1", "pix_fmt": "bgra", **MKV},
     "ffv1 16 bits": {"codec": "ffv1", "pix_fmt": "yuv420p16le", **MKV},
@@ -187,6 +179,37 @@ def test_frames_that_nothing_refers_to_are_not_decoded(make_video, kind):
     assert len(list(cut)) == (N - 25) // 32 + 1
     assert cut.frames_skipped > 0
     assert cut.frames_decoded < 0.75 * N
+
+
+def test_packets_that_show_nothing(make_video, whole, tmp_path):
+    """VP8 has packets of frames that are only referred to: packets and frames are not the same."""
+    path = tmp_path / "hidden.webm"
+    with av.open(str(make_video(N, **KINDS["vp8"]))) as source, av.open(str(path), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        for k, packet in enumerate(each for each in source.demux(stream) if each.size):
+            data = bytearray(packet)
+            if k in (7, 8, 31):
+                data[0] &= ~16  # show_frame
+            changed = av.Packet(bytes(data))
+            changed.pts, changed.dts, changed.time_base = packet.pts, packet.dts, packet.time_base
+            changed.is_keyframe, changed.stream = packet.is_keyframe, copy
+            target.mux(changed)
+    frames = whole(path)
+    assert len(frames) == N - 3
+    for window in WINDOWS:
+        spec = clipx.WindowSpec(**window)
+        check(clips(path, spec, rng=1), frames, spec, rng=1)
+
+
+@pytest.mark.parametrize("kind", ["vp8", "vp9", "av1", "ffv1", "hevc closed", "h264 short gop", "h264 fragments"])
+def test_groups_of_pictures_that_no_clip_needs_are_not_decoded(make_video, whole, kind):
+    path = make_video(N, **KINDS[kind])
+    spec = clipx.WindowSpec(1, 60)
+    cut = clips(path, spec)
+    check(cut, whole(path), spec)
+    assert cut.frames_decoded <= 21 + 4
+    assert cut.frames_skipped == N - cut.frames_decoded
 
 
 @pytest.mark.parametrize("container", [{}, MKV], ids=["mp4", "mkv"])
@@ -443,7 +466,7 @@ def test_the_stream_that_was_asked_for(make_video, whole):
         for window in WINDOWS:
             spec = clipx.WindowSpec(**window)
             check(clips(data, spec, options=clipx.VideoOptions(stream=number), rng=1), frames, spec, rng=1)
-    with pytest.raises(clipx.MediaError, match="stream is 2, but .* has 2 video streams"):
+    with pytest.raises(clipx.MediaError, match=r"stream is 2, but .* has 2 video streams"):
         clips(data, clipx.WindowSpec(4), options=clipx.VideoOptions(stream=2))
 
 
