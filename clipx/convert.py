@@ -54,9 +54,7 @@ def _readable(frame: av.VideoFrame, gray: bool, resized: bool) -> str:
         return "gray" if gray else "rgb24"
     if len(kind.components) <= 2:
         return "gray"
-    if resized:
-        return "yuv444p"
-    if kind.chroma_width(2) == 2:
+    if resized or kind.chroma_width(2) == 2:
         return "yuv444p"
     if kind.chroma_height(2) == 2:
         return "yuv422p"

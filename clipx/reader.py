@@ -93,7 +93,8 @@ class Reader:
         return index
 
     @property
-    def _frame_ticks(self) -> int:
+    def frame_ticks(self) -> int:
+        """Ticks that a frame is shown where the file does not say: one at `rate`."""
         return max(round(1 / (self.rate * self.time_base)), 1)
 
     def frames(self) -> Iterator[Frame]:
@@ -115,7 +116,7 @@ class Reader:
                     pts = image.pts
                     if pts is None or (last_pts is not None and pts <= last_pts):
                         pts = 0 if last_pts is None else last_pts + last_duration
-                    last_pts, last_duration = pts, image.duration or self._frame_ticks
+                    last_pts, last_duration = pts, image.duration or self.frame_ticks
                     self._check(image, k)
                     yield Frame(k, image, last_pts, last_duration)
                     k += 1
@@ -133,7 +134,6 @@ class Reader:
         """
         n = index.frames
         reads = _Packets(self, index)
-        skips = skips_exactly(self._context)
         borders = np.append(index.keys, n)
         ks = np.flatnonzero(wanted)
         # Decoding goes from key frame to key frame; each stretch up to the last packet that it is needed for.
@@ -149,32 +149,30 @@ class Reader:
                 last = int(packet_of[here].max())
                 if reads.position != first:
                     reads.go_to(first)
-                context = self._context
-                for position in range(first, last + 1):
-                    packet = reads.next()
-                    if skips:
-                        context.skip_frame = "DEFAULT" if wanted[index.frame_of[position]] else "NONREF"
-                    for image in packet.decode():
-                        frame = self._place(index, image)
-                        latest = self._follow(latest, frame)
-                        if wanted[frame.k]:
-                            given += 1
-                            yield frame
-                # What the decoder still holds back; it must start anew after that.
-                for image in context.decode(None):
+                for image in self._stretch(reads, index, wanted, last):
                     frame = self._place(index, image)
-                    latest = self._follow(latest, frame)
+                    if frame.k <= latest:
+                        raise MediaError(
+                            f"{self.name} gave frame {frame.k} after frame {latest}: its times are not in order"
+                        )
+                    latest = frame.k
                     if wanted[frame.k]:
                         given += 1
                         yield frame
-                context.flush_buffers()
         if given != len(ks):
             raise MediaError(f"{self.name} gave {given} of {len(ks)} frames that its packets announce")
 
-    def _follow(self, latest: int, frame: Frame) -> int:
-        if frame.k <= latest:
-            raise MediaError(f"{self.name} gave frame {frame.k} after frame {latest}: its times are not in order")
-        return frame.k
+    def _stretch(self, reads: _Packets, index: Index, wanted: np.ndarray, last: int) -> Iterator[object]:
+        """What the decoder gives of the packets up to `last`; it can start anew after that."""
+        context = self._context
+        skips = skips_exactly(context)
+        for position in range(reads.position, last + 1):
+            packet = reads.next()
+            if skips:
+                context.skip_frame = "DEFAULT" if wanted[index.frame_of[position]] else "NONREF"
+            yield from packet.decode()
+        yield from context.decode(None)
+        context.flush_buffers()
 
     def _place(self, index: Index, image: object) -> Frame:
         frame = cast(av.VideoFrame, image)
@@ -182,7 +180,7 @@ class Reader:
         if k >= index.frames or index.pts[k] != frame.pts:
             raise MediaError(f"{self.name} gave a frame at {frame.pts} ticks that no packet announces")
         self._check(frame, k)
-        return Frame(k, frame, int(index.pts[k]), int(index.durations[k]) or frame.duration or self._frame_ticks)
+        return Frame(k, frame, int(index.pts[k]), int(index.durations[k]) or frame.duration or self.frame_ticks)
 
 
 class _Packets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import NamedTuple
@@ -84,14 +85,9 @@ class Timeline:
         frame_ticks: how long the last frame is shown where the file does not say.
         """
         pts = index.pts
-        first = 0 if self._part.start is None else int(np.searchsorted(pts, float(self._part.start), side="left"))
-        while first > 0 and not self._before(int(pts[first - 1])):
-            first -= 1
-        while first < len(pts) and self._before(int(pts[first])):
-            first += 1
-        last = len(pts)
-        while last > first and self._after(int(pts[last - 1])):
-            last -= 1
+        # pts is ascending, so that the frames before the part, and those not after it, stand together.
+        first = bisect_left(pts, True, key=lambda each: not self._before(int(each)))
+        last = max(bisect_left(pts, True, key=lambda each: self._after(int(each))), first)
         if self._step is None or first == last:
             return np.arange(first, last, dtype=np.int64)
         t0 = int(pts[first])

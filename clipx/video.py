@@ -67,7 +67,7 @@ class _Cutting:
         if rewinds and self._is_sparse():
             self._index = self.reader.read_index()
         if self._index is not None:
-            self._plan = self._timeline.plan(self._index, max(round(1 / (self.reader.rate * self.reader.time_base)), 1))
+            self._plan = self._timeline.plan(self._index, self.reader.frame_ticks)
         if window.num_clips is not None:
             n = len(self._plan) if self._plan is not None else self._count()
             self._starts = window.starts(n, rng)
