@@ -67,9 +67,8 @@ cdef extern from "_rows/gather.h" nogil:
         Py_ssize_t stride[3]
 
     const int CLIPX_GRAY, CLIPX_FULL, CLIPX_PAIRED, CLIPX_INTERLEAVED, CLIPX_PACKED
-    size_t clipx_scratch_bytes(const clipx_picture *p)
-    void clipx_write_picture(const clipx_rows *rows, clipx_writer writer, const clipx_picture *p,
-                             const clipx_planes *planes, char **places, size_t count, char *scratch)
+    void clipx_write_picture(const clipx_rows *rows, int streams, const clipx_picture *p, const clipx_planes *planes,
+                             char **places, size_t count)
     clipx_writer clipx_make_writer(const clipx_rows *rows, int streams)
     void clipx_write_frame(clipx_writer writer, const clipx_frame *frame, const char *src, char **places, size_t count)
     void CLIPX_FENCE()
@@ -389,8 +388,6 @@ cdef class Picture:
         cdef list held = [], sources_held = []
         cdef Buffer plane
         cdef char **places
-        cdef char *scratch
-        cdef clipx_writer writer
         cdef bint streams = _streams(footprint or size * count)
 
         needed = 1 if self.p.layout in (CLIPX_GRAY, CLIPX_PACKED) else 2 if self.p.layout == CLIPX_INTERLEAVED else 3
@@ -403,15 +400,9 @@ cdef class Picture:
             sources.data[i] = <const uint8_t *>plane.view.buf
             sources.stride[i] = line_sizes[i]
         places = _places(targets, size, 1, held)
-        scratch = <char *>malloc(clipx_scratch_bytes(&self.p))
-        if scratch == NULL:
-            free(places)
-            raise MemoryError
         if count:
-            writer = clipx_make_writer(rows, streams)
             with nogil:
-                clipx_write_picture(rows, writer, &self.p, &sources, places, count, scratch)
+                clipx_write_picture(rows, streams, &self.p, &sources, places, count)
                 if streams:
                     CLIPX_FENCE()
-        free(scratch)
         free(places)

@@ -31,9 +31,8 @@ typedef struct {
 } clipx_samples;
 
 typedef void (*clipx_color_fn)(const clipx_samples *row, size_t n, uint8_t *r, uint8_t *g, uint8_t *b);
-typedef void (*clipx_pack_fn)(uint8_t *dst, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n);
 
-/* One pixel, for the ends of rows and for processors without vectors here. */
+/* Pixel by pixel: for short rows and for processors without vectors here. */
 CLIPX_INLINE int16_t clipx_mulr(int16_t a, int16_t b) { return (int16_t)(((int32_t)a * b + 0x4000) >> 15); }
 
 CLIPX_INLINE uint8_t clipx_byte(int32_t sum) {
@@ -75,14 +74,20 @@ static void clipx_color_pixels(const clipx_samples *row, size_t from, size_t n, 
     }
 }
 
-static void clipx_pack_pixels(uint8_t *dst, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t from, size_t n) {
-    size_t i;
-    for (i = from; i < n; i++) dst[3 * i] = r[i], dst[3 * i + 1] = g[i], dst[3 * i + 2] = b[i];
+#if !defined(CLIPX_X86) && !defined(CLIPX_NEON)
+static void clipx_color_baseline(const clipx_samples *row, size_t n, uint8_t *r, uint8_t *g, uint8_t *b) {
+    clipx_color_pixels(row, 0, n, r, g, b);
 }
+#endif
 
+/*
+ * The same in vectors. Bytes are widened within each lane of 128 bits and narrowed within it again, so that they end up
+ * where they were; V_DEAL_LOW and V_DEAL_HIGH bring two vectors of words into that order.
+ */
 #if defined(CLIPX_X86)
 
 #define V_NAME(name) name##_baseline
+#define V_NARROWER(row, n, r, g, b) clipx_color_pixels(row, 0, n, r, g, b)
 #define V_TARGET
 #define V_TYPE __m128i
 #define V_LANES 8
@@ -96,38 +101,28 @@ static void clipx_pack_pixels(uint8_t *dst, const uint8_t *r, const uint8_t *g, 
 #define V_MULR(a, b)                                        \
     _mm_add_epi16(_mm_slli_epi16(_mm_mulhi_epi16(a, b), 1), \
                   _mm_srli_epi16(_mm_add_epi16(_mm_srli_epi16(_mm_mullo_epi16(a, b), 14), _mm_set1_epi16(1)), 1))
-#define V_LOAD8(p) _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(const void *)(p)), _mm_setzero_si128())
-#define V_LOAD16(p) _mm_loadu_si128((const __m128i *)(const void *)(p))
-#define V_PAIR8(p) clipx_pair8_baseline(p)
-#define V_PAIR16(p) clipx_pair16_baseline(p)
-#define V_UV8(p) clipx_pair16_baseline(p)
-#define V_U8(uv) _mm_and_si128(uv, _mm_set1_epi16(255))
-#define V_V8(uv) _mm_srli_epi16(uv, 8)
-#define V_U16(uv) _mm_shufflehi_epi16(_mm_shufflelo_epi16(uv, _MM_SHUFFLE(2, 2, 0, 0)), _MM_SHUFFLE(2, 2, 0, 0))
-#define V_V16(uv) _mm_shufflehi_epi16(_mm_shufflelo_epi16(uv, _MM_SHUFFLE(3, 3, 1, 1)), _MM_SHUFFLE(3, 3, 1, 1))
-#define V_STORE(p, a) \
-    _mm_storel_epi64((__m128i *)(void *)(p), _mm_packus_epi16(_mm_srai_epi16(a, 5), _mm_setzero_si128()))
-CLIPX_INLINE __m128i clipx_pair8_baseline(const uint8_t *p) {
-    int32_t four;
-    __m128i x;
-    memcpy(&four, p, 4);
-    x = _mm_cvtsi32_si128(four);
-    return _mm_unpacklo_epi8(_mm_unpacklo_epi8(x, x), _mm_setzero_si128());
-}
-CLIPX_INLINE __m128i clipx_pair16_baseline(const uint8_t *p) {
-    __m128i x = _mm_loadl_epi64((const __m128i *)(const void *)p);
-    return _mm_unpacklo_epi16(x, x);
-}
+#define V_LOAD(p) _mm_loadu_si128((const __m128i *)(const void *)(p))
+#define V_STORE(p, a) _mm_storeu_si128((__m128i *)(void *)(p), a)
+#define V_WIDE(p) _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(const void *)(p)), _mm_setzero_si128())
+#define V_LOW8(a) _mm_unpacklo_epi8(a, _mm_setzero_si128())
+#define V_HIGH8(a) _mm_unpackhi_epi8(a, _mm_setzero_si128())
+#define V_LOW16(a) _mm_unpacklo_epi16(a, a)
+#define V_HIGH16(a) _mm_unpackhi_epi16(a, a)
+#define V_DEAL_LOW(a, b) (a)
+#define V_DEAL_HIGH(a, b) (b)
+#define V_EVEN8(a) _mm_and_si128(a, _mm_set1_epi16(255))
+#define V_ODD8(a) _mm_srli_epi16(a, 8)
+#define V_EVEN16(a, b) \
+    _mm_packs_epi32(_mm_srai_epi32(_mm_slli_epi32(a, 16), 16), _mm_srai_epi32(_mm_slli_epi32(b, 16), 16))
+#define V_ODD16(a, b) _mm_packs_epi32(_mm_srai_epi32(a, 16), _mm_srai_epi32(b, 16))
+#define V_BYTES(a, b) _mm_packus_epi16(_mm_srai_epi16(a, 5), _mm_srai_epi16(b, 5))
 #include "color_rows.h"
-
-static void clipx_pack_baseline(uint8_t *dst, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n) {
-    clipx_pack_pixels(dst, r, g, b, 0, n);
-}
 
 #if defined(CLIPX_X86_TARGETS)
 
 #define V_NAME(name) name##_avx2
-#define V_TARGET CLIPX_TARGET("avx2")
+#define V_NARROWER(row, n, r, g, b) clipx_color_baseline(row, n, r, g, b)
+#define V_TARGET CLIPX_AVX2
 #define V_TYPE __m256i
 #define V_LANES 16
 #define V_SET(x) _mm256_set1_epi16(x)
@@ -137,61 +132,29 @@ static void clipx_pack_baseline(uint8_t *dst, const uint8_t *r, const uint8_t *g
 #define V_XOR(a, b) _mm256_xor_si256(a, b)
 #define V_ADD(a, b) _mm256_add_epi16(a, b)
 #define V_MULR(a, b) _mm256_mulhrs_epi16(a, b)
-#define V_LOAD8(p) _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(p)))
-#define V_LOAD16(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
-#define V_PAIR8(p) clipx_pair8_avx2(p)
-#define V_PAIR16(p) clipx_pair16_avx2(p)
-#define V_UV8(p) clipx_pair16_avx2(p)
-#define V_U8(uv) _mm256_and_si256(uv, _mm256_set1_epi16(255))
-#define V_V8(uv) _mm256_srli_epi16(uv, 8)
-#define V_U16(uv) \
-    _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(uv, _MM_SHUFFLE(2, 2, 0, 0)), _MM_SHUFFLE(2, 2, 0, 0))
-#define V_V16(uv) \
-    _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(uv, _MM_SHUFFLE(3, 3, 1, 1)), _MM_SHUFFLE(3, 3, 1, 1))
-#define V_STORE(p, a)                                                                                               \
-    _mm_storeu_si128((__m128i *)(void *)(p), _mm256_castsi256_si128(_mm256_permute4x64_epi64(                       \
-                                                 _mm256_packus_epi16(_mm256_srai_epi16(a, 5), _mm256_setzero_si256()), \
-                                                 _MM_SHUFFLE(3, 1, 2, 0))))
-CLIPX_TARGET("avx2") CLIPX_INLINE __m256i clipx_pair8_avx2(const uint8_t *p) {
-    __m128i x = _mm_loadl_epi64((const __m128i *)(const void *)p);
-    return _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(x, x));
-}
-CLIPX_TARGET("avx2") CLIPX_INLINE __m256i clipx_pair16_avx2(const uint8_t *p) {
-    __m256i x = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
-    return _mm256_or_si256(x, _mm256_slli_epi32(x, 16));
-}
+#define V_LOAD(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
+#define V_STORE(p, a) _mm256_storeu_si256((__m256i *)(void *)(p), a)
+#define V_WIDE(p) _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(p)))
+#define V_LOW8(a) _mm256_unpacklo_epi8(a, _mm256_setzero_si256())
+#define V_HIGH8(a) _mm256_unpackhi_epi8(a, _mm256_setzero_si256())
+#define V_LOW16(a) _mm256_unpacklo_epi16(a, a)
+#define V_HIGH16(a) _mm256_unpackhi_epi16(a, a)
+#define V_DEAL_LOW(a, b) _mm256_permute2x128_si256(a, b, 0x20)
+#define V_DEAL_HIGH(a, b) _mm256_permute2x128_si256(a, b, 0x31)
+#define V_EVEN8(a) _mm256_and_si256(a, _mm256_set1_epi16(255))
+#define V_ODD8(a) _mm256_srli_epi16(a, 8)
+#define V_IN_ORDER(a) _mm256_permute4x64_epi64(a, _MM_SHUFFLE(3, 1, 2, 0))
+#define V_EVEN16(a, b)                                                                \
+    V_IN_ORDER(_mm256_packs_epi32(_mm256_srai_epi32(_mm256_slli_epi32(a, 16), 16), \
+                                  _mm256_srai_epi32(_mm256_slli_epi32(b, 16), 16)))
+#define V_ODD16(a, b) V_IN_ORDER(_mm256_packs_epi32(_mm256_srai_epi32(a, 16), _mm256_srai_epi32(b, 16)))
+#define V_BYTES(a, b) _mm256_packus_epi16(_mm256_srai_epi16(a, 5), _mm256_srai_epi16(b, 5))
 #include "color_rows.h"
-
-/* Three bytes a pixel from three rows, 16 pixels at a time: -1 leaves a place to the others. */
-CLIPX_TARGET("avx2")
-static void clipx_pack_avx2(uint8_t *dst, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n) {
-    const __m128i r0 = _mm_setr_epi8(0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1, 5);
-    const __m128i g0 = _mm_setr_epi8(-1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1);
-    const __m128i b0 = _mm_setr_epi8(-1, -1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1);
-    const __m128i r1 = _mm_setr_epi8(-1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1, 10, -1);
-    const __m128i g1 = _mm_setr_epi8(5, -1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1, 10);
-    const __m128i b1 = _mm_setr_epi8(-1, 5, -1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1);
-    const __m128i r2 = _mm_setr_epi8(-1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15, -1, -1);
-    const __m128i g2 = _mm_setr_epi8(-1, -1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15, -1);
-    const __m128i b2 = _mm_setr_epi8(10, -1, -1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15);
-    size_t i;
-    for (i = 0; i + 16 <= n; i += 16) {
-        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(r + i));
-        __m128i y = _mm_loadu_si128((const __m128i *)(const void *)(g + i));
-        __m128i z = _mm_loadu_si128((const __m128i *)(const void *)(b + i));
-        __m128i *out = (__m128i *)(void *)(dst + 3 * i);
-        _mm_storeu_si128(out, _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(x, r0), _mm_shuffle_epi8(y, g0)),
-                                           _mm_shuffle_epi8(z, b0)));
-        _mm_storeu_si128(out + 1, _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(x, r1), _mm_shuffle_epi8(y, g1)),
-                                               _mm_shuffle_epi8(z, b1)));
-        _mm_storeu_si128(out + 2, _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(x, r2), _mm_shuffle_epi8(y, g2)),
-                                               _mm_shuffle_epi8(z, b2)));
-    }
-    clipx_pack_pixels(dst, r, g, b, i, n);
-}
+#undef V_IN_ORDER
 
 #define V_NAME(name) name##_avx512
-#define V_TARGET CLIPX_TARGET("avx512f,avx512bw,avx512dq,avx512vl")
+#define V_NARROWER(row, n, r, g, b) clipx_color_avx2(row, n, r, g, b)
+#define V_TARGET CLIPX_AVX512
 #define V_TYPE __m512i
 #define V_LANES 32
 #define V_SET(x) _mm512_set1_epi16(x)
@@ -201,22 +164,22 @@ static void clipx_pack_avx2(uint8_t *dst, const uint8_t *r, const uint8_t *g, co
 #define V_XOR(a, b) _mm512_xor_si512(a, b)
 #define V_ADD(a, b) _mm512_add_epi16(a, b)
 #define V_MULR(a, b) _mm512_mulhrs_epi16(a, b)
-#define V_LOAD8(p) _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
-#define V_LOAD16(p) _mm512_loadu_si512((const void *)(p))
-#define V_PAIR8(p) clipx_pair_avx512(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p))))
-#define V_PAIR16(p) clipx_pair_avx512(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(p))))
-#define V_UV8(p) V_PAIR16(p)
-#define V_U8(uv) _mm512_and_si512(uv, _mm512_set1_epi16(255))
-#define V_V8(uv) _mm512_srli_epi16(uv, 8)
-#define V_U16(uv) \
-    _mm512_shufflehi_epi16(_mm512_shufflelo_epi16(uv, _MM_SHUFFLE(2, 2, 0, 0)), _MM_SHUFFLE(2, 2, 0, 0))
-#define V_V16(uv) \
-    _mm512_shufflehi_epi16(_mm512_shufflelo_epi16(uv, _MM_SHUFFLE(3, 3, 1, 1)), _MM_SHUFFLE(3, 3, 1, 1))
-#define V_STORE(p, a)                                \
-    _mm256_storeu_si256((__m256i *)(void *)(p),      \
-                        _mm512_cvtusepi16_epi8(_mm512_max_epi16(_mm512_srai_epi16(a, 5), _mm512_setzero_si512())))
-CLIPX_TARGET("avx512f,avx512bw,avx512dq,avx512vl") CLIPX_INLINE __m512i clipx_pair_avx512(__m512i x) {
-    return _mm512_or_si512(x, _mm512_slli_epi32(x, 16));
+#define V_LOAD(p) _mm512_loadu_si512((const void *)(p))
+#define V_STORE(p, a) _mm512_storeu_si512((void *)(p), a)
+#define V_WIDE(p) _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(p)))
+#define V_LOW8(a) _mm512_unpacklo_epi8(a, _mm512_setzero_si512())
+#define V_HIGH8(a) _mm512_unpackhi_epi8(a, _mm512_setzero_si512())
+#define V_LOW16(a) _mm512_unpacklo_epi16(a, a)
+#define V_HIGH16(a) _mm512_unpackhi_epi16(a, a)
+#define V_DEAL_LOW(a, b) _mm512_shuffle_i64x2(a, b, _MM_SHUFFLE(2, 0, 2, 0))
+#define V_DEAL_HIGH(a, b) _mm512_shuffle_i64x2(a, b, _MM_SHUFFLE(3, 1, 3, 1))
+#define V_EVEN8(a) _mm512_and_si512(a, _mm512_set1_epi16(255))
+#define V_ODD8(a) _mm512_srli_epi16(a, 8)
+#define V_EVEN16(a, b) clipx_narrow_avx512(a, b)
+#define V_ODD16(a, b) clipx_narrow_avx512(_mm512_srli_epi32(a, 16), _mm512_srli_epi32(b, 16))
+#define V_BYTES(a, b) _mm512_packus_epi16(_mm512_srai_epi16(a, 5), _mm512_srai_epi16(b, 5))
+CLIPX_AVX512 CLIPX_INLINE __m512i clipx_narrow_avx512(__m512i a, __m512i b) {
+    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(a)), _mm512_cvtepi32_epi16(b), 1);
 }
 #include "color_rows.h"
 #endif
@@ -224,6 +187,7 @@ CLIPX_TARGET("avx512f,avx512bw,avx512dq,avx512vl") CLIPX_INLINE __m512i clipx_pa
 #elif defined(CLIPX_NEON)
 
 #define V_NAME(name) name##_neon
+#define V_NARROWER(row, n, r, g, b) clipx_color_pixels(row, 0, n, r, g, b)
 #define V_TARGET
 #define V_TYPE int16x8_t
 #define V_LANES 8
@@ -234,46 +198,22 @@ CLIPX_TARGET("avx512f,avx512bw,avx512dq,avx512vl") CLIPX_INLINE __m512i clipx_pa
 #define V_XOR(a, b) veorq_s16(a, b)
 #define V_ADD(a, b) vaddq_s16(a, b)
 #define V_MULR(a, b) vqrdmulhq_s16(a, b)
-#define V_LOAD8(p) vreinterpretq_s16_u16(vmovl_u8(vld1_u8(p)))
-#define V_LOAD16(p) vreinterpretq_s16_u8(vld1q_u8(p))
-#define V_PAIR8(p) clipx_pair8_neon(p)
-#define V_PAIR16(p) clipx_pair16_neon(p)
-#define V_UV8(p) clipx_pair16_neon(p)
-#define V_U8(uv) vandq_s16(uv, vdupq_n_s16(255))
-#define V_V8(uv) vreinterpretq_s16_u16(vshrq_n_u16(vreinterpretq_u16_s16(uv), 8))
-#define V_U16(uv) vtrn1q_s16(uv, uv)
-#define V_V16(uv) vtrn2q_s16(uv, uv)
-#define V_STORE(p, a) vst1_u8(p, vqmovun_s16(vshrq_n_s16(a, 5)))
-CLIPX_INLINE int16x8_t clipx_pair8_neon(const uint8_t *p) {
-    uint32_t four;
-    uint8x8_t x;
-    memcpy(&four, p, 4);
-    x = vreinterpret_u8_u32(vdup_n_u32(four));
-    return vreinterpretq_s16_u16(vmovl_u8(vzip1_u8(x, x)));
-}
-CLIPX_INLINE int16x8_t clipx_pair16_neon(const uint8_t *p) {
-    int16x4_t x = vreinterpret_s16_u8(vld1_u8(p));
-    return vcombine_s16(vzip1_s16(x, x), vzip2_s16(x, x));
-}
+#define V_LOAD(p) vreinterpretq_s16_u8(vld1q_u8(p))
+#define V_STORE(p, a) vst1q_u8(p, vreinterpretq_u8_s16(a))
+#define V_WIDE(p) vreinterpretq_s16_u16(vmovl_u8(vld1_u8(p)))
+#define V_LOW8(a) vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(vreinterpretq_u8_s16(a))))
+#define V_HIGH8(a) vreinterpretq_s16_u16(vmovl_high_u8(vreinterpretq_u8_s16(a)))
+#define V_LOW16(a) vzip1q_s16(a, a)
+#define V_HIGH16(a) vzip2q_s16(a, a)
+#define V_DEAL_LOW(a, b) (a)
+#define V_DEAL_HIGH(a, b) (b)
+#define V_EVEN8(a) vandq_s16(a, vdupq_n_s16(255))
+#define V_ODD8(a) vreinterpretq_s16_u16(vshrq_n_u16(vreinterpretq_u16_s16(a), 8))
+#define V_EVEN16(a, b) vuzp1q_s16(a, b)
+#define V_ODD16(a, b) vuzp2q_s16(a, b)
+#define V_BYTES(a, b) \
+    vreinterpretq_s16_u8(vcombine_u8(vqmovun_s16(vshrq_n_s16(a, 5)), vqmovun_s16(vshrq_n_s16(b, 5))))
 #include "color_rows.h"
-
-static void clipx_pack_neon(uint8_t *dst, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n) {
-    size_t i;
-    for (i = 0; i + 16 <= n; i += 16) {
-        uint8x16x3_t pixels = {{vld1q_u8(r + i), vld1q_u8(g + i), vld1q_u8(b + i)}};
-        vst3q_u8(dst + 3 * i, pixels);
-    }
-    clipx_pack_pixels(dst, r, g, b, i, n);
-}
-#endif
-
-#if !defined(CLIPX_X86)
-static void clipx_color_baseline(const clipx_samples *row, size_t n, uint8_t *r, uint8_t *g, uint8_t *b) {
-    clipx_color_pixels(row, 0, n, r, g, b);
-}
-static void clipx_pack_baseline(uint8_t *dst, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n) {
-    clipx_pack_pixels(dst, r, g, b, 0, n);
-}
 #endif
 
 #endif

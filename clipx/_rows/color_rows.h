@@ -1,52 +1,91 @@
 /*
  * Rows of one implementation, in the vector operations V_... that color.h defines before it includes this; they are
- * undefined again at the end. Whole vectors only; clipx_color_pixels does the rest of a row in the same steps.
+ * undefined again at the end.
  */
 
-#define V_SAMPLES(wide, narrow, p) (bytes == 1 ? narrow(p) : wide(p))
+/* What chroma adds to red, green and blue. */
+#define V_TERMS(u, v, tr, tg, tb)                              \
+    do {                                                       \
+        V_TYPE cu = V_XOR(V_LEFT(u, V_COUNT(c->c_left)), centre); \
+        V_TYPE cv = V_XOR(V_LEFT(v, V_COUNT(c->c_left)), centre); \
+        tr = V_MULR(cv, rv);                                   \
+        tg = V_ADD(V_MULR(cu, gu), V_MULR(cv, gv));            \
+        tb = V_MULR(cu, bu);                                   \
+    } while (0)
+#define V_LUMA(y) V_ADD(V_MULR(V_RIGHT(V_LEFT(y, V_COUNT(c->y_left)), V_COUNT(c->y_right)), ky), bias)
 
+/* Two vectors of samples at pixel i of a plane. */
+#define V_SAMPLES(plane, low, high)                           \
+    do {                                                      \
+        if (bytes == 1) {                                     \
+            V_TYPE both = V_LOAD((plane) + i);                \
+            low = V_LOW8(both), high = V_HIGH8(both);         \
+        } else {                                              \
+            V_TYPE one = V_LOAD((plane) + 2 * i), two = V_LOAD((plane) + 2 * i + 2 * V_LANES); \
+            low = V_DEAL_LOW(one, two), high = V_DEAL_HIGH(one, two); \
+        }                                                     \
+    } while (0)
+
+/* Vectors over n pixels, 2 * V_LANES at least; an odd last pixel may be left. Returns how many are done. */
 V_TARGET CLIPX_INLINE size_t V_NAME(clipx_color_body)(const clipx_samples *row, size_t n, uint8_t *r, uint8_t *g,
                                                       uint8_t *b, int chroma, int bytes) {
     const clipx_color *c = row->color;
     const V_TYPE ky = V_SET(c->ky), bias = V_SET(c->bias), rv = V_SET(c->rv), gu = V_SET(c->gu), gv = V_SET(c->gv),
                  bu = V_SET(c->bu), centre = V_SET((int16_t)-0x8000);
-    size_t i;
-    for (i = 0; i + V_LANES <= n; i += V_LANES) {
-        V_TYPE y = V_SAMPLES(V_LOAD16, V_LOAD8, row->y + i * (size_t)bytes), u, v;
-        y = V_RIGHT(V_LEFT(y, V_COUNT(c->y_left)), V_COUNT(c->y_right));
-        y = V_ADD(V_MULR(y, ky), bias);
+    size_t i = 0;
+    for (;;) {
+        V_TYPE y0, y1, r0, r1, g0, g1, b0, b1;
+        V_SAMPLES(row->y, y0, y1);
+        y0 = V_LUMA(y0), y1 = V_LUMA(y1);
         if (chroma == CLIPX_GRAY) {
-            V_STORE(r + i, y);
-            V_STORE(g + i, y);
-            V_STORE(b + i, y);
-            continue;
-        }
-        if (chroma == CLIPX_INTERLEAVED) {
-            V_TYPE uv = V_SAMPLES(V_LOAD16, V_UV8, row->u + i * (size_t)bytes);
-            u = bytes == 1 ? V_U8(uv) : V_U16(uv);
-            v = bytes == 1 ? V_V8(uv) : V_V16(uv);
-        } else if (chroma == CLIPX_PAIRED) {
-            u = V_SAMPLES(V_PAIR16, V_PAIR8, row->u + i / 2 * (size_t)bytes);
-            v = V_SAMPLES(V_PAIR16, V_PAIR8, row->v + i / 2 * (size_t)bytes);
+            V_TYPE luma = V_BYTES(y0, y1);
+            V_STORE(r + i, luma);
+            V_STORE(g + i, luma);
+            V_STORE(b + i, luma);
         } else {
-            u = V_SAMPLES(V_LOAD16, V_LOAD8, row->u + i * (size_t)bytes);
-            v = V_SAMPLES(V_LOAD16, V_LOAD8, row->v + i * (size_t)bytes);
+            if (chroma == CLIPX_FULL) {
+                V_TYPE u0, u1, v0, v1;
+                V_SAMPLES(row->u, u0, u1);
+                V_SAMPLES(row->v, v0, v1);
+                V_TERMS(u0, v0, r0, g0, b0);
+                V_TERMS(u1, v1, r1, g1, b1);
+            } else {
+                V_TYPE u, v, tr, tg, tb;
+                if (chroma == CLIPX_PAIRED) {
+                    u = bytes == 1 ? V_WIDE(row->u + i / 2) : V_LOAD(row->u + i);
+                    v = bytes == 1 ? V_WIDE(row->v + i / 2) : V_LOAD(row->v + i);
+                } else {
+                    V_TYPE one = V_LOAD(row->u + i * (size_t)bytes);
+                    V_TYPE two = bytes == 1 ? one : V_LOAD(row->u + 2 * i + 2 * V_LANES);
+                    u = bytes == 1 ? V_EVEN8(one) : V_EVEN16(one, two);
+                    v = bytes == 1 ? V_ODD8(one) : V_ODD16(one, two);
+                }
+                V_TERMS(u, v, tr, tg, tb);
+                r0 = V_LOW16(tr), r1 = V_HIGH16(tr);
+                g0 = V_LOW16(tg), g1 = V_HIGH16(tg);
+                b0 = V_LOW16(tb), b1 = V_HIGH16(tb);
+            }
+            V_STORE(r + i, V_BYTES(V_ADD(y0, r0), V_ADD(y1, r1)));
+            V_STORE(g + i, V_BYTES(V_ADD(y0, g0), V_ADD(y1, g1)));
+            V_STORE(b + i, V_BYTES(V_ADD(y0, b0), V_ADD(y1, b1)));
         }
-        u = V_XOR(V_LEFT(u, V_COUNT(c->c_left)), centre);
-        v = V_XOR(V_LEFT(v, V_COUNT(c->c_left)), centre);
-        V_STORE(r + i, V_ADD(y, V_MULR(v, rv)));
-        V_STORE(g + i, V_ADD(V_ADD(y, V_MULR(u, gu)), V_MULR(v, gv)));
-        V_STORE(b + i, V_ADD(y, V_MULR(u, bu)));
+        i += 2 * V_LANES;
+        if (i + 1 >= n) return i;
+        /* The last vectors overlap those before them; they begin at an even pixel. */
+        if (i + 2 * V_LANES > n) i = (n - 2 * V_LANES) & ~(size_t)1;
     }
-    return i;
 }
 
 V_TARGET static void V_NAME(clipx_color)(const clipx_samples *row, size_t n, uint8_t *r, uint8_t *g, uint8_t *b) {
-    size_t done;
+    size_t done = 0;
+    if (n < 2 * V_LANES) {
+        V_NARROWER(row, n, r, g, b);
+        return;
+    }
     switch (row->chroma * 2 + row->bytes - 1) {
-#define V_CASE(chroma, bytes)                                                           \
-    case (chroma) * 2 + (bytes) - 1:                                                    \
-        done = V_NAME(clipx_color_body)(row, n, r, g, b, chroma, bytes);                \
+#define V_CASE(chroma, bytes)                                            \
+    case (chroma) * 2 + (bytes) - 1:                                     \
+        done = V_NAME(clipx_color_body)(row, n, r, g, b, chroma, bytes); \
         break;
         V_CASE(CLIPX_GRAY, 1)
         V_CASE(CLIPX_GRAY, 2)
@@ -57,14 +96,15 @@ V_TARGET static void V_NAME(clipx_color)(const clipx_samples *row, size_t n, uin
         V_CASE(CLIPX_INTERLEAVED, 1)
         V_CASE(CLIPX_INTERLEAVED, 2)
 #undef V_CASE
-        default:
-            done = 0;
     }
     clipx_color_pixels(row, done, n, r, g, b);
 }
 
+#undef V_TERMS
+#undef V_LUMA
 #undef V_SAMPLES
 #undef V_NAME
+#undef V_NARROWER
 #undef V_TARGET
 #undef V_TYPE
 #undef V_LANES
@@ -75,13 +115,17 @@ V_TARGET static void V_NAME(clipx_color)(const clipx_samples *row, size_t n, uin
 #undef V_XOR
 #undef V_ADD
 #undef V_MULR
-#undef V_LOAD8
-#undef V_LOAD16
-#undef V_PAIR8
-#undef V_PAIR16
-#undef V_UV8
-#undef V_U8
-#undef V_V8
-#undef V_U16
-#undef V_V16
+#undef V_LOAD
 #undef V_STORE
+#undef V_WIDE
+#undef V_LOW8
+#undef V_HIGH8
+#undef V_LOW16
+#undef V_HIGH16
+#undef V_DEAL_LOW
+#undef V_DEAL_HIGH
+#undef V_EVEN8
+#undef V_ODD8
+#undef V_EVEN16
+#undef V_ODD16
+#undef V_BYTES

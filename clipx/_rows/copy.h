@@ -57,8 +57,8 @@ static void clipx_stream_baseline(char *dst, const char *src, size_t n) { memcpy
 #endif
 
 #if defined(CLIPX_X86_TARGETS)
-CLIPX_DEFINE_STREAM(clipx_stream_avx2, CLIPX_TARGET("avx2"), __m256i, 32, _mm256_loadu_si256, _mm256_stream_si256)
-CLIPX_DEFINE_STREAM(clipx_stream_avx512, CLIPX_TARGET("avx512f"), __m512i, 64, _mm512_loadu_si512, _mm512_stream_si512)
+CLIPX_DEFINE_STREAM(clipx_stream_avx2, CLIPX_AVX2, __m256i, 32, _mm256_loadu_si256, _mm256_stream_si256)
+CLIPX_DEFINE_STREAM(clipx_stream_avx512, CLIPX_AVX512, __m512i, 64, _mm512_loadu_si512, _mm512_stream_si512)
 #endif
 
 #endif

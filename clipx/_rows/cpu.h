@@ -16,6 +16,9 @@
 #if defined(CLIPX_X86) && (defined(__GNUC__) || defined(__clang__))
 #define CLIPX_X86_TARGETS 1
 #define CLIPX_TARGET(features) __attribute__((target(features)))
+/* Every processor with AVX2 has F16C. */
+#define CLIPX_AVX2 CLIPX_TARGET("avx2,f16c")
+#define CLIPX_AVX512 CLIPX_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi")
 #endif
 
 #if defined(__has_builtin)
@@ -28,14 +31,17 @@
 #define CLIPX_PREFETCH(address) __builtin_prefetch(address)
 #define CLIPX_RESTRICT __restrict__
 #define CLIPX_INLINE static inline __attribute__((always_inline))
+#define CLIPX_ALIGNED(bytes) __attribute__((aligned(bytes)))
 #elif defined(_MSC_VER)
 #define CLIPX_PREFETCH(address) ((void)0)
 #define CLIPX_RESTRICT __restrict
 #define CLIPX_INLINE static __forceinline
+#define CLIPX_ALIGNED(bytes) __declspec(align(bytes))
 #else
 #define CLIPX_PREFETCH(address) ((void)0)
 #define CLIPX_RESTRICT
 #define CLIPX_INLINE static inline
+#define CLIPX_ALIGNED(bytes)
 #endif
 
 #if defined(_WIN32)
@@ -53,12 +59,13 @@ static int clipx_has_avx2(void) {
 #endif
 }
 
-/* The AVX-512 subsets that the rows use, all there since Skylake-SP and Zen 4. */
+/* The AVX-512 subsets that the rows use, all there since Ice Lake and Zen 4. */
 static int clipx_has_avx512(void) {
 #ifdef CLIPX_X86_TARGETS
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vbmi");
 #else
     return 0;
 #endif

@@ -1,9 +1,19 @@
-/* A decoded picture: its rows to R'G'B', cropped and turned, each converted once and written to every place. */
+/*
+ * A decoded picture: its rows to R'G'B', cropped and turned, each converted once and written to every place.
+ *
+ * Pixels go through a strip in the first cache, row after row without a break, and leave it in blocks of BLOCK pixels,
+ * which are whole lines of memory wherever the picture begins at one: so rows of any width can be streamed.
+ */
 #ifndef CLIPX_PICTURE_H
 #define CLIPX_PICTURE_H
 
 #include "frame.h"
 
+enum {
+    CLIPX_BLOCK_PIXELS = 64,
+    CLIPX_STRIP = 512, /* pixels that are converted at a time: few enough that stores go on beside the arithmetic */
+    CLIPX_STRIP_ROOM = 2 * CLIPX_STRIP + CLIPX_BLOCK_PIXELS
+};
 enum { CLIPX_PACKED = CLIPX_INTERLEAVED + 1 }; /* pixels of `bytes` bytes in one plane, beside color.h's layouts */
 
 /* What does not change from one picture of a stream to the next. */
@@ -24,74 +34,122 @@ typedef struct {
     ptrdiff_t stride[3];
 } clipx_planes;
 
-static void clipx_unpack(const uint8_t *pixel, const clipx_picture *p, uint8_t *r, uint8_t *g, uint8_t *b) {
-    int i;
-    for (i = 0; i < p->w; i++, pixel += p->bytes) r[i] = pixel[p->red], g[i] = pixel[p->green], b[i] = pixel[p->blue];
+/* Pixels on their way to the places. */
+typedef struct {
+    uint8_t strip[3][CLIPX_LINE + CLIPX_STRIP_ROOM]; /* a line of room before the first pixel */
+    const clipx_rows *rows;
+    clipx_writer writer;
+    char *const *places;
+    size_t count;
+    int channels;
+    int direct;   /* blocks can be streamed straight to the places */
+    size_t first; /* pixels before the first block */
+    size_t done;  /* pixels written */
+    size_t used;  /* pixels in the strip */
+} clipx_sink;
+
+static uint8_t *clipx_room(clipx_sink *sink, int channel) { return sink->strip[channel] + CLIPX_LINE + sink->used; }
+
+/* Pixels from the start of a place to its first line boundary that a pixel begins at; below CLIPX_BLOCK_PIXELS. */
+static size_t clipx_first(const char *place, size_t pixel_bytes) {
+    size_t n = 0;
+    while (((uintptr_t)place + n * pixel_bytes) % CLIPX_LINE && n < CLIPX_BLOCK_PIXELS) n++;
+    return n;
 }
 
-static void clipx_turn(uint8_t *row, int n) {
-    int i;
-    for (i = 0; i < n / 2; i++) {
-        uint8_t left = row[i];
-        row[i] = row[n - 1 - i];
-        row[n - 1 - i] = left;
+static void clipx_open_sink(clipx_sink *sink, const clipx_rows *rows, int streams, int channels, char *const *places,
+                            size_t count) {
+    size_t i;
+    sink->rows = rows, sink->writer = clipx_make_writer(rows, streams);
+    sink->places = places, sink->count = count, sink->channels = channels;
+    sink->done = sink->used = 0;
+    sink->first = streams ? clipx_first(places[0], (size_t)channels) : 0;
+    sink->direct = streams && sink->first < CLIPX_BLOCK_PIXELS;
+    for (i = 1; i < count; i++) sink->direct &= ((uintptr_t)places[i] - (uintptr_t)places[0]) % CLIPX_LINE == 0;
+    if (!sink->direct) sink->first = 0;
+}
+
+/* Write n pixels from place `from` of the strip. `whole`: they are blocks, and begin at a line where that counts. */
+static void clipx_put_pixels(const clipx_sink *sink, size_t from, size_t n, int whole) {
+    const uint8_t *r = sink->strip[0] + CLIPX_LINE + from, *g = sink->strip[1] + CLIPX_LINE + from, *b = sink->strip[2] + CLIPX_LINE + from;
+    size_t at = (sink->done + from) * (size_t)sink->channels, i;
+    char buffer[3 * CLIPX_STRIP_ROOM], *here = buffer;
+    if (sink->channels == 1) {
+        clipx_write(sink->writer, sink->places, sink->count, at, (const char *)r, n);
+    } else if (!sink->writer.stream || (sink->direct && whole)) {
+        sink->rows->pack(sink->places, sink->count, at, r, g, b, n, sink->writer.stream != NULL);
+    } else {
+        sink->rows->pack(&here, 1, 0, r, g, b, n, 0);
+        for (i = 0; i < sink->count; i++) clipx_put(sink->writer, sink->places[i] + at, buffer, 3 * n);
     }
 }
 
-/* Row `at` of the picture, from pixel x (rounded down to even) to the end of the crop, into r, g and b. */
-static void clipx_load_row(const clipx_rows *rows, const clipx_picture *p, const clipx_planes *planes, int at, uint8_t *r,
-                           uint8_t *g, uint8_t *b) {
-    int first = p->x & ~1;
-    size_t n = (size_t)(p->x - first + p->w), bytes = (size_t)p->bytes;
-    clipx_samples samples = {p->channels == 1 ? CLIPX_GRAY : p->layout, p->bytes, NULL, NULL, NULL, &p->color};
-    samples.y = planes->data[0] + at * planes->stride[0] + (size_t)first * bytes;
-    if (samples.chroma != CLIPX_GRAY) {
-        ptrdiff_t row = at >> p->chroma_rows;
-        size_t column = (size_t)(p->layout == CLIPX_PAIRED ? first / 2 : first) * bytes;
-        samples.u = planes->data[1] + row * planes->stride[1] + column;
-        if (p->layout != CLIPX_INTERLEAVED) samples.v = planes->data[2] + row * planes->stride[2] + column;
+/* Write the strip's whole blocks, or at the end all of it. */
+static void clipx_flush(clipx_sink *sink, int all) {
+    size_t n = 0, blocks;
+    int channel;
+    if (sink->done == 0 && sink->first && sink->used >= sink->first) {
+        clipx_put_pixels(sink, 0, sink->first, 0);
+        n = sink->first;
     }
-    rows->color(&samples, n, r, g, b);
+    blocks = (sink->used - n) & ~(size_t)(CLIPX_BLOCK_PIXELS - 1);
+    if (blocks) clipx_put_pixels(sink, n, blocks, 1);
+    n += blocks;
+    if (all && n < sink->used) {
+        clipx_put_pixels(sink, n, sink->used - n, 0);
+        n = sink->used;
+    }
+    sink->done += n, sink->used -= n;
+    for (channel = 0; channel < sink->channels; channel++)
+        memmove(sink->strip[channel] + CLIPX_LINE, sink->strip[channel] + CLIPX_LINE + n, sink->used);
 }
 
-/* Write the picture to every place. `scratch` holds clipx_scratch_bytes(p) bytes. */
-static size_t clipx_scratch_bytes(const clipx_picture *p) {
-    size_t row = (size_t)p->w + 1;
-    return 3 * row + CLIPX_CHUNK + CLIPX_LINE + row * (size_t)p->channels;
+/* n pixels of row y from column x on. */
+static void clipx_load(clipx_sink *sink, const clipx_picture *p, const clipx_planes *planes, int y, int x, size_t n) {
+    const uint8_t *row = planes->data[0] + y * planes->stride[0];
+    uint8_t *to[3] = {clipx_room(sink, 0), clipx_room(sink, 1), clipx_room(sink, 2)};
+    size_t bytes = (size_t)p->bytes, i;
+    if (p->layout == CLIPX_PACKED) {
+        row += (size_t)x * bytes;
+        if (bytes == 3 && p->green == 1)
+            sink->rows->unpack(row, n, to[p->red], to[1], to[p->blue]);
+        else
+            for (i = 0; i < n; i++, row += bytes)
+                to[0][i] = row[p->red], to[1][i] = row[p->green], to[2][i] = row[p->blue];
+    } else {
+        /* Chroma is taken from an even column on: one pixel more, in the place of the last one before. */
+        size_t odd = (size_t)x & 1, first = (size_t)x - odd;
+        uint8_t kept[3] = {to[0][-1], to[1][-1], to[2][-1]};
+        clipx_samples samples = {p->channels == 1 ? CLIPX_GRAY : p->layout, p->bytes, NULL, NULL, NULL, &p->color};
+        samples.y = row + first * bytes;
+        if (samples.chroma != CLIPX_GRAY) {
+            ptrdiff_t line = y >> p->chroma_rows;
+            size_t column = (p->layout == CLIPX_PAIRED ? first / 2 : first) * bytes;
+            samples.u = planes->data[1] + line * planes->stride[1] + column;
+            if (p->layout != CLIPX_INTERLEAVED) samples.v = planes->data[2] + line * planes->stride[2] + column;
+        }
+        sink->rows->color(&samples, n + odd, to[0] - odd, to[1] - odd, to[2] - odd);
+        for (i = 0; i < 3; i++) to[i][-1] = kept[i];
+    }
+    if (p->flip)
+        for (i = 0; i < (size_t)p->channels; i++) sink->rows->turn(to[i], n);
+    sink->used += n;
 }
 
-static void clipx_write_picture(const clipx_rows *rows, clipx_writer writer, const clipx_picture *p,
-                                const clipx_planes *planes, char *const *places, size_t count, char *scratch) {
-    size_t row = (size_t)p->w + 1, used = 0, at = 0;
-    uint8_t *r = (uint8_t *)scratch, *g = r + row, *b = g + row;
-    char *buffer = (char *)(b + row);
-    int line, odd = p->layout == CLIPX_PACKED ? 0 : p->x & 1;
+/* Write the picture to every place. */
+static void clipx_write_picture(const clipx_rows *rows, int streams, const clipx_picture *p, const clipx_planes *planes,
+                                char *const *places, size_t count) {
+    CLIPX_ALIGNED(CLIPX_LINE) clipx_sink sink;
+    int line, x, n;
+    clipx_open_sink(&sink, rows, streams, p->channels, places, count);
     for (line = 0; line < p->h; line++) {
-        if (p->layout == CLIPX_PACKED)
-            clipx_unpack(planes->data[0] + (p->y + line) * planes->stride[0] + (ptrdiff_t)p->x * p->bytes, p, r, g, b);
-        else
-            clipx_load_row(rows, p, planes, p->y + line, r, g, b);
-        if (p->flip) {
-            clipx_turn(r + odd, p->w);
-            if (p->channels == 3) {
-                clipx_turn(g + odd, p->w);
-                clipx_turn(b + odd, p->w);
-            }
-        }
-        if (p->channels == 1)
-            memcpy(buffer + used, r + odd, (size_t)p->w);
-        else
-            rows->pack((uint8_t *)buffer + used, r + odd, g + odd, b + odd, (size_t)p->w);
-        used += (size_t)p->w * (size_t)p->channels;
-        if (used >= CLIPX_CHUNK) {
-            /* Whole lines only, so that streaming stores meet no line twice. */
-            size_t whole = used & ~(size_t)(CLIPX_LINE - 1);
-            clipx_write(writer, places, count, at, buffer, whole);
-            at += whole, used -= whole;
-            memmove(buffer, buffer + whole, used);
+        for (x = 0; x < p->w; x += n) {
+            n = p->w - x < CLIPX_STRIP ? p->w - x : CLIPX_STRIP;
+            clipx_load(&sink, p, planes, p->y + line, p->x + (p->flip ? p->w - x - n : x), (size_t)n);
+            if (sink.used >= CLIPX_STRIP) clipx_flush(&sink, 0);
         }
     }
-    clipx_write(writer, places, count, at, buffer, used);
+    clipx_flush(&sink, 1);
 }
 
 #endif

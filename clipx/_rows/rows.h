@@ -4,6 +4,7 @@
 
 #include "color.h"
 #include "copy.h"
+#include "pixels.h"
 
 typedef struct {
     const char *name;
@@ -11,6 +12,8 @@ typedef struct {
     clipx_copy_fn stream;
     clipx_color_fn color;
     clipx_pack_fn pack;
+    clipx_unpack_fn unpack;
+    clipx_turn_fn turn;
 } clipx_rows;
 
 static int clipx_always(void) { return 1; }
@@ -18,12 +21,16 @@ static int clipx_always(void) { return 1; }
 /* Best first. */
 static const clipx_rows clipx_implementations[] = {
 #if defined(CLIPX_X86_TARGETS)
-    {"avx512", clipx_has_avx512, clipx_stream_avx512, clipx_color_avx512, clipx_pack_avx2},
-    {"avx2", clipx_has_avx2, clipx_stream_avx2, clipx_color_avx2, clipx_pack_avx2},
+    {"avx512", clipx_has_avx512, clipx_stream_avx512, clipx_color_avx512, clipx_pack_avx512,
+     clipx_unpack_avx512, clipx_turn_avx512},
+    {"avx2", clipx_has_avx2, clipx_stream_avx2, clipx_color_avx2, clipx_pack_avx2,
+     clipx_unpack_avx2, clipx_turn_avx2},
 #elif defined(CLIPX_NEON)
-    {"neon", clipx_always, clipx_stream_baseline, clipx_color_neon, clipx_pack_neon},
+    {"neon", clipx_always, clipx_stream_baseline, clipx_color_neon, clipx_pack_neon,
+     clipx_unpack_neon, clipx_turn_neon},
 #endif
-    {"baseline", clipx_always, clipx_stream_baseline, clipx_color_baseline, clipx_pack_baseline},
+    {"baseline", clipx_always, clipx_stream_baseline, clipx_color_baseline, clipx_pack_baseline,
+     clipx_unpack_baseline, clipx_turn_baseline},
 };
 enum { CLIPX_IMPLEMENTATIONS = sizeof clipx_implementations / sizeof clipx_implementations[0] };
 
