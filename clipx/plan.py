@@ -22,7 +22,7 @@ Rng = np.random.Generator | int | None
 """What random starts are drawn from: a Generator, the seed of a new one, or None for an unseeded one."""
 
 
-def _generator(rng: Rng) -> np.random.Generator:
+def as_generator(rng: Rng) -> np.random.Generator:
     if rng is None or isinstance(rng, np.random.Generator):
         return np.random.default_rng(rng)
     try:
@@ -176,7 +176,7 @@ class WindowSpec:
             at = np.arange(count, dtype=np.int64) * self.stride
             return np.minimum(at, free) if self.policy == "backpad" else at
         if self.sampling == "random":
-            return np.sort(_generator(rng).integers(0, free + 1, size=count, dtype=np.int64))
+            return np.sort(as_generator(rng).integers(0, free + 1, size=count, dtype=np.int64))
         if count == 1:
             return np.array([free // 2], dtype=np.int64)
         # i * free // (count - 1), in parts that stay inside int64.

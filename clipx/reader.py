@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from typing import IO, Any, NamedTuple, cast
 
@@ -10,7 +11,7 @@ import av
 import numpy as np
 
 from clipx.errors import MediaError
-from clipx.index import Index, skips_exactly
+from clipx.index import NO_TIME, Index, skips_exactly
 from clipx.media import Source, failures, open_media
 from clipx.options import VideoOptions
 
@@ -82,12 +83,20 @@ class Reader:
         """Close the file."""
         self._container.close()
 
-    def read_index(self) -> Index | None:
-        """The index of the stream, where its packets tell; then `selected` is next, and without one `frames`."""
-        try:
+    def read_index(self, wanted: Callable[[int], np.ndarray] | None = None) -> Index | None:
+        """The index of the stream, where its packets tell; then `selected` is next, and without one `frames`.
+
+        wanted: says of a number of frames which of them will be asked for; the index may then know of no others.
+        """
+        index = None
+        if wanted is not None and self._announced:
+            with suppress(av.FFmpegError):
+                index = Index.read_part(self._container, self._stream, wanted(self._announced))
+            if index is not None:
+                return index
+            self.rewind()
+        with suppress(av.FFmpegError):
             index = Index.read(self._container, self._stream, self._announced)
-        except av.FFmpegError:
-            index = None
         if index is None:
             self.rewind()
         return index
@@ -188,7 +197,7 @@ class _Packets:
 
     def __init__(self, reader: Reader, index: Index) -> None:
         self._reader, self._index = reader, index
-        self._pts_of = index.pts[index.frame_of]
+        self._pts_of = index.packet_pts
         self._packets: Iterator[av.Packet] = iter(())
         self._held: av.Packet | None = None
         self.position = -1
@@ -198,7 +207,7 @@ class _Packets:
         """The packet at `position`."""
         packet = self._held or next((packet for packet in self._packets if packet.size), None)
         self._held = None
-        if packet is None or packet.pts != self._pts_of[self.position]:
+        if packet is None or self._pts_of[self.position] not in (packet.pts, NO_TIME):
             raise MediaError(f"{self._reader.name} changed while it was read: packet {self.position} is another")
         self.position += 1
         return packet

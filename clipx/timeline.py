@@ -40,6 +40,11 @@ class Timeline:
         ticks = (None if each is None else each / time_base for each in (options.start_seconds, options.end_seconds))
         self._part = _Part(*ticks)
 
+    @property
+    def whole(self) -> bool:
+        """Whether the plan is the video, frame by frame."""
+        return self._step is None and self._part == _Part(None, None)
+
     def _before(self, pts: int) -> bool:
         return self._part.start is not None and pts < self._part.start
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -18,7 +19,7 @@ from clipx.format import ClipFormat
 from clipx.index import Index
 from clipx.media import Source, describe
 from clipx.options import VideoOptions
-from clipx.plan import Rng, WindowSpec, fill_bytes
+from clipx.plan import Rng, WindowSpec, as_generator, fill_bytes
 from clipx.pool import ClipPool
 from clipx.reader import Frame, Reader, can_rewind
 from clipx.streams import Clip, Cutter, Shown, Tail
@@ -65,7 +66,10 @@ class _Cutting:
         if window.policy in LOOKS_BACK and not rewinds:
             self._kept = deque()
         if rewinds and self._is_sparse():
-            self._index = self.reader.read_index()
+            rng = as_generator(rng) if window.sampling == "random" else rng
+            apart = window.stride is None or (window.stride > window.span and window.policy != "error")
+            wanted = partial(self._needed, copy.deepcopy(rng)) if apart and self._timeline.whole else None
+            self._index = self.reader.read_index(wanted)
         if self._index is not None:
             self._plan = self._timeline.plan(self._index, self.reader.frame_ticks)
         if window.num_clips is not None:
@@ -73,6 +77,13 @@ class _Cutting:
             self._starts = window.starts(n, rng)
         elif self._plan is not None and window.policy != "error":
             self._starts = window.starts(len(self._plan))
+
+    def _needed(self, rng: Rng, n: int) -> np.ndarray:
+        """The frames of n that clips hold, those of the tail among them."""
+        needed = np.zeros(n, dtype=bool)
+        rows = self._window.indices_at(self._window.starts(n, rng), n)
+        needed[rows[rows >= 0]] = True
+        return needed
 
     def _is_sparse(self) -> bool:
         """Whether an index pays: some frames are not needed, or the number of frames is."""

@@ -12,7 +12,7 @@ import pytest
 from av.video.reformatter import VideoReformatter
 
 import clipx
-from clipx import wds
+from clipx import index, wds
 from clipx.color import matrix
 from clipx.video import clips
 
@@ -222,6 +222,47 @@ def test_sparse_clips_of_a_long_file_decode_little(make_video, whole, container)
     # A group of pictures and a clip each, at most.
     assert cut.frames_decoded <= 4 * (25 + 4)
     assert cut.frames_skipped == n - cut.frames_decoded
+
+
+PARTLY_READ = {
+    "h264": {"bf": "2", "g": "20"},
+    "h264 mov": {"bf": "3", "g": "20", **MOV},
+    "h264 short gop": {"bf": "2", "g": "7"},
+    "hevc closed": {**X265, "x265-params": "log-level=none:keyint=20:open-gop=0:bframes=4:pools=1"},
+    "mjpeg": {"codec": "mjpeg", "pix_fmt": "yuvj422p", **MOV},
+}
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"num_clips": 3},
+        {"num_clips": 1, "policy": "wrap"},
+        {"num_clips": 3, "sampling": "random"},
+        {"stride": 150},
+        {"stride": 130, "policy": "reflect"},
+        {"stride": 130, "policy": "wrap"},
+        {"stride": 170, "policy": "backpad"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", PARTLY_READ)
+def test_packets_that_no_clip_needs_are_not_read(make_video, whole, monkeypatch, kind, window):
+    n = 400
+    path = make_video(n, **PARTLY_READ[kind])
+    spec = clipx.WindowSpec(4, **window)
+    added = []
+    add = index._Packets.add
+    monkeypatch.setattr(index._Packets, "add", lambda self, packet: added.append(packet.pts) or add(self, packet))
+    check(clips(path, spec, rng=np.random.default_rng(3)), whole(path), spec, rng=3)
+    assert 0 < len(added) <= n // 2
+
+
+@pytest.mark.parametrize("kind", ["h264 open gop", "h264 intra refresh", "hevc", "av1 forward keys"])
+def test_key_frames_that_do_not_start_anew_make_the_whole_index_be_read(make_video, whole, kind):
+    path = make_video(400, **KINDS[kind])
+    spec = clipx.WindowSpec(4, num_clips=3)
+    check(clips(path, spec), whole(path), spec)
 
 
 def test_dense_clips_decode_everything_once(make_video):
