@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,11 @@ class Clips(Iterator[np.ndarray]):
     def __next__(self) -> np.ndarray: ...
     def close(self) -> None: ...
 
+View = tuple[int, int, int, int, bool]
+
+class Output:
+    def __init__(self, kind: str, order: str, scale: float, mean: Any, std: Any) -> None: ...
+
 class Picture:
     def __init__(
         self,
@@ -34,9 +39,12 @@ class Picture:
         offsets: tuple[int, int, int],
         chroma_rows: bool,
         size: tuple[int, int],
-        crop: tuple[int, int, int, int],
-        flip: bool,
-        channels: int,
         color: tuple[int, int, int, int, int, int, int, int, int],
     ) -> None: ...
-    def write(self, planes: Any, line_sizes: Any, targets: list[Any], footprint: int = 0) -> None: ...
+    def write(
+        self, planes: Any, line_sizes: Any, output: Output, view: View, targets: list[Any], footprint: int = 0
+    ) -> None: ...
+
+class Formatted:
+    def __init__(self, src: Any, output: Output) -> None: ...
+    def write(self, dst: Any, indices: Any, views: Sequence[View], footprint: int = 0) -> None: ...

@@ -8,7 +8,7 @@ import numpy as np
 
 from clipx.color import Matrix
 
-__all__ = ["gather", "indices", "padding", "picture", "scatter", "starts"]
+__all__ = ["formatted", "gather", "indices", "padding", "picture", "scatter", "starts"]
 
 
 def starts(
@@ -112,6 +112,27 @@ def picture(
     first, second = (planes[1][..., 0], planes[1][..., 1]) if layout == "interleaved" else planes[1:]
     u, v = first[block] - 2.0 ** (bits - 1), second[block] - 2.0 ** (bits - 1)
     return _bytes([luma + matrix.rv * v, luma + matrix.gu * u + matrix.gv * v, luma + matrix.bu * u])
+
+
+def formatted(
+    frames: np.ndarray,
+    table: np.ndarray,
+    views: list[tuple[int, int, int, int, bool]],
+    scale: float = 1.0,
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    order: str = "THWC",
+) -> np.ndarray:
+    """Clips of frames (n, height, width, channels), cropped and turned, as (x * scale - mean) / std in float64.
+
+    table: (clips, length) without -1. views: (y, x, h, w, flip) of each clip. The result has `order` after its first axis.
+    """
+    clips = []
+    for row, (y, x, h, w, flip) in zip(table, views):
+        clip = frames[row, y : y + h, x : x + w].astype(np.float64)
+        clips.append((clip[:, :, ::-1] if flip else clip) * scale)
+    out = (np.stack(clips) - np.asarray(mean)) / np.asarray(std)
+    return out.transpose(0, *(1 + "THWC".index(each) for each in order))
 
 
 def _bytes(channels: list[np.ndarray]) -> np.ndarray:

@@ -11,7 +11,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from clipx import _kernel
 from clipx.color import color_numbers
 from clipx.errors import MediaError
-from clipx.format import ClipFormat
+from clipx.format import ClipFormat, View
 from clipx.options import VideoOptions
 
 __all__ = ["Converter"]
@@ -38,6 +38,7 @@ PACKED = {
     "bgra": (4, (2, 1, 0)),
     "bgr0": (4, (2, 1, 0)),
 }
+NO_COLOR = (0,) * 9
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 # AVColorSpace; everything else, and what is not specified, is BT.601, as swscale takes it.
 MATRICES = {1: "bt709", 9: "bt2020", 10: "bt2020"}
@@ -65,7 +66,8 @@ class Converter:
     """Writes the frames of one stream as `format` and `options` say; set up by the first frame, which all must match.
 
     Attributes:
-        shape: (height, width, channels) of what is written; None before the first frame.
+        size: (height, width) of pictures after rotation and `resize`; None before the first frame.
+        channels: of what is written.
         rotation: degrees, a multiple of 90, by which frames are turned counterclockwise.
     """
 
@@ -75,13 +77,13 @@ class Converter:
         self._reformatter = VideoReformatter()
         self._kind: tuple[int, int, str] | None = None
         self._turned: np.ndarray | None = None
-        self.shape: tuple[int, int, int] | None = None
+        self.size: tuple[int, int] | None = None
+        self.channels = 1 if options.color == "gray" else 3
         self.rotation = 0
+        self._output = format.output(self.channels, np.dtype(np.uint8))
 
     def prepare(self, frame: av.VideoFrame) -> None:
-        """Take the first frame's size and format. Raises ValueError for a crop that lies outside it, MediaError for a
-        frame that is unlike the first.
-        """
+        """Take the first frame's size and format. Raises MediaError for a frame that is unlike the first."""
         kind = frame.height, frame.width, frame.format.name
         if kind == self._kind:
             return
@@ -94,24 +96,19 @@ class Converter:
         if self._options.rotate:
             self.rotation = round(frame.rotation / 90) % 4 * 90
         sideways = self.rotation in (90, 270)
-        upright = kind[1::-1] if sideways else kind[:2]
-        resized = self._format.resized(*upright)
-        y, x, h, w = self._format.cropped(*resized)
-        decoded = resized[::-1] if sideways else resized
-        channels = 1 if self._options.color == "gray" else 3
-        self.shape = h, w, channels
-        self._readable = _readable(frame, channels == 1, decoded != kind[:2])
-        self._size = decoded
-        self._through_swscale = self._readable != kind[2] or decoded != kind[:2]
+        self.size = self._format.resized(*(kind[1::-1] if sideways else kind[:2]))
+        self._decoded = self.size[::-1] if sideways else self.size
+        self._readable = _readable(frame, self.channels == 1, self._decoded != kind[:2])
+        self._through_swscale = self._readable != kind[2] or self._decoded != kind[:2]
         self._full = self._range(frame) == "full"
+        self._picture = self._make_picture(frame)
         if self.rotation:
-            # Rows become columns: the only case in which a frame passes through an array of its own.
-            self._turned = np.empty((*decoded, channels), np.uint8)
-            turned = np.rot90(self._turned, self.rotation // 90)[y : y + h, x : x + w]
-            self._upright = turned[:, ::-1] if self._format.flip else turned
-            self._picture = self._make_picture(frame, (0, 0, *decoded), False, channels)
-        else:
-            self._picture = self._make_picture(frame, (y, x, h, w), self._format.flip, channels)
+            # Rows become columns: the only case in which a frame passes through arrays of its own.
+            self._turned = np.empty((*self._decoded, self.channels), np.uint8)
+            self._upright = np.empty((*self.size, self.channels), np.uint8)
+            self._bytes = ClipFormat().output(self.channels, self._turned.dtype)
+            offsets = (0, 1, 2) if self.channels == 3 else (0, 0, 0)
+            self._again = _kernel.Picture("packed", self.channels, offsets, False, self.size, NO_COLOR)
 
     def _range(self, frame: av.VideoFrame) -> str:
         if self._options.color_range is not None:
@@ -119,18 +116,20 @@ class Converter:
         full = frame.format.name.startswith("yuvj") or int(frame.color_range) == FULL_RANGE or self._readable == "gray"
         return "full" if full else "limited"
 
-    def _make_picture(self, frame: av.VideoFrame, crop: Any, flip: bool, channels: int) -> _kernel.Picture:
+    def _make_picture(self, frame: av.VideoFrame) -> _kernel.Picture:
         colorspace = self._options.colorspace or MATRICES.get(int(frame.colorspace), "bt601")
         if self._readable in PACKED:
             size, offsets = PACKED[self._readable]
-            nothing = (0,) * 9
-            return _kernel.Picture("packed", size, offsets, False, self._size, crop, flip, channels, nothing)
+            return _kernel.Picture("packed", size, offsets, False, self._decoded, NO_COLOR)
         layout, sample, chroma_rows, bits, high = PLANAR[self._readable]
         numbers = color_numbers(colorspace, "full" if self._full else "limited", bits, high)
-        return _kernel.Picture(layout, sample, (0, 0, 0), chroma_rows, self._size, crop, flip, channels, numbers)
+        return _kernel.Picture(layout, sample, (0, 0, 0), chroma_rows, self._decoded, numbers)
 
-    def write(self, frame: av.VideoFrame, targets: list[np.ndarray], footprint: int) -> None:
-        """Write a frame to every target, uint8 arrays of `shape`. footprint as the kernel takes it."""
+    def write(self, frame: av.VideoFrame, targets: list[tuple[np.ndarray, View]], footprint: int) -> None:
+        """Write a view of a frame to each target, which is one of `ClipFormat.time_first`'s frames.
+
+        footprint as the kernel takes it.
+        """
         self.prepare(frame)
         if not targets:
             return
@@ -138,8 +137,8 @@ class Converter:
             color_range = ColorRange.JPEG if self._full else ColorRange.MPEG
             frame = self._reformatter.reformat(
                 frame,
-                width=self._size[1],
-                height=self._size[0],
+                width=self._decoded[1],
+                height=self._decoded[0],
                 format=self._readable,
                 # The same on both sides: only size and sampling change, the kernel converts.
                 src_colorspace=Colorspace.ITU601,
@@ -148,10 +147,26 @@ class Converter:
                 dst_color_range=color_range,
                 threads=1,
             )
-        planes = frame.planes
+        picture = self._picture
+        planes: Any = frame.planes
         line_sizes = [plane.line_size for plane in planes]
-        if self._turned is None:
-            self._picture.write(planes, line_sizes, targets, footprint)
-        else:
-            self._picture.write(planes, line_sizes, [self._turned])
-            _kernel.scatter(self._upright, targets, footprint)
+        if self._turned is not None:
+            whole = View(0, 0, *self._decoded, False)
+            picture.write(planes, line_sizes, self._bytes, whole, [self._turned])
+            _kernel.scatter(np.rot90(self._turned, self.rotation // 90), [self._upright])
+            picture, planes, line_sizes = self._again, [self._upright.reshape(-1)], [self._upright.strides[0]]
+        by_view: dict[View, list[np.ndarray]] = {}
+        for target, view in targets:
+            by_view.setdefault(view, []).append(target)
+        for view, each in by_view.items():
+            picture.write(planes, line_sizes, self._output, view, each, footprint)
+
+    def whole(self, frame: av.VideoFrame) -> np.ndarray:
+        """A frame in an array of its own, as a clip of one holds it."""
+        self.prepare(frame)
+        assert self.size is not None
+        view = self._format.view(*self.size)
+        dtype = self._format.written_dtype(np.dtype(np.uint8))
+        out = np.empty(self._format.clip_shape(1, view.h, view.w, self.channels), dtype)
+        self.write(frame, [(self._format.time_first(out)[0], view)], 0)
+        return out

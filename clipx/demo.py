@@ -140,13 +140,9 @@ def make_dataset(out: Path, video: Path | None = None, report: Report = lambda d
 
 def _whole_video(sample: dict[str, Any]) -> np.ndarray:
     # Colours are converted as clipx converts them, so that all runs give the same bytes.
-    converter, frames = Converter(ClipFormat(), VideoOptions(), sample["__key__"]), []
+    converter = Converter(ClipFormat(), VideoOptions(), sample["__key__"])
     with av.open(io.BytesIO(sample["mp4"]), "r") as container:
-        for frame in container.decode(video=0):
-            converter.prepare(frame)
-            frames.append(np.empty(converter.shape or (), np.uint8))
-            converter.write(frame, frames[-1:], 0)
-    return np.stack(frames)
+        return np.concatenate([converter.whole(frame) for frame in container.decode(video=0)])
 
 
 def _slices(copies: bool) -> Callable[[Iterable[dict[str, Any]]], Iterator[dict[str, Any]]]:

@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+import importlib.util
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from clipx import _kernel
 from clipx._checks import integer
+from clipx.plan import Rng, as_generator
 
-__all__ = ["ClipFormat", "Crop"]
+__all__ = ["PRESETS", "ClipFormat", "View", "Views", "draw_seed"]
 
 Size = tuple[int, int]
-Crop = tuple[int, int, int, int]
+
+# Mean and standard deviation of red, green and blue, after division by 255.
+PRESETS = {
+    # What torchvision's models for images and for video are trained with.
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "kinetics": ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)),
+    # OpenAI CLIP's preprocessing.
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+}
+DTYPES = ("uint8", "float16", "bfloat16", "float32")
+LARGEST = {"float16": 65504.0, "bfloat16": float.fromhex("0x1.fep127"), "float32": float(np.finfo("f4").max)}
+ORDERS = ("THWC", "CTHW", "TCHW")
+FRAME_ORDERS = {"HWC": "THWC", "CHW": "TCHW"}
+
+
+class View(NamedTuple):
+    """What is taken of a picture: a crop, and whether its left and right change places."""
+
+    y: int
+    x: int
+    h: int
+    w: int
+    flip: bool
 
 
 def _integers(name: str, value: Any, lengths: tuple[int, ...], least: int) -> tuple[int, ...]:
@@ -19,42 +47,238 @@ def _integers(name: str, value: Any, lengths: tuple[int, ...], least: int) -> tu
     return tuple(integer(name, each, least) for each in value)
 
 
+def _size(name: str, value: Any) -> Size:
+    if isinstance(value, (tuple, list)):
+        h, w = _integers(name, value, (2,), 1)
+        return h, w
+    return (integer(name, value, 1),) * 2
+
+
+def _crop(value: Any) -> Any:
+    if isinstance(value, str):
+        raise TypeError(f"crop is {value!r}, but must be integers; a random one has a size, such as ('random', 224)")
+    if isinstance(value, (tuple, list)) and len(value) == 2 and isinstance(value[0], str):
+        if value[0] != "random":
+            raise ValueError(f"crop is {value!r}, but only 'random' is a name")
+        return "random", _size("crop", value[1])
+    if isinstance(value, (tuple, list)):
+        crop = _integers("crop", value, (2, 4), 0)
+        for side in crop[-2:]:
+            integer("crop", side, 1)
+        return crop
+    return _size("crop", value)
+
+
+def _flip(value: Any) -> bool | float:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, (float, np.floating)):
+        raise TypeError(f"flip is {value!r}, but must be True or False, or a probability such as 0.5")
+    if not 0 <= value <= 1:
+        raise ValueError(f"flip is {value!r}, but a probability lies from 0 to 1")
+    return float(value) if 0 < value < 1 else bool(value)
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, (bool, np.bool_, str, bytes)):
+        raise TypeError(f"{name} is {value!r}, but must be a number")
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} is {value!r}, but must be a number") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {value!r}, but must be finite")
+    return number
+
+
+def _numbers(name: str, value: Any) -> tuple[float, ...]:
+    """One number for all channels, or one for each."""
+    if isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}, but must be numbers or one of {', '.join(PRESETS)}")
+    if np.ndim(value) == 0:
+        return (_number(name, value),)
+    if np.ndim(value) != 1 or len(value) == 0:
+        raise ValueError(f"{name} is {value!r}, but must be a number, or one for each channel")
+    return tuple(_number(name, each) for each in value)
+
+
+def _dtype(value: Any) -> str:
+    try:
+        name = value if isinstance(value, str) else np.dtype(value).name
+    except TypeError:
+        name = str(value)
+    if name not in DTYPES:
+        raise ValueError(f"dtype is {value!r}, but must be one of {', '.join(DTYPES)}")
+    if name == "bfloat16" and importlib.util.find_spec("ml_dtypes") is None:
+        raise ValueError("dtype is 'bfloat16', which needs the package ml_dtypes")
+    return name
+
+
+def _order(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"order is {value!r}, but must be a text such as 'CTHW'")
+    if len(set(value)) < len(value):
+        raise ValueError(f"order is {value!r}, but names a dimension twice")
+    if value not in (*ORDERS, *FRAME_ORDERS):
+        raise ValueError(f"order is {value!r}, but must be one of {', '.join((*ORDERS, *FRAME_ORDERS))}")
+    return value
+
+
 @dataclass(frozen=True)
 class ClipFormat:
-    """How frames of a video are written: resized, then cropped, then turned.
+    """How frames are written: resized, cropped, turned, then made numbers `(x * scale - mean) / std` in an order.
 
     Args:
-        resize: (height, width) in pixels, or an integer for the shorter side; the longer one keeps the picture's shape.
         crop: (y, x, height, width) in pixels of the resized picture; (height, width) or an integer for a crop from the
-            centre, its odd pixel to the right and below.
-        flip: whether left and right change places.
+            centre, its odd pixel to the right and below; ("random", size) for one anywhere, drawn for each clip.
+        resize: (height, width) in pixels, or an integer for the shorter side; the longer one keeps the picture's shape.
+            For video only.
+        flip: whether left and right change places; a float is the probability that they do, drawn for each clip.
+        dtype: "uint8", "float16", "bfloat16" (with the package ml_dtypes) or "float32"; default float32 where scale,
+            mean or std are given, else the source's. float16 and bfloat16 are that float32 rounded to nearest even.
+        scale: what numbers are multiplied by. Default 1, with a preset 1 / 255.
+        mean, std: a number, or one for each channel, in units after `scale`; or the name of a preset, "imagenet",
+            "kinetics" or "clip", which gives both, and the scale, where these are not given.
+        order: of a clip's dimensions: "THWC" (default), "CTHW" or "TCHW"; for clips of one frame also "HWC" or "CHW",
+            which have no time axis.
 
-    Raises TypeError and ValueError for what is no such number. A crop larger than the picture is a ValueError when the
-    picture's size is known.
+    float32 is within 1e-6 * max(1, |value|) of the formula in float64, for every source.
+
+    Raises TypeError and ValueError that name the argument. What depends on the source, such as a crop larger than the
+    picture or the number of its channels, is a ValueError before the first clip is written.
     """
 
-    crop: int | Size | Crop | None = None
+    crop: Any = None
     resize: int | Size | None = None
-    flip: bool = False
+    flip: bool | float = False
+    dtype: Any = None
+    scale: float | None = None
+    mean: Any = None
+    std: Any = None
+    order: str | None = None
 
     def __post_init__(self) -> None:
+        keep = object.__setattr__
         if self.resize is not None:
-            resize = self.resize
-            if isinstance(resize, (tuple, list)):
-                object.__setattr__(self, "resize", _integers("resize", resize, (2,), 1))
-            else:
-                object.__setattr__(self, "resize", integer("resize", resize, 1))
+            resize: Any = self.resize
+            pair = isinstance(resize, (tuple, list))
+            keep(self, "resize", _size("resize", resize) if pair else integer("resize", resize, 1))
         if self.crop is not None:
-            crop: Any = self.crop
-            if isinstance(crop, (tuple, list)):
-                crop = _integers("crop", crop, (2, 4), 0)
-                for side in crop[-2:]:
-                    integer("crop", side, 1)
-            else:
-                crop = (integer("crop", crop, 1),) * 2
-            object.__setattr__(self, "crop", crop)
-        if not isinstance(self.flip, bool):
-            raise TypeError(f"flip is {self.flip!r}, but must be True or False")
+            keep(self, "crop", _crop(self.crop))
+        keep(self, "flip", _flip(self.flip))
+        self._resolve_presets()
+        if self.scale is not None:
+            keep(self, "scale", _number("scale", self.scale))
+            if self.scale == 0:
+                raise ValueError("scale is 0, but every number would become the same")
+        for name in ("mean", "std"):
+            if getattr(self, name) is not None:
+                keep(self, name, _numbers(name, getattr(self, name)))
+        if self.std is not None and 0 in self.std:
+            raise ValueError(f"std is {self.std}, but must not hold 0")
+        channels = {len(each) for each in (self.mean, self.std) if each is not None and len(each) > 1}
+        if len(channels) > 1:
+            raise ValueError(f"mean is {self.mean} and std is {self.std}, but both are per channel")
+        if self.dtype is not None:
+            keep(self, "dtype", _dtype(self.dtype))
+        elif self.computes:
+            keep(self, "dtype", "float32")
+        if self.order is not None:
+            keep(self, "order", _order(self.order))
+        self._check_range()
+
+    def _resolve_presets(self) -> None:
+        names = {each for each in (self.mean, self.std) if isinstance(each, str)}
+        for name in names - set(PRESETS):
+            raise ValueError(f"mean or std is {name!r}, but must be numbers or one of {', '.join(PRESETS)}")
+        if len(names) > 1:
+            raise ValueError(f"mean is {self.mean!r} and std is {self.std!r}, but a preset gives both")
+        for name in names:
+            for field, value in zip(("mean", "std"), PRESETS[name]):
+                if getattr(self, field) in (None, name):
+                    object.__setattr__(self, field, value)
+            if self.scale is None:
+                object.__setattr__(self, "scale", 1 / 255)
+
+    def _check_range(self) -> None:
+        if not self.computes:
+            return
+        if self.dtype == "uint8":
+            raise ValueError("dtype is 'uint8', which cannot hold what scale, mean and std make; take a float")
+        scale, mean, std = self.arithmetic(max(len(self.mean or (0,)), len(self.std or (0,))))
+        largest = LARGEST[self.dtype]
+        for middle, deviation in zip(mean, std):
+            if abs(middle / scale) > LARGEST["float32"] or abs(scale / deviation) > LARGEST["float32"]:
+                raise ValueError(f"scale is {scale}, but mean {middle} and std {deviation} are too far from it")
+            most = max(abs((x * scale - middle) / deviation) for x in (0, 255))
+            if most > largest:
+                raise ValueError(f"dtype is {self.dtype!r}, which holds up to {largest:g}, but bytes become {most:g}")
+
+    @property
+    def computes(self) -> bool:
+        """Whether numbers are changed, not only moved."""
+        return not (self.scale is None and self.mean is None and self.std is None)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether clips of one source are taken from different places of its pictures."""
+        return self._anywhere or not isinstance(self.flip, bool)
+
+    @property
+    def _anywhere(self) -> bool:
+        return self.crop is not None and self.crop[0] == "random"
+
+    def arithmetic(self, channels: int) -> tuple[float, tuple[float, ...], tuple[float, ...]]:
+        """scale, and mean and std for each of so many channels. Raises ValueError where they are of another number."""
+        found = []
+        for name, default in (("mean", 0.0), ("std", 1.0)):
+            numbers = getattr(self, name) or (default,)
+            if len(numbers) not in (1, channels):
+                raise ValueError(f"{name} has {len(numbers)} numbers, but the frames have {channels} channels")
+            found.append(numbers * channels if len(numbers) == 1 else numbers)
+        return 1.0 if self.scale is None else self.scale, found[0], found[1]
+
+    def output(self, channels: int, dtype: np.dtype) -> _kernel.Output:
+        """How the kernel writes frames of so many channels that were `dtype`."""
+        order = self.order or "THWC"
+        kind = self.dtype or dtype.name
+        return _kernel.Output(kind, FRAME_ORDERS.get(order, order), *self.arithmetic(channels))
+
+    def written_dtype(self, dtype: np.dtype) -> np.dtype:
+        """The dtype of clips whose source has `dtype`."""
+        if self.dtype == "bfloat16":
+            import ml_dtypes
+
+            return np.dtype(ml_dtypes.bfloat16)
+        return dtype if self.dtype is None else np.dtype(self.dtype)
+
+    def clip_shape(self, length: int, height: int, width: int, channels: int) -> tuple[int, ...]:
+        """Shape of a clip. Raises ValueError where an order of one frame meets a longer clip."""
+        order = self.order or "THWC"
+        if order in FRAME_ORDERS and length != 1:
+            raise ValueError(f"order is {order!r}, which is for clips of one frame, but length is {length}")
+        sizes = {"T": length, "H": height, "W": width, "C": channels}
+        return tuple(sizes[each] for each in order)
+
+    def time_first(self, clip: np.ndarray) -> np.ndarray:
+        """The clip seen with time first, as the kernel takes its frames: bfloat16 as the bits it is made of."""
+        order = self.order or "THWC"
+        if self.dtype == "bfloat16":
+            clip = clip.view(np.uint16)
+        if order in FRAME_ORDERS:
+            return clip[None]
+        return clip.transpose(1, 0, 2, 3) if order == "CTHW" else clip
+
+    def fill(self, value: np.ndarray, channels: int) -> np.ndarray:
+        """What a frame of `value`, a number of the source, becomes; to be broadcast over a frame of `time_first`."""
+        scale, mean, std = self.arithmetic(channels)
+        per_channel = np.full(channels, value)
+        if self.computes or self.dtype not in (None, per_channel.dtype.name):
+            exact = (per_channel.astype(np.float64) * scale - np.array(mean)) / np.array(std)
+            per_channel = exact.astype(np.float32).astype(self.written_dtype(per_channel.dtype))
+        if self.dtype == "bfloat16":
+            per_channel = per_channel.view(np.uint16)
+        return per_channel if (self.order or "THWC").endswith("C") else per_channel[:, None, None]
 
     def resized(self, height: int, width: int) -> Size:
         """Size of a picture of this size after `resize`."""
@@ -67,14 +291,50 @@ class ClipFormat:
             return short, max(round(width * short / height), 1)
         return max(round(height * short / width), 1), short
 
-    def cropped(self, height: int, width: int) -> Crop:
-        """The crop (y, x, height, width) of a picture that has been resized to this size."""
-        if self.crop is None:
-            return 0, 0, height, width
-        crop = self.crop
-        assert isinstance(crop, tuple)
-        h, w = crop[-2:]
-        y, x = crop[:2] if len(crop) == 4 else ((height - h) // 2, (width - w) // 2)
+    def view(self, height: int, width: int, rng: np.random.Generator | None = None) -> View:
+        """What is taken of a picture that has been resized to this size; rng draws what is random."""
+        y, x, (h, w) = 0, 0, (height, width)
+        if self._anywhere:
+            h, w = self.crop[1]
+        elif self.crop is not None:
+            h, w = self.crop[-2:]
+            y, x = self.crop[:2] if len(self.crop) == 4 else ((height - h) // 2, (width - w) // 2)
         if y < 0 or x < 0 or y + h > height or x + w > width:
-            raise ValueError(f"crop is {crop}, but the picture is {height} by {width} (height by width)")
-        return y, x, h, w
+            raise ValueError(f"crop is {self.crop}, but the picture is {height} by {width} (height by width)")
+        flip = self.flip
+        if rng is not None and self._anywhere:
+            y, x = (int(each) for each in rng.integers(0, (height - h + 1, width - w + 1)))
+        if not isinstance(flip, bool):
+            flip = rng is not None and bool(rng.random() < flip)
+        return View(y, x, h, w, flip)
+
+
+class Views:
+    """The view of each clip of one source: all the same, or drawn for each from a seed and the clip's index.
+
+    Attributes:
+        one: what all clips take; None where each has its own.
+        size: height and width of them all.
+    """
+
+    def __init__(self, format: ClipFormat, height: int, width: int, seed: tuple[int, ...] = ()) -> None:
+        self._format, self._picture, self._seed = format, (height, width), seed
+        view = format.view(height, width)
+        self.size: Size = view.h, view.w
+        self.one = None if format.is_random else view
+
+    def draw(self, rng: Rng) -> None:
+        """Draw the seed, where something is random."""
+        self._seed = draw_seed(self._format, rng)
+
+    def __getitem__(self, index: int) -> View:
+        if self.one is not None:
+            return self.one
+        return self._format.view(*self._picture, np.random.default_rng((*self._seed, index)))
+
+
+def draw_seed(format: ClipFormat, rng: Rng) -> tuple[int, ...]:
+    """A seed for `Views`; nothing is drawn from rng where nothing is random."""
+    if not format.is_random:
+        return ()
+    return tuple(as_generator(rng).integers(0, 2**63, size=2).tolist())

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from clipx.format import View, Views
 from clipx.plan import WindowSpec
 
-__all__ = ["Clip", "Cutter", "Shown", "Tail"]
+__all__ = ["Clip", "Cutter", "Memory", "Shown", "Tail", "Target"]
 
 
 @dataclass(eq=False)
@@ -29,6 +30,8 @@ class Clip:
         duration_seconds: for how long, float64 (length,). None for arrays.
         source_fps: the stream's average frames a second. None for arrays.
         rotation: degrees by which frames were turned counterclockwise, as the file asks. None for arrays.
+        crop: (y, x, height, width) of the clip in its pictures, where the format draws it or `flip` at random.
+        flip: whether left and right changed places, likewise.
     """
 
     data: np.ndarray
@@ -40,6 +43,15 @@ class Clip:
     duration_seconds: np.ndarray | None = None
     source_fps: float | None = None
     rotation: int | None = None
+    crop: tuple[int, int, int, int] | None = None
+    flip: bool | None = None
+
+    def record(self, views: Views) -> Clip:
+        """The same clip, with the crop and flip that were drawn for it."""
+        if views.one is None:
+            *crop, self.flip = views[self.index]
+            self.crop = tuple(crop)  # type: ignore[assignment]
+        return self
 
     def facts(self) -> dict[str, Any]:
         """Where the clip came from, as JSON takes it: what is nan here is None there."""
@@ -50,15 +62,30 @@ class Clip:
             values = getattr(self, name)
             if values is not None:
                 facts[name] = [None if math.isnan(value) else value for value in values.tolist()]
-        for name in ("source_fps", "rotation"):
+        for name in ("source_fps", "rotation", "flip"):
             if getattr(self, name) is not None:
                 facts[name] = getattr(self, name)
+        if self.crop is not None:
+            facts["crop"] = list(self.crop)
         return facts
+
+
+class Memory(NamedTuple):
+    """Where a clip is written: its array, that array's frames with time first, and what is taken of each picture."""
+
+    clip: np.ndarray
+    frames: np.ndarray
+    view: View
+
+
+Target = tuple[np.ndarray, View]
 
 
 @dataclass(eq=False)
 class _Open:
     clip: Clip
+    frames: np.ndarray
+    view: View
     frame_indices: np.ndarray
     pts_seconds: np.ndarray
     duration_seconds: np.ndarray
@@ -74,10 +101,10 @@ class Shown(NamedTuple):
     duration: float
 
 
-def _put(opened: _Open, place: int, shown: Shown) -> np.ndarray:
+def _put(opened: _Open, place: int, shown: Shown) -> Target:
     opened.frame_indices[place], opened.pts_seconds[place], opened.duration_seconds[place] = shown
     opened.missing.discard(place)
-    return opened.clip.data[place]
+    return opened.frames[place], opened.view
 
 
 class Cutter:
@@ -85,13 +112,13 @@ class Cutter:
 
     Args:
         spec: the windows. Their starts are `stride` apart, or those in `starts`.
-        make: gives memory for a clip.
+        make: gives memory for the clip of an index.
         starts: ascending start frames, for specs whose starts depend on the number of frames.
 
     At most `spec.slots(starts) - 1` clips are open at once.
     """
 
-    def __init__(self, spec: WindowSpec, make: Callable[[], np.ndarray], starts: np.ndarray | None = None) -> None:
+    def __init__(self, spec: WindowSpec, make: Callable[[int], Memory], starts: np.ndarray | None = None) -> None:
         self.spec = spec
         self._make = make
         self._starts = starts
@@ -107,11 +134,12 @@ class Cutter:
     def _begin(self, start: int) -> _Open:
         length = self.spec.length
         columns = np.full(length, -1, dtype=np.int64), np.full(length, np.nan), np.full(length, np.nan)
-        clip = Clip(self._make(), self._opened, start, length, *columns)
+        memory = self._make(self._opened)
+        clip = Clip(memory.clip, self._opened, start, length, *columns)
         self._opened += 1
-        return _Open(clip, *columns, set(range(length)))
+        return _Open(clip, memory.frames, memory.view, *columns, set(range(length)))
 
-    def place(self, p: int, shown: Shown) -> list[np.ndarray]:
+    def place(self, p: int, shown: Shown) -> list[Target]:
         """The places that frame p of the plan is written to; clips that start at it are opened."""
         while self._next_start() == p:
             self._open.append(self._begin(p))
@@ -165,8 +193,8 @@ class Tail:
 
     def fills(self) -> list[np.ndarray]:
         """Places that take fill_value."""
-        return [each.clip.data[place] for each, place in self.needs.pop(-1, [])]
+        return [each.frames[place] for each, place in self.needs.pop(-1, [])]
 
-    def place(self, p: int, shown: Shown) -> list[np.ndarray]:
+    def place(self, p: int, shown: Shown) -> list[Target]:
         """The places that frame p of the plan is written to."""
         return [_put(each, place, shown) for each, place in self.needs.pop(p, [])]

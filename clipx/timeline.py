@@ -45,6 +45,11 @@ class Timeline:
         """Whether the plan is the video, frame by frame."""
         return self._step is None and self._part == _Part(None, None)
 
+    @property
+    def sparse(self) -> bool:
+        """Whether frames at the start, or between others, may be left out."""
+        return self._step is not None or self._part.start is not None
+
     def _before(self, pts: int) -> bool:
         return self._part.start is not None and pts < self._part.start
 

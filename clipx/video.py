@@ -11,18 +11,17 @@ from functools import partial
 
 import numpy as np
 
-from clipx import _kernel
 from clipx._checks import check_kind, check_total
 from clipx.convert import Converter
 from clipx.errors import MediaError
-from clipx.format import ClipFormat
+from clipx.format import ClipFormat, Views, draw_seed
 from clipx.index import Index
 from clipx.media import Source, describe
 from clipx.options import VideoOptions
 from clipx.plan import Rng, WindowSpec, as_generator, fill_bytes
 from clipx.pool import ClipPool
 from clipx.reader import Frame, Reader, can_rewind
-from clipx.streams import Clip, Cutter, Shown, Tail
+from clipx.streams import Clip, Cutter, Memory, Shown, Tail
 from clipx.timeline import Timeline
 
 __all__ = ["Clip", "VideoClips", "VideoOptions", "clips"]
@@ -47,11 +46,13 @@ class _Cutting:
     ) -> None:
         self.num_frames: int | None = None
         self.frames_skipped = 0
-        self._window, self._options, self._pool, self._in_step = window, options, pool, in_step
-        self._fill = fill_bytes(window, DTYPE)
+        self._window, self._format, self._pool, self._in_step = window, format, pool, in_step
+        fill_bytes(window, DTYPE)
         self._footprint = 0
         if pool is not None:
             pool.require(window.slots() * in_step)
+        if window.sampling == "random" or format.is_random:
+            rng = as_generator(rng)
         rewinds = can_rewind(src)
         if window.num_clips is not None and not rewinds:
             src, rewinds = io.BytesIO(src.read()), True  # type: ignore[union-attr]
@@ -66,7 +67,6 @@ class _Cutting:
         if window.policy in LOOKS_BACK and not rewinds:
             self._kept = deque()
         if rewinds and self._is_sparse():
-            rng = as_generator(rng) if window.sampling == "random" else rng
             apart = window.stride is None or (window.stride > window.span and window.policy != "error")
             wanted = partial(self._needed, copy.deepcopy(rng)) if apart and self._timeline.whole else None
             self._index = self.reader.read_index(wanted)
@@ -77,6 +77,8 @@ class _Cutting:
             self._starts = window.starts(n, rng)
         elif self._plan is not None and window.policy != "error":
             self._starts = window.starts(len(self._plan))
+        self._seed = draw_seed(format, rng)
+        self._views: Views | None = None
 
     def _needed(self, rng: Rng, n: int) -> np.ndarray:
         """The frames of n that clips hold, those of the tail among them."""
@@ -87,10 +89,9 @@ class _Cutting:
 
     def _is_sparse(self) -> bool:
         """Whether an index pays: some frames are not needed, or the number of frames is."""
-        window, options = self._window, self._options
+        window, timeline = self._window, self._timeline
         gaps = window.stride is None or window.dilation > 1 or window.stride > window.span
-        part = options.fps is not None or options.start_seconds is not None
-        return gaps or part or window.policy in LOOKS_BACK
+        return gaps or timeline.sparse or window.policy in LOOKS_BACK
 
     def _count(self) -> int:
         """Number of frames of the plan, by decoding them all."""
@@ -99,13 +100,24 @@ class _Cutting:
         return n
 
     def _cutter(self) -> Cutter:
-        shape = (self._window.length, *(self._converter.shape or ()))
-        if self._pool is None:
-            check_total("a clip", shape, 1)
-            return Cutter(self._window, partial(np.empty, shape, DTYPE), self._starts)
-        self._pool.require(self._window.slots(self._starts) * self._in_step, shape, DTYPE)
-        self._footprint = self._pool.nbytes
-        return Cutter(self._window, partial(self._pool.acquire, shape, DTYPE), self._starts)
+        size, channels = self._converter.size, self._converter.channels
+        assert size is not None
+        views = self._views = Views(self._format, *size, self._seed)
+        shape = self._format.clip_shape(self._window.length, *views.size, channels)
+        dtype = self._format.written_dtype(DTYPE)
+        check_total("a clip", shape, dtype.itemsize)
+        allocate = partial(np.empty, shape, dtype)
+        if self._pool is not None:
+            self._pool.require(self._window.slots(self._starts) * self._in_step, shape, dtype)
+            self._footprint = self._pool.nbytes
+            allocate = partial(self._pool.acquire, shape, dtype)
+        time_first = self._format.time_first
+
+        def make(index: int) -> Memory:
+            clip = allocate()
+            return Memory(clip, time_first(clip), views[index])
+
+        return Cutter(self._window, make, self._starts)
 
     def _shown(self, frame: Frame) -> Shown:
         # Integers, for a quotient that is rounded once: a Fraction a frame would cost more than its conversion.
@@ -171,9 +183,9 @@ class _Cutting:
             self._window.count(n)
             return
         tail = cutter.end(n)
+        fill = self._format.fill(np.array(self._window.fill_value).astype(DTYPE), self._converter.channels)
         for target in tail.fills():
-            flat = target.reshape(-1)
-            _kernel.gather(flat, flat, np.full(flat.size, -1, dtype=np.int64), self._fill)
+            target[...] = fill
         self._place_tail(tail, [last, *(self._kept or ())])
         del last, frame
         self._kept = None
@@ -191,7 +203,7 @@ class _Cutting:
 
     def _complete(self, clip: Clip) -> Clip:
         clip.source_fps, clip.rotation = float(self.reader.rate), self._converter.rotation
-        return clip
+        return clip if self._views is None else clip.record(self._views)
 
     def _place_tail(self, tail: Tail, frames: list[tuple[int, Frame]]) -> None:
         for p, frame in frames:
@@ -272,10 +284,10 @@ def clips(
     Args:
         src: path, bytes, or file object of a video.
         window: which frames; with `options.fps`, or made by `WindowSpec.of_seconds`, frames at that rate.
-        format: size, crop and flip; default the picture as it is.
+        format: size, crop, flip, numbers and order; default the picture as it is.
         options: how the video is read; see VideoOptions.
         pool: clips are slots of it; None gives each clip memory of its own.
-        rng: Generator or seed for sampling "random".
+        rng: Generator or seed for sampling "random", and for what the format draws.
         name: what messages call the source; default its path.
 
     No array ever holds the video: each frame is decoded once, its rows are converted once and written to every open
@@ -286,7 +298,8 @@ def clips(
 
     A frame without a time, or whose time is not after the frame before it, is taken to follow that at once.
 
-    Returns an iterator of Clip, `data` uint8 (length, height, width, 3), or 1 channel with `options.color="gray"`.
+    Returns an iterator of Clip, `data` uint8 (length, height, width, 3), or 1 channel with `options.color="gray"`, and
+    as the format says.
     After a run its `frames_decoded` and `frames_skipped` tell what it cost.
 
     Raises FileNotFoundError, MediaError for what cannot be read (the clips before damage are given first), ValueError

@@ -15,13 +15,14 @@ import webdataset
 
 from clipx._checks import as_array, check_kind, integer
 from clipx.errors import PoolExhausted, PoolTooSmall
-from clipx.format import ClipFormat
+from clipx.format import ClipFormat, Views
+from clipx.formatted import FormattedFrames
 from clipx.options import VideoOptions
 from clipx.plan import WindowSpec
 from clipx.pool import ClipPool
 from clipx.streams import Clip
 from clipx.video import VideoClips
-from clipx.windows import iterate_spec
+from clipx.windows import iterate_formatted, iterate_spec
 
 __all__ = ["clips", "log_and_continue", "sample_rng"]
 
@@ -53,19 +54,33 @@ class _ArrayClips(Iterator[Clip]):
     """The clips of an array, as a video's are given."""
 
     def __init__(
-        self, array: np.ndarray, window: WindowSpec, pool: ClipPool | None, rng: np.random.Generator, in_step: int
+        self,
+        array: np.ndarray,
+        window: WindowSpec,
+        format: ClipFormat | None,
+        pool: ClipPool | None,
+        rng: np.random.Generator,
+        in_step: int,
     ) -> None:
         self.num_frames = len(array)
         starts = window.starts(self.num_frames, rng)
         self._window = window
         self._starts = enumerate(starts.tolist())
-        self._data = iterate_spec(array, window, starts, pool, in_step)
+        self._views: Views | None = None
+        if format is None:
+            self._data = iterate_spec(array, window, starts, pool, in_step)
+        else:
+            frames = FormattedFrames(array, window, format)
+            frames.views.draw(rng)
+            self._views = frames.views
+            self._data = iterate_formatted(frames, window, starts, len(array), pool, in_step)
 
     def __next__(self) -> Clip:
         data = next(self._data)
         index, start = next(self._starts)
         valid = -((start - self.num_frames) // self._window.dilation)
-        return Clip(data, index, start, min(self._window.length, valid))
+        clip = Clip(data, index, start, min(self._window.length, valid))
+        return clip if self._views is None else clip.record(self._views)
 
 
 def _extension(field: str) -> str:
@@ -226,8 +241,6 @@ class _Stage:
                 name=f"field {field!r} of sample {key!r}",
                 in_step=in_step,
             )
-        if self._format is not None:
-            raise ValueError(f"format is given, but field {field!r} is an array; only videos are resized and cropped")
         if field not in sample:
             members = _load(name, value)
             if not isinstance(members, Mapping) or member not in members:
@@ -236,7 +249,7 @@ class _Stage:
         array = as_array(f"field {field!r}", _load(field, value))
         if array.ndim == 0:
             raise ValueError(f"field {field!r} has no dimensions, but needs a time axis")
-        return _ArrayClips(array, self._window, self._pool, rng, in_step)
+        return _ArrayClips(array, self._window, self._format, self._pool, rng, in_step)
 
 
 def clips(
@@ -259,21 +272,22 @@ def clips(
 
     Args:
         window: which frames.
-        format, options: how the frames of a video are written, and how it is read; see `clipx.video.clips`.
+        format: how frames are written: those of videos, and of arrays (n, height, width, channels).
+        options: how videos are read; see `clipx.video.clips`.
         pool: a ClipPool, or bytes such as "2GB" to make one of in the process that uses it: clips are its slots. None
             gives each clip memory of its own. With N workers there are N pools.
         keys: fields to cut, "npz:frames" for a member. Default: every encoded video (avi, mkv, mov, mp4, mpg, ts, webm
             as bytes); where there is none, the sample's only array (npy, a member of npz, a tensor). Several fields
             share one plan and must have the same number of frames.
-        seed, epoch: random starts are drawn from (seed, epoch, `__key__`). epoch is a number, a function that gives
-            one, or None to count the times that this stage is run.
+        seed, epoch: random starts, crops and flips are drawn from (seed, epoch, `__key__`). epoch is a number, a
+            function that gives one, or None to count the times that this stage is run.
         handler: called with the error of a broken sample, as webdataset's are: true goes on with the next sample,
             false ends the stage, and it may raise. `log_and_continue` is one. PoolExhausted, a pool that is too small
             and MemoryError are no sample's fault and are raised past it.
 
     A clip's sample has the source's other fields as they are, the clip under the field's name, `__key__`
     "{key}_{index:06d}", and "clip.json": index, start, valid, and for videos frame_indices, pts_seconds,
-    duration_seconds, source_fps and rotation.
+    duration_seconds, source_fps and rotation; crop and flip where they are drawn at random.
 
     Raises TypeError and ValueError for arguments of the wrong kind.
     """

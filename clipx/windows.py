@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.exceptions import AxisError
 
 from clipx import _kernel
-from clipx._checks import as_array, check_total, integer
-from clipx.plan import Rng, WindowSpec, fill_bytes
+from clipx._checks import as_array, check_kind, check_total, integer
+from clipx.format import ClipFormat
+from clipx.formatted import FormattedFrames
+from clipx.plan import Rng, WindowSpec, as_generator, fill_bytes
 from clipx.pool import ClipPool
 
 __all__ = ["WindowSpec", "extract", "indices", "iterate", "starts"]
@@ -56,13 +58,13 @@ def _time_first(frames: Any, axis: int) -> np.ndarray:
     return array if axis == 0 else np.moveaxis(array, axis, 0)
 
 
-def _check_out(out: np.ndarray, shape: tuple[int, ...], array: np.ndarray) -> None:
+def _check_out(out: np.ndarray, shape: tuple[int, ...], dtype: np.dtype, array: np.ndarray) -> None:
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out is a {type(out).__name__}, but must be an ndarray")
     if out.shape != shape:
-        raise ValueError(f"out has shape {out.shape}, but {shape[0]} clips of {shape[1]} frames need {shape}")
-    if out.dtype != array.dtype:
-        raise ValueError(f"out has dtype {out.dtype}, but frames have {array.dtype}")
+        raise ValueError(f"out has shape {out.shape}, but {shape[0]} clips of shape {shape[1:]} need {shape}")
+    if out.dtype != dtype:
+        raise ValueError(f"out has dtype {out.dtype}, but clips have {dtype}")
     if not out.flags.c_contiguous:
         raise ValueError(f"out has strides {out.strides}, but must be C-contiguous")
     if not out.flags.writeable:
@@ -83,6 +85,7 @@ def extract(
     sampling: str = "regular",
     rng: Rng = None,
     axis: int = 0,
+    format: ClipFormat | None = None,
     out: np.ndarray | None = None,
     num_threads: int = 1,
 ) -> np.ndarray:
@@ -97,12 +100,14 @@ def extract(
         frames: array of any rank from 1, any strides and any dtype without Python objects; also anything with the
             buffer protocol, `__array__` or DLPack in the CPU's memory, such as a torch tensor. Only read.
         length, stride, dilation, policy, fill_value, num_clips, sampling: see `WindowSpec`.
-        rng: Generator or seed for sampling "random".
+        rng: Generator or seed for sampling "random", and for what the format draws.
         axis: the time axis of frames; it becomes axis 1 of the result.
+        format: how frames (n, height, width, channels) are written; default as they are.
         out: where to write: C-contiguous, of the result's shape and dtype, apart from frames.
         num_threads: threads that copy, without the GIL.
 
-    Returns array (clips, length, ...), C-contiguous, which owns its memory (or `out`).
+    Returns array (clips, length, ...), or (clips, ...) in the format's order, C-contiguous, which owns its memory (or
+    `out`).
     Raises TypeError and ValueError that name the argument, before anything is written.
     """
     spec = _spec(length, stride, dilation, policy, fill_value, num_clips, sampling)
@@ -110,28 +115,46 @@ def extract(
     num_threads = integer("num_threads", num_threads, 1)
     fill = fill_bytes(spec, array.dtype)
     count = spec.count(len(array))
-    shape = (count, spec.length, *array.shape[1:])
-    total = check_total("clips", shape, array.itemsize)
+    formatted = None
+    clip_shape, dtype = (spec.length, *array.shape[1:]), array.dtype
+    if format is not None:
+        check_kind("format", format, ClipFormat)
+        formatted, rng = FormattedFrames(array, spec, format), as_generator(rng)
+        clip_shape, dtype = formatted.shape, formatted.dtype
+    shape = (count, *clip_shape)
+    total = check_total("clips", shape, dtype.itemsize)
     if out is None:
-        out = np.empty(shape, array.dtype)
+        out = np.empty(shape, dtype)
     else:
-        _check_out(out, shape, array)
+        _check_out(out, shape, dtype, array)
     table = spec.indices_at(spec.starts(len(array), rng), len(array))
+    if formatted is not None:
+        formatted.views.draw(rng)
+        _in_threads(min(num_threads, count, total // THREAD_BYTES + 1), count, partial(_write, formatted, out, table))
+        return out
     parts = min(num_threads, table.size, total // THREAD_BYTES + 1)
     if parts <= 1:
         _kernel.gather(array, out, table, fill)
         return out
     table = table.reshape(-1)
     places = out.reshape(len(table), *array.shape[1:])
-    bounds = [len(table) * i // parts for i in range(parts + 1)]
-    with ThreadPoolExecutor(parts) as threads:
-        work = [
-            threads.submit(_kernel.gather, array, places[a:b], table[a:b], fill, total)
-            for a, b in zip(bounds, bounds[1:])
-        ]
-    for each in work:
-        each.result()
+    _in_threads(parts, len(table), lambda a, b: _kernel.gather(array, places[a:b], table[a:b], fill, total))
     return out
+
+
+def _write(frames: FormattedFrames, out: np.ndarray, table: np.ndarray, first: int, end: int) -> None:
+    frames.write(out[first:end], table[first:end], first, out.nbytes)
+
+
+def _in_threads(parts: int, n: int, work: Callable[[int, int], None]) -> None:
+    """work(a, b) for `parts` ranges that make up n, each on a thread; its errors are raised here."""
+    if parts <= 1:
+        work(0, n)
+        return
+    bounds = [n * i // parts for i in range(parts + 1)]
+    with ThreadPoolExecutor(parts) as threads:
+        for each in [threads.submit(work, a, b) for a, b in zip(bounds, bounds[1:])]:
+            each.result()
 
 
 def iterate(
@@ -146,6 +169,7 @@ def iterate(
     sampling: str = "regular",
     rng: Rng = None,
     axis: int = 0,
+    format: ClipFormat | None = None,
     pool: ClipPool | None = None,
 ) -> Iterator[np.ndarray]:
     """The clips of an array, one after the other, each independent of the source and of all others.
@@ -158,13 +182,19 @@ def iterate(
     Args as in `extract`, and pool: clips are slots of it, which come back when nothing sees them any more; None gives
     each clip memory of its own.
 
-    Returns an iterator of arrays (length, ...), C-contiguous. Raises as `extract` at the call, and while iterating
-    PoolExhausted where every slot of the pool is held.
+    Returns an iterator of arrays (length, ...), or in the format's order, C-contiguous. Raises as `extract` at the
+    call, and while iterating PoolExhausted where every slot of the pool is held.
     """
     spec = _spec(length, stride, dilation, policy, fill_value, num_clips, sampling)
     array = _time_first(frames, axis)
     check_total("a clip", (spec.length, *array.shape[1:]), array.itemsize)
-    return iterate_spec(array, spec, spec.starts(len(array), rng), pool)
+    if format is None:
+        return iterate_spec(array, spec, spec.starts(len(array), rng), pool)
+    check_kind("format", format, ClipFormat)
+    formatted, rng = FormattedFrames(array, spec, format), as_generator(rng)
+    at = spec.starts(len(array), rng)
+    formatted.views.draw(rng)
+    return iterate_formatted(formatted, spec, at, len(array), pool)
 
 
 def iterate_spec(
@@ -179,3 +209,26 @@ def iterate_spec(
     pool.require(spec.slots(starts) * in_step, shape, array.dtype)
     slots = pool.slots_for(shape, array.dtype)
     return _kernel.Clips(array, table, fill, shape, array.dtype, slots, pool.acquire)
+
+
+def iterate_formatted(
+    frames: FormattedFrames, spec: WindowSpec, starts: np.ndarray, n: int, pool: ClipPool | None, in_step: int = 1
+) -> Iterator[np.ndarray]:
+    """`iterate_spec` for the frames of an array of n frames that have a format."""
+    check_total("a clip", frames.shape, frames.dtype.itemsize)
+    footprint = 0
+    make = partial(np.empty, frames.shape, frames.dtype)
+    if pool is not None:
+        pool.require(spec.slots(starts) * in_step, frames.shape, frames.dtype)
+        make, footprint = partial(pool.acquire, frames.shape, frames.dtype), pool.nbytes
+    return _formatted(frames, spec.indices_at(starts, n), make, footprint)
+
+
+def _formatted(
+    frames: FormattedFrames, table: np.ndarray, make: Callable[[], np.ndarray], footprint: int
+) -> Iterator[np.ndarray]:
+    for index in range(len(table)):
+        clip = make()
+        frames.write(clip[None], table[index : index + 1], index, footprint)
+        yield clip
+        del clip

@@ -98,13 +98,8 @@ def whole():
     def decode(path, format=None, options=None):
         options = options or clipx.VideoOptions()
         converter = Converter(format or clipx.ClipFormat(), options, str(path))
-        frames = []
         with av.open(str(path)) as container:
-            for frame in container.decode(video=options.stream):
-                converter.prepare(frame)
-                frames.append(np.empty(converter.shape, np.uint8))
-                converter.write(frame, frames[-1:], 0)
-        return np.stack(frames)
+            return np.concatenate([converter.whole(frame) for frame in container.decode(video=options.stream)])
 
     return decode
 

@@ -13,7 +13,7 @@ def test_defaults_leave_a_picture_as_it_is():
     plain = ClipFormat()
     assert (plain.crop, plain.resize, plain.flip) == (None, None, False)
     assert plain.resized(272, 641) == (272, 641)
-    assert plain.cropped(272, 641) == (0, 0, 272, 641)
+    assert plain.view(272, 641) == (0, 0, 272, 641, False)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_the_shorter_side_is_as_asked_for(short):
     ],
 )
 def test_cropped(crop, size, wanted):
-    assert ClipFormat(crop=crop).cropped(*size) == wanted
+    assert ClipFormat(crop=crop).view(*size) == (*wanted, False)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_cropped(crop, size, wanted):
 )
 def test_crop_outside(crop, size, match):
     with pytest.raises(ValueError, match=match):
-        ClipFormat(crop=crop).cropped(*size)
+        ClipFormat(crop=crop).view(*size)
 
 
 def test_frozen_hashable_and_picklable():

@@ -29,6 +29,18 @@ PACKED = {"rgb24": (3, (0, 1, 2)), "bgr24": (3, (2, 1, 0)), "rgba": (4, (0, 1, 2
 NUMBERS = color_numbers("bt601", "limited", 8)
 
 
+class Writer:
+    """A picture, an output of bytes and a view, as one."""
+
+    def __init__(self, layout, sample_bytes, offsets, chroma_rows, size, crop, flip, channels, color):
+        self.picture = _kernel.Picture(layout, sample_bytes, offsets, chroma_rows, size, color)
+        self.output = _kernel.Output("uint8", "THWC", 1.0, [0.0] * channels, [1.0] * channels)
+        self.view = (*crop, flip)
+
+    def write(self, planes, line_sizes, targets, footprint=0):
+        return self.picture.write(planes, line_sizes, self.output, self.view, targets, footprint)
+
+
 def random_planes(layout, chroma_rows, size, bits, seed=0):
     """Samples of a picture, in the shapes that the reference takes; for a packed one `bits` are those of a pixel."""
     rng = np.random.default_rng(seed)
@@ -84,7 +96,7 @@ def convert(
     crop = (0, 0, *size) if crop is None else crop
     sample_bytes = planes[0].shape[2] if layout == "packed" else bits // 8 + bool(bits % 8)
     numbers = color_numbers(*color, bits, high_bits)
-    writer = _kernel.Picture(layout, sample_bytes, offsets, chroma_rows, size, crop, flip, channels, numbers)
+    writer = Writer(layout, sample_bytes, offsets, chroma_rows, size, crop, flip, channels, numbers)
     buffers = [stored(each, bits, high_bits, padding + 3 * i) for i, each in enumerate(planes)]
     before = [plane.tobytes() for plane, _ in buffers]
     targets = [guarded(crop[2] * crop[3] * channels, offset + 7 * i) for i in range(count)]
@@ -270,7 +282,7 @@ def test_large_pictures(size, channels):
 def test_more_planes_than_are_read():
     planes = [stored(each, 8, False) for each in random_planes("paired", True, (8, 16), 8)]
     out = np.zeros((2, 8, 16, 3), np.uint8)
-    writer = _kernel.Picture("gray", 1, (0, 0, 0), False, (8, 16), (0, 0, 8, 16), False, 3, NUMBERS)
+    writer = Writer("gray", 1, (0, 0, 0), False, (8, 16), (0, 0, 8, 16), False, 3, NUMBERS)
     writer.write([plane for plane, _ in planes], [line for _, line in planes], [out[0]])
     writer.write([plane for plane, _ in planes[:1]], [line for _, line in planes[:1]], [out[1]])
     assert (out[0] == out[1]).all()
@@ -278,7 +290,7 @@ def test_more_planes_than_are_read():
 
 
 def test_no_targets():
-    writer = _kernel.Picture("gray", 1, (0, 0, 0), False, (8, 16), (0, 0, 8, 16), False, 3, NUMBERS)
+    writer = Writer("gray", 1, (0, 0, 0), False, (8, 16), (0, 0, 8, 16), False, 3, NUMBERS)
     assert writer.write([bytes(128)], [16], []) is None
     with pytest.raises(ValueError, match="plane 0 has 127 bytes"):
         writer.write([bytes(127)], [16], [])
@@ -286,7 +298,7 @@ def test_no_targets():
 
 def test_threads_share_a_picture():
     size = (300, 500)
-    writer = _kernel.Picture("paired", 1, (0, 0, 0), True, size, (0, 0, *size), True, 3, NUMBERS)
+    writer = Writer("paired", 1, (0, 0, 0), True, size, (0, 0, *size), True, 3, NUMBERS)
     sources = [[stored(p, 8, False)[0] for p in random_planes("paired", True, size, 8, seed)] for seed in range(8)]
 
     def write(planes):
@@ -329,7 +341,7 @@ def show_digest():
             lines = [int(np.prod(each[1:])) * (1 if layout == "packed" else sample_bytes) for each in shapes]
             planes = [room[-line * shape[0] :] for room, line, shape in zip(rooms, lines, shapes)]
             target, crop = rooms[3][-height * width * channels :], (0, 0, height, width)
-            writer = _kernel.Picture(
+            writer = Writer(
                 layout, sample_bytes, offsets, chroma_rows, (height, width), crop, width % 2 == 0, channels, numbers
             )
             writer.write(planes, lines, [target], STREAMING if width % 5 == 0 else CACHED)
@@ -362,7 +374,7 @@ def make_picture(**changes):
         "channels": 3,
         "color": NUMBERS,
     }
-    return _kernel.Picture(**{**arguments, **changes})
+    return Writer(**{**arguments, **changes})
 
 
 @pytest.mark.parametrize(
@@ -383,9 +395,10 @@ def make_picture(**changes):
         (
             {"layout": "packed", "sample_bytes": 3, "channels": 1},
             ValueError,
-            "1 channels are not written from a packed",
+            "1 channels are not written from this picture",
         ),
-        ({"channels": 0}, ValueError, "0 channels"),
+        ({"layout": "packed", "sample_bytes": 3, "offsets": (0, 1, 1)}, ValueError, "are not three bytes"),
+        ({"channels": 0}, ValueError, "not of the same channels"),
         ({"channels": 2}, ValueError, "2 channels"),
         ({"channels": 4}, ValueError, "4 channels"),
         ({"color": NUMBERS[:8]}, ValueError, "values to unpack"),
@@ -422,7 +435,7 @@ def make_picture(**changes):
 )
 def test_bad_picture(changes, error, match):
     with pytest.raises(error, match=match):
-        make_picture(**changes)
+        make_picture(**changes).write([], [], [])
 
 
 def change(index, value):

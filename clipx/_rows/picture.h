@@ -23,11 +23,22 @@ typedef struct {
     int red, green, blue; /* packed: where they stand in a pixel */
     int chroma_rows;      /* 1 where a chroma row serves two rows of pixels, else 0 */
     int width, height;    /* of the picture */
-    int x, y, w, h;       /* the crop */
-    int flip;             /* left and right change places */
-    int channels;         /* 3, or 1 for the luma alone */
     clipx_color color;
 } clipx_picture;
+
+/* What is taken of a picture: a crop, and whether its left and right change places. */
+typedef struct {
+    int y, x, h, w, flip;
+} clipx_view;
+
+/* How pixels are written: side by side, or each channel in a plane of its own. */
+typedef struct {
+    int kind;        /* CLIPX_U8, or one of the floats */
+    int channels;    /* 3, or 1 for the luma alone */
+    int planar;
+    ptrdiff_t plane; /* planar: bytes from one channel to the next */
+    clipx_scale scale;
+} clipx_output;
 
 typedef struct {
     const uint8_t *data[3];
@@ -38,10 +49,11 @@ typedef struct {
 typedef struct {
     uint8_t strip[3][CLIPX_LINE + CLIPX_STRIP_ROOM]; /* a line of room before the first pixel */
     const clipx_rows *rows;
+    const clipx_output *output;
     clipx_writer writer;
     char *const *places;
     size_t count;
-    int channels;
+    size_t pixel; /* bytes from one pixel to the next */
     int direct;   /* blocks can be streamed straight to the places */
     size_t first; /* pixels before the first block */
     size_t done;  /* pixels written */
@@ -57,37 +69,67 @@ static size_t clipx_first(const char *place, size_t pixel_bytes) {
     return n;
 }
 
-static void clipx_open_sink(clipx_sink *sink, const clipx_rows *rows, int streams, int channels, char *const *places,
-                            size_t count) {
+static void clipx_open_sink(clipx_sink *sink, const clipx_rows *rows, int streams, const clipx_output *output,
+                            char *const *places, size_t count) {
     size_t i;
-    sink->rows = rows, sink->writer = clipx_make_writer(rows, streams);
-    sink->places = places, sink->count = count, sink->channels = channels;
+    sink->rows = rows, sink->output = output, sink->writer = clipx_make_writer(rows, streams);
+    sink->places = places, sink->count = count;
+    sink->pixel = clipx_item_bytes(output->kind) * (size_t)(output->planar ? 1 : output->channels);
     sink->done = sink->used = 0;
-    sink->first = streams ? clipx_first(places[0], (size_t)channels) : 0;
+    sink->first = streams ? clipx_first(places[0], sink->pixel) : 0;
     sink->direct = streams && sink->first < CLIPX_BLOCK_PIXELS;
+    if (output->planar && output->channels > 1) sink->direct &= output->plane % CLIPX_LINE == 0;
     for (i = 1; i < count; i++) sink->direct &= ((uintptr_t)places[i] - (uintptr_t)places[0]) % CLIPX_LINE == 0;
     if (!sink->direct) sink->first = 0;
 }
 
+/* n pixels from place `from` of the strip to byte `at` of places of this output. */
+static void clipx_convert(const clipx_sink *sink, const clipx_output *output, size_t from, size_t n, char *const *places,
+                          size_t count, size_t at, int streams) {
+    const uint8_t *rows[3] = {sink->strip[0] + CLIPX_LINE + from, sink->strip[1] + CLIPX_LINE + from,
+                              sink->strip[2] + CLIPX_LINE + from};
+    uint8_t packed[3 * CLIPX_STRIP_ROOM];
+    char *here = (char *)packed;
+    clipx_writer writer = {streams ? sink->writer.stream : NULL};
+    int c;
+    if (output->planar || output->channels == 1) {
+        for (c = 0; c < output->channels; c++, at += (size_t)output->plane) {
+            if (output->kind == CLIPX_U8)
+                clipx_write(writer, places, count, at, (const char *)rows[c], n);
+            else
+                sink->rows->floats(&output->scale, output->kind, c, rows[c], n, places, count, at, streams);
+        }
+    } else if (output->kind == CLIPX_U8) {
+        sink->rows->pack(places, count, at, rows[0], rows[1], rows[2], n, streams);
+    } else {
+        sink->rows->pack(&here, 1, 0, rows[0], rows[1], rows[2], n, 0);
+        sink->rows->floats(&output->scale, output->kind, CLIPX_EACH, packed, 3 * n, places, count, at, streams);
+    }
+}
+
 /* Write n pixels from place `from` of the strip. `whole`: they are blocks, and begin at a line where that counts. */
 static void clipx_put_pixels(const clipx_sink *sink, size_t from, size_t n, int whole) {
-    const uint8_t *r = sink->strip[0] + CLIPX_LINE + from, *g = sink->strip[1] + CLIPX_LINE + from, *b = sink->strip[2] + CLIPX_LINE + from;
-    size_t at = (sink->done + from) * (size_t)sink->channels, i;
-    char buffer[3 * CLIPX_STRIP_ROOM], *here = buffer;
-    if (sink->channels == 1) {
-        clipx_write(sink->writer, sink->places, sink->count, at, (const char *)r, n);
-    } else if (!sink->writer.stream || (sink->direct && whole)) {
-        sink->rows->pack(sink->places, sink->count, at, r, g, b, n, sink->writer.stream != NULL);
+    size_t at = (sink->done + from) * sink->pixel, bytes = n * sink->pixel, i;
+    CLIPX_ALIGNED(CLIPX_LINE) char buffer[3 * CLIPX_STRIP_ROOM * sizeof(float)];
+    char *here = buffer;
+    int c, planes = sink->output->planar ? sink->output->channels : 1;
+    if (!sink->writer.stream || (sink->direct && whole)) {
+        clipx_convert(sink, sink->output, from, n, sink->places, sink->count, at, sink->writer.stream != NULL);
     } else {
-        sink->rows->pack(&here, 1, 0, r, g, b, n, 0);
-        for (i = 0; i < sink->count; i++) clipx_put(sink->writer, sink->places[i] + at, buffer, 3 * n);
+        /* Lines of the places are filled from a buffer: the pixels are not theirs. */
+        clipx_output local = *sink->output;
+        local.plane = (ptrdiff_t)bytes;
+        clipx_convert(sink, &local, from, n, &here, 1, 0, 0);
+        for (i = 0; i < sink->count; i++)
+            for (c = 0; c < planes; c++)
+                clipx_put(sink->writer, sink->places[i] + at + c * sink->output->plane, buffer + (size_t)c * bytes, bytes);
     }
 }
 
 /* Write the strip's whole blocks, or at the end all of it. */
 static void clipx_flush(clipx_sink *sink, int all) {
     size_t n = 0, blocks;
-    int channel;
+    int c;
     if (sink->done == 0 && sink->first && sink->used >= sink->first) {
         clipx_put_pixels(sink, 0, sink->first, 0);
         n = sink->first;
@@ -100,18 +142,21 @@ static void clipx_flush(clipx_sink *sink, int all) {
         n = sink->used;
     }
     sink->done += n, sink->used -= n;
-    for (channel = 0; channel < sink->channels; channel++)
-        memmove(sink->strip[channel] + CLIPX_LINE, sink->strip[channel] + CLIPX_LINE + n, sink->used);
+    for (c = 0; c < sink->output->channels; c++)
+        memmove(sink->strip[c] + CLIPX_LINE, sink->strip[c] + CLIPX_LINE + n, sink->used);
 }
 
 /* n pixels of row y from column x on. */
-static void clipx_load(clipx_sink *sink, const clipx_picture *p, const clipx_planes *planes, int y, int x, size_t n) {
+static void clipx_load(clipx_sink *sink, const clipx_picture *p, const clipx_planes *planes, int y, int x, size_t n,
+                       int flip) {
     const uint8_t *row = planes->data[0] + y * planes->stride[0];
     uint8_t *to[3] = {clipx_room(sink, 0), clipx_room(sink, 1), clipx_room(sink, 2)};
-    size_t bytes = (size_t)p->bytes, i;
+    size_t bytes = (size_t)p->bytes, channels = (size_t)sink->output->channels, i;
     if (p->layout == CLIPX_PACKED) {
         row += (size_t)x * bytes;
-        if (bytes == 3 && p->green == 1)
+        if (bytes == 1)
+            memcpy(to[0], row, n);
+        else if (bytes == 3 && p->green == 1)
             sink->rows->unpack(row, n, to[p->red], to[1], to[p->blue]);
         else
             for (i = 0; i < n; i++, row += bytes)
@@ -120,7 +165,7 @@ static void clipx_load(clipx_sink *sink, const clipx_picture *p, const clipx_pla
         /* Chroma is taken from an even column on: one pixel more, in the place of the last one before. */
         size_t odd = (size_t)x & 1, first = (size_t)x - odd;
         uint8_t kept[3] = {to[0][-1], to[1][-1], to[2][-1]};
-        clipx_samples samples = {p->channels == 1 ? CLIPX_GRAY : p->layout, p->bytes, NULL, NULL, NULL, &p->color};
+        clipx_samples samples = {channels == 1 ? CLIPX_GRAY : p->layout, p->bytes, NULL, NULL, NULL, &p->color};
         samples.y = row + first * bytes;
         if (samples.chroma != CLIPX_GRAY) {
             ptrdiff_t line = y >> p->chroma_rows;
@@ -131,21 +176,22 @@ static void clipx_load(clipx_sink *sink, const clipx_picture *p, const clipx_pla
         sink->rows->color(&samples, n + odd, to[0] - odd, to[1] - odd, to[2] - odd);
         for (i = 0; i < 3; i++) to[i][-1] = kept[i];
     }
-    if (p->flip)
-        for (i = 0; i < (size_t)p->channels; i++) sink->rows->turn(to[i], n);
+    if (flip)
+        for (i = 0; i < channels; i++) sink->rows->turn(to[i], n);
     sink->used += n;
 }
 
-/* Write the picture to every place. */
+/* Write a view of the picture to every place. */
 static void clipx_write_picture(const clipx_rows *rows, int streams, const clipx_picture *p, const clipx_planes *planes,
-                                char *const *places, size_t count) {
+                                const clipx_view *view, const clipx_output *output, char *const *places, size_t count) {
     CLIPX_ALIGNED(CLIPX_LINE) clipx_sink sink;
     int line, x, n;
-    clipx_open_sink(&sink, rows, streams, p->channels, places, count);
-    for (line = 0; line < p->h; line++) {
-        for (x = 0; x < p->w; x += n) {
-            n = p->w - x < CLIPX_STRIP ? p->w - x : CLIPX_STRIP;
-            clipx_load(&sink, p, planes, p->y + line, p->x + (p->flip ? p->w - x - n : x), (size_t)n);
+    clipx_open_sink(&sink, rows, streams, output, places, count);
+    for (line = 0; line < view->h; line++) {
+        for (x = 0; x < view->w; x += n) {
+            n = view->w - x < CLIPX_STRIP ? view->w - x : CLIPX_STRIP;
+            clipx_load(&sink, p, planes, view->y + line, view->x + (view->flip ? view->w - x - n : x), (size_t)n,
+                       view->flip);
             if (sink.used >= CLIPX_STRIP) clipx_flush(&sink, 0);
         }
     }

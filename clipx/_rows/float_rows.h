@@ -1,0 +1,79 @@
+/*
+ * Rows of one implementation, in the vector operations F_... that floats.h defines before it includes this; they are
+ * undefined again at the end.
+ */
+
+F_TARGET CLIPX_INLINE void F_NAME(clipx_floats_body)(const clipx_scale *scale, int kind, int channel, const uint8_t *src,
+                                                     size_t n, char *const *places, size_t count, size_t at, int streams,
+                                                     size_t period) {
+    const size_t item = kind == CLIPX_F32 ? 4 : 2;
+    F_TYPE high[3], low[3], factor[3];
+    size_t i, j, k;
+    for (j = 0; j < period; j++) {
+        float lanes[3][F_LANES];
+        for (i = 0; i < F_LANES; i++) {
+            size_t c = channel == CLIPX_EACH ? (j * F_LANES + i) % 3 : (size_t)channel;
+            lanes[0][i] = scale->high[c], lanes[1][i] = scale->low[c], lanes[2][i] = scale->factor[c];
+        }
+        high[j] = F_LOAD(lanes[0]), low[j] = F_LOAD(lanes[1]), factor[j] = F_LOAD(lanes[2]);
+    }
+    for (i = 0; i + period * F_LANES <= n; i += period * F_LANES) {
+        for (j = 0; j < period; j++) {
+            size_t from = i + j * F_LANES;
+            F_TYPE value = F_MUL(F_SUB(F_SUB(F_BYTES(src + from), high[j]), low[j]), factor[j]);
+            if (kind == CLIPX_F32) {
+                for (k = 0; k < count; k++) {
+                    char *dst = places[k] + at + from * item;
+                    if (streams)
+                        F_STREAM(dst, value);
+                    else
+                        F_STORE(dst, value);
+                }
+            } else {
+                F_SHORT narrow = kind == CLIPX_F16 ? F_HALF(value) : F_BRAIN(value);
+                for (k = 0; k < count; k++) {
+                    char *dst = places[k] + at + from * item;
+                    if (streams)
+                        F_STREAM_SHORT(dst, narrow);
+                    else
+                        F_STORE_SHORT(dst, narrow);
+                }
+            }
+        }
+    }
+    clipx_float_bytes(scale, kind, channel, src, i, n, places, count, at);
+}
+
+F_TARGET static void F_NAME(clipx_floats)(const clipx_scale *scale, int kind, int channel, const uint8_t *src, size_t n,
+                                          char *const *places, size_t count, size_t at, int streams) {
+    int each = channel == CLIPX_EACH;
+    switch (kind * 4 + each * 2 + (streams != 0)) {
+#define F_CASE(kind, each, streams)                                                                               \
+    case (kind) * 4 + (each) * 2 + (streams):                                                                     \
+        F_NAME(clipx_floats_body)(scale, kind, (each) ? CLIPX_EACH : channel, src, n, places, count, at, streams, \
+                                  (each) ? 3 : 1);                                                                \
+        break;
+#define F_CASES(kind) F_CASE(kind, 0, 0) F_CASE(kind, 0, 1) F_CASE(kind, 1, 0) F_CASE(kind, 1, 1)
+        F_CASES(CLIPX_F32)
+        F_CASES(CLIPX_F16)
+        F_CASES(CLIPX_BF16)
+#undef F_CASES
+#undef F_CASE
+    }
+}
+
+#undef F_NAME
+#undef F_TARGET
+#undef F_TYPE
+#undef F_SHORT
+#undef F_LANES
+#undef F_LOAD
+#undef F_SUB
+#undef F_MUL
+#undef F_BYTES
+#undef F_HALF
+#undef F_BRAIN
+#undef F_STORE
+#undef F_STREAM
+#undef F_STORE_SHORT
+#undef F_STREAM_SHORT

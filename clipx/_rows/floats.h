@@ -1,0 +1,192 @@
+/*
+ * Bytes to floats: x becomes ((x - high) - low) * factor, where high + low is the mean in units of x, split in two floats,
+ * and factor is scale / std. Near the mean the first difference is exact, so that what is left of three roundings is
+ * always below 2^-22 of the value: within 1e-6 of (x * scale - mean) / std however large the mean is beside std.
+ * Sixteen-bit floats are that float rounded to nearest even. Implementations do just these steps and give the same bits.
+ */
+#ifndef CLIPX_FLOATS_H
+#define CLIPX_FLOATS_H
+
+#include "copy.h"
+
+enum { CLIPX_U8, CLIPX_F32, CLIPX_F16, CLIPX_BF16 };
+
+enum { CLIPX_EACH = -1 }; /* for `channel`: byte i is of channel i % 3 */
+
+typedef struct {
+    float high[3], low[3], factor[3]; /* per channel */
+} clipx_scale;
+
+/* n bytes to floats of a kind, from byte `at` of every place on; `streams`: past the cache, and then whole lines. */
+typedef void (*clipx_floats_fn)(const clipx_scale *scale, int kind, int channel, const uint8_t *src, size_t n,
+                                char *const *places, size_t count, size_t at, int streams);
+
+static size_t clipx_item_bytes(int kind) { return kind == CLIPX_U8 ? 1 : kind == CLIPX_F32 ? 4 : 2; }
+
+static uint16_t clipx_half(float value) {
+    uint32_t bits, sign;
+    memcpy(&bits, &value, 4);
+    sign = bits >> 16 & 0x8000;
+    bits &= 0x7fffffff;
+    if (bits > 0x7f800000) return (uint16_t)(sign | 0x7e00 | (bits >> 13 & 0x3ff)); /* not a number stays one */
+    if (bits >= 0x477ff000) return (uint16_t)(sign | 0x7c00);                      /* rounds to 65536 or more */
+    if (bits < 0x38800000) { /* below 2^-14: added to 0.5, a float's last bit is worth half's smallest step */
+        float half, magnitude;
+        memcpy(&magnitude, &bits, 4);
+        half = magnitude + 0.5f;
+        memcpy(&bits, &half, 4);
+        return (uint16_t)(sign | (bits - 0x3f000000));
+    }
+    return (uint16_t)(sign | ((bits - 0x38000000 + 0xfff + (bits >> 13 & 1)) >> 13));
+}
+
+static uint16_t clipx_brain(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static void clipx_put_float(char *dst, int kind, float value) {
+    uint16_t narrow;
+    if (kind == CLIPX_F32) {
+        memcpy(dst, &value, 4);
+    } else {
+        narrow = kind == CLIPX_F16 ? clipx_half(value) : clipx_brain(value);
+        memcpy(dst, &narrow, 2);
+    }
+}
+
+static void clipx_float_bytes(const clipx_scale *scale, int kind, int channel, const uint8_t *src, size_t from, size_t n,
+                              char *const *places, size_t count, size_t at) {
+    size_t item = clipx_item_bytes(kind), i, k;
+    for (i = from; i < n; i++) {
+        size_t c = channel == CLIPX_EACH ? i % 3 : (size_t)channel;
+        float value = (((float)src[i] - scale->high[c]) - scale->low[c]) * scale->factor[c];
+        for (k = 0; k < count; k++) clipx_put_float(places[k] + at + i * item, kind, value);
+    }
+}
+
+#if !defined(CLIPX_X86)
+static void clipx_floats_baseline(const clipx_scale *scale, int kind, int channel, const uint8_t *src, size_t n,
+                                  char *const *places, size_t count, size_t at, int streams) {
+    (void)streams;
+    clipx_float_bytes(scale, kind, channel, src, 0, n, places, count, at);
+}
+#endif
+
+#if defined(CLIPX_X86)
+
+#define F_NAME(name) name##_baseline
+#define F_TARGET
+#define F_TYPE __m128
+#define F_SHORT __m128i
+#define F_LANES 4
+#define F_LOAD(p) _mm_loadu_ps(p)
+#define F_SUB(a, b) _mm_sub_ps(a, b)
+#define F_MUL(a, b) _mm_mul_ps(a, b)
+#define F_BYTES(p) clipx_four_baseline(p)
+#define F_HALF(a) clipx_half_baseline(a)
+#define F_BRAIN(a) clipx_brain_baseline(a)
+#define F_STORE(p, a) _mm_storeu_ps((float *)(void *)(p), a)
+#define F_STREAM(p, a) _mm_stream_ps((float *)(void *)(p), a)
+#define F_STORE_SHORT(p, a) _mm_storel_epi64((__m128i *)(void *)(p), a)
+#define F_STREAM_SHORT(p, a) _mm_stream_si64((long long *)(void *)(p), _mm_cvtsi128_si64(a))
+CLIPX_INLINE __m128 clipx_four_baseline(const uint8_t *p) {
+    int32_t four;
+    memcpy(&four, p, 4);
+    return _mm_cvtepi32_ps(_mm_unpacklo_epi16(_mm_unpacklo_epi8(_mm_cvtsi32_si128(four), _mm_setzero_si128()),
+                                              _mm_setzero_si128()));
+}
+CLIPX_INLINE __m128i clipx_half_baseline(__m128 a) {
+    float four[4];
+    uint16_t halves[4];
+    int i;
+    _mm_storeu_ps(four, a);
+    for (i = 0; i < 4; i++) halves[i] = clipx_half(four[i]);
+    return _mm_loadl_epi64((const __m128i *)(const void *)halves);
+}
+CLIPX_INLINE __m128i clipx_brain_baseline(__m128 a) {
+    __m128i bits = _mm_castps_si128(a), even = _mm_and_si128(_mm_srli_epi32(bits, 16), _mm_set1_epi32(1));
+    bits = _mm_srai_epi32(_mm_add_epi32(_mm_add_epi32(bits, _mm_set1_epi32(0x7fff)), even), 16);
+    return _mm_packs_epi32(bits, bits);
+}
+#include "float_rows.h"
+
+#if defined(CLIPX_X86_TARGETS)
+
+#define F_NAME(name) name##_avx2
+#define F_TARGET CLIPX_AVX2
+#define F_TYPE __m256
+#define F_SHORT __m128i
+#define F_LANES 8
+#define F_LOAD(p) _mm256_loadu_ps(p)
+#define F_SUB(a, b) _mm256_sub_ps(a, b)
+#define F_MUL(a, b) _mm256_mul_ps(a, b)
+#define F_BYTES(p) _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(p))))
+#define F_HALF(a) _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT)
+#define F_BRAIN(a) clipx_brain_avx2(a)
+#define F_STORE(p, a) _mm256_storeu_ps((float *)(void *)(p), a)
+#define F_STREAM(p, a) _mm256_stream_ps((float *)(void *)(p), a)
+#define F_STORE_SHORT(p, a) _mm_storeu_si128((__m128i *)(void *)(p), a)
+#define F_STREAM_SHORT(p, a) _mm_stream_si128((__m128i *)(void *)(p), a)
+CLIPX_AVX2 CLIPX_INLINE __m128i clipx_brain_avx2(__m256 a) {
+    __m256i bits = _mm256_castps_si256(a), even = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    bits = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), even), 16);
+    return _mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1));
+}
+#include "float_rows.h"
+
+#define F_NAME(name) name##_avx512
+#define F_TARGET CLIPX_AVX512
+#define F_TYPE __m512
+#define F_SHORT __m256i
+#define F_LANES 16
+#define F_LOAD(p) _mm512_loadu_ps(p)
+#define F_SUB(a, b) _mm512_sub_ps(a, b)
+#define F_MUL(a, b) _mm512_mul_ps(a, b)
+#define F_BYTES(p) _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p))))
+#define F_HALF(a) _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT)
+#define F_BRAIN(a) clipx_brain_avx512(a)
+#define F_STORE(p, a) _mm512_storeu_ps((void *)(p), a)
+#define F_STREAM(p, a) _mm512_stream_ps((float *)(void *)(p), a)
+#define F_STORE_SHORT(p, a) _mm256_storeu_si256((__m256i *)(void *)(p), a)
+#define F_STREAM_SHORT(p, a) _mm256_stream_si256((__m256i *)(void *)(p), a)
+CLIPX_AVX512 CLIPX_INLINE __m256i clipx_brain_avx512(__m512 a) {
+    __m512i bits = _mm512_castps_si512(a), even = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    return _mm512_cvtepi32_epi16(
+        _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), even), 16));
+}
+#include "float_rows.h"
+#endif
+
+#elif defined(CLIPX_NEON)
+
+#define F_NAME(name) name##_neon
+#define F_TARGET
+#define F_TYPE float32x4_t
+#define F_SHORT uint16x4_t
+#define F_LANES 4
+#define F_LOAD(p) vld1q_f32(p)
+#define F_SUB(a, b) vsubq_f32(a, b)
+#define F_MUL(a, b) vmulq_f32(a, b)
+#define F_BYTES(p) clipx_four_neon(p)
+#define F_HALF(a) vreinterpret_u16_f16(vcvt_f16_f32(a))
+#define F_BRAIN(a) clipx_brain_neon(a)
+#define F_STORE(p, a) vst1q_f32((float *)(void *)(p), a)
+#define F_STREAM(p, a) F_STORE(p, a)
+#define F_STORE_SHORT(p, a) vst1_u16((uint16_t *)(void *)(p), a)
+#define F_STREAM_SHORT(p, a) F_STORE_SHORT(p, a)
+CLIPX_INLINE float32x4_t clipx_four_neon(const uint8_t *p) {
+    uint32_t four;
+    memcpy(&four, p, 4);
+    return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(four))))));
+}
+CLIPX_INLINE uint16x4_t clipx_brain_neon(float32x4_t a) {
+    uint32x4_t bits = vreinterpretq_u32_f32(a), even = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+    return vshrn_n_u32(vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), even), 16);
+}
+#include "float_rows.h"
+#endif
+
+#endif

@@ -1,0 +1,96 @@
+/* Frames of an array, (height, width, channels), to the places of an index table, as an output says. */
+#ifndef CLIPX_FORMATTED_H
+#define CLIPX_FORMATTED_H
+
+#include "gather.h"
+#include "numbers.h"
+#include "picture.h"
+
+typedef struct {
+    const char *src;
+    ptrdiff_t strides[4]; /* frame, row, column, channel */
+    int type;             /* of the numbers; CLIPX_UINT8 with 1 or 3 channels side by side is read as pictures */
+    int channels;
+    const clipx_picture *picture; /* NULL: as numbers */
+    const double *mean, *deviation;
+    double scale;
+} clipx_source;
+
+/* The places of `clips` clips. */
+typedef struct {
+    const int64_t *indices;
+    size_t clips, length;
+    char *dst;
+    size_t clip_bytes, place_bytes; /* from one clip, and from one place, to the next */
+    const clipx_view *views;        /* of each clip, or where `one_view` of all */
+    int one_view;
+} clipx_cut;
+
+static char *clipx_cut_place(const clipx_cut *cut, size_t p) {
+    return cut->dst + p / cut->length * cut->clip_bytes + p % cut->length * cut->place_bytes;
+}
+
+static void clipx_format_numbers(const clipx_source *s, const char *frame, const clipx_view *view,
+                                 const clipx_output *output, char *place) {
+    size_t item = clipx_item_bytes(output->kind), line = (size_t)view->w * item;
+    size_t step = output->planar ? item : item * (size_t)s->channels;
+    ptrdiff_t stride = view->flip ? -s->strides[2] : s->strides[2];
+    int y, c;
+    frame += view->y * s->strides[1] + (view->flip ? view->x + view->w - 1 : view->x) * s->strides[2];
+    if (!output->planar) line *= (size_t)s->channels;
+    for (y = 0; y < view->h; y++, frame += s->strides[1], place += line) {
+        for (c = 0; c < s->channels; c++) {
+            char *dst = place + (output->planar ? c * output->plane : (ptrdiff_t)((size_t)c * item));
+            clipx_write_numbers(s->type, frame + c * s->strides[3], stride, (size_t)view->w, s->scale, s->mean[c],
+                                s->deviation[c], output->kind, dst, step);
+        }
+    }
+}
+
+static void clipx_format_frame(const clipx_rows *rows, int streams, const clipx_source *s, int64_t k,
+                               const clipx_view *view, const clipx_output *output, char *const *places, size_t count) {
+    const char *frame = s->src + (ptrdiff_t)k * s->strides[0];
+    size_t i;
+    if (s->picture) {
+        clipx_planes planes = {{(const uint8_t *)frame, NULL, NULL}, {s->strides[1], 0, 0}};
+        clipx_write_picture(rows, streams, s->picture, &planes, view, output, places, count);
+        return;
+    }
+    for (i = 0; i < count; i++) clipx_format_numbers(s, frame, view, output, places[i]);
+}
+
+/* Fill the places of a checked table; those of index -1 are left alone. Never fails. */
+static void clipx_format(const clipx_rows *rows, int streams, const clipx_source *s, const clipx_output *output,
+                         const clipx_cut *cut, int64_t lowest, int64_t highest) {
+    size_t n = cut->clips * cut->length, p, range = highest < lowest ? 0 : (size_t)(highest - lowest + 1);
+    int64_t k, next;
+    int by_frame = 0;
+    if (cut->one_view && s->picture && range && range <= n) {
+        /* Frames that several clips hold are converted once. */
+        clipx_table table;
+        clipx_inverse inverse = {malloc(range * sizeof(int64_t)), malloc(n * sizeof(int64_t)), malloc(n * sizeof(char *))};
+        table.indices = cut->indices, table.places = n;
+        if (inverse.first && inverse.next && inverse.places) {
+            by_frame = clipx_invert(&table, &inverse, lowest, highest);
+            for (k = lowest; by_frame && k <= highest; k++) {
+                size_t count = 0;
+                for (next = inverse.first[k - lowest]; next >= 0; next = inverse.next[next])
+                    inverse.places[count++] = clipx_cut_place(cut, (size_t)next);
+                if (count) clipx_format_frame(rows, streams, s, k, cut->views, output, inverse.places, count);
+            }
+        }
+        free(inverse.first);
+        free(inverse.next);
+        free(inverse.places);
+    }
+    if (!by_frame) {
+        for (p = 0; p < n; p++) {
+            char *place = clipx_cut_place(cut, p);
+            const clipx_view *view = cut->one_view ? cut->views : cut->views + p / cut->length;
+            if (cut->indices[p] >= 0) clipx_format_frame(rows, streams, s, cut->indices[p], view, output, &place, 1);
+        }
+    }
+    if (streams) CLIPX_FENCE();
+}
+
+#endif
