@@ -24,6 +24,7 @@ HOMES = {
     "VideoOptions": "options",
     "ClipPool": "pool",
     "MediaError": "errors",
+    "Loader": "loader",
     "PoolExhausted": "errors",
     "PoolStats": "pool",
     "WindowSpec": "plan",
@@ -34,6 +35,7 @@ MODULES = ("errors", "memory", "plan", "pool", "video", "wds", "windows")
 __all__ = [
     "ClipFormat",
     "ClipPool",
+    "Loader",
     "MediaError",
     "PoolExhausted",
     "PoolStats",

@@ -103,6 +103,7 @@ cdef extern from "_rows/formatted.h" nogil:
     void clipx_format(const clipx_rows *rows, int streams, const clipx_source *s, const clipx_output *output,
                       const clipx_cut *cut, int64_t lowest, int64_t highest)
     clipx_writer clipx_make_writer(const clipx_rows *rows, int streams)
+    void clipx_put(clipx_writer writer, char *dst, const char *src, size_t n)
     void clipx_write_frame(clipx_writer writer, const clipx_frame *frame, const char *src, char **places, size_t count)
     void CLIPX_FENCE()
 
@@ -352,6 +353,36 @@ def scatter(frame, list targets not None, Py_ssize_t footprint=0):
             clipx_write_frame(writer, &layout, <const char *>source.view.buf, places, count)
             if streams:
                 CLIPX_FENCE()
+    free(places)
+
+
+def collect(list arrays not None, dst, Py_ssize_t footprint=0):
+    """Copy arrays one after the other into dst, without the GIL.
+
+    arrays: C-contiguous buffers, all of the same bytes. dst: C-contiguous writable buffer of all their bytes, apart
+    from them. footprint as in `gather`. Raises ValueError for sizes that do not fit.
+    """
+    cdef Buffer target = Buffer(dst, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE), source
+    cdef Py_ssize_t count = len(arrays), size, i
+    cdef list held = []
+    cdef char **places
+    cdef char *to = <char *>target.view.buf
+    cdef bint streams = _streams(footprint or target.view.len)
+    cdef clipx_writer writer = clipx_make_writer(rows, streams)
+    if count == 0 or target.view.len % count:
+        raise ValueError(f"dst has {target.view.len} bytes for {count} arrays")
+    size = target.view.len // count
+    for each in arrays:
+        source = Buffer(each, PyBUF_C_CONTIGUOUS)
+        if source.view.len != size:
+            raise ValueError(f"an array has {source.view.len} bytes, not {size}")
+        held.append(source)
+    places = _addresses(held)
+    with nogil:
+        for i in range(count):
+            clipx_put(writer, to + i * size, places[i], size)
+        if streams:
+            CLIPX_FENCE()
     free(places)
 
 

@@ -125,7 +125,7 @@ def formatted(
 ) -> np.ndarray:
     """Clips of frames (n, height, width, channels), cropped and turned, as (x * scale - mean) / std in float64.
 
-    table: (clips, length) without -1. views: (y, x, h, w, flip) of each clip. The result has `order` after its first axis.
+    table: (clips, length) without -1. views: (y, x, h, w, flip) of each clip. After the first axis stands `order`.
     """
     clips = []
     for row, (y, x, h, w, flip) in zip(table, views):

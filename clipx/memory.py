@@ -12,7 +12,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["MemorySample", "Meter", "payload_bytes", "plot_bytes", "retained_bytes"]
+from clipx._slots import Lease
+
+__all__ = [
+    "MemorySample",
+    "Meter",
+    "check",
+    "describe_retention",
+    "leases",
+    "owners",
+    "payload_bytes",
+    "plot_bytes",
+    "retained_bytes",
+    "retention",
+]
+
+SLACK_BYTES = 1_000_000
 
 
 def _torch_tensor(value: Any) -> bool:
@@ -73,6 +88,23 @@ def _owner(leaf: Any) -> tuple[int, int]:
     return start, start + held.nbytes
 
 
+def owners(obj: Any) -> set[tuple[int, int]]:
+    """Where the pieces of memory that a nested sample keeps alive start and end."""
+    return {_owner(each) for each in _leaves(obj, {})}
+
+
+def leases(obj: Any) -> int:
+    """Number of pool slots that a nested sample keeps."""
+    return len({id(lease) for lease in map(_lease, _leaves(obj, {})) if lease is not None})
+
+
+def _lease(leaf: Any) -> Any:
+    held = leaf.obj if isinstance(leaf, memoryview) else leaf
+    while isinstance(held, (np.ndarray, memoryview)):
+        held = held.obj if isinstance(held, memoryview) else held.base
+    return held if isinstance(held, Lease) else None
+
+
 def retained_bytes(obj: Any) -> int:
     """Bytes that a nested sample keeps alive, none counted twice.
 
@@ -81,10 +113,38 @@ def retained_bytes(obj: Any) -> int:
     say) cannot be seen; there the array itself counts.
     """
     total = end = 0
-    for start, stop in sorted(_owner(each) for each in _leaves(obj, {})):
+    for start, stop in sorted(owners(obj)):
         total += max(stop - max(start, end), 0)
         end = max(end, stop)
     return total
+
+
+def retention(sample: Mapping[str, Any]) -> tuple[str, int, int] | None:
+    """The field that keeps far more alive than it shows, with both figures; None where none does.
+
+    Far more is more than twice as much, and a megabyte: less is what slots and buffers are rounded up by.
+    """
+    for field, value in sample.items():
+        shown = payload_bytes(value)
+        retained = retained_bytes(value)
+        if retained > 2 * shown and retained - shown > SLACK_BYTES:
+            return field, shown, retained
+    return None
+
+
+def check(sample: Mapping[str, Any]) -> None:
+    """Raise ValueError where a field of a sample keeps far more memory alive than it shows, as views do."""
+    found = retention(sample)
+    if found is not None:
+        raise ValueError(describe_retention(*found))
+
+
+def describe_retention(field: str, shown: int, retained: int) -> str:
+    """What is wrong with a field, and what to do."""
+    return (
+        f"field {field!r} shows {shown} bytes but keeps {retained} alive: it is a view of something larger; copy it, "
+        f"or cut it with clipx"
+    )
 
 
 class MemorySample(NamedTuple):

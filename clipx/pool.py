@@ -329,6 +329,11 @@ def _as_dtype(dtype: Any) -> np.dtype:
     return found
 
 
+def live_pools() -> list[ClipPool]:
+    """The pools of this process that have been used."""
+    return [pool for pool in list(_POOLS) if pool._generation is not None]
+
+
 def _forget_inherited() -> None:
     """In a forked child every pool starts anew; leases it inherited stay readable, in a private copy."""
     for pool in list(_POOLS):

@@ -1,0 +1,148 @@
+"""The WebDataset stage that makes batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import webdataset
+
+from clipx import _kernel
+from clipx._checks import check_kind, integer
+from clipx.pool import ClipPool
+
+__all__ = ["Batch", "batched", "collate"]
+
+
+def _as_row(sample: Any) -> Mapping[Any, Any]:
+    return dict(enumerate(sample)) if isinstance(sample, (list, tuple)) else sample
+
+
+def _check_fields(first: Mapping[Any, Any], first_key: str, row: Mapping[Any, Any], key: str) -> None:
+    if row.keys() != first.keys():
+        raise ValueError(
+            f"sample {first_key!r} has fields {', '.join(map(str, first))}, but sample {key!r} has "
+            f"{', '.join(map(str, row))}: a batch needs the same fields"
+        )
+
+
+def _check_alike(name: Any, first: np.ndarray, first_key: str, array: Any, key: str) -> None:
+    if not isinstance(array, np.ndarray) or array.shape != first.shape or array.dtype != first.dtype:
+        told = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
+        raise ValueError(
+            f"field {name!r} has {first.shape} {first.dtype} in sample {first_key!r}, but {told} in sample {key!r}: a "
+            f"batch needs clips that are alike"
+        )
+
+
+def _bits(array: np.ndarray) -> np.ndarray:
+    """Bytes of an array, whatever its dtype: not every dtype has a buffer."""
+    return array.reshape(-1).view(np.uint8)
+
+
+def _copy(arrays: list[np.ndarray], out: np.ndarray, footprint: int) -> None:
+    """Copy arrays into out, one after the other."""
+    if all(array.flags.c_contiguous for array in arrays) and out.nbytes and not out.dtype.hasobject:
+        _kernel.collect([_bits(array) for array in arrays], _bits(out), footprint)
+    else:
+        np.stack(arrays, out=out)
+
+
+class Batch:
+    """A batch that is filled clip by clip, so that each gives its slot back at once.
+
+    Args:
+        size: samples that it has room for.
+        make: gives memory for an array of a shape and dtype, from the first sample's array.
+    """
+
+    def __init__(self, size: int, make: Callable[[np.ndarray, tuple[int, ...]], np.ndarray]) -> None:
+        self._size, self._make = size, make
+        self._arrays: dict[Any, np.ndarray] = {}
+        self._lists: dict[Any, list[Any]] = {}
+        self._fields: dict[Any, None] = {}
+        self._first_key = ""
+        self.count = 0
+
+    def add(self, sample: Mapping[Any, Any]) -> None:
+        """Copy a sample's arrays, and keep its other fields. Raises ValueError where it is unlike the first."""
+        key = str(sample.get("__key__", self.count))
+        if not self.count:
+            self._first_key, self._fields = key, dict.fromkeys(sample)
+            for name, value in sample.items():
+                if isinstance(value, np.ndarray):
+                    self._arrays[name] = self._make(value, (self._size, *value.shape))
+                else:
+                    self._lists[name] = []
+        _check_fields(self._fields, self._first_key, sample, key)
+        for name, out in self._arrays.items():
+            _check_alike(name, out[0], self._first_key, sample[name], key)
+        for name, out in self._arrays.items():
+            _copy([sample[name]], out[self.count : self.count + 1], out.nbytes)
+        for name, values in self._lists.items():
+            values.append(sample[name])
+        self.count += 1
+
+    def take(self) -> dict[Any, Any]:
+        """What has been filled, collated as webdataset does."""
+        lists = {name: webdataset.filters.combine_values(values) for name, values in self._lists.items()}
+        arrays = {name: out[: self.count] for name, out in self._arrays.items()}
+        return {name: arrays[name] if name in arrays else lists[name] for name in self._fields}
+
+
+def collate(samples: list[Any], make: Callable[[tuple[int, ...], np.dtype], np.ndarray] = np.empty) -> Any:
+    """One batch of samples, dicts or tuples: arrays side by side in memory from `make(shape, dtype)`, all else as
+    webdataset collates it.
+    """
+    rows = [_as_row(sample) for sample in samples]
+    keys = [str(row.get("__key__", number)) for number, row in enumerate(rows)]
+    for row, key in zip(rows, keys):
+        _check_fields(rows[0], keys[0], row, key)
+    batch: dict[Any, Any] = {}
+    for name, first in rows[0].items():
+        values = [row[name] for row in rows]
+        if isinstance(first, np.ndarray):
+            for value, key in zip(values, keys):
+                _check_alike(name, first, keys[0], value, key)
+            batch[name] = make((len(values), *first.shape), first.dtype)
+            _copy(values, batch[name], 0)
+        else:
+            batch[name] = webdataset.filters.combine_values(values)
+    return tuple(batch[i] for i in range(len(batch))) if isinstance(samples[0], (list, tuple)) else batch
+
+
+def batched(
+    batch_size: int, *, partial: bool = True, pool: ClipPool | None = None, timeout: float | None = 0
+) -> Callable[[Iterable[Any]], Iterator[Any]]:
+    """A stage that makes batches, equal to webdataset's `batched`; clips are copied into them without the GIL.
+
+    Args:
+        batch_size: samples of a batch.
+        partial: whether the last batch may have fewer.
+        pool: batches are slots of it, of shape (batch_size, ...); None gives each memory of its own.
+        timeout: seconds to wait for a free slot where the consumer holds them all; None waits for ever.
+
+    Raises ValueError for clips that are not alike, with both shapes and keys, and PoolExhausted.
+    """
+    batch_size = integer("batch_size", batch_size, 1)
+    check_kind("partial", partial, bool)
+    check_kind("pool", pool, ClipPool, None)
+
+    def make(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        return np.empty(shape, dtype) if pool is None else pool.acquire(shape, dtype, timeout=timeout)
+
+    def stage(samples: Iterable[Any]) -> Iterator[Any]:
+        held: list[Any] = []
+        for sample in samples:
+            held.append(sample)
+            del sample
+            if len(held) == batch_size:
+                batch = collate(held, make)
+                held = []
+                yield batch
+                del batch
+        if held and partial:
+            yield collate(held, make)
+
+    return stage

@@ -1,0 +1,305 @@
+"""The WebDataset stage that turns samples into clips."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import zipfile
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import webdataset
+
+from clipx._checks import as_array, check_kind, integer
+from clipx.epochs import Epoch, check_epoch, count_epoch, sample_rng
+from clipx.errors import PoolExhausted, PoolTooSmall
+from clipx.format import ClipFormat, Views
+from clipx.formatted import FormattedFrames
+from clipx.options import VideoOptions
+from clipx.plan import WindowSpec
+from clipx.pool import ClipPool
+from clipx.streams import Clip
+from clipx.video import VideoClips
+from clipx.windows import iterate_formatted, iterate_spec
+
+__all__ = ["NOT_A_SAMPLES_FAULT", "Cutting", "Sample", "clips", "log_and_continue"]
+
+logger = logging.getLogger("clipx")
+
+Sample = dict[str, Any]
+
+VIDEO_FIELDS = frozenset({"avi", "mkv", "mov", "mp4", "mpg", "ts", "webm"})
+BYTES = (bytes, bytearray, memoryview)
+# No sample is at fault for these: they end the run, and no handler sees them.
+NOT_A_SAMPLES_FAULT = (PoolExhausted, PoolTooSmall, MemoryError)
+
+
+def log_and_continue(exn: Exception) -> bool:
+    """A webdataset handler: logs the error once, on logger "clipx", and goes on at once with the next sample."""
+    notes = getattr(exn, "__notes__", ())
+    logger.warning("%s: %s", type(exn).__name__, " ".join([str(exn), *notes]))
+    return True
+
+
+class _ArrayClips(Iterator[Clip]):
+    """The clips of an array, as a video's are given."""
+
+    def __init__(
+        self,
+        array: np.ndarray,
+        window: WindowSpec,
+        format: ClipFormat | None,
+        pool: ClipPool | None,
+        rng: np.random.Generator,
+        in_step: int,
+    ) -> None:
+        self.num_frames = len(array)
+        starts = window.starts(self.num_frames, rng)
+        self._window = window
+        self._starts = enumerate(starts.tolist())
+        self._views: Views | None = None
+        if format is None:
+            self._data = iterate_spec(array, window, starts, pool, in_step)
+        else:
+            frames = FormattedFrames(array, window, format)
+            frames.views.draw(rng)
+            self._views = frames.views
+            self._data = iterate_formatted(frames, window, starts, len(array), pool, in_step)
+
+    def __next__(self) -> Clip:
+        data = next(self._data)
+        index, start = next(self._starts)
+        valid = -((start - self.num_frames) // self._window.dilation)
+        clip = Clip(data, index, start, min(self._window.length, valid))
+        return clip if self._views is None else clip.record(self._views)
+
+
+def _extension(field: str) -> str:
+    return field.rpartition(".")[2].lower()
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype") and len(value.shape) > 0
+
+
+def _npy(value: bytes | bytearray | memoryview) -> np.ndarray:
+    """The array of an .npy file, seen where its bytes lie."""
+    file = io.BytesIO(value)
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        return np.load(io.BytesIO(value), allow_pickle=False)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    if dtype.hasobject:
+        raise ValueError(f"it holds Python objects (dtype {dtype}), which are not unpickled")
+    flat = np.frombuffer(value, dtype, math.prod(shape), file.tell())
+    return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+
+
+def _load(field: str, value: Any) -> Any:
+    """The array or arrays of a field that webdataset has not decoded."""
+    if not isinstance(value, BYTES):
+        return value
+    try:
+        if _extension(field) == "npy":
+            return _npy(value)
+        if _extension(field) == "npz":
+            return dict(np.load(io.BytesIO(value), allow_pickle=False))
+    except (ValueError, zipfile.BadZipFile) as exn:
+        raise ValueError(f"field {field!r} is no {_extension(field)} file that can be cut: {exn}") from exn
+    return value
+
+
+def _fields(sample: Sample) -> list[str]:
+    """The fields to cut where the user named none; a member of an npz field is called "npz:member"."""
+    own = {field: value for field, value in sample.items() if not field.startswith("__")}
+    videos = [field for field, value in own.items() if isinstance(value, BYTES) and _extension(field) in VIDEO_FIELDS]
+    if videos:
+        return videos
+    arrays = []
+    for field, value in own.items():
+        if _is_array(value) or (isinstance(value, BYTES) and _extension(field) == "npy"):
+            arrays.append(field)
+        elif _extension(field) == "npz":
+            members = _load(field, value)
+            if isinstance(members, Mapping):
+                arrays += [f"{field}:{member}" for member, array in members.items() if _is_array(array)]
+    if len(arrays) != 1:
+        found = "no field" if not arrays else f"{len(arrays)} fields ({', '.join(arrays)})"
+        raise ValueError(f"{found} of {', '.join(own) or 'none'} to cut; name what to cut with keys=")
+    return arrays
+
+
+class Cutting:
+    """`clips` with its arguments, which it checks, as a step of a pipeline."""
+
+    def __init__(
+        self,
+        window: WindowSpec,
+        format: ClipFormat | None,
+        *,
+        options: VideoOptions | None,
+        pool: ClipPool | int | str | None,
+        keys: str | Iterable[str] | None,
+        seed: int,
+        epoch: Epoch,
+        handler: Callable[[Exception], bool],
+    ) -> None:
+        check_kind("window", window, WindowSpec)
+        check_kind("format", format, ClipFormat, None)
+        check_kind("options", options, VideoOptions, None)
+        if isinstance(pool, (int, str)):
+            pool = ClipPool.of_bytes(pool)
+        elif not isinstance(pool, (ClipPool, type(None))):
+            raise TypeError(f"pool is {pool!r}, but must be a ClipPool, a number of bytes such as '2GB', or None")
+        if keys is not None:
+            keys = [keys] if isinstance(keys, str) else list(keys)
+            if not keys or not all(isinstance(key, str) for key in keys):
+                raise ValueError(f"keys is {keys!r}, but must name at least one field")
+        if not callable(handler):
+            raise TypeError(f"handler is {handler!r}, but must be a function of an exception")
+        self._window, self._format, self._options = window, format, options
+        self._pool, self._keys = pool, keys
+        self._seed, self._epoch, self._handler = integer("seed", seed, 0), check_epoch(epoch), handler
+        self._passes = 0
+
+    def __call__(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        epoch = count_epoch(self._epoch, self._passes)
+        self._passes += 1
+        return self._run(samples, epoch)
+
+    def _run(self, samples: Iterable[Sample], epoch: int) -> Iterator[Sample]:
+        for sample in samples:
+            cut = self.cut(sample, epoch)
+            # Upstream may hold the sample until it is asked for the next; this stage does not.
+            del sample
+            while True:
+                try:
+                    out = next(cut, None)
+                except NOT_A_SAMPLES_FAULT:
+                    raise
+                except Exception as exn:
+                    if self._handler(exn):
+                        break
+                    return
+                if out is None:
+                    break
+                yield out
+                del out
+            del cut
+
+    def fields(self, sample: Sample) -> list[str]:
+        """The fields of a sample that are cut. Raises ValueError where that is not clear."""
+        return _fields(sample) if self._keys is None else self._keys
+
+    def cut(self, sample: Sample, epoch: int) -> Generator[Sample]:
+        """The clips of a sample."""
+        key = sample.get("__key__", "")
+        try:
+            yield from self._cut_fields(sample, key, epoch)
+        except Exception as exn:
+            if hasattr(exn, "add_note"):
+                exn.add_note(f"(sample {key!r})")
+            raise
+
+    def _cut_fields(self, sample: Sample, key: str, epoch: int) -> Iterator[Sample]:
+        fields = self.fields(sample)
+        rest = {name: value for name, value in sample.items() if name not in fields}
+        cutters = {field: self._cutter(sample, field, key, epoch, len(fields)) for field in fields}
+        for field in fields:
+            name, _, member = field.partition(":")
+            if member and name in rest:
+                rest[name] = {other: array for other, array in _load(name, rest[name]).items() if other != member}
+        del sample
+        while True:
+            clips = [clip for clip in (next(cutter, None) for cutter in cutters.values()) if clip is not None]
+            if len(clips) < len(fields):
+                break
+            out = dict(rest)
+            for field, clip in zip(fields, clips):
+                name, _, member = field.partition(":")
+                if member and name in rest:
+                    out[name] = {**out[name], member: clip.data}
+                else:
+                    out[field] = clip.data
+            out["__key__"] = f"{key}_{clips[0].index:06d}"
+            out["clip.json"] = {name: fact for clip in reversed(clips) for name, fact in clip.facts().items()}
+            del clips, clip
+            yield out
+            del out
+        counts = {field: cutter.num_frames for field, cutter in cutters.items()}
+        if len({*counts.values()}) > 1:
+            # A stream that is longer than another was left before its end, and does not know its length.
+            told = ", ".join(f"{field}: {'more' if n is None else n}" for field, n in counts.items())
+            raise ValueError(f"the fields of a sample must have the same number of frames, but have {told}")
+
+    def _cutter(self, sample: Sample, field: str, key: str, epoch: int, in_step: int) -> _ArrayClips | VideoClips:
+        name, _, member = field.partition(":")
+        value = sample.get(field, sample.get(name) if member else None)
+        if value is None:
+            raise ValueError(f"there is no field {field!r} among {', '.join(f for f in sample if f[:2] != '__')}")
+        rng = sample_rng(self._seed, epoch, key)
+        if isinstance(value, BYTES) and _extension(field) not in ("npy", "npz") and not member:
+            return VideoClips(
+                value,
+                self._window,
+                self._format,
+                options=self._options,
+                pool=self._pool,
+                rng=rng,
+                name=f"field {field!r} of sample {key!r}",
+                in_step=in_step,
+            )
+        if field not in sample:
+            members = _load(name, value)
+            if not isinstance(members, Mapping) or member not in members:
+                raise ValueError(f"there is no member {member!r} in field {name!r}")
+            value = members[member]
+        array = as_array(f"field {field!r}", _load(field, value))
+        if array.ndim == 0:
+            raise ValueError(f"field {field!r} has no dimensions, but needs a time axis")
+        return _ArrayClips(array, self._window, self._format, self._pool, rng, in_step)
+
+
+def clips(
+    window: WindowSpec,
+    format: ClipFormat | None = None,
+    *,
+    options: VideoOptions | None = None,
+    pool: ClipPool | int | str | None = None,
+    keys: str | Iterable[str] | None = None,
+    seed: int = 0,
+    epoch: Epoch = None,
+    handler: Callable[[Exception], bool] = webdataset.reraise_exception,
+) -> Callable[[Iterable[Sample]], Iterator[Sample]]:
+    """A stage that turns each sample into one sample per clip.
+
+    >>> window = clipx.WindowSpec(length=16, stride=8)
+    >>> dataset = webdataset.WebDataset(urls).compose(clipx.wds.clips(window, pool="2GB"))
+
+    Goes before or after `.decode(...)`; a `.decode` after it needs `partial=True`, since clips are no bytes.
+
+    Args:
+        window: which frames.
+        format: how frames are written: those of videos, and of arrays (n, height, width, channels).
+        options: how videos are read; see `clipx.video.clips`.
+        pool: a ClipPool, or bytes such as "2GB" to make one of in the process that uses it: clips are its slots. None
+            gives each clip memory of its own. With N workers there are N pools.
+        keys: fields to cut, "npz:frames" for a member. Default: every encoded video (avi, mkv, mov, mp4, mpg, ts, webm
+            as bytes); where there is none, the sample's only array (npy, a member of npz, a tensor). Several fields
+            share one plan and must have the same number of frames.
+        seed, epoch: random starts, crops and flips are drawn from (seed, epoch, `__key__`). epoch is a number, a
+            function that gives one, or None to count the times that this stage is run.
+        handler: called with the error of a broken sample, as webdataset's are: true goes on with the next sample,
+            false ends the stage, and it may raise. `log_and_continue` is one. PoolExhausted, a pool that is too small
+            and MemoryError are no sample's fault and are raised past it.
+
+    A clip's sample has the source's other fields as they are, the clip under the field's name, `__key__`
+    "{key}_{index:06d}", and "clip.json": index, start, valid, and for videos frame_indices, pts_seconds,
+    duration_seconds, source_fps and rotation; crop and flip where they are drawn at random.
+
+    Raises TypeError and ValueError for arguments of the wrong kind.
+    """
+    return Cutting(window, format, options=options, pool=pool, keys=keys, seed=seed, epoch=epoch, handler=handler)

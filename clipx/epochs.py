@@ -1,0 +1,41 @@
+"""What random choices are drawn from: a seed, an epoch, and the key of a sample or the name of a stream."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from clipx._checks import integer
+
+__all__ = ["Epoch", "check_epoch", "count_epoch", "sample_rng", "stream_random"]
+
+Epoch = int | Callable[[], int] | None
+"""A number, a function that gives one, or None to count the passes of a stage."""
+
+
+def check_epoch(epoch: Any) -> Epoch:
+    """`epoch`, checked."""
+    return epoch if epoch is None or callable(epoch) else integer("epoch", epoch, 0)
+
+
+def count_epoch(epoch: Epoch, passes: int) -> int:
+    """The epoch of a pass that comes after `passes` others."""
+    return passes if epoch is None else epoch() if callable(epoch) else epoch
+
+
+def _digest(*what: Any) -> int:
+    return int.from_bytes(hashlib.blake2b(repr(what).encode(), digest_size=16).digest(), "little")
+
+
+def sample_rng(seed: int, epoch: int, key: str) -> np.random.Generator:
+    """What a sample's random choices are drawn from: the same for the same (seed, epoch, `__key__`), on any machine."""
+    return np.random.default_rng(_digest(seed, epoch, key))
+
+
+def stream_random(seed: int, epoch: int, name: str) -> random.Random:
+    """What the order of a stream is drawn from: the same for the same (seed, epoch, name), on any machine."""
+    return random.Random(_digest(seed, epoch, name))

@@ -1,0 +1,216 @@
+"""Clips of many samples, cut by threads, in an order that does not depend on them."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from clipx.cutting import NOT_A_SAMPLES_FAULT, Sample
+
+__all__ = ["STOP_SECONDS", "Interleave"]
+
+STOP_SECONDS = 10.0
+"""How long the end of a thread is waited for: one that reads from a dead connection ends with the process."""
+
+
+class _Failure(NamedTuple):
+    error: BaseException
+
+
+class _Source:
+    """A sample that has been read, and the clips that were cut from it ahead of their turn."""
+
+    def __init__(self, sample: Sample, size: int, cut: Callable[[Sample], Iterator[Sample]]) -> None:
+        self.size = size
+        self.ready: deque[Sample | _Failure] = deque()
+        self.busy = self.done = False
+        self._clips: Iterator[Sample] | None = cut(sample)
+
+    def step(self) -> Sample | _Failure | None:
+        """The next clip; None at the end."""
+        assert self._clips is not None
+        try:
+            return next(self._clips, None)
+        except BaseException as exn:  # it is raised where the clip is asked for
+            return _Failure(exn)
+
+    def close(self) -> None:
+        clips, self._clips = self._clips, None
+        if clips is not None and hasattr(clips, "close"):
+            clips.close()
+
+
+def _encoded_bytes(sample: Sample) -> int:
+    return sum(len(value) for value in sample.values() if isinstance(value, (bytes, bytearray)))
+
+
+class Interleave:
+    """The clips of samples: `active` samples give one clip each in turn, and the next sample takes the place of one
+    that has none left. What comes when depends on the samples alone, not on the number of threads or on their speed.
+
+    Args:
+        samples: read on a thread, up to `encoded_bytes` that are not yet cut (or one sample).
+        cut: gives the clips of a sample; run by one thread at a time.
+        active: samples that take turns; fewer where they would be more than `encoded_bytes` together.
+        waiting: samples after these of which the first clips are cut ahead.
+        ready: clips of a sample that are cut ahead of its turn.
+        threads: that cut.
+        handler: called with the error of a sample in its turn; as webdataset's are.
+
+    `clips` is to be run once, by one thread. `stop` ends all threads, from any thread, at any time.
+    """
+
+    def __init__(
+        self,
+        samples: Iterator[Sample],
+        cut: Callable[[Sample], Iterator[Sample]],
+        *,
+        active: int,
+        waiting: int,
+        ready: int,
+        encoded_bytes: int,
+        threads: int,
+        handler: Callable[[Exception], bool],
+    ) -> None:
+        self._samples, self._cut, self._handler = samples, cut, handler
+        self._most, self._waiting, self._ready, self._encoded_bytes = active, waiting, ready, encoded_bytes
+        self._changed = threading.Condition()
+        self._active: list[_Source] = []
+        self._turn = 0
+        self._queue: deque[_Source | _Failure] = deque()
+        self._held_bytes = 0
+        self._read_all = self._stopped = False
+        count = min(threads, active + waiting)
+        names = ["clipx-read", *(f"clipx-cut-{i}" for i in range(count))]
+        works = [self._read, *[self._work] * count]
+        self._threads = [threading.Thread(target=work, name=name, daemon=True) for work, name in zip(works, names)]
+        for thread in self._threads:
+            thread.start()
+
+    def _read(self) -> None:
+        try:
+            for sample in self._samples:
+                size = _encoded_bytes(sample)
+                source = _Source(sample, size, self._cut)
+                del sample
+                with self._changed:
+                    self._queue.append(source)
+                    self._held_bytes += size
+                    del source
+                    self._changed.notify_all()
+                    self._changed.wait_for(
+                        lambda: self._stopped or not self._queue or self._held_bytes < self._encoded_bytes
+                    )
+                    if self._stopped:
+                        return
+        except BaseException as exn:
+            with self._changed:
+                self._queue.append(_Failure(exn))
+        finally:
+            with self._changed:
+                self._read_all = True
+                self._changed.notify_all()
+
+    def _next_work(self) -> _Source | None:
+        """The source whose next clip is wanted first."""
+        turn = self._turn % len(self._active) if self._active else 0
+        deck = [source for source, _ in zip(self._queue, range(self._waiting)) if isinstance(source, _Source)]
+        for source in [*self._active[turn:], *self._active[:turn], *deck]:
+            if not source.busy and not source.done and len(source.ready) < self._ready:
+                return source
+        return None
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                source = None
+                while not self._stopped and (source := self._next_work()) is None:
+                    self._changed.wait()
+                if self._stopped or source is None:
+                    return
+                source.busy = True
+            clip = source.step()
+            with self._changed:
+                source.busy = False
+                if clip is not None:
+                    source.ready.append(clip)
+                source.done = clip is None or isinstance(clip, _Failure)
+                del source, clip
+                self._changed.notify_all()
+
+    def _fill(self) -> None:
+        """Let samples take the places of those that have no clips left."""
+        at = self._turn
+        while len(self._active) < self._most:
+            self._changed.wait_for(lambda: self._stopped or self._queue or self._read_all)
+            if self._stopped or not self._queue:
+                return
+            first = self._queue[0]
+            if isinstance(first, _Failure):
+                if not self._active:
+                    self._queue.popleft()
+                    raise first.error
+                return
+            if self._active and sum(source.size for source in self._active) + first.size > self._encoded_bytes:
+                return
+            self._queue.popleft()
+            self._active.insert(at, first)
+            at += 1
+            self._changed.notify_all()
+
+    def _take(self) -> Sample | _Failure | None:
+        """What the source whose turn it is gives, None where that has no clips left; it then leaves."""
+        source = self._active[self._turn]
+        self._changed.wait_for(lambda: self._stopped or source.ready or source.done)
+        if self._stopped:
+            return None
+        clip = source.ready.popleft() if source.ready else None
+        if clip is None or isinstance(clip, _Failure):
+            del self._active[self._turn]
+            self._held_bytes -= source.size
+            source.close()
+        self._changed.notify_all()
+        return clip
+
+    def clips(self) -> Iterator[Sample]:
+        """Every clip of every sample. Raises what is no sample's fault, and what the handler does not take."""
+        while True:
+            with self._changed:
+                if self._turn >= len(self._active):
+                    self._turn = 0
+                self._fill()
+                if self._stopped or not self._active:
+                    return
+                if self._turn >= len(self._active):
+                    continue
+                clip = self._take()
+            if isinstance(clip, _Failure):
+                error = clip.error
+                if not isinstance(error, Exception) or isinstance(error, NOT_A_SAMPLES_FAULT):
+                    raise error
+                goes_on = self._handler(error)
+                # An error holds the frames that it came through, and so what they held.
+                del error
+                if not goes_on:
+                    return
+            elif clip is not None:
+                self._turn += 1
+                yield clip
+            del clip
+
+    def stop(self) -> None:
+        """End all threads and give up what was cut."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(STOP_SECONDS)
+        left = [*self._active, *(source for source in self._queue if isinstance(source, _Source))]
+        self._active.clear()
+        self._queue.clear()
+        for source in left:
+            source.ready.clear()
+            source.close()

@@ -1,0 +1,230 @@
+"""A whole training loader: shards to batches, on threads, inside one number of bytes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import webdataset
+from webdataset.pytorch import IterableDataset
+
+from clipx._checks import byte_count, check_kind, integer
+from clipx.budget import Budget, divide
+from clipx.cutting import Cutting, Sample
+from clipx.epochs import Epoch, check_epoch, count_epoch, stream_random
+from clipx.format import ClipFormat
+from clipx.options import VideoOptions
+from clipx.plan import WindowSpec
+from clipx.running import Batches, Job, Pools
+
+__all__ = ["Loader"]
+
+logger = logging.getLogger("clipx")
+
+
+class Loader(IterableDataset):  # type: ignore[misc]
+    """Batches of clips from shards of videos, cut by threads, within so many bytes.
+
+    >>> loader = clipx.Loader("videos-{000..099}.tar", window, format, batch_size=16, memory="4GB")
+    >>> for batch in loader:
+    ...     clips = torch.from_numpy(batch["mp4"])
+
+    Args:
+        urls: shards as webdataset takes them: a text with braces, or a list; files, `pipe:` commands, remote addresses;
+            plain or compressed tars. They are split by node and by DataLoader worker.
+        window, format, options, keys: which frames, how they are written and read, and of which fields; see
+            `clipx.wds.clips`.
+        batch_size: clips of a batch.
+        memory: bytes that the slots, the batches and the encoded samples take together, such as "2GB"; divided as
+            `clipx.budget.divide` says, and by the number of DataLoader workers. Decoders are taken to hold
+            `clipx.budget.DECODER_BYTES` each.
+        threads: that decode; default as many as there are processors. More than there are sources are not used.
+        map: called with the sample of each clip, on those threads; what it returns is batched. Its own memory counts
+            as its own.
+        shuffle: whether shards and clips are shuffled; else clips come in the shards' order.
+        seed, epoch: what is random is drawn from both and each sample's `__key__`. epoch is a number, a function that
+            gives one, or None to count the iterations; `set_epoch` says the next.
+        drop_last: whether a last batch of fewer clips is left out.
+        handler: called with the error of a broken shard or sample, as webdataset's are; a broken sample loses no other.
+        batches: that there can be at a time: the consumer's, the next, and the one that is being filled. Raise it for a
+            consumer that holds several.
+        timeout: seconds that the consumer waits where it holds all batches; None waits for ever.
+
+    Iterates over dicts: clips as arrays (batch, ...) that `torch.from_numpy` sees without a copy, `__key__` and
+    `clip.json` as lists, and other fields decoded and collated as webdataset does. Every batch is memory of a pool,
+    which is used again when nothing sees it any more. Iterating again is the next epoch, and ends an iteration that is
+    still running. Batches are the same for the same seed, epoch, memory and data, whatever the number of threads.
+
+    Also the dataset of a `torch.utils.data.DataLoader(loader, batch_size=None, num_workers=N)`.
+
+    Raises TypeError and ValueError that name the argument; ValueError where memory is too little, with the least that
+    works; while iterating PoolExhausted where the consumer keeps every batch, and what `handler` does not take.
+    """
+
+    def __init__(
+        self,
+        urls: str | Iterable[str | os.PathLike[str]],
+        window: WindowSpec,
+        format: ClipFormat | None = None,
+        *,
+        batch_size: int,
+        memory: int | str = "2GB",
+        threads: int | None = None,
+        options: VideoOptions | None = None,
+        map: Callable[[Sample], Sample] | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        epoch: Epoch = None,
+        keys: str | Iterable[str] | None = None,
+        drop_last: bool = True,
+        handler: Callable[[Exception], bool] = webdataset.reraise_exception,
+        batches: int = 3,
+        timeout: float | None = 0,
+    ) -> None:
+        super().__init__()
+        self._urls = _expand(urls)
+        self._window, self._format, self._options = window, format, options
+        self._seed, self._epoch = integer("seed", seed, 0), check_epoch(epoch)
+        self._handler = handler
+        self._keys = [keys] if isinstance(keys, str) else None if keys is None else list(keys)
+        self._make_cutting(None)
+        self._batch_size = integer("batch_size", batch_size, 1)
+        self._memory = byte_count("memory", memory)
+        self._threads = integer("threads", (os.cpu_count() or 1) if threads is None else threads, 1)
+        if map is not None and not callable(map):
+            raise TypeError(f"map is {map!r}, but must be a function of a sample")
+        self._map = map
+        check_kind("shuffle", shuffle, bool)
+        check_kind("drop_last", drop_last, bool)
+        self._shuffle, self._drop_last = shuffle, drop_last
+        self._batches = integer("batches", batches, 2)
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"timeout is {timeout}, but must be seconds from 0 on, or None")
+        self._timeout = timeout
+        self._passes = 0
+        self._length: int | None = None
+        self._running: weakref.ref[Batches] | None = None
+        self._pools: Pools | None = None
+        known = self._known_clip()
+        if known is not None:
+            self._divide(self._memory, *known)
+
+    def _make_cutting(self, pool: Any) -> Cutting:
+        return Cutting(
+            self._window,
+            self._format,
+            options=self._options,
+            pool=pool,
+            keys=self._keys,
+            seed=self._seed,
+            epoch=0,
+            handler=self._handler,
+        )
+
+    def _known_clip(self) -> tuple[int, int] | None:
+        """Bytes of a video's clip, and the number of fields, where the arguments tell the picture's size."""
+        format, options = self._format or ClipFormat(), self._options or VideoOptions()
+        if format.crop is None and not isinstance(format.resize, tuple):
+            return None
+        height, width = format.resize if isinstance(format.resize, tuple) else (1 << 24, 1 << 24)
+        view = format.view(height, width)
+        shape = format.clip_shape(self._window.length, view.h, view.w, 1 if options.color == "gray" else 3)
+        itemsize = format.written_dtype(np.dtype(np.uint8)).itemsize
+        return int(np.prod(shape)) * itemsize, len(self._keys or [""])
+
+    def _divide(self, memory: int, slot_bytes: int, fields: int) -> Budget:
+        window = self._window
+        return divide(
+            memory,
+            -(-slot_bytes // 64) * 64,
+            held=window.slots() if window.num_clips is None else window.num_clips + 1,
+            fields=fields,
+            batch_size=self._batch_size,
+            batches=self._batches,
+            shuffle=self._shuffle,
+        )
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make `epoch` that of the next iteration; those after it count on."""
+        self._passes, self._epoch = integer("epoch", epoch, 0), None
+
+    def __len__(self) -> int:
+        """Batches of an epoch. Raises TypeError before the first has been gone through: only then are they known."""
+        if self._length is None:
+            raise TypeError("the number of batches is not known before the first epoch has been gone through")
+        return self._length
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        self.close()
+        epoch = count_epoch(self._epoch, self._passes)
+        self._passes += 1
+        rank, ranks, worker, workers = webdataset.utils.pytorch_worker_info()
+        job = Job(
+            shards=self._shards(epoch, rank, ranks, worker, workers),
+            epoch=epoch,
+            cutting=self._make_cutting,
+            divide=partial(self._divide, self._memory // workers),
+            batch_size=self._batch_size,
+            batches=self._batches,
+            threads=self._threads,
+            map=self._map,
+            shuffle=self._shuffle,
+            seed=self._seed,
+            drop_last=self._drop_last,
+            handler=self._handler,
+            timeout=self._timeout,
+            finished=partial(setattr, self, "_length"),
+            keep=partial(setattr, self, "_pools"),
+            pools=self._pools,
+        )
+        running = Batches(job)
+        self._running = weakref.ref(running)
+        return running
+
+    def _shards(self, epoch: int, rank: int, ranks: int, worker: int, workers: int) -> list[str]:
+        """The shards of this node and worker, in the order of this epoch."""
+        shards = list(self._urls)
+        if self._shuffle:
+            stream_random(self._seed, epoch, "shards").shuffle(shards)
+        mine = list(islice(shards, rank, None, ranks))[worker::workers]
+        if not mine:
+            logger.warning(
+                "Loader: %d shards are too few for %d nodes of %d workers: worker %d of node %d has none",
+                len(shards),
+                ranks,
+                workers,
+                worker,
+                rank,
+            )
+        return mine
+
+    def close(self) -> None:
+        """End the iteration that is running, if any: its threads are gone when this returns."""
+        running = None if self._running is None else self._running()
+        if running is not None:
+            running.close()
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_running": None, "_pools": None}
+
+
+def _expand(urls: Any) -> list[str]:
+    if isinstance(urls, (str, os.PathLike)):
+        found = webdataset.shardlists.expand_urls(os.fspath(urls))
+    else:
+        found = [os.fspath(each) for each in urls]
+    if not found or not all(isinstance(each, str) and each for each in found):
+        raise ValueError(f"urls is {urls!r}, but must name at least one shard")
+    return list(found)
