@@ -62,6 +62,6 @@ def divide(
     spare = (memory - encoded - fixed - sources * source) // clip
     ready = READY if shuffle else READY + spare // sources
     shuffled = spare if shuffle else 0
-    waiting = 2 if sources > 4 else 1 if sources > 1 else 0
+    waiting = 2 if sources > 6 else 1 if sources > 3 else 0
     slots = (sources * (held + ready) + shuffled + 2) * fields
     return Budget(sources, sources - waiting if shuffle else 1, ready, slots, shuffled, encoded)

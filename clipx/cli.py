@@ -126,7 +126,7 @@ def _numbers(text: str) -> int | tuple[int, ...]:
     help="Folder.",
 )
 def demo(video: Path | None, out: Path) -> None:
-    """Cut and shuffle long videos with views, with .copy() and with clipx, and draw the memory each takes."""
+    """Cut and shuffle long videos with views, .copy(), clipx and its Loader, and draw the memory each takes."""
     from clipx import demo as runs
     from clipx import memory
 
@@ -157,7 +157,7 @@ def demo(video: Path | None, out: Path) -> None:
     console.print(table)
     if any(each.checksums != results[0].checksums for each in results):
         raise click.ClickException("the runs did not give the same clips")
-    console.print(f"All three gave the same {len(results[0].checksums)} clips, byte for byte.")
+    console.print(f"All {len(results)} gave the same {len(results[0].checksums)} clips, byte for byte.")
     picture = out / "memory.png"
     try:
         memory.plot_bytes(

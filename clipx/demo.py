@@ -1,4 +1,4 @@
-"""The pipeline of webdataset's issue 354, run with views, with `.copy()` and with clipx: what `clipx demo` shows."""
+"""webdataset's issue 354 with views, with `.copy()`, with clipx and with its Loader: what `clipx demo` shows."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ import webdataset
 from clipx import memory, wds
 from clipx.convert import Converter
 from clipx.format import ClipFormat
+from clipx.loader import Loader
 from clipx.media import failures, open_media
 from clipx.options import VideoOptions
 from clipx.plan import WindowSpec
-from clipx.pool import ClipPool
+from clipx.pool import ClipPool, live_pools
 
 __all__ = ["KINDS", "Dataset", "Result", "make_dataset", "run"]
 
@@ -32,7 +33,9 @@ VIDEOS, FRAMES, HEIGHT, WIDTH = 10, 600, 192, 256
 MOST_DECODED = 2 * 10**9  # bytes of all videos decoded, which the views keep alive together
 SHUFFLED = 60
 SPARE_SLOTS = 4  # the clips being cut and handed on, beside those in the shuffle buffer
-KINDS = ("views", ".copy()", "clipx pool")
+KINDS = ("views", ".copy()", "clipx pool", "clipx Loader")
+BATCH = 4  # clips that the Loader gives at a time
+LOADER_BYTES = 100_000_000  # for what it holds beside a buffer: batches, encoded videos, decoders
 
 Report = Callable[[int], None]
 
@@ -158,7 +161,31 @@ def _slices(copies: bool) -> Callable[[Iterable[dict[str, Any]]], Iterator[dict[
     return stage
 
 
+def _run_loader(dataset: Dataset, report: Report) -> Result:
+    loader = Loader(
+        str(dataset.shard),
+        WINDOW,
+        batch_size=BATCH,
+        memory=dataset.nominal + LOADER_BYTES,
+        drop_last=False,
+    )
+    checksums: dict[str, int] = {}
+    leased = 0
+    with memory.Meter(interval=0.02) as meter, loader:
+        began = time.perf_counter()
+        for batch in loader:
+            for key, clip in zip(batch["__key__"], batch["mp4"]):
+                checksums[key] = zlib.crc32(clip)
+            leased = max(leased, sum(each.leased * each.slot_bytes for each in map(ClipPool.stats, live_pools())))
+            report(len(checksums))
+        seconds = time.perf_counter() - began
+    curve = [(each.seconds, each.rss - meter.start) for each in meter.samples]
+    return Result("clipx Loader", len(checksums) / seconds, curve, leased, leased, checksums)
+
+
 def _run(kind: str, dataset: Dataset, report: Report) -> Result:
+    if kind == "clipx Loader":
+        return _run_loader(dataset, report)
     cut: Callable[[Iterable[dict[str, Any]]], Iterator[dict[str, Any]]]
     if kind == "clipx pool":
         cut = wds.clips(WINDOW, pool=ClipPool(dataset.shuffled + SPARE_SLOTS, (WINDOW.length, *dataset.shape)))

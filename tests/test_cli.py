@@ -35,7 +35,7 @@ def test_demo(tmp_path, real_video):
     assert done.returncode == 0, done.stderr
     for kind in demo.KINDS:
         assert kind in done.stdout
-    assert "All three gave the same 40 clips" in done.stdout
+    assert "All 4 gave the same 40 clips" in done.stdout
     assert (tmp_path / "memory.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -46,8 +46,8 @@ def test_demo_shows_what_views_retain(tmp_path, monkeypatch):
     dataset = demo.make_dataset(tmp_path, report=told.append)
     assert told == [1, 2, 3, 4]
     assert dataset.clips == 16
-    views, copies, pool = (demo.run(kind, dataset) for kind in demo.KINDS)
-    assert views.checksums == copies.checksums == pool.checksums
+    views, copies, pool, loader = (demo.run(kind, dataset) for kind in demo.KINDS)
+    assert views.checksums == copies.checksums == pool.checksums == loader.checksums
     assert len(views.checksums) == 16
     assert views.retained > 2 * views.shown
     assert copies.retained == copies.shown == dataset.nominal
