@@ -9,10 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clipx import errors, memory, plan, pool, video, wds, windows
+    from clipx import errors, mapped, memory, plan, pool, video, wds, windows
     from clipx._kernel import simd
     from clipx.errors import MediaError, PoolExhausted
     from clipx.format import ClipFormat
+    from clipx.loader import Loader
     from clipx.options import VideoOptions
     from clipx.plan import WindowSpec
     from clipx.pool import ClipPool, PoolStats
@@ -30,7 +31,7 @@ HOMES = {
     "WindowSpec": "plan",
     "simd": "_kernel",
 }
-MODULES = ("errors", "memory", "plan", "pool", "video", "wds", "windows")
+MODULES = ("errors", "mapped", "memory", "plan", "pool", "video", "wds", "windows")
 
 __all__ = [
     "ClipFormat",
@@ -43,6 +44,7 @@ __all__ = [
     "WindowSpec",
     "__version__",
     "errors",
+    "mapped",
     "memory",
     "plan",
     "pool",

@@ -14,6 +14,7 @@ from cpython.buffer cimport (
     PyBuffer_Release,
     PyObject_GetBuffer,
 )
+from cpython.pyport cimport PY_SSIZE_T_MAX
 from libc.stdint cimport int16_t, int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 
@@ -592,10 +593,10 @@ cdef class Formatted:
         self.picture.layout, self.picture.bytes = CLIPX_PACKED, view.shape[3]
         self.picture.red, self.picture.green, self.picture.blue = 0, 1, 2
         self.picture.height, self.picture.width = view.shape[1], view.shape[2]
-        side_by_side = view.strides[3] == 1 and (view.strides[2] == view.shape[3] or view.shape[2] == 1)
+        side_by_side = (view.strides[3] == 1 or view.shape[3] == 1) and (
+            view.strides[2] == view.shape[3] or view.shape[2] == 1)
         self.source.picture = NULL
-        if self.source.type == CLIPX_UINT8 and view.shape[3] in (1, 3) and (side_by_side or view.shape[3] == 1 and
-                                                                            view.strides[2] == 1):
+        if self.source.type == CLIPX_UINT8 and view.shape[3] in (1, 3) and side_by_side:
             self.source.picture = &self.picture
         elif output.output.kind == CLIPX_U8:
             raise ValueError(f"numbers of format {kind} in {view.shape[3]} channels are not written as uint8")
@@ -614,16 +615,19 @@ cdef class Formatted:
         cdef int64_t lowest, highest
         cdef int fills, height = self.picture.height, width = self.picture.width
         cdef Py_ssize_t i, count = len(views), item = self.output.item(), plane
-        cdef size_t frame
+        cdef size_t frame, places
         cdef clipx_view *parts
         cdef bint streams = _streams(footprint or target.view.len)
         if table.view.ndim != 2:
             raise ValueError(f"indices have {table.view.ndim} dimensions, not 2")
         cut.clips, cut.length = table.view.shape[0], table.view.shape[1]
         cut.indices = <const int64_t *>table.view.buf
+        places = cut.clips * cut.length
         if count != 1 and <size_t>count != cut.clips:
             raise ValueError(f"{count} views for {cut.clips} clips")
-        if not clipx_range(cut.indices, cut.clips * cut.length, self.held.view.shape[0], &lowest, &highest, &fills):
+        if count == 0:
+            return
+        if not clipx_range(cut.indices, places, self.held.view.shape[0], &lowest, &highest, &fills):
             raise IndexError(f"an index lies outside the source's {self.held.view.shape[0]} frames")
         parts = <clipx_view *>malloc(count * sizeof(clipx_view))
         if parts == NULL:
@@ -633,10 +637,15 @@ cdef class Formatted:
                 _set_view(parts + i, views[i], height, width)
                 if parts[i].h != parts[0].h or parts[i].w != parts[0].w:
                     raise ValueError("the views are not of the same size")
+            # Below 2^50: sides are below 2^24; times the channels it may be too much.
             plane = parts[0].h * <Py_ssize_t>parts[0].w * item
+            if plane > PY_SSIZE_T_MAX // how.channels:
+                raise ValueError(f"a frame of {parts[0].h} by {parts[0].w} in {how.channels} channels is too large")
             frame = plane * how.channels
             cut.clip_bytes = frame * cut.length
-            if target.view.itemsize != item or cut.clip_bytes * cut.clips != <size_t>target.view.len:
+            if target.view.itemsize != item or (<size_t>target.view.len if places == 0 else
+                                                <size_t>target.view.len % places or
+                                                <size_t>target.view.len // places != frame):
                 raise ValueError(f"dst has {target.view.len} bytes in items of {target.view.itemsize} for {cut.clips} "
                                  f"clips of {cut.length} frames of {frame} bytes")
             how.plane = plane * <Py_ssize_t>cut.length if self.output.time_inside else plane

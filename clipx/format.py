@@ -27,6 +27,7 @@ PRESETS = {
 }
 DTYPES = ("uint8", "float16", "bfloat16", "float32")
 LARGEST = {"float16": 65504.0, "bfloat16": float.fromhex("0x1.fep127"), "float32": float(np.finfo("f4").max)}
+LEAST_PART = 2.0**32  # beyond it the rounding of x * scale, 2^-53 of it, is near 1e-6 of std
 ORDERS = ("THWC", "CTHW", "TCHW")
 FRAME_ORDERS = {"HWC": "THWC", "CHW": "TCHW"}
 
@@ -95,9 +96,9 @@ def _numbers(name: str, value: Any) -> tuple[float, ...]:
     """One number for all channels, or one for each."""
     if isinstance(value, str):
         raise ValueError(f"{name} is {value!r}, but must be numbers or one of {', '.join(PRESETS)}")
-    if np.ndim(value) == 0:
+    if not isinstance(value, (list, tuple, np.ndarray)) or (isinstance(value, np.ndarray) and not value.ndim):
         return (_number(name, value),)
-    if np.ndim(value) != 1 or len(value) == 0:
+    if not len(value) or any(isinstance(each, (list, tuple)) or np.ndim(each) for each in value):
         raise ValueError(f"{name} is {value!r}, but must be a number, or one for each channel")
     return tuple(_number(name, each) for each in value)
 
@@ -195,7 +196,8 @@ class ClipFormat:
             raise ValueError(f"mean is {self.mean!r} and std is {self.std!r}, but a preset gives both")
         for name in names:
             for field, value in zip(("mean", "std"), PRESETS[name]):
-                if getattr(self, field) in (None, name):
+                given = getattr(self, field)
+                if given is None or isinstance(given, str):
                     object.__setattr__(self, field, value)
             if self.scale is None:
                 object.__setattr__(self, "scale", 1 / 255)
@@ -210,6 +212,12 @@ class ClipFormat:
         for middle, deviation in zip(mean, std):
             if abs(middle / scale) > LARGEST["float32"] or abs(scale / deviation) > LARGEST["float32"]:
                 raise ValueError(f"scale is {scale}, but mean {middle} and std {deviation} are too far from it")
+            most = abs(255 * scale)
+            if 0 < abs(middle) < 2 * most and most > LEAST_PART * abs(deviation):
+                raise ValueError(
+                    f"std is {deviation}, so small beside mean {middle} and scale {scale} that even float64 would show "
+                    f"nothing but its rounding"
+                )
             most = max(abs((x * scale - middle) / deviation) for x in (0, 255))
             if most > largest:
                 raise ValueError(f"dtype is {self.dtype!r}, which holds up to {largest:g}, but bytes become {most:g}")
@@ -275,7 +283,8 @@ class ClipFormat:
         per_channel = np.full(channels, value)
         if self.computes or self.dtype not in (None, per_channel.dtype.name):
             exact = (per_channel.astype(np.float64) * scale - np.array(mean)) / np.array(std)
-            per_channel = exact.astype(np.float32).astype(self.written_dtype(per_channel.dtype))
+            with np.errstate(over="ignore"):  # infinity, as the frames' own numbers become
+                per_channel = exact.astype(np.float32).astype(self.written_dtype(per_channel.dtype))
         if self.dtype == "bfloat16":
             per_channel = per_channel.view(np.uint16)
         return per_channel if (self.order or "THWC").endswith("C") else per_channel[:, None, None]

@@ -9,6 +9,7 @@ import numpy as np
 
 from clipx import _kernel
 from clipx.format import ClipFormat, View, Views
+from clipx.mapped import Pages
 from clipx.plan import WindowSpec, fill_bytes
 
 __all__ = ["FormattedFrames"]
@@ -20,6 +21,7 @@ class FormattedFrames:
     Attributes:
         shape, dtype: of a clip.
         views: what is taken of each clip's frames.
+        pages: those of the array, where it is mapped.
 
     Raises ValueError for what this format cannot be written from.
     """
@@ -36,19 +38,24 @@ class FormattedFrames:
             raise ValueError(f"frames has dtype {array.dtype}, but a format is for numbers")
         if format.dtype == "uint8" and array.dtype not in (np.uint8, np.bool_):
             raise ValueError(f"dtype is 'uint8', which cannot hold the frames' {array.dtype}")
+        fill_bytes(spec, array.dtype)
+        fill = np.array(spec.fill_value).astype(array.dtype)
+        if format.dtype == "uint8":
+            array = array.view(np.uint8)
         self._array, self._format = array, format
+        self.pages = Pages(array)
         self.views = Views(format, height, width)
         self.shape = format.clip_shape(spec.length, *self.views.size, channels)
         self.dtype = format.written_dtype(array.dtype)
-        fill_bytes(spec, array.dtype)
-        self._fill = format.fill(np.array(spec.fill_value).astype(array.dtype), channels)
+        self._fill = format.fill(fill.astype(array.dtype), channels)
         # Numbers that only change places are copied as bytes are, unless the kernel has rows for them.
         self._moves = self.dtype == array.dtype and not format.computes
-        if not self._moves or (array.dtype == np.uint8 and channels in (1, 3) and array.strides[3] == 1):
-            native = array.dtype.newbyteorder("=")
-            if array.dtype != native:
+        side_by_side = (array.strides[3] == 1 or channels == 1) and (array.strides[2] == channels or width == 1)
+        if not self._moves or (array.dtype == np.uint8 and channels in (1, 3) and side_by_side):
+            if array.dtype.char not in "?bBhHiIlLqQefd" or not array.dtype.isnative:
                 raise ValueError(
-                    f"frames has dtype {array.dtype}, but only numbers in this machine's byte order are read"
+                    f"frames has dtype {array.dtype}, but only integers and floats of up to 64 bits in this machine's "
+                    f"byte order are read"
                 )
             format.arithmetic(channels)
             self._moves = False

@@ -22,6 +22,7 @@ from clipx.format import ClipFormat
 from clipx.options import VideoOptions
 from clipx.plan import WindowSpec
 from clipx.running import Batches, Job, Pools
+from clipx.sources import expand_urls
 
 __all__ = ["Loader"]
 
@@ -88,7 +89,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
         timeout: float | None = 0,
     ) -> None:
         super().__init__()
-        self._urls = _expand(urls)
+        self._urls = expand_urls(urls)
         self._window, self._format, self._options = window, format, options
         self._seed, self._epoch = integer("seed", seed, 0), check_epoch(epoch)
         self._handler = handler
@@ -218,13 +219,3 @@ class Loader(IterableDataset):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_running": None, "_pools": None}
-
-
-def _expand(urls: Any) -> list[str]:
-    if isinstance(urls, (str, os.PathLike)):
-        found = webdataset.shardlists.expand_urls(os.fspath(urls))
-    else:
-        found = [os.fspath(each) for each in urls]
-    if not found or not all(isinstance(each, str) and each for each in found):
-        raise ValueError(f"urls is {urls!r}, but must name at least one shard")
-    return list(found)

@@ -14,6 +14,7 @@ from clipx import _kernel
 from clipx._checks import as_array, check_kind, check_total, integer
 from clipx.format import ClipFormat
 from clipx.formatted import FormattedFrames
+from clipx.mapped import Pages
 from clipx.plan import Rng, WindowSpec, as_generator, fill_bytes
 from clipx.pool import ClipPool
 
@@ -204,11 +205,30 @@ def iterate_spec(
     fill = fill_bytes(spec, array.dtype)
     table = spec.indices_at(starts, len(array))
     shape = (spec.length, *array.shape[1:])
+    pages = Pages(array)
     if pool is None:
-        return _kernel.Clips(array, table, fill, shape, array.dtype)
-    pool.require(spec.slots(starts) * in_step, shape, array.dtype)
-    slots = pool.slots_for(shape, array.dtype)
-    return _kernel.Clips(array, table, fill, shape, array.dtype, slots, pool.acquire)
+        clips = _kernel.Clips(array, table, fill, shape, array.dtype)
+    else:
+        pool.require(spec.slots(starts) * in_step, shape, array.dtype)
+        slots = pool.slots_for(shape, array.dtype)
+        clips = _kernel.Clips(array, table, fill, shape, array.dtype, slots, pool.acquire)
+    return _paged(clips, table, pages) if pages else clips
+
+
+def _paged(clips: Iterator[np.ndarray], table: np.ndarray, pages: Pages) -> Iterator[np.ndarray]:
+    """Clips of a mapped array, whose pages are asked for before a clip and given back behind it."""
+    held = table >= 0
+    first = np.where(held, table, np.iinfo(np.int64).max).min(axis=1, initial=np.iinfo(np.int64).max)
+    last = table.max(axis=1, initial=-1)
+    # The first frame that this clip or any later one needs.
+    after = np.minimum.accumulate(first[::-1])[::-1].tolist()
+    for low, high, behind in zip(first.tolist(), last.tolist(), [*after[1:], None]):
+        if high >= 0:
+            pages.need(low, high)
+        clip = next(clips)
+        pages.drop(high + 1 if behind is None else behind)
+        yield clip
+        del clip
 
 
 def iterate_formatted(
@@ -221,7 +241,9 @@ def iterate_formatted(
     if pool is not None:
         pool.require(spec.slots(starts) * in_step, frames.shape, frames.dtype)
         make, footprint = partial(pool.acquire, frames.shape, frames.dtype), pool.nbytes
-    return _formatted(frames, spec.indices_at(starts, n), make, footprint)
+    table = spec.indices_at(starts, n)
+    clips = _formatted(frames, table, make, footprint)
+    return _paged(clips, table, frames.pages) if frames.pages else clips
 
 
 def _formatted(

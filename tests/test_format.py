@@ -1,17 +1,27 @@
 """How a frame is written: what a `ClipFormat` takes, and the sizes that it gives."""
 
 import dataclasses
+import importlib.util
 import pickle
+from fractions import Fraction
 
+import ml_dtypes
 import numpy as np
 import pytest
 
-from clipx.format import ClipFormat
+from clipx.format import PRESETS, ClipFormat
+
+IMAGENET_MEAN, IMAGENET_STD = PRESETS["imagenet"]
 
 
 def test_defaults_leave_a_picture_as_it_is():
     plain = ClipFormat()
     assert (plain.crop, plain.resize, plain.flip) == (None, None, False)
+    assert (plain.dtype, plain.scale, plain.mean, plain.std, plain.order) == (None,) * 5
+    assert not plain.computes
+    assert not plain.is_random
+    assert plain.written_dtype(np.dtype("i2")) == np.int16
+    assert plain.clip_shape(4, 5, 6, 3) == (4, 5, 6, 3)
     assert plain.resized(272, 641) == (272, 641)
     assert plain.view(272, 641) == (0, 0, 272, 641, False)
 
@@ -30,12 +40,43 @@ def test_defaults_leave_a_picture_as_it_is():
         ({"resize": (90, 120)}, {"resize": (90, 120)}),
         ({"resize": [90, 120]}, {"resize": (90, 120)}),
         ({"flip": True}, {"flip": True}),
+        ({"flip": np.float32(0.5)}, {"flip": 0.5}),
+        ({"flip": 0.0}, {"flip": False}),
+        ({"flip": 1.0}, {"flip": True}),
+        ({"crop": ("random", 7)}, {"crop": ("random", (7, 7))}),
+        ({"crop": ["random", [7, np.int8(9)]]}, {"crop": ("random", (7, 9))}),
+        ({"dtype": np.float32}, {"dtype": "float32"}),
+        ({"dtype": np.dtype("f2")}, {"dtype": "float16"}),
+        ({"dtype": np.uint8}, {"dtype": "uint8"}),
+        ({"dtype": ml_dtypes.bfloat16}, {"dtype": "bfloat16"}),
+        ({"scale": np.float64(0.5)}, {"scale": 0.5, "dtype": "float32"}),
+        ({"scale": Fraction(1, 4)}, {"scale": 0.25}),
+        ({"scale": -2}, {"scale": -2.0}),
+        ({"mean": 3}, {"mean": (3.0,)}),
+        ({"mean": np.array([1, 2, 3])}, {"mean": (1.0, 2.0, 3.0)}),
+        ({"std": [np.float32(0.5), -2]}, {"std": (0.5, -2.0)}),
+        ({"mean": [1], "std": (1, 2, 3)}, {"mean": (1.0,), "std": (1.0, 2.0, 3.0)}),
+        ({"mean": "imagenet"}, {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "scale": 1 / 255, "dtype": "float32"}),
+        ({"std": "imagenet"}, {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "scale": 1 / 255}),
+        ({"mean": "clip", "std": "clip"}, dict(zip(("mean", "std", "scale"), (*PRESETS["clip"], 1 / 255)))),
+        ({"mean": "imagenet", "scale": 1.0}, {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "scale": 1.0}),
+        ({"mean": "imagenet", "std": 2}, {"mean": IMAGENET_MEAN, "std": (2.0,), "scale": 1 / 255}),
+        ({"mean": 0.5, "std": "imagenet"}, {"mean": (0.5,), "std": IMAGENET_STD, "scale": 1 / 255}),
+        ({"mean": "imagenet", "std": np.ones(3)}, {"mean": IMAGENET_MEAN, "std": (1.0, 1.0, 1.0), "scale": 1 / 255}),
+        ({"mean": np.zeros(3), "std": "imagenet"}, {"mean": (0.0, 0.0, 0.0), "std": IMAGENET_STD, "scale": 1 / 255}),
+        ({"mean": "kinetics", "dtype": "float16"}, {"mean": "kinetics", "dtype": "float16"}),
+        ({"scale": 256, "mean": -224, "dtype": "float16"}, {"scale": 256.0, "mean": (-224.0,), "dtype": "float16"}),
+        ({"order": "CTHW"}, {"order": "CTHW"}),
     ],
 )
 def test_takes(given, kept):
     made = ClipFormat(**given)
     assert made == ClipFormat(**kept)
+    assert made == dataclasses.replace(made)
+    assert hash(made) == hash(ClipFormat(**kept))
     for name, value in kept.items():
+        if isinstance(value, str) and value in PRESETS:
+            continue
         assert repr(getattr(made, name)) == repr(value)  # NumPy's integers and lists are gone
 
 
@@ -76,6 +117,73 @@ def test_takes(given, kept):
         ({"flip": 1}, TypeError, "flip is 1, but must be True or False"),
         ({"flip": None}, TypeError, "flip is None"),
         ({"flip": "horizontal"}, TypeError, "flip is 'horizontal'"),
+        ({"flip": 1.5}, ValueError, "flip is 1.5, but a probability lies from 0 to 1"),
+        ({"flip": -0.5}, ValueError, "flip is -0.5"),
+        ({"flip": float("nan")}, ValueError, "flip is nan"),
+        ({"crop": "random"}, TypeError, "crop is 'random', .* a random one has a size"),
+        ({"crop": ("random",)}, ValueError, r"crop is \('random',\)"),
+        ({"crop": ("random", 3, 4)}, ValueError, r"crop is \('random', 3, 4\)"),
+        ({"crop": ("center", 3)}, ValueError, r"crop is \('center', 3\), but only 'random' is a name"),
+        ({"crop": ("random", 0)}, ValueError, "crop is 0, but must be at least 1"),
+        ({"crop": ("random", (3, -4))}, ValueError, "crop is -4"),
+        ({"crop": ("random", (1, 2, 3))}, ValueError, r"crop is \(1, 2, 3\)"),
+        ({"crop": ("random", 2.5)}, TypeError, "crop is 2.5"),
+        ({"crop": ("random", None)}, TypeError, "crop is None"),
+        ({"scale": 0}, ValueError, "scale is 0"),
+        ({"scale": -0.0}, ValueError, "scale is 0"),
+        ({"scale": float("nan")}, ValueError, "scale is nan, but must be finite"),
+        ({"scale": float("inf")}, ValueError, "scale is inf, but must be finite"),
+        ({"scale": True}, TypeError, "scale is True, but must be a number"),
+        ({"scale": "1"}, TypeError, "scale is '1', but must be a number"),
+        ({"scale": 1j}, TypeError, "scale is 1j, but must be a number"),
+        ({"scale": (1, 2, 3)}, TypeError, r"scale is \(1, 2, 3\), but must be a number"),
+        ({"scale": np.ones(2)}, TypeError, "scale is .*, but must be a number"),
+        ({"mean": float("-inf")}, ValueError, "mean is -inf, but must be finite"),
+        ({"mean": (0, float("nan"), 0)}, ValueError, "mean is nan, but must be finite"),
+        ({"mean": ()}, ValueError, r"mean is \(\), but must be a number, or one for each channel"),
+        ({"mean": [[1, 2, 3]]}, ValueError, r"mean is \[\[1, 2, 3\]\], but must be a number, or one for each"),
+        ({"mean": [1, [2, 3]]}, ValueError, r"mean is \[1, \[2, 3\]\]"),
+        ({"mean": (1, None)}, TypeError, "mean is None, but must be a number"),
+        ({"mean": (1, "2")}, TypeError, "mean is '2', but must be a number"),
+        ({"mean": (1, True)}, TypeError, "mean is True, but must be a number"),
+        ({"mean": {1, 2}}, TypeError, r"mean is \{1, 2\}, but must be a number"),
+        ({"mean": 10**400}, TypeError, "mean is 1000"),
+        ({"mean": "ImageNet"}, ValueError, "'ImageNet', but must be numbers or one of imagenet, kinetics, clip"),
+        ({"std": "nothing"}, ValueError, "'nothing', but must be numbers or one of"),
+        ({"mean": "imagenet", "std": "clip"}, ValueError, "mean is 'imagenet' and std is 'clip'"),
+        ({"std": 0}, ValueError, r"std is \(0.0,\), but must not hold 0"),
+        ({"std": (1, -0.0, 1)}, ValueError, r"std is \(1.0, -0.0, 1.0\), but must not hold 0"),
+        ({"std": (1, float("inf"))}, ValueError, "std is inf, but must be finite"),
+        ({"mean": (1, 2), "std": (1, 2, 3)}, ValueError, r"mean is \(1.0, 2.0\) and std is \(1.0, 2.0, 3.0\)"),
+        ({"mean": (1, 2), "std": "imagenet"}, ValueError, r"mean is \(1.0, 2.0\) and std is"),
+        ({"mean": 1.0, "scale": 5e-324}, ValueError, "scale is 5e-324, but mean 1.0"),
+        ({"std": 1e-300}, ValueError, "std 1e-300"),
+        ({"scale": 1e300}, ValueError, "scale is 1e[+]300"),
+        ({"mean": 1e300}, ValueError, "mean 1e[+]300"),
+        ({"std": (1, 1, 1e-38)}, ValueError, "dtype is 'float32', which holds up to 3.40282e[+]38, but bytes become"),
+        ({"dtype": "float64"}, ValueError, "dtype is 'float64', but must be one of uint8, float16, bfloat16, float32"),
+        ({"dtype": float}, ValueError, "dtype is <class 'float'>"),
+        ({"dtype": ">f4"}, ValueError, "dtype is '>f4'"),
+        ({"dtype": "int8"}, ValueError, "dtype is 'int8'"),
+        ({"dtype": 5}, ValueError, "dtype is 5"),
+        (
+            {"dtype": "uint8", "mean": 1},
+            ValueError,
+            "dtype is 'uint8', which cannot hold what scale, mean and std make",
+        ),
+        ({"dtype": "uint8", "scale": 1.0}, ValueError, "dtype is 'uint8', which cannot hold"),
+        ({"dtype": "uint8", "std": "clip"}, ValueError, "dtype is 'uint8', which cannot hold"),
+        ({"dtype": "float16", "scale": 257}, ValueError, "dtype is 'float16', which holds up to 65504, but bytes"),
+        ({"dtype": "float16", "mean": 65505}, ValueError, "dtype is 'float16', which holds up to 65504, but bytes"),
+        ({"dtype": "float16", "std": (1, -1e-3, 1)}, ValueError, "dtype is 'float16', .* but bytes become 255000"),
+        ({"dtype": "bfloat16", "std": 7.5e-37}, ValueError, "dtype is 'bfloat16', which holds up to 3.38953e[+]38"),
+        ({"order": "TTHW"}, ValueError, "order is 'TTHW', but names a dimension twice"),
+        ({"order": "THWCC"}, ValueError, "order is 'THWCC', but names a dimension twice"),
+        ({"order": "HWTC"}, ValueError, "order is 'HWTC', but must be one of THWC, CTHW, TCHW, HWC, CHW"),
+        ({"order": "cthw"}, ValueError, "order is 'cthw'"),
+        ({"order": "NCHW"}, ValueError, "order is 'NCHW'"),
+        ({"order": ""}, ValueError, "order is ''"),
+        ({"order": ("T", "H", "W", "C")}, TypeError, r"order is \('T', 'H', 'W', 'C'\), but must be a text"),
     ],
 )
 def test_refuses(given, error, match):
@@ -163,3 +271,54 @@ def test_frozen_hashable_and_picklable():
     assert pickle.loads(pickle.dumps(made)) == made
     assert dataclasses.replace(made, flip=False) == ClipFormat(crop=(1, 2, 3, 4), resize=(50, 60))
     assert made != ClipFormat(crop=(1, 2, 3, 4), resize=(50, 60))
+
+
+def test_all_fields_are_frozen_hashable_and_picklable():
+    made = ClipFormat(("random", 5), 9, 0.5, "bfloat16", None, "clip", None, "CTHW")
+    assert pickle.loads(pickle.dumps(made)) == made == dataclasses.replace(made)
+    assert len({made, dataclasses.replace(made, order="TCHW"), dataclasses.replace(made, flip=False)}) == 3
+    assert made.computes
+    assert made.is_random
+    assert not dataclasses.replace(made, crop=5, flip=True).is_random
+
+
+def test_bfloat16_needs_its_package(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ml_dtypes" else found(name))
+    with pytest.raises(ValueError, match="dtype is 'bfloat16', which needs the package ml_dtypes"):
+        ClipFormat(dtype="bfloat16")
+    assert ClipFormat(dtype="float16").dtype == "float16"
+
+
+@pytest.mark.parametrize(
+    ("order", "shape"),
+    [(None, (4, 5, 6, 3)), ("THWC", (4, 5, 6, 3)), ("TCHW", (4, 3, 5, 6)), ("CTHW", (3, 4, 5, 6))],
+)
+def test_shape_of_a_clip(order, shape):
+    assert ClipFormat(order=order).clip_shape(4, 5, 6, 3) == shape
+
+
+@pytest.mark.parametrize(("order", "shape"), [("HWC", (5, 6, 3)), ("CHW", (3, 5, 6))])
+def test_shape_of_a_frame(order, shape):
+    assert ClipFormat(order=order).clip_shape(1, 5, 6, 3) == shape
+    with pytest.raises(ValueError, match=f"order is '{order}', which is for clips of one frame, but length is 2"):
+        ClipFormat(order=order).clip_shape(2, 5, 6, 3)
+
+
+def test_numbers_of_each_channel():
+    assert ClipFormat().arithmetic(4) == (1.0, (0.0,) * 4, (1.0,) * 4)
+    assert ClipFormat(mean=3, std=(1, 2)).arithmetic(2) == (1.0, (3.0, 3.0), (1.0, 2.0))
+    for channels in (1, 2, 4):
+        with pytest.raises(ValueError, match=f"mean has 3 numbers, but the frames have {channels} channels"):
+            ClipFormat(mean="imagenet").arithmetic(channels)
+
+
+def test_random_views_lie_inside():
+    format, rng = ClipFormat(crop=("random", (3, 5)), flip=0.25), np.random.default_rng(0)
+    views = [format.view(4, 8, rng) for _ in range(2000)]
+    assert {view[:2] for view in views} == {(y, x) for y in range(2) for x in range(4)}
+    assert {view[2:4] for view in views} == {(3, 5)}
+    assert 0.2 < np.mean([view.flip for view in views]) < 0.3
+    assert {tuple(map(type, view)) for view in views} == {(int, int, int, int, bool)}
+    with pytest.raises(ValueError, match=r"crop is \('random', \(3, 5\)\), but the picture is 4 by 4"):
+        format.view(4, 4, rng)

@@ -1,0 +1,89 @@
+"""The WebDataset source that maps the arrays of local shards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import webdataset
+from webdataset.pytorch import IterableDataset
+
+from clipx._checks import check_kind
+from clipx.cutting import Sample
+from clipx.mapped import members, open_member
+
+__all__ = ["expand_urls", "mapped_samples"]
+
+
+def expand_urls(urls: Any) -> list[str]:
+    """The shards that a text with braces, a path, or a list of them names. Raises ValueError where there are none."""
+    if isinstance(urls, (str, os.PathLike)):
+        found = webdataset.shardlists.expand_urls(os.fspath(urls))
+    else:
+        found = [os.fspath(each) for each in urls]
+    if not found or not all(isinstance(each, str) and each for each in found):
+        raise ValueError(f"urls is {urls!r}, but must name at least one shard")
+    return list(found)
+
+
+def _local(url: str) -> str:
+    path = url.removeprefix("file:")
+    if path.startswith("pipe:") or "://" in path:
+        raise ValueError(f"shard {url!r} is no local file, and only local files are mapped")
+    return path
+
+
+class _MappedSamples(IterableDataset):  # type: ignore[misc]
+    def __init__(self, urls: list[str], split: bool, handler: Callable[[Exception], bool]) -> None:
+        super().__init__()
+        self._urls, self._split, self._handler = urls, split, handler
+
+    def _files(self, urls: Iterable[str]) -> Iterator[Sample]:
+        for url in urls:
+            try:
+                path = _local(url)
+                with open(path, "rb") as file:
+                    for member in members(path):
+                        data: Any
+                        if member.name.endswith(".npy"):
+                            data = open_member(path, member)
+                        else:
+                            file.seek(member.offset)
+                            data = file.read(member.size)
+                        yield {"fname": member.name, "data": data, "__url__": url}
+                        del data
+            except (OSError, ValueError) as exn:
+                if not self._handler(exn):
+                    return
+
+    def __iter__(self) -> Iterator[Sample]:
+        urls: Iterable[str] = self._urls
+        if self._split:
+            urls = webdataset.split_by_worker(webdataset.split_by_node(iter(urls)))
+        return iter(webdataset.tariterators.group_by_keys(self._files(urls), handler=self._handler))
+
+
+def mapped_samples(
+    urls: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    split: bool = True,
+    handler: Callable[[Exception], bool] = webdataset.reraise_exception,
+) -> Iterable[Sample]:
+    """A source of samples from local, uncompressed shards whose `.npy` members are mapped, not read.
+
+    >>> source = clipx.wds.mapped_samples("arrays-{00..09}.tar")
+    >>> dataset = webdataset.DataPipeline(source, clipx.wds.clips(window, pool=pool))
+
+    Args:
+        urls: shards: a text with braces, a path, or a list.
+        split: whether nodes and DataLoader workers share the shards.
+        handler: called with the error of a shard that cannot be read, as webdataset's are; true goes on with the next.
+
+    Gives samples as webdataset does, with `__key__` and `__url__`: arrays as `clipx.mapped.open` gives them, all other
+    members as bytes.
+    """
+    check_kind("split", split, bool)
+    if not callable(handler):
+        raise TypeError(f"handler is {handler!r}, but must be a function of an exception")
+    return _MappedSamples(expand_urls(urls), split, handler)
