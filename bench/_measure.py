@@ -9,6 +9,7 @@ close together in time, and the median of these is shown. Spreads are the lowest
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import json
 import os
@@ -17,13 +18,15 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import psutil
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 try:
@@ -100,7 +103,53 @@ def times_as_fast(ours: list[Sample], theirs: list[Sample]) -> float:
     return statistics.median(b.seconds / a.seconds for a, b in zip(ours, theirs))
 
 
+# The limits of the memory
+
+
+FLAT_COPIES = ("flat block, np.copyto", "flat block, clipx")
+FLAT_WRITES = ("flat block, memset", "flat block, clipx's stores")
+ALWAYS_STREAM = 1 << 62
+WRITTEN_BLOCK = 1 << 16  # stays in the cache while it is written again and again
+
+
+def flat_copies(out: np.ndarray) -> dict[str, Callable[[], object]]:
+    """Copies of one block of as many bytes as `out` has."""
+    from clipx import _kernel
+
+    target = out.reshape(1, -1)
+    block = np.ones_like(target)
+    first = np.zeros(1, np.int64)
+    return {
+        FLAT_COPIES[0]: partial(np.copyto, target, block),
+        FLAT_COPIES[1]: partial(_kernel.gather, block, target, first, None, ALWAYS_STREAM),
+    }
+
+
+def flat_writes(out: np.ndarray) -> dict[str, Callable[[], object]]:
+    """Writes of as many bytes as `out` has, to within a block, that read nothing from memory.
+
+    Not of zeros: there are processors that write these at twice the speed.
+    """
+    from clipx import _kernel
+
+    target = out.reshape(-1).view(np.uint8)
+    target = target[: target.size // WRITTEN_BLOCK * WRITTEN_BLOCK].reshape(-1, WRITTEN_BLOCK)
+    block = np.random.default_rng(0).integers(1, 256, (1, WRITTEN_BLOCK), dtype=np.uint8)
+    first = np.zeros(len(target), np.int64)
+    return {
+        FLAT_WRITES[0]: partial(ctypes.memset, target.ctypes.data, 1, target.size),
+        FLAT_WRITES[1]: partial(_kernel.gather, block, target, first, None, ALWAYS_STREAM),
+    }
+
+
 # The machine
+
+
+def pin() -> None:
+    """Keep this process, and those it starts, on one core, where the system lets it."""
+    process = psutil.Process()
+    if hasattr(process, "cpu_affinity"):
+        process.cpu_affinity(process.cpu_affinity()[-1:])
 
 
 def _cpu_model() -> str:
@@ -183,6 +232,20 @@ def make_progress(console: Console) -> Progress:
     )
 
 
+class Bar(NamedTuple):
+    """The progress bar; it draws when told to."""
+
+    progress: Progress
+    task: TaskID
+
+    def tell(self, text: str) -> None:
+        self.progress.update(self.task, description=text, refresh=True)
+
+    def tick(self) -> None:
+        self.progress.advance(self.task)
+        self.progress.refresh()
+
+
 def make_table(title: str, columns: Iterable[str], caption: str | None = None) -> Table:
     """A table whose first two columns hold text, the others numbers."""
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
@@ -217,7 +280,11 @@ def print_floors(console: Console, floors: Iterable[Floor]) -> None:
 
 
 def write_json(path: str | os.PathLike[str], **content: Any) -> None:
-    """Write named tuples as objects, and make the folder."""
+    """Write named tuples as objects, and make the folder.
+
+    What `report.py` shows is a list of records that have a title, contestants (their figures by name), the names of
+    ours, of its rivals and of the limit; and `floors`.
+    """
 
     def plain(value: Any) -> Any:
         if isinstance(value, tuple) and hasattr(value, "_asdict"):

