@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clipx import errors, mapped, memory, plan, pool, video, wds, windows
+    from clipx import audio, errors, mapped, memory, plan, pool, video, wds, windows
     from clipx._kernel import simd
     from clipx.errors import MediaError, PoolExhausted
     from clipx.format import ClipFormat
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from clipx.options import VideoOptions
     from clipx.plan import WindowSpec
     from clipx.pool import ClipPool, PoolStats
+    from clipx.sound import AudioFormat
 
 __version__ = "0.1.0"
 
 HOMES = {
+    "AudioFormat": "sound",
     "ClipFormat": "format",
     "VideoOptions": "options",
     "ClipPool": "pool",
@@ -31,9 +33,10 @@ HOMES = {
     "WindowSpec": "plan",
     "simd": "_kernel",
 }
-MODULES = ("errors", "mapped", "memory", "plan", "pool", "video", "wds", "windows")
+MODULES = ("audio", "errors", "mapped", "memory", "plan", "pool", "video", "wds", "windows")
 
 __all__ = [
+    "AudioFormat",
     "ClipFormat",
     "ClipPool",
     "Loader",
@@ -43,6 +46,7 @@ __all__ = [
     "VideoOptions",
     "WindowSpec",
     "__version__",
+    "audio",
     "errors",
     "mapped",
     "memory",

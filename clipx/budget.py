@@ -37,20 +37,29 @@ class Budget:
 
 
 def divide(
-    memory: int, slot_bytes: int, *, held: int, fields: int, batch_size: int, batches: int, shuffle: bool
+    memory: int,
+    slot_bytes: int,
+    *,
+    beside: int = 0,
+    held: int,
+    fields: int,
+    batch_size: int,
+    batches: int,
+    shuffle: bool,
 ) -> Budget:
     """Divide `memory` bytes; the number of threads plays no part.
 
     An eighth is for encoded samples. Up to a third of it, for at most ten sources at a time, is for cutting: each takes
-    `held` slots of clips that are open and READY of clips that are done, for each field, and DECODER_BYTES.
+    `held` slots of clips that are open and READY of clips that are done, for each field, and DECODER_BYTES. `beside` is
+    what a clip has beside its slots, such as sound.
     `batches` batches take `batch_size` slots a field. All the rest is for the shuffle, at least one clip; without one,
     for clips that wait for their turn.
 
     Raises ValueError that names the least figure that works.
     """
-    source = (held + READY) * fields * slot_bytes + DECODER_BYTES
-    fixed = (batches * batch_size + 2) * fields * slot_bytes
-    clip = fields * slot_bytes
+    clip = fields * slot_bytes + beside
+    source = (held + READY) * clip + DECODER_BYTES
+    fixed = (batches * batch_size + 2) * clip
     least = (source + fixed + clip) * 8 // 7 + 8
     if memory < least:
         raise ValueError(

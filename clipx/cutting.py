@@ -13,6 +13,7 @@ import numpy as np
 import webdataset
 
 from clipx._checks import as_array, check_kind, integer
+from clipx.audio import AudioClips
 from clipx.epochs import Epoch, check_epoch, count_epoch, sample_rng
 from clipx.errors import PoolExhausted, PoolTooSmall
 from clipx.format import ClipFormat, Views
@@ -20,6 +21,7 @@ from clipx.formatted import FormattedFrames
 from clipx.options import VideoOptions
 from clipx.plan import WindowSpec
 from clipx.pool import ClipPool
+from clipx.sound import AudioFormat
 from clipx.streams import Clip
 from clipx.video import VideoClips
 from clipx.windows import iterate_formatted, iterate_spec
@@ -30,6 +32,7 @@ logger = logging.getLogger("clipx")
 
 Sample = dict[str, Any]
 
+AUDIO_FIELDS = frozenset({"flac", "m4a", "mp3", "ogg", "opus", "wav"})
 VIDEO_FIELDS = frozenset({"avi", "mkv", "mov", "mp4", "mpg", "ts", "webm"})
 BYTES = (bytes, bytearray, memoryview)
 # No sample is at fault for these: they end the run, and no handler sees them.
@@ -71,8 +74,7 @@ class _ArrayClips(Iterator[Clip]):
     def __next__(self) -> Clip:
         data = next(self._data)
         index, start = next(self._starts)
-        valid = -((start - self.num_frames) // self._window.dilation)
-        clip = Clip(data, index, start, min(self._window.length, valid))
+        clip = Clip(data, index, start, self._window.valid(start, self.num_frames))
         return clip if self._views is None else clip.record(self._views)
 
 
@@ -115,9 +117,10 @@ def _load(field: str, value: Any) -> Any:
 def _fields(sample: Sample) -> list[str]:
     """The fields to cut where the user named none; a member of an npz field is called "npz:member"."""
     own = {field: value for field, value in sample.items() if not field.startswith("__")}
-    videos = [field for field, value in own.items() if isinstance(value, BYTES) and _extension(field) in VIDEO_FIELDS]
-    if videos:
-        return videos
+    for kind in (VIDEO_FIELDS, AUDIO_FIELDS):
+        encoded = [field for field, value in own.items() if isinstance(value, BYTES) and _extension(field) in kind]
+        if encoded:
+            return encoded
     arrays = []
     for field, value in own.items():
         if _is_array(value) or (isinstance(value, BYTES) and _extension(field) == "npy"):
@@ -141,6 +144,7 @@ class Cutting:
         format: ClipFormat | None,
         *,
         options: VideoOptions | None,
+        audio: AudioFormat | None,
         pool: ClipPool | int | str | None,
         keys: str | Iterable[str] | None,
         seed: int,
@@ -150,6 +154,7 @@ class Cutting:
         check_kind("window", window, WindowSpec)
         check_kind("format", format, ClipFormat, None)
         check_kind("options", options, VideoOptions, None)
+        check_kind("audio", audio, AudioFormat, None)
         if isinstance(pool, (int, str)):
             pool = ClipPool.of_bytes(pool)
         elif not isinstance(pool, (ClipPool, type(None))):
@@ -160,7 +165,7 @@ class Cutting:
                 raise ValueError(f"keys is {keys!r}, but must name at least one field")
         if not callable(handler):
             raise TypeError(f"handler is {handler!r}, but must be a function of an exception")
-        self._window, self._format, self._options = window, format, options
+        self._window, self._format, self._options, self._audio = window, format, options, audio
         self._pool, self._keys = pool, keys
         self._seed, self._epoch, self._handler = integer("seed", seed, 0), check_epoch(epoch), handler
         self._passes = 0
@@ -224,6 +229,8 @@ class Cutting:
                     out[name] = {**out[name], member: clip.data}
                 else:
                     out[field] = clip.data
+                if clip.audio is not None:
+                    out["audio" if len(fields) == 1 else f"{field}.audio"] = clip.audio
             out["__key__"] = f"{key}_{clips[0].index:06d}"
             out["clip.json"] = {name: fact for clip in reversed(clips) for name, fact in clip.facts().items()}
             del clips, clip
@@ -235,12 +242,17 @@ class Cutting:
             told = ", ".join(f"{field}: {'more' if n is None else n}" for field, n in counts.items())
             raise ValueError(f"the fields of a sample must have the same number of frames, but have {told}")
 
-    def _cutter(self, sample: Sample, field: str, key: str, epoch: int, in_step: int) -> _ArrayClips | VideoClips:
+    def _cutter(
+        self, sample: Sample, field: str, key: str, epoch: int, in_step: int
+    ) -> _ArrayClips | AudioClips | VideoClips:
         name, _, member = field.partition(":")
         value = sample.get(field, sample.get(name) if member else None)
         if value is None:
             raise ValueError(f"there is no field {field!r} among {', '.join(f for f in sample if f[:2] != '__')}")
         rng = sample_rng(self._seed, epoch, key)
+        told = f"field {field!r} of sample {key!r}"
+        if isinstance(value, BYTES) and _extension(field) in AUDIO_FIELDS:
+            return AudioClips(value, self._window, self._audio, pool=self._pool, rng=rng, name=told, in_step=in_step)
         if isinstance(value, BYTES) and _extension(field) not in ("npy", "npz") and not member:
             return VideoClips(
                 value,
@@ -249,8 +261,9 @@ class Cutting:
                 options=self._options,
                 pool=self._pool,
                 rng=rng,
-                name=f"field {field!r} of sample {key!r}",
+                name=told,
                 in_step=in_step,
+                audio=self._audio,
             )
         if field not in sample:
             members = _load(name, value)
@@ -268,6 +281,7 @@ def clips(
     format: ClipFormat | None = None,
     *,
     options: VideoOptions | None = None,
+    audio: AudioFormat | None = None,
     pool: ClipPool | int | str | None = None,
     keys: str | Iterable[str] | None = None,
     seed: int = 0,
@@ -285,11 +299,13 @@ def clips(
         window: which frames.
         format: how frames are written: those of videos, and of arrays (n, height, width, channels).
         options: how videos are read; see `clipx.video.clips`.
+        audio: how sound is written: of sound files, and, where it is given, of each video clip, as field "audio" (or
+            "{field}.audio" where several videos are cut).
         pool: a ClipPool, or bytes such as "2GB" to make one of in the process that uses it: clips are its slots. None
             gives each clip memory of its own. With N workers there are N pools.
         keys: fields to cut, "npz:frames" for a member. Default: every encoded video (avi, mkv, mov, mp4, mpg, ts, webm
-            as bytes); where there is none, the sample's only array (npy, a member of npz, a tensor). Several fields
-            share one plan and must have the same number of frames.
+            as bytes); where there is none, every sound (flac, m4a, mp3, ogg, opus, wav); else the sample's only array
+            (npy, a member of npz, a tensor). Several fields share one plan and must have the same number of frames.
         seed, epoch: random starts, crops and flips are drawn from (seed, epoch, `__key__`). epoch is a number, a
             function that gives one, or None to count the times that this stage is run.
         handler: called with the error of a broken sample, as webdataset's are: true goes on with the next sample,
@@ -302,4 +318,14 @@ def clips(
 
     Raises TypeError and ValueError for arguments of the wrong kind.
     """
-    return Cutting(window, format, options=options, pool=pool, keys=keys, seed=seed, epoch=epoch, handler=handler)
+    return Cutting(
+        window,
+        format,
+        options=options,
+        audio=audio,
+        pool=pool,
+        keys=keys,
+        seed=seed,
+        epoch=epoch,
+        handler=handler,
+    )

@@ -22,6 +22,7 @@ from clipx.format import ClipFormat
 from clipx.options import VideoOptions
 from clipx.plan import WindowSpec
 from clipx.running import Batches, Job, Pools
+from clipx.sound import AudioFormat
 from clipx.sources import expand_urls
 
 __all__ = ["Loader"]
@@ -39,7 +40,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
     Args:
         urls: shards as webdataset takes them: a text with braces, or a list; files, `pipe:` commands, remote addresses;
             plain or compressed tars. They are split by node and by DataLoader worker.
-        window, format, options, keys: which frames, how they are written and read, and of which fields; see
+        window, format, options, audio, keys: which frames, how they are written and read, and of which fields; see
             `clipx.wds.clips`.
         batch_size: clips of a batch.
         memory: bytes that the slots, the batches and the encoded samples take together, such as "2GB"; divided as
@@ -78,6 +79,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
         memory: int | str = "2GB",
         threads: int | None = None,
         options: VideoOptions | None = None,
+        audio: AudioFormat | None = None,
         map: Callable[[Sample], Sample] | None = None,
         shuffle: bool = True,
         seed: int = 0,
@@ -90,7 +92,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self._urls = expand_urls(urls)
-        self._window, self._format, self._options = window, format, options
+        self._window, self._format, self._options, self._audio = window, format, options, audio
         self._seed, self._epoch = integer("seed", seed, 0), check_epoch(epoch)
         self._handler = handler
         self._keys = [keys] if isinstance(keys, str) else None if keys is None else list(keys)
@@ -121,6 +123,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
             self._window,
             self._format,
             options=self._options,
+            audio=self._audio,
             pool=pool,
             keys=self._keys,
             seed=self._seed,
@@ -139,11 +142,12 @@ class Loader(IterableDataset):  # type: ignore[misc]
         itemsize = format.written_dtype(np.dtype(np.uint8)).itemsize
         return int(np.prod(shape)) * itemsize, len(self._keys or [""])
 
-    def _divide(self, memory: int, slot_bytes: int, fields: int) -> Budget:
+    def _divide(self, memory: int, slot_bytes: int, fields: int, beside: int = 0) -> Budget:
         window = self._window
         return divide(
             memory,
             -(-slot_bytes // 64) * 64,
+            beside=beside,
             held=window.slots() if window.num_clips is None else window.num_clips + 1,
             fields=fields,
             batch_size=self._batch_size,

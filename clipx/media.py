@@ -19,7 +19,7 @@ import av
 from clipx.errors import MediaError
 from clipx.options import MAX_PIXELS
 
-__all__ = ["Source", "describe", "failures", "limit_pixels", "open_media"]
+__all__ = ["Source", "can_rewind", "describe", "failures", "limit_pixels", "open_media"]
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
@@ -76,6 +76,11 @@ def describe(src: Source) -> str:
     if isinstance(src, (bytes, bytearray, memoryview)):
         return f"{memoryview(src).nbytes} bytes"
     return repr(getattr(src, "name", src))
+
+
+def can_rewind(src: Source) -> bool:
+    """Whether a source can be read a second time."""
+    return not hasattr(src, "read") or bool(getattr(src, "seekable", lambda: False)())
 
 
 @contextmanager
@@ -139,16 +144,16 @@ def _restrictions(target: Any, formats: str, decode: bool) -> dict[str, str]:
     return made if decode else {**made, "codec_whitelist": "none"}
 
 
-def _open_listed(target: Any, max_pixels: int) -> av.container.InputContainer:
+def _open_listed(target: Any, max_pixels: int, options: dict[str, str]) -> av.container.InputContainer:
     """Open what is in one of the formats of the lists; an error of av for all others."""
     try:
-        container = _open(target, max_pixels, _restrictions(target, FORMATS, decode=True))
+        container = _open(target, max_pixels, {**options, **_restrictions(target, FORMATS, decode=True)})
     except av.FFmpegError as exn:
         if exn.errno != errno.EINVAL:
             raise
         # The limit does not reach the decoders of streams that begin late, so none may run while the file is opened.
         # Frames and times are the same without; only of a pipe that omits times are these guessed differently.
-        container = _open(target, max_pixels, _restrictions(target, LATE_FORMATS, decode=False))
+        container = _open(target, max_pixels, {**options, **_restrictions(target, LATE_FORMATS, decode=False)})
         for stream in container.streams.video:
             context = cast(Any, stream.codec_context)
             if context is not None and context.name == "h264":
@@ -188,7 +193,12 @@ def _check_header(target: Any, name: str, max_pixels: int) -> None:
 
 
 def open_media(
-    src: Source, name: str, *, trusted: bool = False, max_pixels: int | None = None
+    src: Source,
+    name: str,
+    *,
+    trusted: bool = False,
+    max_pixels: int | None = None,
+    options: dict[str, str] | None = None,
 ) -> av.container.InputContainer:
     """An open container that reads `src` and nothing else.
 
@@ -199,6 +209,7 @@ def open_media(
             is, and all that FFmpeg reads is read, with what it refers to.
         max_pixels: of a frame; default 2**26. The decoders of all video streams keep to it (`limit_pixels`), so that
             options of a codec context are to be added to, not replaced.
+        options: of demuxers; those that have no such option pass it over.
 
     Raises FileNotFoundError for a path that is not there (with `trusted`, MediaError), MediaError for what av cannot
     read, for a format that is not known to open nothing else, and for frames larger than `max_pixels`.
@@ -207,10 +218,10 @@ def open_media(
     target = _target(src, name, trusted)
     with failures(name, "opened"):
         if trusted:
-            container = _open(target, limit, {})
+            container = _open(target, limit, options or {})
         else:
             try:
-                container = _open_listed(target, limit)
+                container = _open_listed(target, limit, options or {})
             except av.FFmpegError as exn:
                 if exn.errno != errno.EINVAL:
                     raise

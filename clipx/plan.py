@@ -141,6 +141,10 @@ class WindowSpec:
         later = np.searchsorted(starts, starts + self.span)
         return int(np.max(later - np.arange(len(starts)), initial=1)) + 1
 
+    def valid(self, start: int, n: int) -> int:
+        """Places of a clip that lie before the end of n frames."""
+        return min(max(-((start - n) // self.dilation), 0), self.length)
+
     def count(self, n: int) -> int:
         """Number of clips that n frames give. Raises ValueError where policy "error" meets an incomplete clip."""
         n = integer("n", n, 0, LARGEST)

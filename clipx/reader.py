@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -12,18 +13,14 @@ import numpy as np
 
 from clipx.errors import MediaError
 from clipx.index import NO_TIME, Index, skips_exactly
-from clipx.media import Source, failures, open_media
+from clipx.media import Source, can_rewind, failures, open_media
 from clipx.options import VideoOptions
+from clipx.sound import AudioFormat, Track
 
-__all__ = ["Frame", "Reader", "can_rewind"]
+__all__ = ["Frame", "Reader"]
 
 # Packets that are passed over by reading them rather than by seeking.
 NEAR_PACKETS = 64
-
-
-def can_rewind(src: Source) -> bool:
-    """Whether a source can be read a second time."""
-    return not hasattr(src, "read") or bool(getattr(src, "seekable", lambda: False)())
 
 
 class Frame(NamedTuple):
@@ -44,8 +41,12 @@ class Reader:
         frames_decoded: frames that the decoder has given, in all passes.
     """
 
-    def __init__(self, src: Source, name: str, options: VideoOptions) -> None:
+    def __init__(self, src: Source, name: str, options: VideoOptions, audio: AudioFormat | None = None) -> None:
         self.name = name
+        self._audio = audio
+        self._track: Track | None = None
+        self._packets: Iterator[av.Packet] = iter(())
+        self._passed: deque[av.Packet] = deque()
         self._src, self._options = src, options
         self._start = cast(IO[bytes], src).tell() if can_rewind(src) and hasattr(src, "read") else 0
         self.frames_decoded = 0
@@ -71,6 +72,62 @@ class Reader:
         self._context.thread_type = "SLICE" if options.num_threads == 1 else "AUTO"
         self.time_base = self._stream.time_base or Fraction(1, 90000)
         self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
+
+    def _demux(self, hears: bool) -> Iterator[av.Packet]:
+        """The packets of the video; those of the sound that lie between are decoded on the way."""
+        if not hears:
+            yield from self._container.demux(self._stream)
+            return
+        track = self._hear()
+        self._packets = self._container.demux(self._stream, track.stream)
+        while True:
+            packet = self._passed.popleft() if self._passed else self._next_of_video(track)
+            if packet is None:
+                return
+            yield packet
+
+    def _hear(self) -> Track:
+        assert self._audio is not None
+        streams = self._container.streams.audio
+        if not streams or cast(Any, streams[0].codec_context) is None:
+            raise MediaError(f"{self.name} has no audio stream")
+        self._track = Track(streams[0], self._audio, self.name)
+        return self._track
+
+    def _next_of_video(self, track: Track) -> av.Packet | None:
+        for packet in self._packets:
+            if packet.stream_index != track.stream.index:
+                return packet
+            if packet.is_corrupt:
+                raise MediaError(f"{self.name} is damaged or ends inside a packet of sound")
+            track.feed(packet)
+        return None
+
+    def sound(self, seconds: float, duration: Fraction) -> np.ndarray:
+        """The sound from this time on, of a run of `frames` that hears it.
+
+        Reads ahead as far as it needs; the packets of the video that lie between are kept, not decoded.
+        """
+        track = self._track
+        assert track is not None
+        with failures(self.name, "decoded"):
+            while not track.reaches(seconds + float(duration)):
+                packet = self._next_of_video(track)
+                if packet is None:
+                    break
+                self._passed.append(packet)
+        return track.take(seconds, duration)
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the sound."""
+        assert self._track is not None
+        return self._track.sound.rate or self._track.stream.rate
+
+    def forget_sound(self, seconds: float) -> None:
+        """Samples before this time are not asked for any more."""
+        if self._track is not None:
+            self._track.forget(seconds)
 
     def rewind(self) -> None:
         """Start again at the first frame."""
@@ -106,15 +163,15 @@ class Reader:
         """Ticks that a frame is shown where the file does not say: one at `rate`."""
         return max(round(1 / (self.rate * self.time_base)), 1)
 
-    def frames(self) -> Iterator[Frame]:
-        """Every frame, from the first to the last.
+    def frames(self, hears: bool = False) -> Iterator[Frame]:
+        """Every frame, from the first to the last; with the sound between them, where that is asked for.
 
         A frame without a time, or one that is not after the frame before it, is taken to follow that at once. Raises
         MediaError at damage, after the frames before it.
         """
         k, last_pts, last_duration, packets = 0, None, 0, 0
         with failures(self.name, "decoded"):
-            for packet in self._container.demux(self._stream):
+            for packet in self._demux(hears):
                 packets += bool(packet.size)
                 if not packet.size and packets < self._announced:
                     # What the decoder still holds may lack the frames between, and would be counted wrongly.

@@ -47,7 +47,7 @@ class Job:
     Attributes:
         shards: to read, in order.
         cutting: makes the cutter of samples for a pool.
-        divide: the budget for clips of so many bytes in so many fields.
+        divide: the budget for clips of so many bytes in so many fields, and so many bytes beside.
         pools: of an epoch before; None until the first clip's size is known.
         finished: called with the number of batches of an epoch that came to its end.
     """
@@ -55,7 +55,7 @@ class Job:
     shards: list[str]
     epoch: int
     cutting: Callable[[ClipPool | None], Cutting]
-    divide: Callable[[int, int], Budget]
+    divide: Callable[[int, int, int], Budget]
     batch_size: int
     batches: int
     threads: int
@@ -98,6 +98,13 @@ class Job:
             yield buffer.pick()
 
 
+def _member(clip: Sample, field: str) -> np.ndarray:
+    """The array of a field, also of one that is called "npz:member"."""
+    name, _, member = field.partition(":")
+    array: np.ndarray = clip[field] if field in clip or not member else clip[name][member]
+    return array
+
+
 class _Stopped(Exception):
     """The epoch is given up."""
 
@@ -132,8 +139,8 @@ class _Run:
                 self.done = True
                 self.changed.notify_all()
 
-    def _first_clip(self, samples: Iterator[Sample]) -> tuple[Sample, list[int]] | None:
-        """The first sample that gives a clip, and the bytes of its clips in each field."""
+    def _first_clip(self, samples: Iterator[Sample]) -> tuple[Sample, list[int], int] | None:
+        """The first sample that gives a clip, the bytes of its clips in each field, and those of its sound."""
         cutting = self.job.cutting(None)
         for sample in samples:
             if self._stopped:
@@ -142,7 +149,9 @@ class _Run:
                 with closing(cutting.cut(sample, self.job.epoch)) as clips:
                     clip = next(clips, None)
                 if clip is not None:
-                    return sample, [clip[name].nbytes for name in cutting.fields(sample)]
+                    sizes = [_member(clip, name).nbytes for name in cutting.fields(sample)]
+                    sound = [each for name, each in clip.items() if name.rpartition(".")[2] == "audio"]
+                    return sample, sizes, memory.payload_bytes(sound)
             except NOT_A_SAMPLES_FAULT:
                 raise
             except Exception as exn:
@@ -158,10 +167,10 @@ class _Run:
             first = self._first_clip(samples)
             if first is None:
                 return
-            sample, sizes = first
+            sample, sizes, beside = first
             samples = chain([sample], samples)
             del first, sample
-            budget = job.divide(max(sizes), len(sizes))
+            budget = job.divide(max(sizes), len(sizes), beside)
             job.pools = Pools(
                 budget,
                 ClipPool(budget.slots, max(sizes)),

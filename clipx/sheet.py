@@ -23,7 +23,7 @@ def _row(clip: Clip) -> tuple[list[np.ndarray], list[str]]:
     words = []
     for place in places:
         frame = -1 if clip.frame_indices is None else int(clip.frame_indices[place])
-        time = float("nan") if clip.pts_seconds is None else float(clip.pts_seconds[place])
+        time = float(clip.pts_seconds[place]) if isinstance(clip.pts_seconds, np.ndarray) else float("nan")
         words.append("fill" if frame < 0 else f"{frame}\n{time:.3f} s" + ("" if place < clip.valid else " (pad)"))
     small = clip.data[places, ::step, ::step]
     return [picture[..., 0] if picture.shape[-1] == 1 else picture for picture in small], words

@@ -26,12 +26,15 @@ class Clip:
         start: frame of the plan that the clip starts at.
         valid: places before the end of the source; those after it are the policy's.
         frame_indices: frame of the video at each place, int64 (length,); -1 where fill_value stands. None for arrays.
-        pts_seconds: when each frame is shown, float64 (length,); nan where fill_value stands. None for arrays.
-        duration_seconds: for how long, float64 (length,). None for arrays.
+        pts_seconds: when each frame is shown, float64 (length,); nan where fill_value stands. Of sound: when it starts.
+            None for arrays.
+        duration_seconds: for how long, float64 (length,). Of sound: from its first sample to its last. None for arrays.
         source_fps: the stream's average frames a second. None for arrays.
         rotation: degrees by which frames were turned counterclockwise, as the file asks. None for arrays.
         crop: (y, x, height, width) of the clip in its pictures, where the format draws it or `flip` at random.
         flip: whether left and right changed places, likewise.
+        audio: the sound of a video's clip, from its first frame on, where it was asked for.
+        sample_rate: of sound, samples a second.
     """
 
     data: np.ndarray
@@ -39,12 +42,14 @@ class Clip:
     start: int
     valid: int
     frame_indices: np.ndarray | None = None
-    pts_seconds: np.ndarray | None = None
-    duration_seconds: np.ndarray | None = None
+    pts_seconds: np.ndarray | float | None = None
+    duration_seconds: np.ndarray | float | None = None
     source_fps: float | None = None
     rotation: int | None = None
     crop: tuple[int, int, int, int] | None = None
     flip: bool | None = None
+    audio: np.ndarray | None = None
+    sample_rate: int | None = None
 
     def record(self, views: Views) -> Clip:
         """The same clip, with the crop and flip that were drawn for it."""
@@ -60,9 +65,11 @@ class Clip:
             facts["frame_indices"] = self.frame_indices.tolist()
         for name in ("pts_seconds", "duration_seconds"):
             values = getattr(self, name)
-            if values is not None:
+            if isinstance(values, np.ndarray):
                 facts[name] = [None if math.isnan(value) else value for value in values.tolist()]
-        for name in ("source_fps", "rotation", "flip"):
+            elif values is not None:
+                facts[name] = values
+        for name in ("source_fps", "rotation", "flip", "sample_rate"):
             if getattr(self, name) is not None:
                 facts[name] = getattr(self, name)
         if self.crop is not None:
@@ -174,7 +181,7 @@ class Cutter:
         rows = spec.indices_at(at, n)
         tail = Tail({}, [each.clip for each in left])
         for each, row in zip(left, rows):
-            each.clip.valid = int(np.count_nonzero(each.clip.start + np.arange(spec.length) * spec.dilation < n))
+            each.clip.valid = spec.valid(each.clip.start, n)
             for place in each.missing:
                 k = int(row[place])
                 tail.needs.setdefault(k, []).append((each, place))

@@ -7,6 +7,7 @@ import io
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -16,11 +17,12 @@ from clipx.convert import Converter
 from clipx.errors import MediaError
 from clipx.format import ClipFormat, Views, draw_seed
 from clipx.index import Index
-from clipx.media import Source, describe
+from clipx.media import Source, can_rewind, describe
 from clipx.options import VideoOptions
 from clipx.plan import Rng, WindowSpec, as_generator, fill_bytes
 from clipx.pool import ClipPool
-from clipx.reader import Frame, Reader, can_rewind
+from clipx.reader import Frame, Reader
+from clipx.sound import AudioFormat
 from clipx.streams import Clip, Cutter, Memory, Shown, Tail
 from clipx.timeline import Timeline
 
@@ -43,8 +45,10 @@ class _Cutting:
         rng: Rng,
         name: str,
         in_step: int,
+        audio: AudioFormat | None,
     ) -> None:
         self.num_frames: int | None = None
+        self._audio = audio
         self.frames_skipped = 0
         self._window, self._format, self._pool, self._in_step = window, format, pool, in_step
         fill_bytes(window, DTYPE)
@@ -57,8 +61,9 @@ class _Cutting:
         if window.num_clips is not None and not rewinds:
             src, rewinds = io.BytesIO(src.read()), True  # type: ignore[union-attr]
         self._converter = Converter(format, options, name)
-        self.reader = Reader(src, name, options)
+        self.reader = Reader(src, name, options, audio)
         self._timeline = Timeline(options, self.reader.time_base, self.reader.rate)
+        self._sound_duration = window.length * window.dilation / Fraction(options.fps or self.reader.rate)
         self._index: Index | None = None
         self._plan: np.ndarray | None = None
         self._starts: np.ndarray | None = None
@@ -72,6 +77,10 @@ class _Cutting:
             self._index = self.reader.read_index(wanted)
         if self._index is not None:
             self._plan = self._timeline.plan(self._index, self.reader.frame_ticks)
+            if audio is not None:
+                # The sound lies between all packets: they are read from the first to the last.
+                self._index = None
+                self.reader.rewind()
         if window.num_clips is not None:
             n = len(self._plan) if self._plan is not None else self._count()
             self._starts = window.starts(n, rng)
@@ -136,10 +145,10 @@ class _Cutting:
             wanted[at[at < n]] = True
         return wanted
 
-    def _events(self, wanted: np.ndarray | None) -> Iterator[tuple[int, Frame]]:
+    def _events(self, wanted: np.ndarray | None, hears: bool = False) -> Iterator[tuple[int, Frame]]:
         """(p, frame) for the wanted frames of the plan, or for all of them."""
         if self._index is None or self._plan is None or wanted is None:
-            yield from self._timeline.follow(self.reader.frames())
+            yield from self._timeline.follow(self.reader.frames(hears))
             return
         plan = self._plan
         frames = np.zeros(self._index.frames, dtype=bool)
@@ -164,7 +173,7 @@ class _Cutting:
         cutter: Cutter | None = None
         last: tuple[int, Frame] | None = None
         wanted = None if self._plan is None else self._wanted(self._plan)
-        for p, frame in self._events(wanted):
+        for p, frame in self._events(wanted, hears=self._audio is not None):
             if cutter is None:
                 self._converter.prepare(frame.image)
                 cutter = self._cutter()
@@ -187,6 +196,9 @@ class _Cutting:
         for target in tail.fills():
             target[...] = fill
         self._place_tail(tail, [last, *(self._kept or ())])
+        if self._audio is not None:
+            # Before the file is read again, or closed: what the last clips may need.
+            self.reader.sound(self._shown(last[1]).pts, self._sound_duration)
         del last, frame
         self._kept = None
         if tail.needs:
@@ -203,6 +215,13 @@ class _Cutting:
 
     def _complete(self, clip: Clip) -> Clip:
         clip.source_fps, clip.rotation = float(self.reader.rate), self._converter.rotation
+        if self._audio is not None:
+            assert isinstance(clip.pts_seconds, np.ndarray)
+            first = float(clip.pts_seconds[0])
+            clip.audio = self.reader.sound(first, self._sound_duration)
+            clip.sample_rate = self.reader.sample_rate
+            # What the policy moves back still starts after the last complete clip.
+            self.reader.forget_sound(first)
         return clip if self._views is None else clip.record(self._views)
 
     def _place_tail(self, tail: Tail, frames: list[tuple[int, Frame]]) -> None:
@@ -236,13 +255,14 @@ class VideoClips(Iterator[Clip]):
         rng: Rng = None,
         name: str,
         in_step: int = 1,
+        audio: AudioFormat | None = None,
     ) -> None:
         options = options or VideoOptions()
         if window.fps is not None:
             if options.fps not in (None, window.fps):
                 raise ValueError(f"fps is {options.fps}, but the window was made for {window.fps} frames a second")
             options = replace(options, fps=window.fps)
-        self._cutting = _Cutting(src, window, format or ClipFormat(), options, pool, rng, name, in_step)
+        self._cutting = _Cutting(src, window, format or ClipFormat(), options, pool, rng, name, in_step, audio)
         self._clips = self._cutting.clips()
 
     @property
@@ -276,6 +296,7 @@ def clips(
     *,
     options: VideoOptions | None = None,
     pool: ClipPool | None = None,
+    audio: AudioFormat | None = None,
     rng: Rng = None,
     name: str | None = None,
 ) -> VideoClips:
@@ -287,6 +308,9 @@ def clips(
         format: size, crop, flip, numbers and order; default the picture as it is.
         options: how the video is read; see VideoOptions.
         pool: clips are slots of it; None gives each clip memory of its own.
+        audio: how the sound of each clip is written, in memory of its own: `round(length * dilation / fps * rate)`
+            samples from the clip's first frame on, with `options.fps` or the stream's average; silence where there is
+            none. It is decoded in the same pass, which then goes over the whole file. None: no sound.
         rng: Generator or seed for sampling "random", and for what the format draws.
         name: what messages call the source; default its path.
 
@@ -309,4 +333,6 @@ def clips(
     check_kind("window", window, WindowSpec)
     check_kind("format", format, ClipFormat, None)
     check_kind("options", options, VideoOptions, None)
-    return VideoClips(src, window, format, options=options, pool=pool, rng=rng, name=name or describe(src))
+    check_kind("audio", audio, AudioFormat, None)
+    name = name or describe(src)
+    return VideoClips(src, window, format, options=options, pool=pool, audio=audio, rng=rng, name=name)

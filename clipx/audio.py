@@ -1,0 +1,297 @@
+"""Sound to clips: decoded samples are written into every clip that holds them."""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import IO, Any, cast
+
+import numpy as np
+
+from clipx._checks import check_kind, check_total
+from clipx.errors import MediaError
+from clipx.media import Source, can_rewind, describe, failures, open_media
+from clipx.plan import Rng, WindowSpec, as_generator, fill_bytes
+from clipx.pool import ClipPool
+from clipx.sound import GAP_SECONDS, AudioFormat, Sound
+from clipx.streams import Clip
+
+__all__ = ["AudioClips", "AudioFormat", "Clip", "clips"]
+
+PACKET_BYTES = "1048576"
+"""Of a packet of uncompressed sound: FFmpeg's 4096 are mostly calls."""
+
+
+class _Samples:
+    """The decoded samples of a file's first audio stream, in pieces (channels, m).
+
+    Attributes:
+        start: time of the first sample in seconds; None before it has come.
+    """
+
+    def __init__(self, src: Source, name: str, format: AudioFormat, rate: Fraction | None) -> None:
+        self._name = name
+        self._container = open_media(src, name, options={"max_size": PACKET_BYTES})
+        streams = self._container.streams.audio
+        if not streams:
+            self._container.close()
+            raise MediaError(f"{name} has no audio stream")
+        self._stream = streams[0]
+        if cast(Any, self._stream.codec_context) is None:
+            self._container.close()
+            raise MediaError(f"{name} has sound of a codec that is not known")
+        self.sound = Sound(format, name)
+        self.start: Fraction | None = None
+        self._rate = rate
+
+    def close(self) -> None:
+        self._container.close()
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """Raises MediaError at damage, after the samples before it."""
+        arrived: Fraction | None = None
+        with failures(self._name, "decoded"):
+            for packet in self._container.demux(self._stream):
+                if packet.is_corrupt:
+                    raise MediaError(f"{self._name} is damaged or ends inside a packet of sound")
+                for decoded in packet.decode():
+                    frame: Any = decoded
+                    time = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
+                    if arrived is None:
+                        self.start = arrived = time or Fraction(0)
+                        if self._rate is not None and Fraction(self.sound.rate or frame.sample_rate) != self._rate:
+                            raise ValueError(
+                                f"the window was made for {self._rate} samples a second, but {self._name} has "
+                                f"{self.sound.rate or frame.sample_rate}; say it in AudioFormat(sample_rate=)"
+                            )
+                    elif time is not None and abs(time - arrived) > GAP_SECONDS:
+                        gap = float(time - arrived)
+                        raise MediaError(
+                            f"{self._name} has a gap of {gap:.3f} s in its sound at {float(arrived):.3f} s"
+                        )
+                    arrived += Fraction(frame.samples, frame.sample_rate)
+                    yield from self.sound.convert(frame)
+            yield from self.sound.convert(None)
+
+
+@dataclass(eq=False)
+class _Open:
+    clip: Clip
+    seen: np.ndarray
+    """The clip as (channels, length)."""
+    done: int = 0
+    """Places that have been written."""
+
+
+class _Cutting:
+    """One run over a file. It never refers to the iterator that drives it, so that dropping that frees the slots."""
+
+    def __init__(
+        self,
+        src: Source,
+        window: WindowSpec,
+        format: AudioFormat,
+        pool: ClipPool | None,
+        rng: Rng,
+        name: str,
+        in_step: int,
+    ) -> None:
+        self._window, self._format, self._pool, self._in_step = window, format, pool, in_step
+        self._name = name
+        self._dtype = np.dtype(format.dtype)
+        fill_bytes(window, self._dtype)
+        self.num_samples: int | None = None
+        self._starts: np.ndarray | None = None
+        if pool is not None:
+            pool.require(window.slots() * in_step)
+        if window.num_clips is not None:
+            n, src = self._count(src)
+            self._starts = window.starts(n, as_generator(rng) if window.sampling == "random" else rng)
+        self.samples = _Samples(src, name, format, window.fps)
+        self._opened = 0
+
+    def _count(self, src: Source) -> tuple[int, Source]:
+        """Number of samples, by decoding them, and a source to decode them from again."""
+        if not can_rewind(src):
+            src = io.BytesIO(cast(IO[bytes], src).read())
+        at = cast(IO[bytes], src).tell() if hasattr(src, "read") else None
+        samples = _Samples(src, self._name, self._format, self._window.fps)
+        n = sum(piece.shape[1] for piece in samples.pieces())
+        samples.close()
+        if at is not None:
+            cast(IO[bytes], src).seek(at)
+        return n, src
+
+    def _next_start(self) -> int | None:
+        if self._starts is not None:
+            return int(self._starts[self._opened]) if self._opened < len(self._starts) else None
+        assert self._window.stride is not None
+        return self._opened * self._window.stride
+
+    def _open(self, start: int) -> _Open:
+        channels = self.samples.sound.channels
+        shape = self._format.shape(channels, self._window.length)
+        if self._opened == 0:
+            check_total("a clip", shape, self._dtype.itemsize)
+            if self._pool is not None:
+                self._pool.require(self._window.slots(self._starts) * self._in_step, shape, self._dtype)
+        data = np.empty(shape, self._dtype) if self._pool is None else self._pool.acquire(shape, self._dtype)
+        clip = Clip(data, self._opened, start, self._window.length)
+        self._opened += 1
+        return _Open(clip, self._format.channels_first(data))
+
+    def _write(self, opened: _Open, at: int, piece: np.ndarray) -> None:
+        """Write what a piece of samples from `at` on has for a clip."""
+        dilation = self._window.dilation
+        first = opened.clip.start + opened.done * dilation - at  # never negative: what came before has been written
+        count = min(-((first - piece.shape[1]) // dilation), self._window.length - opened.done)
+        if first < piece.shape[1] and count > 0:
+            part = piece[:, first : first + (count - 1) * dilation + 1 : dilation]
+            opened.seen[:, opened.done : opened.done + count] = part
+            opened.done += count
+
+    def clips(self) -> Generator[Clip]:
+        window, n = self._window, 0
+        open_clips: deque[_Open] = deque()
+        head: list[np.ndarray] = []
+        tail: deque[np.ndarray] = deque()
+        kept = 0
+        for piece in self.samples.pieces():
+            if window.policy == "wrap" and n < window.span:
+                head.append(piece[:, : window.span - n].copy())
+            tail.append(piece.copy())
+            kept += piece.shape[1]
+            while kept - tail[0].shape[1] > 2 * window.span:
+                kept -= tail.popleft().shape[1]
+            begin = at = n
+            n = end = begin + piece.shape[1]
+            while at < end:
+                # Up to where a clip is complete, so that no more are open than the pool was asked for.
+                upto = min(end, open_clips[0].clip.start + window.span if open_clips else end)
+                while (start := self._next_start()) is not None and start < upto:
+                    open_clips.append(self._open(start))
+                    upto = min(upto, open_clips[0].clip.start + window.span)
+                for opened in open_clips:
+                    self._write(opened, at, piece[:, at - begin : upto - begin])
+                at = upto
+                while open_clips and open_clips[0].done == window.length:
+                    yield self._complete(open_clips.popleft().clip)
+            del piece
+        if not n:
+            raise MediaError(f"{self._name} has an audio stream without samples")
+        yield from self._tail(list(open_clips), n, head, tail, kept)
+        self.num_samples = n
+        self.samples.close()
+
+    def _tail(
+        self, left: list[_Open], n: int, head: list[np.ndarray], tail: deque[np.ndarray], kept: int
+    ) -> Iterator[Clip]:
+        """Complete the clips that the end of the source leaves, as the policy says."""
+        window = self._window
+        if self._starts is None:
+            done = self._opened - len(left)
+            count = window.count(n)
+            left = left[: max(count - done, 0)]
+            if window.policy == "backpad" and count > done:
+                left = left or [self._open(n - window.span)]
+                left[0].clip.start, left[0].done = n - window.span, 0
+        before = np.concatenate(tail, axis=1) if tail else None
+        start = np.concatenate(head, axis=1) if head else None
+        rows = window.indices_at(np.array([each.clip.start for each in left], dtype=np.int64), n)
+        fill = np.array(window.fill_value).astype(self._dtype)
+        while left:
+            opened, row = left.pop(0), rows[len(rows) - len(left) - 1]
+            places = np.arange(opened.done, window.length)
+            opened.clip.valid = window.valid(opened.clip.start, n)
+            wanted = row[places]
+            opened.seen[:, places[wanted < 0]] = fill
+            late = wanted >= n - kept
+            if before is not None:
+                opened.seen[:, places[late]] = before[:, wanted[late] - (n - kept)]
+            early = (wanted >= 0) & ~late
+            if early.any():
+                assert start is not None
+                opened.seen[:, places[early]] = start[:, wanted[early]]
+            clip = opened.clip
+            del opened
+            yield self._complete(clip)
+            del clip
+
+    def _complete(self, clip: Clip) -> Clip:
+        rate = self.samples.sound.rate
+        assert self.samples.start is not None
+        clip.pts_seconds = float(self.samples.start + Fraction(clip.start, rate))
+        clip.duration_seconds = float(Fraction(self._window.span, rate))
+        clip.sample_rate = rate
+        return clip
+
+
+class AudioClips(Iterator[Clip]):
+    """Iterator of the clips of a file's sound; see `clips`."""
+
+    def __init__(
+        self,
+        src: Source,
+        window: WindowSpec,
+        format: AudioFormat | None = None,
+        *,
+        pool: ClipPool | None = None,
+        rng: Rng = None,
+        name: str,
+        in_step: int = 1,
+    ) -> None:
+        self._cutting = _Cutting(src, window, format or AudioFormat(), pool, rng, name, in_step)
+        self._clips = self._cutting.clips()
+
+    @property
+    def num_frames(self) -> int | None:
+        """Samples of the sound at its rate; None until the last clip has been given."""
+        return self._cutting.num_samples
+
+    def __next__(self) -> Clip:
+        return next(self._clips)
+
+    def close(self) -> None:
+        """Close the file and give up the clips that are not complete."""
+        self._clips.close()
+        self._cutting.samples.close()
+
+
+def clips(
+    src: Source,
+    window: WindowSpec,
+    format: AudioFormat | None = None,
+    *,
+    pool: ClipPool | None = None,
+    rng: Rng = None,
+    name: str | None = None,
+) -> AudioClips:
+    """The clips of a file's sound, its first audio stream, in order of their starts.
+
+    >>> window = clipx.WindowSpec.of_seconds(2, stride=1, fps=16000)
+    >>> for clip in clipx.audio.clips("talk.flac", window, clipx.AudioFormat(sample_rate=16000, mono=True)): ...
+
+    Args:
+        src: path, bytes, or file object of a sound or a video.
+        window: which samples. A window made by `WindowSpec.of_seconds` remembers its rate, which must be the sound's.
+        format: rate, channels, dtype and order; default the file's rate and channels, float32, "CN".
+        pool: clips are slots of it; None gives each clip memory of its own.
+        rng: Generator or seed for sampling "random".
+        name: what messages call the source; default its path.
+
+    No array ever holds the whole sound, only what the end of a policy may need: two spans. `num_clips` decodes the
+    sound twice, once to count. Samples that the encoder added at the ends are left out, as FFmpeg does.
+
+    Returns an iterator of Clip: `data` (channels, length) or (length, channels), `pts_seconds` of its first sample and
+    `duration_seconds` as floats, and `sample_rate`.
+
+    Raises FileNotFoundError; MediaError for what cannot be read, for a rate or channels that change midway, and for a
+    gap of more than a tenth of a second, after the clips before it; ValueError for a window of another rate or a pool
+    that is too small; PoolExhausted.
+    """
+    check_kind("window", window, WindowSpec)
+    check_kind("format", format, AudioFormat, None)
+    return AudioClips(src, window, format, pool=pool, rng=rng, name=name or describe(src))
