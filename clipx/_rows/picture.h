@@ -90,12 +90,11 @@ static void clipx_convert(const clipx_sink *sink, const clipx_output *output, si
                               sink->strip[2] + CLIPX_LINE + from};
     uint8_t packed[3 * CLIPX_STRIP_ROOM];
     char *here = (char *)packed;
-    clipx_writer writer = {streams ? sink->writer.stream : NULL};
     int c;
     if (output->planar || output->channels == 1) {
         for (c = 0; c < output->channels; c++, at += (size_t)output->plane) {
             if (output->kind == CLIPX_U8)
-                clipx_write(writer, places, count, at, (const char *)rows[c], n);
+                sink->rows->spread(places, count, at, rows[c], n, streams);
             else
                 sink->rows->floats(&output->scale, output->kind, c, rows[c], n, places, count, at, streams);
         }

@@ -7,6 +7,8 @@
 /* n pixels from three rows to byte `at` of every place; `streams`: past the cache, and then whole lines of 64 bytes. */
 typedef void (*clipx_pack_fn)(char *const *places, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
                               const uint8_t *b, size_t n, int streams);
+/* n bytes of one row, likewise. */
+typedef void (*clipx_spread_fn)(char *const *places, size_t count, size_t at, const uint8_t *row, size_t n, int streams);
 /* n pixels to three rows. */
 typedef void (*clipx_unpack_fn)(const uint8_t *pixels, size_t n, uint8_t *r, uint8_t *g, uint8_t *b);
 /* Left and right of a row of n bytes change places. */
@@ -47,6 +49,28 @@ static void clipx_unpack_baseline(const uint8_t *pixels, size_t n, uint8_t *r, u
 }
 
 static void clipx_turn_baseline(uint8_t *row, size_t n) { clipx_turn_bytes(row, 0, n); }
+
+static void clipx_spread_baseline(char *const *places, size_t count, size_t at, const uint8_t *row, size_t n, int streams) {
+    size_t k;
+    (void)streams;
+    for (k = 0; k < count; k++) memcpy(places[k] + at, row, n);
+}
+
+/* Vectors of a row to every place, then what is left. */
+#define CLIPX_DEFINE_SPREAD(NAME, ATTRIBUTE, VECTOR, WIDTH, LOAD, STORE, STREAM)                                     \
+    ATTRIBUTE static void NAME(char *const *places, size_t count, size_t at, const uint8_t *row, size_t n, int streams) { \
+        size_t i, k;                                                                                                 \
+        for (i = 0; i + (WIDTH) <= n; i += (WIDTH)) {                                                                \
+            VECTOR bytes = LOAD(row + i);                                                                            \
+            for (k = 0; k < count; k++) {                                                                            \
+                if (streams)                                                                                         \
+                    STREAM((VECTOR *)(void *)(places[k] + at + i), bytes);                                           \
+                else                                                                                                 \
+                    STORE(places[k] + at + i, bytes);                                                                \
+            }                                                                                                        \
+        }                                                                                                            \
+        if (i < n) clipx_spread_baseline(places, count, at + i, row + i, n - i, 0);                                  \
+    }
 
 /* Blocks from both ends inwards, each reversed into the other's place. */
 #define CLIPX_DEFINE_TURN(NAME, ATTRIBUTE, VECTOR, WIDTH, LOAD, STORE, REVERSE) \
@@ -140,6 +164,7 @@ CLIPX_AVX2 CLIPX_INLINE __m256i clipx_reverse_avx2(__m256i a) {
 #define CLIPX_LOAD256(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
 #define CLIPX_STORE256(p, a) _mm256_storeu_si256((__m256i *)(void *)(p), a)
 CLIPX_DEFINE_TURN(clipx_turn_avx2, CLIPX_AVX2, __m256i, 32, CLIPX_LOAD256, CLIPX_STORE256, clipx_reverse_avx2)
+CLIPX_DEFINE_SPREAD(clipx_spread_avx2, CLIPX_AVX2, __m256i, 32, CLIPX_LOAD256, CLIPX_STORE256, _mm256_stream_si256)
 
 /* Byte j of the three vectors that 64 pixels fill comes from pixel j / 3 of row j % 3, and the other way round. */
 #define CLIPX_TIMES16(X, i) \
@@ -233,6 +258,7 @@ CLIPX_AVX512 CLIPX_INLINE __m512i clipx_reverse_avx512(__m512i a) {
     return _mm512_permutexvar_epi8(CLIPX_LOAD512(clipx_last), a);
 }
 CLIPX_DEFINE_TURN(clipx_turn_avx512, CLIPX_AVX512, __m512i, 64, CLIPX_LOAD512, CLIPX_STORE512, clipx_reverse_avx512)
+CLIPX_DEFINE_SPREAD(clipx_spread_avx512, CLIPX_AVX512, __m512i, 64, CLIPX_LOAD512, CLIPX_STORE512, _mm512_stream_si512)
 
 #elif defined(CLIPX_NEON)
 
