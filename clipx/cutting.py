@@ -18,6 +18,7 @@ from clipx.epochs import Epoch, check_epoch, count_epoch, sample_rng
 from clipx.errors import PoolExhausted, PoolTooSmall
 from clipx.format import ClipFormat, Views
 from clipx.formatted import FormattedFrames
+from clipx.npy import read_header
 from clipx.options import VideoOptions
 from clipx.plan import WindowSpec
 from clipx.pool import ClipPool
@@ -89,15 +90,11 @@ def _is_array(value: Any) -> bool:
 def _npy(value: bytes | bytearray | memoryview) -> np.ndarray:
     """The array of an .npy file, seen where its bytes lie."""
     file = io.BytesIO(value)
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        return np.load(io.BytesIO(value), allow_pickle=False)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
-    if dtype.hasobject:
-        raise ValueError(f"it holds Python objects (dtype {dtype}), which are not unpickled")
-    flat = np.frombuffer(value, dtype, math.prod(shape), file.tell())
-    return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+    header = read_header(file, memoryview(value).nbytes)
+    if not header.nbytes:
+        return np.empty(header.shape, header.dtype)
+    flat = np.frombuffer(value, header.dtype, math.prod(header.shape), file.tell())
+    return flat.reshape(header.shape[::-1]).T if header.fortran else flat.reshape(header.shape)
 
 
 def _load(field: str, value: Any) -> Any:

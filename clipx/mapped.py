@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import mmap
 import os
 import tarfile
@@ -13,10 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from clipx.npy import read_header
+
 __all__ = ["Member", "Pages", "members", "open", "open_member"]
 
 POPULATE_READ = 22  # MADV_POPULATE_READ (Linux 5.14): maps pages at once, not one fault after the other
-LARGEST_HEADER = 1 << 16
 
 
 class Member(NamedTuple):
@@ -46,29 +46,6 @@ def members(path: str | os.PathLike[str]) -> Iterator[Member]:
         raise ValueError(f"{name!r} is no uncompressed tar file: {exn}") from exn
 
 
-def _header(path: str, offset: int, size: int) -> tuple[tuple[int, ...], bool, np.dtype, int]:
-    """Shape, Fortran order and dtype of an npy file inside a file, and the bytes that its header takes."""
-    with Path(path).open("rb") as file:
-        file.seek(offset)
-        try:
-            version = np.lib.format.read_magic(file)
-            if version not in ((1, 0), (2, 0)):
-                raise ValueError(f"version {version} of the format is not read")
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, fortran, dtype = read(file, max_header_size=LARGEST_HEADER)
-        except (ValueError, SyntaxError, TypeError) as exn:
-            raise ValueError(f"it is no npy file: {exn}") from exn
-        taken = file.tell() - offset
-    if dtype.hasobject:
-        raise ValueError(f"it holds Python objects (dtype {dtype}), which are not unpickled")
-    if any(each < 0 for each in shape):
-        raise ValueError(f"its header gives the shape {shape}")
-    needed = math.prod(shape) * dtype.itemsize
-    if needed > size - taken:
-        raise ValueError(f"its header gives shape {shape} and dtype {dtype}, {needed} bytes, but it has {size - taken}")
-    return shape, fortran, dtype, taken
-
-
 def open_member(path: str | os.PathLike[str], member: Member) -> np.ndarray:
     """The array of an npy member, as `open` gives it."""
     name = os.fspath(path)
@@ -76,14 +53,16 @@ def open_member(path: str | os.PathLike[str], member: Member) -> np.ndarray:
     if member.offset + member.size > size:
         raise ValueError(f"{name!r} has {size} bytes, but {member.name!r} ends at {member.offset + member.size}")
     try:
-        shape, fortran, dtype, taken = _header(name, member.offset, member.size)
+        with Path(name).open("rb") as file:
+            file.seek(member.offset)
+            header = read_header(file, member.size)
+            offset = file.tell()
     except ValueError as exn:
         raise ValueError(f"{member.name!r} in {name!r} cannot be mapped: {exn}") from exn
-    if not math.prod(shape) or not dtype.itemsize:
-        return np.empty(shape, dtype, "F" if fortran else "C")
-    # Named so that what "F" means does not depend on the rank.
-    order: Any = "F" if fortran else "C"
-    return np.memmap(name, dtype, "r", member.offset + taken, shape, order)
+    order: Any = "F" if header.fortran else "C"
+    if not header.nbytes:
+        return np.empty(header.shape, header.dtype, order)
+    return np.memmap(name, header.dtype, "r", offset, header.shape, order)
 
 
 def open(path: str | os.PathLike[str], member: str | None = None) -> np.ndarray:
