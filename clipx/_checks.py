@@ -11,7 +11,7 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-__all__ = ["as_array", "as_fps", "byte_count", "check_kind", "check_total", "exact_number", "integer"]
+__all__ = ["as_array", "as_fps", "byte_count", "check_kind", "check_total", "exact_number", "integer", "patience"]
 
 UNITS = {"": 1, **{p: 1000**i for i, p in enumerate("kmgt", 1)}, **{p + "i": 1024**i for i, p in enumerate("kmgt", 1)}}
 
@@ -36,6 +36,17 @@ def check_kind(name: str, value: Any, *kinds: Any) -> None:
     if not any(value is None if kind is None else isinstance(value, kind) for kind in kinds):
         told = " or ".join("None" if kind is None else f"a {kind.__name__}" for kind in kinds)
         raise TypeError(f"{name} is {value!r}, but must be {told}")
+
+
+def patience(name: str, value: Any) -> float | None:
+    """Seconds from 0 on that something is waited for, or None for ever."""
+    if value is None:
+        return None
+    if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
+        raise TypeError(f"{name} is {value!r}, but must be a number of seconds, or None")
+    if not float(value) >= 0:
+        raise ValueError(f"{name} is {value!r}, but must be seconds from 0 on, or None")
+    return float(value)
 
 
 def byte_count(name: str, value: int | str) -> int:

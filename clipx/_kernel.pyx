@@ -361,13 +361,14 @@ def collect(list arrays not None, dst, Py_ssize_t footprint=0):
     """Copy arrays one after the other into dst, without the GIL.
 
     arrays: C-contiguous buffers, all of the same bytes. dst: C-contiguous writable buffer of all their bytes, apart
-    from them. footprint as in `gather`. Raises ValueError for sizes that do not fit.
+    from them. footprint as in `gather`. Raises ValueError for sizes that do not fit, and for overlap.
     """
     cdef Buffer target = Buffer(dst, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE), source
     cdef Py_ssize_t count = len(arrays), size, i
     cdef list held = []
     cdef char **places
     cdef char *to = <char *>target.view.buf
+    cdef size_t start
     cdef bint streams = _streams(footprint or target.view.len)
     cdef clipx_writer writer = clipx_make_writer(rows, streams)
     if count == 0 or target.view.len % count:
@@ -377,6 +378,9 @@ def collect(list arrays not None, dst, Py_ssize_t footprint=0):
         source = Buffer(each, PyBUF_C_CONTIGUOUS)
         if source.view.len != size:
             raise ValueError(f"an array has {source.view.len} bytes, not {size}")
+        start = <size_t>source.view.buf
+        if size and start < <size_t>to + target.view.len and <size_t>to < start + size:
+            raise ValueError("dst overlaps an array that is copied to it")
         held.append(source)
     places = _addresses(held)
     with nogil:

@@ -8,7 +8,7 @@ import numpy as np
 
 from clipx.color import Matrix
 
-__all__ = ["formatted", "gather", "indices", "padding", "picture", "scatter", "starts"]
+__all__ = ["collect", "formatted", "gather", "indices", "padding", "picture", "scatter", "starts"]
 
 
 def starts(
@@ -81,6 +81,11 @@ def scatter(frame: np.ndarray, targets: list[np.ndarray]) -> None:
     """Write the frame to every target."""
     for target in targets:
         target[...] = frame
+
+
+def collect(arrays: list[np.ndarray], dst: np.ndarray) -> None:
+    """Copy arrays of the same bytes one after the other into dst."""
+    dst.reshape(-1).view(np.uint8)[...] = np.concatenate([array.reshape(-1).view(np.uint8) for array in arrays])
 
 
 def picture(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import webdataset
 
 from clipx import _kernel
-from clipx._checks import check_kind, integer
+from clipx._checks import check_kind, integer, patience
 from clipx.pool import ClipPool
 
-__all__ = ["Batch", "batched", "collate"]
+__all__ = ["Batch", "Like", "batched", "collate"]
 
 
 def _as_row(sample: Any) -> Mapping[Any, Any]:
@@ -27,11 +27,11 @@ def _check_fields(first: Mapping[Any, Any], first_key: str, row: Mapping[Any, An
         )
 
 
-def _check_alike(name: Any, first: np.ndarray, first_key: str, array: Any, key: str) -> None:
-    if not isinstance(array, np.ndarray) or array.shape != first.shape or array.dtype != first.dtype:
+def _check_alike(name: Any, shape: tuple[int, ...], dtype: np.dtype, first_key: str, array: Any, key: str) -> None:
+    if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
         told = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
         raise ValueError(
-            f"field {name!r} has {first.shape} {first.dtype} in sample {first_key!r}, but {told} in sample {key!r}: a "
+            f"field {name!r} has {shape} {dtype} in sample {first_key!r}, but {told} in sample {key!r}: a "
             f"batch needs clips that are alike"
         )
 
@@ -54,30 +54,26 @@ class Batch:
 
     Args:
         size: samples that it has room for.
-        make: gives memory for an array of a shape and dtype, from the first sample's array.
+        like: a sample that all are to be like: the same fields, and arrays of the same shapes and dtypes.
+        make: gives memory for the array of a field, from its name, shape and dtype.
     """
 
-    def __init__(self, size: int, make: Callable[[np.ndarray, tuple[int, ...]], np.ndarray]) -> None:
-        self._size, self._make = size, make
-        self._arrays: dict[Any, np.ndarray] = {}
-        self._lists: dict[Any, list[Any]] = {}
-        self._fields: dict[Any, None] = {}
-        self._first_key = ""
+    def __init__(self, size: int, like: Like, make: Callable[[str, tuple[int, ...], np.dtype], np.ndarray]) -> None:
+        self._like = like
+        self._arrays = {
+            name: make(name, (size, *kind[0]), kind[1]) for name, kind in like.fields.items() if kind is not None
+        }
+        self._lists: dict[Any, list[Any]] = {name: [] for name, kind in like.fields.items() if kind is None}
         self.count = 0
 
     def add(self, sample: Mapping[Any, Any]) -> None:
-        """Copy a sample's arrays, and keep its other fields. Raises ValueError where it is unlike the first."""
+        """Copy a sample's arrays, and keep its other fields. Raises ValueError for one that is unlike the others."""
         key = str(sample.get("__key__", self.count))
-        if not self.count:
-            self._first_key, self._fields = key, dict.fromkeys(sample)
-            for name, value in sample.items():
-                if isinstance(value, np.ndarray):
-                    self._arrays[name] = self._make(value, (self._size, *value.shape))
-                else:
-                    self._lists[name] = []
-        _check_fields(self._fields, self._first_key, sample, key)
-        for name, out in self._arrays.items():
-            _check_alike(name, out[0], self._first_key, sample[name], key)
+        self._like.check_fields(sample)
+        for name in self._arrays:
+            kind = self._like.fields[name]
+            assert kind is not None
+            _check_alike(name, *kind, self._like.key, sample[name], key)
         for name, out in self._arrays.items():
             _copy([sample[name]], out[self.count : self.count + 1], out.nbytes)
         for name, values in self._lists.items():
@@ -87,8 +83,27 @@ class Batch:
     def take(self) -> dict[Any, Any]:
         """What has been filled, collated as webdataset does."""
         lists = {name: webdataset.filters.combine_values(values) for name, values in self._lists.items()}
-        arrays = {name: out[: self.count] for name, out in self._arrays.items()}
-        return {name: arrays[name] if name in arrays else lists[name] for name in self._fields}
+        return {name: lists[name] if name in lists else self._arrays[name][: self.count] for name in self._like.fields}
+
+
+class Like(NamedTuple):
+    """What a sample is like: its key, and the shape and dtype of each field, None where it is no array."""
+
+    key: str
+    fields: dict[Any, tuple[tuple[int, ...], np.dtype] | None]
+
+    @classmethod
+    def of(cls, sample: Mapping[Any, Any]) -> Like:
+        """What this sample is like."""
+        arrays = {
+            name: (value.shape, value.dtype) if isinstance(value, np.ndarray) else None
+            for name, value in sample.items()
+        }
+        return cls(str(sample.get("__key__", 0)), arrays)
+
+    def check_fields(self, sample: Mapping[Any, Any]) -> None:
+        """Raise ValueError where a sample has other fields."""
+        _check_fields(self.fields, self.key, sample, str(sample.get("__key__")))
 
 
 def collate(samples: list[Any], make: Callable[[tuple[int, ...], np.dtype], np.ndarray] = np.empty) -> Any:
@@ -104,7 +119,7 @@ def collate(samples: list[Any], make: Callable[[tuple[int, ...], np.dtype], np.n
         values = [row[name] for row in rows]
         if isinstance(first, np.ndarray):
             for value, key in zip(values, keys):
-                _check_alike(name, first, keys[0], value, key)
+                _check_alike(name, first.shape, first.dtype, keys[0], value, key)
             batch[name] = make((len(values), *first.shape), first.dtype)
             _copy(values, batch[name], 0)
         else:
@@ -120,7 +135,8 @@ def batched(
     Args:
         batch_size: samples of a batch.
         partial: whether the last batch may have fewer.
-        pool: batches are slots of it, of shape (batch_size, ...); None gives each memory of its own.
+        pool: batches are slots of it, of shape (batch_size, ...); None gives each memory of its own, as arrays of
+            objects always have.
         timeout: seconds to wait for a free slot where the consumer holds them all; None waits for ever.
 
     Raises ValueError for clips that are not alike, with both shapes and keys, and PoolExhausted.
@@ -128,9 +144,12 @@ def batched(
     batch_size = integer("batch_size", batch_size, 1)
     check_kind("partial", partial, bool)
     check_kind("pool", pool, ClipPool, None)
+    timeout = patience("timeout", timeout)
 
     def make(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        return np.empty(shape, dtype) if pool is None else pool.acquire(shape, dtype, timeout=timeout)
+        if pool is None or dtype.hasobject:
+            return np.empty(shape, dtype)
+        return pool.acquire(shape, dtype, timeout=timeout)
 
     def stage(samples: Iterable[Any]) -> Iterator[Any]:
         held: list[Any] = []

@@ -46,8 +46,9 @@ def divide(
     batch_size: int,
     batches: int,
     shuffle: bool,
+    workers: int = 1,
 ) -> Budget:
-    """Divide `memory` bytes; the number of threads plays no part.
+    """Divide `memory` bytes, first by `workers`; the number of threads plays no part.
 
     An eighth is for encoded samples. Up to a third of it, for at most ten sources at a time, is for cutting: each takes
     `held` slots of clips that are open and READY of clips that are done, for each field, and DECODER_BYTES. `beside` is
@@ -61,10 +62,12 @@ def divide(
     source = (held + READY) * clip + DECODER_BYTES
     fixed = (batches * batch_size + 2) * clip
     least = (source + fixed + clip) * 8 // 7 + 8
+    given, memory = memory, memory // workers
     if memory < least:
+        told = f" for {workers} workers" if workers > 1 else ""
         raise ValueError(
-            f"memory is {memory} bytes, but {batches} batches of {batch_size} clips of {clip} bytes, and cutting one "
-            f"source, take at least {least}"
+            f"memory is {given} bytes{told}, but {batches} batches of {batch_size} clips of {clip} bytes, and cutting "
+            f"one source, take at least {least * workers}"
         )
     encoded = memory // 8
     sources = min(max(memory // 3 // source, 1), MOST_SOURCES, (memory - encoded - fixed - clip) // source)

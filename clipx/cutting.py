@@ -7,6 +7,7 @@ import logging
 import math
 import zipfile
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from clipx.streams import Clip
 from clipx.video import VideoClips
 from clipx.windows import iterate_formatted, iterate_spec
 
-__all__ = ["NOT_A_SAMPLES_FAULT", "Cutting", "Sample", "clips", "log_and_continue"]
+__all__ = ["NOT_A_SAMPLES_FAULT", "Cutting", "Sample", "clips", "log_and_continue", "named"]
 
 logger = logging.getLogger("clipx")
 
@@ -132,6 +133,17 @@ def _fields(sample: Sample) -> list[str]:
     return arrays
 
 
+@contextmanager
+def named(sample: Sample) -> Iterator[None]:
+    """Add a sample's key to the errors that it makes."""
+    try:
+        yield
+    except Exception as exn:
+        if hasattr(exn, "add_note"):
+            exn.add_note(f"(sample {sample.get('__key__', '')!r})")
+        raise
+
+
 class Cutting:
     """`clips` with its arguments, which it checks, as a step of a pipeline."""
 
@@ -198,13 +210,8 @@ class Cutting:
 
     def cut(self, sample: Sample, epoch: int) -> Generator[Sample]:
         """The clips of a sample."""
-        key = sample.get("__key__", "")
-        try:
-            yield from self._cut_fields(sample, key, epoch)
-        except Exception as exn:
-            if hasattr(exn, "add_note"):
-                exn.add_note(f"(sample {key!r})")
-            raise
+        with named(sample):
+            yield from self._cut_fields(sample, sample.get("__key__", ""), epoch)
 
     def _cut_fields(self, sample: Sample, key: str, epoch: int) -> Iterator[Sample]:
         fields = self.fields(sample)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from clipx.cutting import NOT_A_SAMPLES_FAULT, Sample
 
-__all__ = ["STOP_SECONDS", "Interleave"]
+__all__ = ["STOP_SECONDS", "Interleave", "encoded_bytes"]
 
 STOP_SECONDS = 10.0
 """How long the end of a thread is waited for: one that reads from a dead connection ends with the process."""
@@ -42,7 +44,8 @@ class _Source:
             clips.close()
 
 
-def _encoded_bytes(sample: Sample) -> int:
+def encoded_bytes(sample: Sample) -> int:
+    """Bytes of a sample's fields as they are read."""
     return sum(len(value) for value in sample.values() if isinstance(value, (bytes, bytearray)))
 
 
@@ -53,13 +56,13 @@ class Interleave:
     Args:
         samples: read on a thread, up to `encoded_bytes` that are not yet cut (or one sample).
         cut: gives the clips of a sample; run by one thread at a time.
-        active: samples that take turns; fewer where they would be more than `encoded_bytes` together.
+        active: samples that take turns; fewer where they would be more than half of `encoded_bytes` together.
         waiting: samples after these of which the first clips are cut ahead.
         ready: clips of a sample that are cut ahead of its turn.
         threads: that cut.
         handler: called with the error of a sample in its turn; as webdataset's are.
 
-    `clips` is to be run once, by one thread. `stop` ends all threads, from any thread, at any time.
+    After `start`, `clips` is to be run once, by one thread. `stop` ends all threads, from any thread, at any time.
     """
 
     def __init__(
@@ -80,28 +83,34 @@ class Interleave:
         self._active: list[_Source] = []
         self._turn = 0
         self._queue: deque[_Source | _Failure] = deque()
-        self._held_bytes = 0
+        self._held_bytes = self._largest = 0
         self._read_all = self._stopped = False
         count = min(threads, active + waiting)
         names = ["clipx-read", *(f"clipx-cut-{i}" for i in range(count))]
         works = [self._read, *[self._work] * count]
         self._threads = [threading.Thread(target=work, name=name, daemon=True) for work, name in zip(works, names)]
+
+    def start(self) -> None:
+        """Start the threads; `stop` is then to be called."""
         for thread in self._threads:
             thread.start()
 
     def _read(self) -> None:
         try:
             for sample in self._samples:
-                size = _encoded_bytes(sample)
+                size = encoded_bytes(sample)
                 source = _Source(sample, size, self._cut)
                 del sample
                 with self._changed:
                     self._queue.append(source)
                     self._held_bytes += size
+                    self._largest = max(self._largest, size)
                     del source
                     self._changed.notify_all()
                     self._changed.wait_for(
-                        lambda: self._stopped or not self._queue or self._held_bytes < self._encoded_bytes
+                        lambda: (
+                            self._stopped or not self._queue or self._held_bytes + self._largest <= self._encoded_bytes
+                        )
                     )
                     if self._stopped:
                         return
@@ -112,6 +121,9 @@ class Interleave:
             with self._changed:
                 self._read_all = True
                 self._changed.notify_all()
+
+    def _is_stopped(self) -> bool:
+        return self._stopped
 
     def _next_work(self) -> _Source | None:
         """The source whose next clip is wanted first."""
@@ -137,8 +149,13 @@ class Interleave:
                 if clip is not None:
                     source.ready.append(clip)
                 source.done = clip is None or isinstance(clip, _Failure)
-                del source, clip
                 self._changed.notify_all()
+                stopped = self._is_stopped()
+            if stopped:
+                # It was busy, so that `stop` left it.
+                source.ready.clear()
+                source.close()
+            del source, clip
 
     def _fill(self) -> None:
         """Let samples take the places of those that have no clips left."""
@@ -151,9 +168,13 @@ class Interleave:
             if isinstance(first, _Failure):
                 if not self._active:
                     self._queue.popleft()
-                    raise first.error
+                    try:
+                        raise first.error
+                    finally:
+                        del first
                 return
-            if self._active and sum(source.size for source in self._active) + first.size > self._encoded_bytes:
+            # The other half is for the sample that comes after them: its size shows only when it has been read.
+            if self._active and 2 * (sum(source.size for source in self._active) + first.size) > self._encoded_bytes:
                 return
             self._queue.popleft()
             self._active.insert(at, first)
@@ -187,30 +208,40 @@ class Interleave:
                     continue
                 clip = self._take()
             if isinstance(clip, _Failure):
-                error = clip.error
-                if not isinstance(error, Exception) or isinstance(error, NOT_A_SAMPLES_FAULT):
-                    raise error
-                goes_on = self._handler(error)
-                # An error holds the frames that it came through, and so what they held.
-                del error
-                if not goes_on:
+                if not self._goes_on(clip.error):
                     return
             elif clip is not None:
                 self._turn += 1
                 yield clip
             del clip
 
+    def _goes_on(self, error: BaseException) -> bool:
+        # An error keeps the frames that it came through, and so the clips that these held.
+        traceback.clear_frames(error.__traceback__)
+        try:
+            if not isinstance(error, Exception) or isinstance(error, NOT_A_SAMPLES_FAULT):
+                raise error
+            return self._handler(error)
+        finally:
+            del error
+
     def stop(self) -> None:
         """End all threads and give up what was cut."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(STOP_SECONDS)
+        until = time.monotonic() + STOP_SECONDS
+        if not threading.current_thread().name.startswith("clipx-"):
+            for thread in self._threads:
+                if thread.ident is not None:
+                    thread.join(max(until - time.monotonic(), 0))
         left = [*self._active, *(source for source in self._queue if isinstance(source, _Source))]
         self._active.clear()
         self._queue.clear()
         for source in left:
             source.ready.clear()
-            source.close()
+            if not source.busy:
+                source.close()
+        if not self._threads[0].is_alive() and hasattr(self._samples, "close"):
+            self._samples.close()
+        self._samples = iter(())

@@ -14,7 +14,7 @@ import numpy as np
 import webdataset
 from webdataset.pytorch import IterableDataset
 
-from clipx._checks import byte_count, check_kind, integer
+from clipx._checks import byte_count, check_kind, integer, patience
 from clipx.budget import Budget, divide
 from clipx.cutting import Cutting, Sample
 from clipx.epochs import Epoch, check_epoch, count_epoch, stream_random
@@ -107,16 +107,14 @@ class Loader(IterableDataset):  # type: ignore[misc]
         check_kind("drop_last", drop_last, bool)
         self._shuffle, self._drop_last = shuffle, drop_last
         self._batches = integer("batches", batches, 2)
-        if timeout is not None and not timeout >= 0:
-            raise ValueError(f"timeout is {timeout}, but must be seconds from 0 on, or None")
-        self._timeout = timeout
+        self._timeout = patience("timeout", timeout)
         self._passes = 0
         self._length: int | None = None
         self._running: weakref.ref[Batches] | None = None
         self._pools: Pools | None = None
         known = self._known_clip()
         if known is not None:
-            self._divide(self._memory, *known)
+            self._divide(*known)
 
     def _make_cutting(self, pool: Any) -> Cutting:
         return Cutting(
@@ -142,10 +140,10 @@ class Loader(IterableDataset):  # type: ignore[misc]
         itemsize = format.written_dtype(np.dtype(np.uint8)).itemsize
         return int(np.prod(shape)) * itemsize, len(self._keys or [""])
 
-    def _divide(self, memory: int, slot_bytes: int, fields: int, beside: int = 0) -> Budget:
+    def _divide(self, slot_bytes: int, fields: int, beside: int = 0, workers: int = 1) -> Budget:
         window = self._window
         return divide(
-            memory,
+            self._memory,
             -(-slot_bytes // 64) * 64,
             beside=beside,
             held=window.slots() if window.num_clips is None else window.num_clips + 1,
@@ -153,6 +151,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
             batch_size=self._batch_size,
             batches=self._batches,
             shuffle=self._shuffle,
+            workers=workers,
         )
 
     def set_epoch(self, epoch: int) -> None:
@@ -174,7 +173,9 @@ class Loader(IterableDataset):  # type: ignore[misc]
             shards=self._shards(epoch, rank, ranks, worker, workers),
             epoch=epoch,
             cutting=self._make_cutting,
-            divide=partial(self._divide, self._memory // workers),
+            divide=self._divide,
+            workers=workers,
+            kept_bytes=self._memory // workers // 8,
             batch_size=self._batch_size,
             batches=self._batches,
             threads=self._threads,
@@ -186,7 +187,8 @@ class Loader(IterableDataset):  # type: ignore[misc]
             timeout=self._timeout,
             finished=partial(setattr, self, "_length"),
             keep=partial(setattr, self, "_pools"),
-            pools=self._pools,
+            # A forked DataLoader worker has its parent's, which are divided by fewer.
+            pools=self._pools if self._pools is not None and self._pools.workers == workers else None,
         )
         running = Batches(job)
         self._running = weakref.ref(running)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clipx._checks import as_array, byte_count, check_total, integer
+from clipx._checks import as_array, byte_count, check_total, integer, patience
 from clipx._slots import Slots
 from clipx.errors import PoolExhausted, PoolTooSmall
 
@@ -247,8 +247,8 @@ class ClipPool:
 
         Raises PoolExhausted where no slot comes free, ValueError for a clip that is larger than a slot.
         """
-        if timeout is not None and not timeout >= 0:
-            raise ValueError(f"timeout is {timeout}, but must be seconds from 0 on, or None")
+        if timeout != 0:
+            timeout = patience("timeout", timeout)
         slots = self._current(shape, dtype)
         layout = self._layout(shape, dtype)
         clip = slots.take(*layout)

@@ -96,7 +96,8 @@ class Reader:
 
     def _next_of_video(self, track: Track) -> av.Packet | None:
         for packet in self._packets:
-            if packet.stream_index != track.stream.index:
+            # Not stream_index, which is 0 in the empty packets at the end.
+            if packet.stream.index != track.stream.index:
                 return packet
             if packet.is_corrupt:
                 raise MediaError(f"{self.name} is damaged or ends inside a packet of sound")

@@ -2,42 +2,60 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+import traceback
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 import webdataset
 
 from clipx import memory
-from clipx.batching import Batch
+from clipx.batching import Batch, Like
 from clipx.budget import Budget
-from clipx.cutting import NOT_A_SAMPLES_FAULT, Cutting, Sample
+from clipx.cutting import NOT_A_SAMPLES_FAULT, Cutting, Sample, named
 from clipx.epochs import stream_random
 from clipx.errors import PoolExhausted
-from clipx.interleave import STOP_SECONDS, Interleave
+from clipx.interleave import STOP_SECONDS, Interleave, encoded_bytes
 from clipx.pool import ClipPool
 from clipx.shuffling import Buffer
 
 __all__ = ["Batches", "Job", "Pools"]
 
-WAKE_SECONDS = 0.2
-"""How often a thread that waits for a batch's memory looks whether it is to end."""
+LOOKED_AT = 3
+"""Samples whose fields say what samples are like."""
+
+logger = logging.getLogger("clipx")
+
+WAKE_SECONDS = 0.02
+"""How often a thread that waits for the consumer to let go of a batch looks whether it has."""
 
 
 @dataclass
 class Pools:
-    """Memory that one epoch leaves to the next: what it is divided into, clips, and batches."""
+    """Memory that one epoch leaves to the next.
 
+    Attributes:
+        workers: that share the loader's bytes.
+        budget: what they are divided into.
+        clips, batches: the pools.
+        fields: that are cut.
+        like: what a clip's sample is like before `map`.
+    """
+
+    workers: int
     budget: Budget
     clips: ClipPool
     batches: ClipPool
+    fields: list[str]
+    like: Like
 
 
 @dataclass
@@ -47,7 +65,9 @@ class Job:
     Attributes:
         shards: to read, in order.
         cutting: makes the cutter of samples for a pool.
-        divide: the budget for clips of so many bytes in so many fields, and so many bytes beside.
+        divide: the budget for clips of so many bytes in so many fields, so many bytes beside, and so many workers.
+        workers: of a DataLoader, that share the bytes.
+        kept_bytes: of samples that are read before the first clip is found.
         pools: of an epoch before; None until the first clip's size is known.
         finished: called with the number of batches of an epoch that came to its end.
     """
@@ -55,7 +75,9 @@ class Job:
     shards: list[str]
     epoch: int
     cutting: Callable[[ClipPool | None], Cutting]
-    divide: Callable[[int, int, int], Budget]
+    divide: Callable[[int, int, int, int], Budget]
+    workers: int
+    kept_bytes: int
     batch_size: int
     batches: int
     threads: int
@@ -70,18 +92,41 @@ class Job:
     pools: Pools | None = None
     decoder: Any = field(default_factory=lambda: webdataset.autodecode.Decoder([], partial=True))
 
-    def cut(self, pool: ClipPool) -> Callable[[Sample], Iterator[Sample]]:
-        """A function that gives the clips of a sample as slots of `pool`, other fields decoded."""
+    def cut(self, pool: ClipPool | None, like: Like | None) -> Callable[[Sample], Generator[Sample]]:
+        """A function that gives the clips of a sample as slots of `pool`, other fields decoded.
+
+        With `like`, of samples with its fields alone, and what `map` makes of them.
+        """
         cutting = self.cutting(pool)
 
-        def clips(sample: Sample) -> Iterator[Sample]:
-            fields = {name.partition(":")[0] for name in cutting.fields(sample)}
-            rest = {name: value for name, value in sample.items() if name not in fields}
-            for clip in cutting.cut({**sample, **self.decoder(rest)}, self.epoch):
-                yield clip if self.map is None else self.map(clip)
+        def clips(sample: Sample) -> Generator[Sample]:
+            with named(sample):
+                sample = {**sample, **self._decoded(sample, cutting.fields(sample))}
+            for clip in cutting.cut(sample, self.epoch):
+                if like is not None:
+                    like.check_fields(clip)
+                if like is None or self.map is None:
+                    yield clip
+                else:
+                    with named(clip):
+                        mapped = self.map(clip)
+                        if not isinstance(mapped, Mapping):
+                            raise TypeError(f"map gave {mapped!r}, but must give a sample, a dict")
+                    yield mapped
+                    del mapped
                 del clip
 
         return clips
+
+    def _decoded(self, sample: Sample, cut: list[str]) -> Sample:
+        """The fields of a sample that are not cut, decoded."""
+        fields = {name.partition(":")[0] for name in cut}
+        rest = {name: value for name, value in sample.items() if name not in fields}
+        try:
+            decoded: Sample = self.decoder(rest)
+        except webdataset.autodecode.DecodingError as exn:
+            raise ValueError(f"field {exn.k!r} cannot be decoded: {exn.__cause__}") from exn.__cause__
+        return decoded
 
     def shuffled(self, clips: Iterator[Sample], capacity: int) -> Iterator[Sample]:
         """The clips in a random order, `capacity` of them held back; in their own where nothing is shuffled."""
@@ -118,11 +163,13 @@ class _Run:
         self.ready: deque[dict[str, Any]] = deque()
         self.error: BaseException | None = None
         self.done = self.starved = False
-        self.pool: ClipPool | None = None
         self._stopped = False
         self._count = 0
         self._clips: Interleave | None = None
         self._thread = threading.Thread(target=self._work, name="clipx-batches", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread that starts all others; `stop` is then to be called."""
         self._thread.start()
 
     def _work(self) -> None:
@@ -133,95 +180,143 @@ class _Run:
         except _Stopped:
             pass
         except BaseException as exn:  # it is raised where the batch is asked for
+            traceback.clear_frames(exn.__traceback__)
             self.error = exn
         finally:
             with self.changed:
                 self.done = True
                 self.changed.notify_all()
 
-    def _first_clip(self, samples: Iterator[Sample]) -> tuple[Sample, list[int], int] | None:
-        """The first sample that gives a clip, the bytes of its clips in each field, and those of its sound."""
-        cutting = self.job.cutting(None)
-        for sample in samples:
+    def _samples(self, handler: Callable[[Exception], bool]) -> Iterator[Sample]:
+        urls = ({"url": url} for url in self.job.shards)
+        return iter(webdataset.tariterators.tarfile_samples(urls, handler=handler))
+
+    def _look(self, samples: Iterator[Sample]) -> tuple[Pools | None, list[Sample]]:
+        """Pools for clips like those of the first samples, and the samples that were read for it.
+
+        Without pools there is nothing to cut. What is wrong with samples shows later, in their turn.
+        """
+        job = self.job
+        cutting, cut = job.cutting(None), job.cut(None, None)
+        read = list(islice(samples, LOOKED_AT))
+        # A sample that a damaged shard has cut short is not what the others are to be like.
+        votes = Counter(frozenset(sample) for sample in read)
+        usual = max(votes, key=lambda fields: (votes[fields], len(fields)), default=frozenset())
+        kept = sum(map(encoded_bytes, read))
+        for number, sample in enumerate(chain(read[:], samples)):
             if self._stopped:
                 raise _Stopped
-            try:
-                with closing(cutting.cut(sample, self.job.epoch)) as clips:
+            if number >= LOOKED_AT:
+                read.append(sample)
+                kept += encoded_bytes(sample)
+                while kept > job.kept_bytes and len(read) > 1:
+                    kept -= encoded_bytes(read[0])
+                    self._tell(cut, read.pop(0))
+            clip = None
+            if frozenset(sample) == usual:
+                with suppress(Exception), closing(cut(sample)) as clips:
                     clip = next(clips, None)
-                if clip is not None:
-                    sizes = [_member(clip, name).nbytes for name in cutting.fields(sample)]
-                    sound = [each for name, each in clip.items() if name.rpartition(".")[2] == "audio"]
-                    return sample, sizes, memory.payload_bytes(sound)
-            except NOT_A_SAMPLES_FAULT:
-                raise
-            except Exception as exn:
-                if not self.job.handler(exn):
-                    return None
-        return None
+            if clip is not None:
+                fields = cutting.fields(sample)
+                sizes = [_member(clip, name).nbytes for name in fields]
+                sound = [each for name, each in clip.items() if name.rpartition(".")[2] == "audio"]
+                budget = job.divide(max(sizes), len(sizes), memory.payload_bytes(sound), job.workers)
+                clip_pool = ClipPool(budget.slots, max(sizes))
+                batch_pool = ClipPool(job.batches * len(sizes), job.batch_size * max(sizes))
+                return Pools(job.workers, budget, clip_pool, batch_pool, fields, Like.of(clip)), read
+        return None, read
 
     def _fill_batches(self) -> None:
         job = self.job
         urls = ({"url": url} for url in job.shards)
-        samples = iter(webdataset.tariterators.tarfile_samples(urls, handler=job.handler))
+        samples: Iterator[Sample] = iter(webdataset.tariterators.tarfile_samples(urls, handler=job.handler))
         if job.pools is None:
-            first = self._first_clip(samples)
-            if first is None:
+            job.pools, read = self._look(samples)
+            if job.pools is None:
+                for sample in read:
+                    self._tell(job.cut(None, None), sample)
+                logger.warning("Loader: no sample of %d shards gives a clip", len(job.shards))
                 return
-            sample, sizes, beside = first
-            samples = chain([sample], samples)
-            del first, sample
-            budget = job.divide(max(sizes), len(sizes), beside)
-            job.pools = Pools(
-                budget,
-                ClipPool(budget.slots, max(sizes)),
-                ClipPool(job.batches * len(sizes), job.batch_size * max(sizes)),
-            )
             job.keep(job.pools)
-        budget, self.pool = job.pools.budget, job.pools.batches
+            samples = chain(read, samples)
+            del read
+        budget = job.pools.budget
+        clips = Interleave(
+            samples,
+            job.cut(job.pools.clips, job.pools.like),
+            active=budget.active,
+            waiting=budget.sources - budget.active,
+            ready=budget.ready,
+            encoded_bytes=budget.encoded_bytes,
+            threads=job.threads,
+            handler=job.handler,
+        )
         with self.changed:
             if self._stopped:
                 return
-            self._clips = Interleave(
-                samples,
-                job.cut(job.pools.clips),
-                active=budget.active,
-                waiting=budget.sources - budget.active,
-                ready=budget.ready,
-                encoded_bytes=budget.encoded_bytes,
-                threads=job.threads,
-                handler=job.handler,
-            )
-        del samples
-        self._make_batches(job.shuffled(self._clips.clips(), budget.shuffled))
+            self._clips = clips
+        try:
+            clips.start()
+            self._make_batches(job.shuffled(clips.clips(), budget.shuffled), job.pools)
+        except PoolExhausted as exn:
+            raise PoolExhausted(
+                f"all {job.pools.clips.slots} slots for clips are held, more than cutting and shuffling take: `map` "
+                f"or a handler keeps clips; copy what is to be kept"
+            ) from exn
 
-    def _make_batches(self, clips: Iterator[Sample]) -> None:
+    def _tell(self, cut: Callable[[Sample], Generator[Sample]], sample: Sample) -> None:
+        try:
+            with closing(cut(sample)) as clips:
+                next(clips, None)
+        except NOT_A_SAMPLES_FAULT:
+            raise
+        except Exception as exn:
+            if not self.job.handler(exn):
+                raise _Stopped from None
+
+    def _make_batches(self, clips: Iterator[Sample], pools: Pools) -> None:
         job = self.job
-        batch = Batch(job.batch_size, self._acquire)
+
+        def make(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+            fits = int(np.prod(shape)) * dtype.itemsize <= pools.batches.slot_bytes
+            leases = name in pools.fields and fits and not dtype.hasobject
+            return self._acquire(pools.batches, shape, dtype) if leases else np.empty(shape, dtype)
+
+        batch: Batch | None = None
+        like: Like | None = None
         for clip in clips:
-            batch.add(clip)
+            like = like or (Like.of(clip) if job.map is not None else pools.like)
+            batch = batch or Batch(job.batch_size, like, make)
+            try:
+                batch.add(clip)
+            except ValueError as exn:
+                del clip
+                traceback.clear_frames(exn.__traceback__)
+                if not job.handler(exn):
+                    break
+                continue
             del clip
             if batch.count == job.batch_size:
                 self._hand_out(batch.take())
-                batch = Batch(job.batch_size, self._acquire)
-        if batch.count and not job.drop_last:
+                batch = None
+        if batch is not None and batch.count and not job.drop_last:
             self._hand_out(batch.take())
 
-    def _acquire(self, clip: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """Memory for the batch of clips like this one: leased where they are, when the consumer gives some back."""
-        assert self.pool is not None
-        if not memory.leases(clip):
-            return np.empty(shape, clip.dtype)
-        while not self._stopped:
+    def _acquire(self, pool: ClipPool, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Memory for a batch; waits until the consumer gives some back."""
+        while True:
             try:
-                batch = self.pool.acquire(shape, clip.dtype, timeout=WAKE_SECONDS if self.starved else 0)
+                return pool.acquire(shape, dtype)
             except PoolExhausted:
-                with self.changed:
-                    self.starved = True
-                    self.changed.notify_all()
-            else:
+                pass
+            with self.changed:
+                self.starved = True
+                self.changed.notify_all()
+                while not pool.stats().free:
+                    if self._stopped:
+                        raise _Stopped
+                    self.changed.wait(WAKE_SECONDS)
                 self.starved = False
-                return batch
-        raise _Stopped
 
     def _hand_out(self, batch: dict[str, Any]) -> None:
         with self.changed:
@@ -240,7 +335,7 @@ class _Run:
             self.changed.notify_all()
         if clips is not None:
             clips.stop()
-        if threading.current_thread() is not self._thread:
+        if self._thread.ident is not None and threading.current_thread() is not self._thread:
             self._thread.join(STOP_SECONDS)
         self.ready.clear()
 
@@ -252,14 +347,20 @@ class Batches(Iterator[dict[str, Any]]):
         self._run = _Run(job)
         self._timeout = job.timeout
         self.close = weakref.finalize(self, self._run.stop)
-
-    def __next__(self) -> dict[str, Any]:
         try:
-            batch = self._wait()
-        except PoolExhausted:
-            raise
+            self._run.start()
         except BaseException:
             self.close()
+            raise
+
+    def __next__(self) -> dict[str, Any]:
+        batch = None
+        try:
+            batch = self._wait()
+        except BaseException as exn:
+            # The consumer can go on once it has let go of batches; anything else ends the epoch.
+            if not isinstance(exn, PoolExhausted) or self._run.done:
+                self.close()
             raise
         if batch is None:
             self.close()
@@ -274,16 +375,22 @@ class Batches(Iterator[dict[str, Any]]):
                     batch = run.ready.popleft()
                     run.changed.notify_all()
                     return batch
-                if run.error is not None:
+                if run.done:
                     error, run.error = run.error, None
-                    raise error
-                if run.done or not self.close.alive:
+                    if error is None:
+                        return None
+                    try:
+                        raise error
+                    finally:
+                        # Else the error would keep this frame, and this frame the error.
+                        del error
+                if not self.close.alive:
                     return None
-                left = None if self._timeout is None else self._timeout - (time.monotonic() - began)
-                pool = run.pool if run.starved else None
-                if pool is not None and not pool.stats().free and left is not None and left <= 0:
-                    raise PoolExhausted(
-                        f"the consumer holds all {pool.slots} batches that the loader has memory for; let go of "
-                        f"some, copy what is to be kept, or raise batches"
-                    )
+                if run.starved and self._timeout is not None and time.monotonic() - began >= self._timeout:
+                    pool = run.job.pools.batches if run.job.pools else None
+                    if pool is not None and not pool.stats().free:
+                        raise PoolExhausted(
+                            f"the consumer holds all {pool.slots} batches that the loader has memory for; let go of "
+                            f"some, copy what is to be kept, or raise batches"
+                        )
                 run.changed.wait(WAKE_SECONDS if run.starved else None)

@@ -20,8 +20,13 @@ def expand_urls(urls: Any) -> list[str]:
     """The shards that a text with braces, a path, or a list of them names. Raises ValueError where there are none."""
     if isinstance(urls, (str, os.PathLike)):
         found = webdataset.shardlists.expand_urls(os.fspath(urls))
+    elif isinstance(urls, Iterable) and not isinstance(urls, bytes):
+        found = list(urls)
+        if not all(isinstance(each, (str, os.PathLike)) for each in found):
+            raise TypeError(f"urls is {found!r}, but must hold texts and paths")
+        found = [os.fspath(each) for each in found]
     else:
-        found = [os.fspath(each) for each in urls]
+        raise TypeError(f"urls is {urls!r}, but must be a text, a path, or a list of them")
     if not found or not all(isinstance(each, str) and each for each in found):
         raise ValueError(f"urls is {urls!r}, but must name at least one shard")
     return list(found)
