@@ -53,7 +53,8 @@ class Bench(NamedTuple):
         return HERE / f"bench_{self.name}.py"
 
 
-CLIPS_PER_SECOND = (Figure("results", "Speed", "clips_per_second", "clips/s", charted=""),)
+CLIPS_PER_SECOND = Figure("results", "Speed", "clips_per_second", "clips/s", charted="")
+PEAK = Figure("memory", "Memory", "peak_bytes", "MB", 1e-6, lower=True, charted="")
 BENCHES = (
     Bench(
         "copy",
@@ -83,9 +84,17 @@ BENCHES = (
         (Figure("results", "Memory of a pipeline", "peak_bytes", "MB", 1e-6, lower=True, charted=""),),
         quick=False,
     ),
-    Bench("pipeline", "How fast is a whole pipeline?", CLIPS_PER_SECOND),
-    Bench("mapped", "How fast are clips cut from mapped files?", CLIPS_PER_SECOND),
-    Bench("audio", "How fast does sound become clips?", CLIPS_PER_SECOND),
+    Bench(
+        "pipeline",
+        "How fast is a whole pipeline?",
+        (
+            CLIPS_PER_SECOND,
+            PEAK._replace(title="Memory of all processes"),
+            PEAK._replace(key="epochs", title="Memory of a Loader over five epochs", charted=None),
+        ),
+    ),
+    Bench("mapped", "How fast are clips cut from mapped files?", (CLIPS_PER_SECOND, PEAK)),
+    Bench("audio", "How fast does sound become clips?", (CLIPS_PER_SECOND,)),
 )
 
 METHOD = """Contestants take turns, in an order that changes from one repetition to the next; a figure is the median
@@ -285,6 +294,30 @@ def draw(path: Path, figure: Figure, records: Sequence[Record]) -> bool:
     return True
 
 
+def draw_curves(path: Path, records: Sequence[Record]) -> bool:
+    """Memory over time, a panel for each record; false where none has a curve."""
+    from matplotlib.figure import Figure as Sheet
+
+    curved = [record for record in records if any("curve" in each for each in record["contestants"].values())]
+    if not curved:
+        return False
+    sheet = Sheet(figsize=(9, 2.4 * len(curved) + 0.4), layout="constrained")
+    for axis, record in zip(sheet.subplots(len(curved), 1, squeeze=False)[:, 0], curved):
+        for name, contestant in record["contestants"].items():
+            seconds, amounts = zip(*contestant["curve"])
+            axis.plot(seconds, [amount / 1e6 for amount in amounts], label=name, linewidth=1)
+        axis.set_title(record["title"], loc="left", fontsize=10)
+        axis.set_ylim(bottom=0)
+        axis.set_ylabel("MB", fontsize=8)
+        axis.tick_params(labelsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+        if len(record["contestants"]) > 1:
+            axis.legend(fontsize=7)
+    axis.set_xlabel("seconds", fontsize=8)
+    sheet.savefig(path, dpi=110)
+    return True
+
+
 def write_page(contents: dict[Path, Record]) -> None:
     """The page, and plots beside each JSON file."""
     lines = ["# Benchmarks", "", "Written by `python bench/report.py`; the numbers are in `results/`.", ""]
@@ -309,6 +342,9 @@ def write_page(contents: dict[Path, Record]) -> None:
             plot = path.with_name(f"{path.stem}-{bench.name}-{figure.key}.png")
             if draw(plot, figure, records):
                 lines += [f"![{figure.title}]({Path(os.path.relpath(plot, HERE)).as_posix()})", ""]
+            plot = plot.with_name(f"{plot.stem}-over-time.png")
+            if draw_curves(plot, records):
+                lines += [f"![{figure.title}, over time]({Path(os.path.relpath(plot, HERE)).as_posix()})", ""]
             lines += figure_table(figure, records)
     PAGE.write_text("\n".join(lines).rstrip() + "\n")
 

@@ -176,49 +176,53 @@ class _Cutting:
                     upto = min(upto, open_clips[0].clip.start + window.span)
                 for opened in open_clips:
                     self._write(opened, at, piece[:, at - begin : upto - begin])
+                    del opened
                 at = upto
                 while open_clips and open_clips[0].done == window.length:
                     yield self._complete(open_clips.popleft().clip)
             del piece
         if not n:
             raise MediaError(f"{self._name} has an audio stream without samples")
-        yield from self._tail(list(open_clips), n, head, tail, kept)
+        left = list(open_clips)
+        open_clips.clear()
+        yield from self._tail(left, n, head, tail)
         self.num_samples = n
         self.samples.close()
 
-    def _tail(
-        self, left: list[_Open], n: int, head: list[np.ndarray], tail: deque[np.ndarray], kept: int
-    ) -> Iterator[Clip]:
+    def _tail(self, left: list[_Open], n: int, head: list[np.ndarray], tail: deque[np.ndarray]) -> Iterator[Clip]:
         """Complete the clips that the end of the source leaves, as the policy says."""
         window = self._window
         if self._starts is None:
             done = self._opened - len(left)
             count = window.count(n)
-            left = left[: max(count - done, 0)]
+            del left[max(count - done, 0) :]
             if window.policy == "backpad" and count > done:
-                left = left or [self._open(n - window.span)]
+                left[:] = left or [self._open(n - window.span)]
                 left[0].clip.start, left[0].done = n - window.span, 0
         before = np.concatenate(tail, axis=1) if tail else None
         start = np.concatenate(head, axis=1) if head else None
         rows = window.indices_at(np.array([each.clip.start for each in left], dtype=np.int64), n)
-        fill = np.array(window.fill_value).astype(self._dtype)
-        while left:
-            opened, row = left.pop(0), rows[len(rows) - len(left) - 1]
-            places = np.arange(opened.done, window.length)
-            opened.clip.valid = window.valid(opened.clip.start, n)
-            wanted = row[places]
-            opened.seen[:, places[wanted < 0]] = fill
-            late = wanted >= n - kept
-            if before is not None:
-                opened.seen[:, places[late]] = before[:, wanted[late] - (n - kept)]
-            early = (wanted >= 0) & ~late
-            if early.any():
-                assert start is not None
-                opened.seen[:, places[early]] = start[:, wanted[early]]
-            clip = opened.clip
-            del opened
-            yield self._complete(clip)
-            del clip
+        for row in rows:
+            # No name here keeps the clip: its slot is free as soon as the consumer lets go.
+            yield self._complete(self._fill_tail(left.pop(0), row, n, start, before))
+
+    def _fill_tail(
+        self, opened: _Open, row: np.ndarray, n: int, start: np.ndarray | None, before: np.ndarray | None
+    ) -> Clip:
+        """Write the places that a clip lacks, from the first samples and the last ones of n."""
+        places = np.arange(opened.done, self._window.length)
+        opened.clip.valid = self._window.valid(opened.clip.start, n)
+        wanted = row[places]
+        opened.seen[:, places[wanted < 0]] = np.array(self._window.fill_value).astype(self._dtype)
+        kept = n - (0 if before is None else before.shape[1])
+        late = wanted >= kept
+        if before is not None:
+            opened.seen[:, places[late]] = before[:, wanted[late] - kept]
+        early = (wanted >= 0) & ~late
+        if early.any():
+            assert start is not None
+            opened.seen[:, places[early]] = start[:, wanted[early]]
+        return opened.clip
 
     def _complete(self, clip: Clip) -> Clip:
         rate = self.samples.sound.rate

@@ -9,7 +9,7 @@ import numpy as np
 
 from clipx import _kernel
 from clipx.format import ClipFormat, View, Views
-from clipx.mapped import Pages
+from clipx.pages import Pages
 from clipx.plan import WindowSpec, fill_bytes
 
 __all__ = ["FormattedFrames"]

@@ -59,7 +59,8 @@ class Loader(IterableDataset):  # type: ignore[misc]
         timeout: seconds that the consumer waits where it holds all batches; None waits for ever.
 
     Iterates over dicts: clips as arrays (batch, ...) that `torch.from_numpy` sees without a copy, `__key__` and
-    `clip.json` as lists, and other fields decoded and collated as webdataset does. Every batch is memory of a pool,
+    `clip.json` as lists, and other fields decoded and collated as webdataset does, but that pickles stay bytes. What
+    clips have beside their slots is taken to be as large as the first clip's. Every batch is memory of a pool,
     which is used again when nothing sees it any more. Iterating again is the next epoch, and ends an iteration that is
     still running. Batches are the same for the same seed, epoch, memory and data, whatever the number of threads.
 
@@ -111,6 +112,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
         self._passes = 0
         self._length: int | None = None
         self._running: weakref.ref[Batches] | None = None
+        self._process = os.getpid()
         self._pools: Pools | None = None
         known = self._known_clip()
         if known is not None:
@@ -191,7 +193,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
             pools=self._pools if self._pools is not None and self._pools.workers == workers else None,
         )
         running = Batches(job)
-        self._running = weakref.ref(running)
+        self._running, self._process = weakref.ref(running), os.getpid()
         return running
 
     def _shards(self, epoch: int, rank: int, ranks: int, worker: int, workers: int) -> list[str]:
@@ -214,7 +216,8 @@ class Loader(IterableDataset):  # type: ignore[misc]
     def close(self) -> None:
         """End the iteration that is running, if any: its threads are gone when this returns."""
         running = None if self._running is None else self._running()
-        if running is not None:
+        # A forked process has its parent's, but none of its threads.
+        if running is not None and self._process == os.getpid():
             running.close()
 
     def __enter__(self) -> Loader:

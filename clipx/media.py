@@ -47,10 +47,17 @@ class _Nameless:
         self._head: bytearray | None = None
         if hasattr(file, "tell") and hasattr(file, "seek") and (not hasattr(file, "seekable") or file.seekable()):
             # Only where they work: av takes their presence for the promise that they do.
-            self.read, self.seek, self.tell = file.read, file.seek, file.tell
+            self.read, self.seek, self.tell = file.read, self._seek, self._tell
             self._start = file.tell()
         else:
             self.read, self._head = self._read_recorded, bytearray()
+
+    def _tell(self) -> int:
+        return self._file.tell() - self._start
+
+    def _seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._file.seek(offset + self._start if whence == io.SEEK_SET else offset, whence)
+        return self._tell()
 
     def _read_recorded(self, size: int = -1) -> bytes:
         data = self._replay.read(size) or self._file.read(size)
@@ -60,7 +67,7 @@ class _Nameless:
 
     def rewind(self) -> None:
         if hasattr(self, "seek"):
-            self.seek(self._start)
+            self.seek(0)
         elif self._head is not None:
             self._replay, self._head = io.BytesIO(bytes(self._head) + self._replay.read()), bytearray()
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import math
+import sys
 from typing import IO, NamedTuple
 
 import numpy as np
 
 __all__ = ["Header", "read_header"]
 
-LARGEST = 1 << 16  # bytes of a header's text; NumPy's own writer needs a thousandth of it
+LARGEST = 10_000  # bytes of a header's text, as NumPy has it
+MOST_DIMENSIONS = 32
 
 
 class Header(NamedTuple):
@@ -31,22 +34,25 @@ def read_header(file: IO[bytes], size: int) -> Header:
     Raises ValueError for what is no such file, for Python objects, and for more than the file holds.
     """
     start = file.tell()
+    # Of its own bytes alone, which are few: what they make Python's parser do, memory errors included, is their fault.
+    head = io.BytesIO(file.read(min(size, LARGEST + 16)))
     try:
-        version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            found = np.lib.format.read_array_header_1_0(file, max_header_size=LARGEST)
-        elif version == (2, 0):
-            found = np.lib.format.read_array_header_2_0(file, max_header_size=LARGEST)
-        else:
-            # Version 3 differs in the encoding of field names alone.
-            found = np.lib.format._read_array_header(file, version, max_header_size=LARGEST)  # type: ignore[attr-defined]
-    except (ValueError, SyntaxError, TypeError, AttributeError) as exn:
-        raise ValueError(f"it is no npy file: {exn}") from exn
-    header = Header(*found)
+        version = np.lib.format.read_magic(head)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"version {version} of the format is not read")
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        header = Header(*read(head, max_header_size=LARGEST))
+        if not all(type(each) is int for each in header.shape):
+            raise ValueError(f"its header gives the shape {header.shape}")
+    except Exception as exn:
+        raise ValueError(f"it is no npy file that is read: {exn}") from exn
+    file.seek(start + head.tell())
     if header.dtype.hasobject:
         raise ValueError(f"it holds Python objects (dtype {header.dtype}), which are not unpickled")
-    held = size - (file.tell() - start)
-    if any(each < 0 for each in header.shape) or header.nbytes > held:
+    held = size - head.tell()
+    if len(header.shape) > MOST_DIMENSIONS or any(not 0 <= each <= sys.maxsize for each in header.shape):
+        raise ValueError(f"its header gives the shape {header.shape}")
+    if header.nbytes > held:
         raise ValueError(
             f"its header gives shape {header.shape} and dtype {header.dtype}, {header.nbytes} bytes, but it has {held}"
         )

@@ -21,6 +21,7 @@ __all__ = ["Frame", "Reader"]
 
 # Packets that are passed over by reading them rather than by seeking.
 NEAR_PACKETS = 64
+LATE_SECONDS = 5  # how far sound may lie behind the pictures it belongs to
 
 
 class Frame(NamedTuple):
@@ -112,11 +113,14 @@ class Reader:
         track = self._track
         assert track is not None
         with failures(self.name, "decoded"):
-            while not track.reaches(seconds + float(duration)):
+            while not track.reaches(seconds, duration):
                 packet = self._next_of_video(track)
                 if packet is None:
                     break
                 self._passed.append(packet)
+                # Files keep what is shown together together: sound that is so late is not there.
+                if packet.dts is not None and packet.dts * self.time_base > seconds + float(duration) + LATE_SECONDS:
+                    break
         return track.take(seconds, duration)
 
     @property

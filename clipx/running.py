@@ -22,12 +22,15 @@ from clipx.batching import Batch, Like
 from clipx.budget import Budget
 from clipx.cutting import NOT_A_SAMPLES_FAULT, Cutting, Sample, named
 from clipx.epochs import stream_random
-from clipx.errors import PoolExhausted
+from clipx.errors import PoolExhausted, PoolTooSmall
 from clipx.interleave import STOP_SECONDS, Interleave, encoded_bytes
 from clipx.pool import ClipPool
 from clipx.shuffling import Buffer
 
 __all__ = ["Batches", "Job", "Pools"]
+
+PICKLED = frozenset({"pickle", "pkl", "pth", "pyd"})
+"""Fields that webdataset would unpickle, which runs what they say: they stay bytes."""
 
 LOOKED_AT = 3
 """Samples whose fields say what samples are like."""
@@ -121,7 +124,11 @@ class Job:
     def _decoded(self, sample: Sample, cut: list[str]) -> Sample:
         """The fields of a sample that are not cut, decoded."""
         fields = {name.partition(":")[0] for name in cut}
-        rest = {name: value for name, value in sample.items() if name not in fields}
+        rest = {
+            name: value
+            for name, value in sample.items()
+            if name not in fields and name.rpartition(".")[2].lower() not in PICKLED
+        }
         try:
             decoded: Sample = self.decoder(rest)
         except webdataset.autodecode.DecodingError as exn:
@@ -219,8 +226,8 @@ class _Run:
             if clip is not None:
                 fields = cutting.fields(sample)
                 sizes = [_member(clip, name).nbytes for name in fields]
-                sound = [each for name, each in clip.items() if name.rpartition(".")[2] == "audio"]
-                budget = job.divide(max(sizes), len(sizes), memory.payload_bytes(sound), job.workers)
+                rest = [each for name, each in clip.items() if name not in fields]
+                budget = job.divide(max(sizes), len(sizes), memory.payload_bytes(rest), job.workers)
                 clip_pool = ClipPool(budget.slots, max(sizes))
                 batch_pool = ClipPool(job.batches * len(sizes), job.batch_size * max(sizes))
                 return Pools(job.workers, budget, clip_pool, batch_pool, fields, Like.of(clip)), read
@@ -258,6 +265,11 @@ class _Run:
         try:
             clips.start()
             self._make_batches(job.shuffled(clips.clips(), budget.shuffled), job.pools)
+        except PoolTooSmall as exn:
+            raise ValueError(
+                f"clips are not all of one size, as a batch needs them: {exn}; give the format a crop, or resize to "
+                f"(height, width)"
+            ) from exn
         except PoolExhausted as exn:
             raise PoolExhausted(
                 f"all {job.pools.clips.slots} slots for clips are held, more than cutting and shuffling take: `map` "

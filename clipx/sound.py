@@ -17,7 +17,13 @@ __all__ = ["AudioFormat", "Sound", "Track"]
 
 SAMPLE_FORMATS = {"float32": "fltp", "int16": "s16p"}
 GAP_SECONDS = Fraction(1, 10)
-"""Times that are further apart than the samples between them by this are a gap; less is how containers round."""
+"""Times that are further apart than the samples between them by this are a gap in sound that is cut alone."""
+
+STEP_SECONDS = Fraction(1, 200)
+"""The same for sound in step with a video; less is how containers round."""
+
+MOST_UPSAMPLED = 256
+MOST_SAMPLES = 2**27  # of a clip's sound: 46 minutes at 48 kHz
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,11 @@ class Sound:
                     f"{self._name} changes midway from {self._kind} to {kind} (sample rate, channels); only sound of "
                     f"one kind is cut"
                 )
+            if self.rate > MOST_UPSAMPLED * frame.sample_rate:
+                raise MediaError(
+                    f"{self._name} has {frame.sample_rate} samples a second; sample_rate is {self.rate}, but must be "
+                    f"at most {MOST_UPSAMPLED} times as many"
+                )
             if self._resampler is None:
                 layout = "mono" if self._format.mono else frame.layout.name
                 self._resampler = av.AudioResampler(SAMPLE_FORMATS[self._format.dtype], layout, self.rate)
@@ -147,7 +158,7 @@ class Track:
     def _follow_clock(self, time: Fraction) -> None:
         if self._start is None:
             self._start, self._arrived = time, time
-        elif abs(time - self._arrived) > GAP_SECONDS:
+        elif abs(time - self._arrived) > STEP_SECONDS:
             # What is to come starts where the clock says: after silence, or over samples that have come.
             self._append(self.sound.convert(None))
             self._end = max(round((time - self._start) * self.sound.rate), self._chunks[0][0] if self._chunks else 0)
@@ -158,9 +169,12 @@ class Track:
             self._chunks.append((self._end, samples.copy()))
             self._end += samples.shape[1]
 
-    def reaches(self, seconds: float) -> bool:
-        """Whether all samples before this time have come."""
-        return self.ended or (self._start is not None and self._end >= self._position(seconds))
+    def _count(self, duration: Fraction) -> int:
+        return round(duration * (self.sound.rate or self.stream.rate))
+
+    def reaches(self, seconds: float, duration: Fraction) -> bool:
+        """Whether all samples that `take` reads have come."""
+        return self.ended or (self._start is not None and self._end >= self._position(seconds) + self._count(duration))
 
     def _position(self, seconds: float) -> int:
         assert self._start is not None
@@ -168,7 +182,11 @@ class Track:
 
     def take(self, seconds: float, duration: Fraction) -> np.ndarray:
         """`duration` seconds of sound from this time on, in the format's order, in memory of their own."""
-        n = round(duration * (self.sound.rate or self.stream.rate))
+        n = self._count(duration)
+        if n > MOST_SAMPLES:
+            raise MediaError(
+                f"a clip of {float(duration):.0f} s of sound has {n} samples; at most {MOST_SAMPLES} are given"
+            )
         out = np.zeros(self._format.shape(self.sound.channels or self.stream.channels, n), self._format.dtype)
         if self._start is None:
             return out

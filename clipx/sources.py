@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
 import webdataset
 from webdataset.pytorch import IterableDataset
+from webdataset.tariterators import base_plus_ext
 
 from clipx._checks import check_kind
 from clipx.cutting import Sample
-from clipx.mapped import members, open_member
+from clipx.mapped import Member, members, open_member
 
 __all__ = ["expand_urls", "mapped_samples"]
+
+META = re.compile(r"__[^/]*__($|/)")  # members that webdataset passes over
 
 
 def expand_urls(urls: Any) -> list[str]:
@@ -39,6 +44,17 @@ def _local(url: str) -> str:
     return path
 
 
+def _read(path: str, member: Member) -> Sample:
+    """The name of a member, and its array or its bytes."""
+    if member.name.endswith(".npy"):
+        return {"fname": member.name, "data": open_member(path, member)}
+    if member.sparse:
+        raise ValueError(f"{member.name!r} in {path!r} is stored with holes, and is not read")
+    with open(path, "rb") as file:
+        file.seek(member.offset)
+        return {"fname": member.name, "data": file.read(member.size)}
+
+
 class _MappedSamples(IterableDataset):  # type: ignore[misc]
     def __init__(self, urls: list[str], split: bool, handler: Callable[[Exception], bool]) -> None:
         super().__init__()
@@ -48,19 +64,22 @@ class _MappedSamples(IterableDataset):  # type: ignore[misc]
         for url in urls:
             try:
                 path = _local(url)
-                with open(path, "rb") as file:
-                    for member in members(path):
-                        data: Any
-                        if member.name.endswith(".npy"):
-                            data = open_member(path, member)
-                        else:
-                            file.seek(member.offset)
-                            data = file.read(member.size)
-                        yield {"fname": member.name, "data": data, "__url__": url}
-                        del data
+                for _, group in groupby(members(path), lambda member: base_plus_ext(member.name)[0]):
+                    try:
+                        files = [_read(path, member) for member in group if not META.match(member.name)]
+                    except (OSError, ValueError, MemoryError) as exn:
+                        # The sample is lost; what is left of its members is passed over with it.
+                        if not self._handler(exn):
+                            return
+                        continue
+                    for file in files:
+                        yield {**file, "__url__": url}
+                    del files
             except (OSError, ValueError) as exn:
                 if not self._handler(exn):
                     return
+            # Where a shard ends a sample does, whatever the next one is called.
+            yield {}
 
     def __iter__(self) -> Iterator[Sample]:
         urls: Iterable[str] = self._urls

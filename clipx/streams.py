@@ -157,6 +157,10 @@ class Cutter:
                 targets.append(_put(each, place, shown))
         return targets
 
+    def first_pts(self) -> float | None:
+        """When the first open clip starts; None where none is open."""
+        return float(self._open[0].pts_seconds[0]) if self._open else None
+
     def finished(self) -> Iterator[Clip]:
         """Clips all of whose places have been written, in order."""
         while self._open and not self._open[0].missing:

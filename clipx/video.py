@@ -63,6 +63,9 @@ class _Cutting:
         self._converter = Converter(format, options, name)
         self.reader = Reader(src, name, options, audio)
         self._timeline = Timeline(options, self.reader.time_base, self.reader.rate)
+        self._slack = (
+            float(window.span / Fraction(options.fps or self.reader.rate)) + 1 if window.policy == "backpad" else 0.0
+        )
         self._sound_duration = window.length * window.dilation / Fraction(options.fps or self.reader.rate)
         self._index: Index | None = None
         self._plan: np.ndarray | None = None
@@ -177,13 +180,18 @@ class _Cutting:
             if cutter is None:
                 self._converter.prepare(frame.image)
                 cutter = self._cutter()
-            self._converter.write(frame.image, cutter.place(p, self._shown(frame)), self._footprint)
+            shown = self._shown(frame)
+            self._converter.write(frame.image, cutter.place(p, shown), self._footprint)
             last = p, frame
             if self._kept is not None:
                 self._keep(p, frame)
             for clip in cutter.finished():
                 yield self._complete(clip)
                 del clip
+            if self._audio is not None:
+                # What the policy moves back starts less than a clip before the end.
+                first = cutter.first_pts()
+                self.reader.forget_sound((shown.pts if first is None else first) - self._slack)
         n = len(self._plan) if self._plan is not None else 0 if last is None else last[0] + 1
         if cutter is None or last is None:
             if self._plan is None and not self.reader.frames_decoded:
@@ -220,8 +228,6 @@ class _Cutting:
             first = float(clip.pts_seconds[0])
             clip.audio = self.reader.sound(first, self._sound_duration)
             clip.sample_rate = self.reader.sample_rate
-            # What the policy moves back still starts after the last complete clip.
-            self.reader.forget_sound(first)
         return clip if self._views is None else clip.record(self._views)
 
     def _place_tail(self, tail: Tail, frames: list[tuple[int, Frame]]) -> None:

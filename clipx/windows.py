@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
@@ -14,7 +15,7 @@ from clipx import _kernel
 from clipx._checks import as_array, check_kind, check_total, integer
 from clipx.format import ClipFormat
 from clipx.formatted import FormattedFrames
-from clipx.mapped import Pages
+from clipx.pages import Pages, check_mapped
 from clipx.plan import Rng, WindowSpec, as_generator, fill_bytes
 from clipx.pool import ClipPool
 
@@ -113,6 +114,7 @@ def extract(
     """
     spec = _spec(length, stride, dilation, policy, fill_value, num_clips, sampling)
     array = _time_first(frames, axis)
+    check_mapped(array)
     num_threads = integer("num_threads", num_threads, 1)
     fill = fill_bytes(spec, array.dtype)
     count = spec.count(len(array))
@@ -212,23 +214,27 @@ def iterate_spec(
         pool.require(spec.slots(starts) * in_step, shape, array.dtype)
         slots = pool.slots_for(shape, array.dtype)
         clips = _kernel.Clips(array, table, fill, shape, array.dtype, slots, pool.acquire)
-    return _paged(clips, table, pages) if pages else clips
+    return _Paged(clips, table, starts, pages) if pages else clips
 
 
-def _paged(clips: Iterator[np.ndarray], table: np.ndarray, pages: Pages) -> Iterator[np.ndarray]:
+class _Paged(Iterator[np.ndarray]):
     """Clips of a mapped array, whose pages are asked for before a clip and given back behind it."""
-    held = table >= 0
-    first = np.where(held, table, np.iinfo(np.int64).max).min(axis=1, initial=np.iinfo(np.int64).max)
-    last = table.max(axis=1, initial=-1)
-    # The first frame that this clip or any later one needs.
-    after = np.minimum.accumulate(first[::-1])[::-1].tolist()
-    for low, high, behind in zip(first.tolist(), last.tolist(), [*after[1:], None]):
-        if high >= 0:
-            pages.need(low, high)
-        clip = next(clips)
-        pages.drop(high + 1 if behind is None else behind)
-        yield clip
-        del clip
+
+    def __init__(self, clips: Iterator[np.ndarray], table: np.ndarray, starts: np.ndarray, pages: Pages) -> None:
+        self._clips, self._table, self._pages = clips, table, pages
+        # The first frame of this clip or any later one; what a policy takes from before is read a second time.
+        self._after = np.minimum.accumulate(starts[::-1])[::-1]
+        self._done = 0
+
+    def __next__(self) -> np.ndarray:
+        at = self._done
+        if at < len(self._table):
+            self._pages.need(self._table[at])
+        clip = next(self._clips)
+        self._done = at + 1
+        later = self._done < len(self._table)
+        self._pages.drop(int(self._after[at + 1]) if later else int(self._table[at].max()) + 1)
+        return clip
 
 
 def iterate_formatted(
@@ -242,15 +248,34 @@ def iterate_formatted(
         pool.require(spec.slots(starts) * in_step, frames.shape, frames.dtype)
         make, footprint = partial(pool.acquire, frames.shape, frames.dtype), pool.nbytes
     table = spec.indices_at(starts, n)
-    clips = _formatted(frames, table, make, footprint)
-    return _paged(clips, table, frames.pages) if frames.pages else clips
+    clips = _Formatted(frames, table, make, footprint)
+    return _Paged(clips, table, starts, frames.pages) if frames.pages else clips
 
 
-def _formatted(
-    frames: FormattedFrames, table: np.ndarray, make: Callable[[], np.ndarray], footprint: int
-) -> Iterator[np.ndarray]:
-    for index in range(len(table)):
-        clip = make()
-        frames.write(clip[None], table[index : index + 1], index, footprint)
-        yield clip
-        del clip
+class _Formatted(Iterator[np.ndarray]):
+    """Clips that have a format; it goes on after `make` has raised."""
+
+    def __init__(
+        self, frames: FormattedFrames, table: np.ndarray, make: Callable[[], np.ndarray], footprint: int
+    ) -> None:
+        self._frames: FormattedFrames | None = frames
+        self._table, self._make, self._footprint = table, make, footprint
+        self._rows = iter(range(len(table)))
+        self._lock = threading.Lock()
+        self._next: int | None = next(self._rows, None)
+
+    def __next__(self) -> np.ndarray:
+        # Threads may share this: each takes a row, and keeps the frames.
+        frames = self._frames
+        if self._next is None or frames is None:
+            # The source is not kept past its last clip.
+            self._frames = None
+            raise StopIteration
+        clip = self._make()
+        with self._lock:
+            row = self._next
+            if row is None:
+                raise StopIteration
+            self._next = next(self._rows, None)
+        frames.write(clip[None], self._table[row : row + 1], row, self._footprint)
+        return clip
