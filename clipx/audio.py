@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import IO, Any, cast
 
+import av
 import numpy as np
 
 from clipx._checks import check_kind, check_total
@@ -21,8 +23,13 @@ from clipx.streams import Clip
 
 __all__ = ["AudioClips", "AudioFormat", "Clip", "clips"]
 
-PACKET_BYTES = "1048576"
-"""Of a packet of uncompressed sound: FFmpeg's 4096 are mostly calls."""
+WAV_OPTIONS = {"max_size": "65536", "probesize": "32768"}
+"""Bytes of a packet, of which FFmpeg's 4096 are mostly calls, and of what it looks into before the first one."""
+
+BLOCK_SAMPLES = 1 << 16
+"""Samples that are written to clips at a time; a decoder gives a thousand or so."""
+
+LOOKS_BACK = frozenset({"backpad", "reflect", "repeat_last", "wrap"})
 
 
 class _Samples:
@@ -34,7 +41,7 @@ class _Samples:
 
     def __init__(self, src: Source, name: str, format: AudioFormat, rate: Fraction | None) -> None:
         self._name = name
-        self._container = open_media(src, name, options={"max_size": PACKET_BYTES})
+        self._container = open_media(src, name, options=WAV_OPTIONS if _is_wav(src) else None)
         streams = self._container.streams.audio
         if not streams:
             self._container.close()
@@ -46,35 +53,84 @@ class _Samples:
         self.sound = Sound(format, name)
         self.start: Fraction | None = None
         self._rate = rate
+        self._dtype = np.dtype(format.dtype)
 
     def close(self) -> None:
         self._container.close()
 
     def pieces(self) -> Iterator[np.ndarray]:
-        """Raises MediaError at damage, after the samples before it."""
-        arrived: Fraction | None = None
+        """Samples (channels, m) one after the other, each valid until the next.
+
+        Raises MediaError at damage, after the samples before it.
+        """
+        block, used = np.empty((0, 0), self._dtype), 0
+        try:
+            for planes in self._planes():
+                m = len(planes[0])
+                if used and used + m > block.shape[1]:
+                    yield block[:, :used]
+                    used = 0
+                if used + m > block.shape[1]:
+                    block = np.empty((len(planes), max(BLOCK_SAMPLES, m)), self._dtype)
+                for channel, plane in zip(block, planes):
+                    channel[used : used + m] = plane
+                used += m
+        except (MediaError, av.FFmpegError):
+            yield block[:, :used]
+            raise
+        yield block[:, :used]
+
+    def _planes(self) -> Iterator[list[np.ndarray]]:
+        first = arrived = 0
+        base, rate, gap = Fraction(0), 0, 0
         with failures(self._name, "decoded"):
             for packet in self._container.demux(self._stream):
                 if packet.is_corrupt:
                     raise MediaError(f"{self._name} is damaged or ends inside a packet of sound")
                 for decoded in packet.decode():
                     frame: Any = decoded
-                    time = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
-                    if arrived is None:
-                        self.start = arrived = time or Fraction(0)
-                        if self._rate is not None and Fraction(self.sound.rate or frame.sample_rate) != self._rate:
-                            raise ValueError(
-                                f"the window was made for {self._rate} samples a second, but {self._name} has "
-                                f"{self.sound.rate or frame.sample_rate}; say it in AudioFormat(sample_rate=)"
-                            )
-                    elif time is not None and abs(time - arrived) > GAP_SECONDS:
-                        gap = float(time - arrived)
-                        raise MediaError(
-                            f"{self._name} has a gap of {gap:.3f} s in its sound at {float(arrived):.3f} s"
-                        )
-                    arrived += Fraction(frame.samples, frame.sample_rate)
+                    pts = frame.pts
+                    if self.start is None:
+                        first, rate, base = pts or 0, frame.sample_rate, Fraction(frame.time_base or 1)
+                        gap = int(GAP_SECONDS * rate * base.denominator)
+                        self.start = first * base
+                        self._check_rate(rate)
+                    elif pts is not None:
+                        # Both in parts of a second, as integers: a Fraction a frame would cost more than decoding.
+                        late = (pts - first) * base.numerator * rate - arrived * base.denominator
+                        if abs(late) > gap:
+                            at, seconds = float(self.start + Fraction(arrived, rate)), late / rate / base.denominator
+                            raise MediaError(f"{self._name} has a gap of {seconds:.3f} s in its sound at {at:.3f} s")
+                    arrived += frame.samples
                     yield from self.sound.convert(frame)
             yield from self.sound.convert(None)
+
+    def _check_rate(self, rate: int) -> None:
+        rate = self.sound.rate or rate
+        if self._rate is not None and rate != self._rate:
+            raise ValueError(
+                f"the window was made for {self._rate} samples a second, but {self._name} has {rate}; say it in "
+                f"AudioFormat(sample_rate=)"
+            )
+
+
+def _is_wav(src: Source) -> bool:
+    """Whether a source says that it is RIFF WAVE, as far as that can be seen without taking bytes from it."""
+    if isinstance(src, (bytes, bytearray, memoryview)):
+        head = bytes(memoryview(src)[:12])
+    elif isinstance(src, (str, os.PathLike)):
+        try:
+            with open(src, "rb") as file:
+                head = file.read(12)
+        except OSError:  # it is told where the file is opened
+            return False
+    elif hasattr(src, "read") and can_rewind(src):
+        at = src.tell()
+        head = src.read(12)
+        src.seek(at)
+    else:
+        return False
+    return head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE"
 
 
 @dataclass(eq=False)
@@ -162,10 +218,11 @@ class _Cutting:
         for piece in self.samples.pieces():
             if window.policy == "wrap" and n < window.span:
                 head.append(piece[:, : window.span - n].copy())
-            tail.append(piece.copy())
-            kept += piece.shape[1]
-            while kept - tail[0].shape[1] > 2 * window.span:
-                kept -= tail.popleft().shape[1]
+            if window.policy in LOOKS_BACK:
+                tail.append(piece.copy())
+                kept += piece.shape[1]
+                while kept - tail[0].shape[1] > 2 * window.span:
+                    kept -= tail.popleft().shape[1]
             begin = at = n
             n = end = begin + piece.shape[1]
             while at < end:

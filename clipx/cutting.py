@@ -20,7 +20,7 @@ from clipx.epochs import Epoch, check_epoch, count_epoch, sample_rng
 from clipx.errors import PoolExhausted, PoolTooSmall
 from clipx.format import ClipFormat, Views
 from clipx.formatted import FormattedFrames
-from clipx.npy import read_header
+from clipx.npy import read_array, read_header
 from clipx.options import VideoOptions
 from clipx.plan import WindowSpec
 from clipx.pool import ClipPool
@@ -104,14 +104,15 @@ def _npy(value: bytes | bytearray | memoryview) -> np.ndarray:
 
 def _npz(value: bytes | bytearray | memoryview) -> dict[str, np.ndarray]:
     """The arrays of an .npz file, none larger than the file can hold."""
+    arrays = {}
     with zipfile.ZipFile(io.BytesIO(value)) as archive:
         for member in archive.infolist():
             if member.file_size > MOST_DEFLATED * member.compress_size + MOST_DEFLATED:
                 raise ValueError(f"member {member.filename!r} says it has {member.file_size} bytes, more than can be")
             if member.filename.endswith(".npy"):
                 with archive.open(member) as file:
-                    read_header(file, member.file_size)
-    return dict(np.load(io.BytesIO(value), allow_pickle=False))
+                    arrays[member.filename.removesuffix(".npy")] = read_array(file, member.file_size)
+    return arrays
 
 
 def _load(field: str, value: Any) -> Any:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import math
 import sys
+import threading
 from typing import IO, NamedTuple
 
 import numpy as np
 
-__all__ = ["Header", "read_header"]
+__all__ = ["Header", "read_array", "read_header"]
 
 LARGEST = 10_000  # bytes of a header's text, as NumPy has it
 MOST_DIMENSIONS = 32
+
+# CPython's parser, which NumPy reads headers with, can fail where several threads are in it (its issue 106905).
+_PARSING = threading.Lock()
 
 
 class Header(NamedTuple):
@@ -41,7 +45,8 @@ def read_header(file: IO[bytes], size: int) -> Header:
         if version not in ((1, 0), (2, 0)):
             raise ValueError(f"version {version} of the format is not read")
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        header = Header(*read(head, max_header_size=LARGEST))
+        with _PARSING:
+            header = Header(*read(head, max_header_size=LARGEST))
         if not all(type(each) is int for each in header.shape):
             raise ValueError(f"its header gives the shape {header.shape}")
     except Exception as exn:
@@ -57,3 +62,15 @@ def read_header(file: IO[bytes], size: int) -> Header:
             f"its header gives shape {header.shape} and dtype {header.dtype}, {header.nbytes} bytes, but it has {held}"
         )
     return header
+
+
+def read_array(file: IO[bytes], size: int) -> np.ndarray:
+    """The array of an .npy file of `size` bytes, read into memory. Raises as `read_header`."""
+    header = read_header(file, size)
+    data = bytearray(file.read(header.nbytes))
+    if len(data) < header.nbytes:
+        raise ValueError(f"it ends after {len(data)} of {header.nbytes} bytes")
+    if not header.nbytes:
+        return np.empty(header.shape, header.dtype)
+    flat = np.frombuffer(data, header.dtype, math.prod(header.shape))
+    return flat.reshape(header.shape[::-1]).T if header.fortran else flat.reshape(header.shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import threading
 import time
@@ -157,6 +158,15 @@ def _member(clip: Sample, field: str) -> np.ndarray:
     return array
 
 
+def _trim() -> None:
+    """Give freed memory back to the system, where the C library is glibc.
+
+    Each epoch's threads allocate pictures in arenas of their own, and glibc keeps what they free.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 class _Stopped(Exception):
     """The epoch is given up."""
 
@@ -190,13 +200,12 @@ class _Run:
             traceback.clear_frames(exn.__traceback__)
             self.error = exn
         finally:
+            if self._clips is not None:
+                self._clips.stop()
+            _trim()
             with self.changed:
                 self.done = True
                 self.changed.notify_all()
-
-    def _samples(self, handler: Callable[[Exception], bool]) -> Iterator[Sample]:
-        urls = ({"url": url} for url in self.job.shards)
-        return iter(webdataset.tariterators.tarfile_samples(urls, handler=handler))
 
     def _look(self, samples: Iterator[Sample]) -> tuple[Pools | None, list[Sample]]:
         """Pools for clips like those of the first samples, and the samples that were read for it.

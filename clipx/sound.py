@@ -83,9 +83,12 @@ class Sound:
         self.rate = format.sample_rate or 0
         self.channels = 1 if format.mono else 0
         self._resampler: av.AudioResampler | None = None
+        self._as_it_is: frozenset[str] = frozenset()
 
-    def convert(self, frame: av.AudioFrame | None) -> list[np.ndarray]:
-        """Samples that a frame gives; None gives what is left in the resampler, which can then start anew.
+    def convert(self, frame: av.AudioFrame | None) -> list[list[np.ndarray]]:
+        """Samples that a frame gives, an array (m,) for each channel, seen where they lie.
+
+        None gives what is left in the resampler, which can then start anew.
 
         Raises MediaError for a rate or channels that change midway.
         """
@@ -93,18 +96,14 @@ class Sound:
             kind = frame.sample_rate, frame.layout.name
             if self._kind is None:
                 self._kind = kind
-                self.rate = self.rate or frame.sample_rate
-                self.channels = self.channels or frame.layout.nb_channels
+                self._begin(frame)
             elif kind != self._kind:
                 raise MediaError(
                     f"{self._name} changes midway from {self._kind} to {kind} (sample rate, channels); only sound of "
                     f"one kind is cut"
                 )
-            if self.rate > MOST_UPSAMPLED * frame.sample_rate:
-                raise MediaError(
-                    f"{self._name} has {frame.sample_rate} samples a second; sample_rate is {self.rate}, but must be "
-                    f"at most {MOST_UPSAMPLED} times as many"
-                )
+            if frame.format.name in self._as_it_is:
+                return [self._samples(frame)] if frame.samples else []
             if self._resampler is None:
                 layout = "mono" if self._format.mono else frame.layout.name
                 self._resampler = av.AudioResampler(SAMPLE_FORMATS[self._format.dtype], layout, self.rate)
@@ -115,10 +114,22 @@ class Sound:
             self._resampler = None
         return [self._samples(each) for each in made if each is not None and each.samples]
 
-    def _samples(self, frame: av.AudioFrame) -> np.ndarray:
+    def _begin(self, frame: av.AudioFrame) -> None:
+        self.rate = self.rate or frame.sample_rate
+        self.channels = self.channels or frame.layout.nb_channels
+        if self.rate > MOST_UPSAMPLED * frame.sample_rate:
+            raise MediaError(
+                f"{self._name} has {frame.sample_rate} samples a second; sample_rate is {self.rate}, but must be at "
+                f"most {MOST_UPSAMPLED} times as many"
+            )
+        if self.rate == frame.sample_rate and self.channels == frame.layout.nb_channels:
+            planar = SAMPLE_FORMATS[self._format.dtype]
+            # One channel is the same packed and planar.
+            self._as_it_is = frozenset({planar, planar.rstrip("p")} if self.channels == 1 else {planar})
+
+    def _samples(self, frame: av.AudioFrame) -> list[np.ndarray]:
         # A plane reports more bytes than it holds samples.
-        planes = [np.frombuffer(memoryview(cast(Any, plane)), self._dtype, frame.samples) for plane in frame.planes]
-        return planes[0][None] if len(planes) == 1 else np.stack(planes)
+        return [np.frombuffer(cast(Any, plane), self._dtype, frame.samples) for plane in frame.planes]
 
 
 class Track:
@@ -164,9 +175,10 @@ class Track:
             self._end = max(round((time - self._start) * self.sound.rate), self._chunks[0][0] if self._chunks else 0)
             self._arrived = time
 
-    def _append(self, made: list[np.ndarray]) -> None:
-        for samples in made:
-            self._chunks.append((self._end, samples.copy()))
+    def _append(self, made: list[list[np.ndarray]]) -> None:
+        for planes in made:
+            samples = np.stack(planes)
+            self._chunks.append((self._end, samples))
             self._end += samples.shape[1]
 
     def _count(self, duration: Fraction) -> int:
