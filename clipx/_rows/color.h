@@ -74,7 +74,7 @@ static void clipx_color_pixels(const clipx_samples *row, size_t from, size_t n, 
     }
 }
 
-#if !defined(CLIPX_X86) && !defined(CLIPX_NEON)
+#if !defined(CLIPX_X86)
 static void clipx_color_baseline(const clipx_samples *row, size_t n, uint8_t *r, uint8_t *g, uint8_t *b) {
     clipx_color_pixels(row, 0, n, r, g, b);
 }
