@@ -3,6 +3,8 @@
  * undefined again at the end.
  */
 
+#define F_VALUE(from, j) F_MUL(F_SUB(F_SUB(F_BYTES(src + (from)), high[j]), low[j]), factor[j])
+
 F_TARGET CLIPX_INLINE void F_NAME(clipx_floats_body)(const clipx_scale *scale, int kind, int channel, const uint8_t *src,
                                                      size_t n, char *const *places, size_t count, size_t at, int streams,
                                                      size_t period) {
@@ -17,26 +19,31 @@ F_TARGET CLIPX_INLINE void F_NAME(clipx_floats_body)(const clipx_scale *scale, i
         }
         high[j] = F_LOAD(lanes[0]), low[j] = F_LOAD(lanes[1]), factor[j] = F_LOAD(lanes[2]);
     }
-    for (i = 0; i + period * F_LANES <= n; i += period * F_LANES) {
-        for (j = 0; j < period; j++) {
-            size_t from = i + j * F_LANES;
-            F_TYPE value = F_MUL(F_SUB(F_SUB(F_BYTES(src + from), high[j]), low[j]), factor[j]);
-            if (kind == CLIPX_F32) {
+    if (kind == CLIPX_F32) {
+        for (i = 0; i + period * F_LANES <= n; i += period * F_LANES) {
+            for (j = 0; j < period; j++) {
+                F_TYPE value = F_VALUE(i + j * F_LANES, j);
                 for (k = 0; k < count; k++) {
-                    char *dst = places[k] + at + from * item;
+                    char *dst = places[k] + at + (i + j * F_LANES) * item;
                     if (streams)
                         F_STREAM(dst, value);
                     else
                         F_STORE(dst, value);
                 }
-            } else {
-                F_SHORT narrow = kind == CLIPX_F16 ? F_HALF(value) : F_BRAIN(value);
+            }
+        }
+    } else {
+        /* Two at a time: half a line that is streamed costs as much as a whole one. */
+        for (i = 0; i + 2 * period * F_LANES <= n; i += 2 * period * F_LANES) {
+            for (j = 0; j < 2 * period; j += 2) {
+                F_TYPE one = F_VALUE(i + j * F_LANES, j % period), two = F_VALUE(i + (j + 1) * F_LANES, (j + 1) % period);
+                F_PAIR both = kind == CLIPX_F16 ? F_JOIN(F_HALF(one), F_HALF(two)) : F_JOIN(F_BRAIN(one), F_BRAIN(two));
                 for (k = 0; k < count; k++) {
-                    char *dst = places[k] + at + from * item;
+                    char *dst = places[k] + at + (i + j * F_LANES) * item;
                     if (streams)
-                        F_STREAM_SHORT(dst, narrow);
+                        F_STREAM_PAIR(dst, both);
                     else
-                        F_STORE_SHORT(dst, narrow);
+                        F_STORE_PAIR(dst, both);
                 }
             }
         }
@@ -65,7 +72,6 @@ F_TARGET static void F_NAME(clipx_floats)(const clipx_scale *scale, int kind, in
 #undef F_NAME
 #undef F_TARGET
 #undef F_TYPE
-#undef F_SHORT
 #undef F_LANES
 #undef F_LOAD
 #undef F_SUB
@@ -75,5 +81,8 @@ F_TARGET static void F_NAME(clipx_floats)(const clipx_scale *scale, int kind, in
 #undef F_BRAIN
 #undef F_STORE
 #undef F_STREAM
-#undef F_STORE_SHORT
-#undef F_STREAM_SHORT
+#undef F_PAIR
+#undef F_JOIN
+#undef F_STORE_PAIR
+#undef F_STREAM_PAIR
+#undef F_VALUE

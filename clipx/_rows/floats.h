@@ -80,7 +80,6 @@ static void clipx_floats_baseline(const clipx_scale *scale, int kind, int channe
 #define F_NAME(name) name##_baseline
 #define F_TARGET
 #define F_TYPE __m128
-#define F_SHORT __m128i
 #define F_LANES 4
 #define F_LOAD(p) _mm_loadu_ps(p)
 #define F_SUB(a, b) _mm_sub_ps(a, b)
@@ -90,8 +89,10 @@ static void clipx_floats_baseline(const clipx_scale *scale, int kind, int channe
 #define F_BRAIN(a) clipx_brain_baseline(a)
 #define F_STORE(p, a) _mm_storeu_ps((float *)(void *)(p), a)
 #define F_STREAM(p, a) _mm_stream_ps((float *)(void *)(p), a)
-#define F_STORE_SHORT(p, a) _mm_storel_epi64((__m128i *)(void *)(p), a)
-#define F_STREAM_SHORT(p, a) _mm_stream_si64((long long *)(void *)(p), _mm_cvtsi128_si64(a))
+#define F_PAIR __m128i
+#define F_JOIN(a, b) _mm_unpacklo_epi64(a, b)
+#define F_STORE_PAIR(p, a) _mm_storeu_si128((__m128i *)(void *)(p), a)
+#define F_STREAM_PAIR(p, a) _mm_stream_si128((__m128i *)(void *)(p), a)
 CLIPX_INLINE __m128 clipx_four_baseline(const uint8_t *p) {
     int32_t four;
     memcpy(&four, p, 4);
@@ -118,7 +119,6 @@ CLIPX_INLINE __m128i clipx_brain_baseline(__m128 a) {
 #define F_NAME(name) name##_avx2
 #define F_TARGET CLIPX_AVX2
 #define F_TYPE __m256
-#define F_SHORT __m128i
 #define F_LANES 8
 #define F_LOAD(p) _mm256_loadu_ps(p)
 #define F_SUB(a, b) _mm256_sub_ps(a, b)
@@ -128,8 +128,10 @@ CLIPX_INLINE __m128i clipx_brain_baseline(__m128 a) {
 #define F_BRAIN(a) clipx_brain_avx2(a)
 #define F_STORE(p, a) _mm256_storeu_ps((float *)(void *)(p), a)
 #define F_STREAM(p, a) _mm256_stream_ps((float *)(void *)(p), a)
-#define F_STORE_SHORT(p, a) _mm_storeu_si128((__m128i *)(void *)(p), a)
-#define F_STREAM_SHORT(p, a) _mm_stream_si128((__m128i *)(void *)(p), a)
+#define F_PAIR __m256i
+#define F_JOIN(a, b) _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1)
+#define F_STORE_PAIR(p, a) _mm256_storeu_si256((__m256i *)(void *)(p), a)
+#define F_STREAM_PAIR(p, a) _mm256_stream_si256((__m256i *)(void *)(p), a)
 CLIPX_AVX2 CLIPX_INLINE __m128i clipx_brain_avx2(__m256 a) {
     __m256i bits = _mm256_castps_si256(a), even = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
     bits = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), even), 16);
@@ -140,7 +142,6 @@ CLIPX_AVX2 CLIPX_INLINE __m128i clipx_brain_avx2(__m256 a) {
 #define F_NAME(name) name##_avx512
 #define F_TARGET CLIPX_AVX512
 #define F_TYPE __m512
-#define F_SHORT __m256i
 #define F_LANES 16
 #define F_LOAD(p) _mm512_loadu_ps(p)
 #define F_SUB(a, b) _mm512_sub_ps(a, b)
@@ -150,8 +151,10 @@ CLIPX_AVX2 CLIPX_INLINE __m128i clipx_brain_avx2(__m256 a) {
 #define F_BRAIN(a) clipx_brain_avx512(a)
 #define F_STORE(p, a) _mm512_storeu_ps((void *)(p), a)
 #define F_STREAM(p, a) _mm512_stream_ps((float *)(void *)(p), a)
-#define F_STORE_SHORT(p, a) _mm256_storeu_si256((__m256i *)(void *)(p), a)
-#define F_STREAM_SHORT(p, a) _mm256_stream_si256((__m256i *)(void *)(p), a)
+#define F_PAIR __m512i
+#define F_JOIN(a, b) _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1)
+#define F_STORE_PAIR(p, a) _mm512_storeu_si512((void *)(p), a)
+#define F_STREAM_PAIR(p, a) _mm512_stream_si512((void *)(p), a)
 CLIPX_AVX512 CLIPX_INLINE __m256i clipx_brain_avx512(__m512 a) {
     __m512i bits = _mm512_castps_si512(a), even = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     return _mm512_cvtepi32_epi16(
@@ -165,7 +168,6 @@ CLIPX_AVX512 CLIPX_INLINE __m256i clipx_brain_avx512(__m512 a) {
 #define F_NAME(name) name##_neon
 #define F_TARGET
 #define F_TYPE float32x4_t
-#define F_SHORT uint16x4_t
 #define F_LANES 4
 #define F_LOAD(p) vld1q_f32(p)
 #define F_SUB(a, b) vsubq_f32(a, b)
@@ -175,8 +177,10 @@ CLIPX_AVX512 CLIPX_INLINE __m256i clipx_brain_avx512(__m512 a) {
 #define F_BRAIN(a) clipx_brain_neon(a)
 #define F_STORE(p, a) vst1q_f32((float *)(void *)(p), a)
 #define F_STREAM(p, a) F_STORE(p, a)
-#define F_STORE_SHORT(p, a) vst1_u16((uint16_t *)(void *)(p), a)
-#define F_STREAM_SHORT(p, a) F_STORE_SHORT(p, a)
+#define F_PAIR uint16x8_t
+#define F_JOIN(a, b) vcombine_u16(a, b)
+#define F_STORE_PAIR(p, a) vst1q_u16((uint16_t *)(void *)(p), a)
+#define F_STREAM_PAIR(p, a) F_STORE_PAIR(p, a)
 CLIPX_INLINE float32x4_t clipx_four_neon(const uint8_t *p) {
     uint32_t four;
     memcpy(&four, p, 4);
