@@ -82,7 +82,7 @@ class _Samples:
 
     def _planes(self) -> Iterator[list[np.ndarray]]:
         first = arrived = 0
-        base, rate, gap = Fraction(0), 0, 0
+        ticks = parts = gap = 0
         with failures(self._name, "decoded"):
             for packet in self._container.demux(self._stream):
                 if packet.is_corrupt:
@@ -91,15 +91,18 @@ class _Samples:
                     frame: Any = decoded
                     pts = frame.pts
                     if self.start is None:
+                        # A tick and a sample, in parts of a second that both are whole numbers of: a Fraction a frame
+                        # would cost more than its decoding.
                         first, rate, base = pts or 0, frame.sample_rate, Fraction(frame.time_base or 1)
-                        gap = int(GAP_SECONDS * rate * base.denominator)
+                        ticks, parts = base.numerator * rate, base.denominator
+                        gap = int(GAP_SECONDS * rate * parts)
                         self.start = first * base
                         self._check_rate(rate)
                     elif pts is not None:
-                        # Both in parts of a second, as integers: a Fraction a frame would cost more than decoding.
-                        late = (pts - first) * base.numerator * rate - arrived * base.denominator
+                        late = (pts - first) * ticks - arrived * parts
                         if abs(late) > gap:
-                            at, seconds = float(self.start + Fraction(arrived, rate)), late / rate / base.denominator
+                            rate = frame.sample_rate
+                            at, seconds = float(self.start) + arrived / rate, late / rate / parts
                             raise MediaError(f"{self._name} has a gap of {seconds:.3f} s in its sound at {at:.3f} s")
                     arrived += frame.samples
                     yield from self.sound.convert(frame)
