@@ -1554,6 +1554,7 @@ def test_too_little_memory_for_each_worker(arrays, monkeypatch):
 # Lifetimes
 
 
+@pytest.mark.timeout(900)  # of a million clips, where CLIPX_LONG asks for them
 def test_clips_of_random_lifetimes(tmp_path):
     """Many small clips on 8 threads, held for random times: no slot is lost, and none is written while it is seen."""
     clips = 1_000_000 if os.environ.get("CLIPX_LONG") == "1" else 60_000
