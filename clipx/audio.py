@@ -184,12 +184,6 @@ class _Cutting:
             cast(IO[bytes], src).seek(at)
         return n, src
 
-    def _next_start(self) -> int | None:
-        if self._starts is not None:
-            return int(self._starts[self._opened]) if self._opened < len(self._starts) else None
-        assert self._window.stride is not None
-        return self._opened * self._window.stride
-
     def _open(self, start: int) -> _Open:
         channels = self.samples.sound.channels
         shape = self._format.shape(channels, self._window.length)
@@ -231,7 +225,7 @@ class _Cutting:
             while at < end:
                 # Up to where a clip is complete, so that no more are open than the pool was asked for.
                 upto = min(end, open_clips[0].clip.start + window.span if open_clips else end)
-                while (start := self._next_start()) is not None and start < upto:
+                while (start := self._window.start(self._opened, self._starts)) is not None and start < upto:
                     open_clips.append(self._open(start))
                     upto = min(upto, open_clips[0].clip.start + window.span)
                 for opened in open_clips:

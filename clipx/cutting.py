@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import math
 import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -96,10 +95,7 @@ def _npy(value: bytes | bytearray | memoryview) -> np.ndarray:
     if bytes(memoryview(value)[6:7]) == b"\x03":  # field names in UTF-8
         return np.load(file, allow_pickle=False)
     header = read_header(file, memoryview(value).nbytes)
-    if not header.nbytes:
-        return np.empty(header.shape, header.dtype)
-    flat = np.frombuffer(value, header.dtype, math.prod(header.shape), file.tell())
-    return flat.reshape(header.shape[::-1]).T if header.fortran else flat.reshape(header.shape)
+    return header.array(value, file.tell())
 
 
 def _npz(value: bytes | bytearray | memoryview) -> dict[str, np.ndarray]:

@@ -31,6 +31,13 @@ class Header(NamedTuple):
         """Bytes of the array."""
         return math.prod(self.shape) * self.dtype.itemsize
 
+    def array(self, data: bytes | bytearray | memoryview, offset: int = 0) -> np.ndarray:
+        """The array whose bytes stand in `data` from `offset` on, seen where they lie."""
+        if not self.nbytes:
+            return np.empty(self.shape, self.dtype)
+        flat = np.frombuffer(data, self.dtype, math.prod(self.shape), offset)
+        return flat.reshape(self.shape[::-1]).T if self.fortran else flat.reshape(self.shape)
+
 
 def read_header(file: IO[bytes], size: int) -> Header:
     """Read the header of an .npy file of `size` bytes; its array starts where the file then stands.
@@ -70,7 +77,4 @@ def read_array(file: IO[bytes], size: int) -> np.ndarray:
     data = bytearray(file.read(header.nbytes))
     if len(data) < header.nbytes:
         raise ValueError(f"it ends after {len(data)} of {header.nbytes} bytes")
-    if not header.nbytes:
-        return np.empty(header.shape, header.dtype)
-    flat = np.frombuffer(data, header.dtype, math.prod(header.shape))
-    return flat.reshape(header.shape[::-1]).T if header.fortran else flat.reshape(header.shape)
+    return header.array(data)

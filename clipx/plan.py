@@ -141,6 +141,13 @@ class WindowSpec:
         later = np.searchsorted(starts, starts + self.span)
         return int(np.max(later - np.arange(len(starts)), initial=1)) + 1
 
+    def start(self, index: int, starts: np.ndarray | None) -> int | None:
+        """Start of a clip of a source whose end is not known, or among `starts`; None past the last of these."""
+        if starts is not None:
+            return int(starts[index]) if index < len(starts) else None
+        assert self.stride is not None
+        return index * self.stride
+
     def valid(self, start: int, n: int) -> int:
         """Places of a clip that lie before the end of n frames."""
         return min(max(-((start - n) // self.dilation), 0), self.length)

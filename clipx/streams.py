@@ -132,12 +132,6 @@ class Cutter:
         self._opened = 0
         self._open: deque[_Open] = deque()
 
-    def _next_start(self) -> int | None:
-        if self._starts is not None:
-            return int(self._starts[self._opened]) if self._opened < len(self._starts) else None
-        assert self.spec.stride is not None
-        return self._opened * self.spec.stride
-
     def _begin(self, start: int) -> _Open:
         length = self.spec.length
         columns = np.full(length, -1, dtype=np.int64), np.full(length, np.nan), np.full(length, np.nan)
@@ -148,7 +142,7 @@ class Cutter:
 
     def place(self, p: int, shown: Shown) -> list[Target]:
         """The places that frame p of the plan is written to; clips that start at it are opened."""
-        while self._next_start() == p:
+        while self.spec.start(self._opened, self._starts) == p:
             self._open.append(self._begin(p))
         targets = []
         for each in self._open:
