@@ -16,7 +16,7 @@ import numpy as np
 from clipx._checks import check_kind, check_total
 from clipx.errors import MediaError
 from clipx.media import Source, can_rewind, describe, failures, open_media
-from clipx.plan import Rng, WindowSpec, as_generator, fill_bytes
+from clipx.plan import ALL, Rng, Selection, WindowSpec, as_generator, fill_bytes
 from clipx.pool import ClipPool
 from clipx.sound import GAP_SECONDS, AudioFormat, Sound
 from clipx.streams import Clip
@@ -157,9 +157,10 @@ class _Cutting:
         rng: Rng,
         name: str,
         in_step: int,
+        selection: Selection,
     ) -> None:
         self._window, self._format, self._pool, self._in_step = window, format, pool, in_step
-        self._name = name
+        self._name, self._selection = name, selection
         self._dtype = np.dtype(format.dtype)
         fill_bytes(window, self._dtype)
         self.num_samples: int | None = None
@@ -184,7 +185,13 @@ class _Cutting:
             cast(IO[bytes], src).seek(at)
         return n, src
 
-    def _open(self, start: int) -> _Open:
+    def _next(self) -> tuple[int, int] | None:
+        """Index and start of the clip that is opened next; None where the plan or the selection has no more."""
+        index = self._selection.at(self._opened)
+        start = None if index is None else self._window.start(index, self._starts)
+        return None if index is None or start is None else (index, start)
+
+    def _open(self, index: int, start: int) -> _Open:
         channels = self.samples.sound.channels
         shape = self._format.shape(channels, self._window.length)
         if self._opened == 0:
@@ -192,7 +199,7 @@ class _Cutting:
             if self._pool is not None:
                 self._pool.require(self._window.slots(self._starts) * self._in_step, shape, self._dtype)
         data = np.empty(shape, self._dtype) if self._pool is None else self._pool.acquire(shape, self._dtype)
-        clip = Clip(data, self._opened, start, self._window.length)
+        clip = Clip(data, index, start, self._window.length)
         self._opened += 1
         return _Open(clip, self._format.channels_first(data))
 
@@ -225,8 +232,8 @@ class _Cutting:
             while at < end:
                 # Up to where a clip is complete, so that no more are open than the pool was asked for.
                 upto = min(end, open_clips[0].clip.start + window.span if open_clips else end)
-                while (start := self._window.start(self._opened, self._starts)) is not None and start < upto:
-                    open_clips.append(self._open(start))
+                while (clip := self._next()) is not None and clip[1] < upto:
+                    open_clips.append(self._open(*clip))
                     upto = min(upto, open_clips[0].clip.start + window.span)
                 for opened in open_clips:
                     self._write(opened, at, piece[:, at - begin : upto - begin])
@@ -234,6 +241,9 @@ class _Cutting:
                 at = upto
                 while open_clips and open_clips[0].done == window.length:
                     yield self._complete(open_clips.popleft().clip)
+                if not open_clips and self._selection.at(self._opened) is None:
+                    self.samples.close()
+                    return
             del piece
         if not n:
             raise MediaError(f"{self._name} has an audio stream without samples")
@@ -247,11 +257,12 @@ class _Cutting:
         """Complete the clips that the end of the source leaves, as the policy says."""
         window = self._window
         if self._starts is None:
-            done = self._opened - len(left)
             count = window.count(n)
-            del left[max(count - done, 0) :]
-            if window.policy == "backpad" and count > done:
-                left[:] = left or [self._open(n - window.span)]
+            left[:] = [each for each in left if each.clip.index < count]
+            following = self._selection.at(self._opened)
+            if window.policy == "backpad" and not left and following is not None and following < count:
+                left.append(self._open(following, n - window.span))
+            if window.policy == "backpad" and left:
                 left[0].clip.start, left[0].done = n - window.span, 0
         before = np.concatenate(tail, axis=1) if tail else None
         start = np.concatenate(head, axis=1) if head else None
@@ -300,8 +311,9 @@ class AudioClips(Iterator[Clip]):
         rng: Rng = None,
         name: str,
         in_step: int = 1,
+        selection: Selection = ALL,
     ) -> None:
-        self._cutting = _Cutting(src, window, format or AudioFormat(), pool, rng, name, in_step)
+        self._cutting = _Cutting(src, window, format or AudioFormat(), pool, rng, name, in_step, selection)
         self._clips = self._cutting.clips()
 
     @property

@@ -21,7 +21,7 @@ from clipx.format import ClipFormat, Views
 from clipx.formatted import FormattedFrames
 from clipx.npy import read_array, read_header
 from clipx.options import VideoOptions
-from clipx.plan import WindowSpec
+from clipx.plan import ALL, Selection, WindowSpec
 from clipx.pool import ClipPool
 from clipx.sound import AudioFormat
 from clipx.streams import Clip
@@ -60,11 +60,14 @@ class _ArrayClips(Iterator[Clip]):
         pool: ClipPool | None,
         rng: np.random.Generator,
         in_step: int,
+        selection: Selection,
     ) -> None:
         self.num_frames = len(array)
         starts = window.starts(self.num_frames, rng)
+        indices = selection.of(len(starts))
+        starts = starts[indices]
         self._window = window
-        self._starts = enumerate(starts.tolist())
+        self._starts = zip(indices.tolist(), starts.tolist())
         self._views: Views | None = None
         if format is None:
             self._data = iterate_spec(array, window, starts, pool, in_step)
@@ -72,7 +75,7 @@ class _ArrayClips(Iterator[Clip]):
             frames = FormattedFrames(array, window, format)
             frames.views.draw(rng)
             self._views = frames.views
-            self._data = iterate_formatted(frames, window, starts, len(array), pool, in_step)
+            self._data = iterate_formatted(frames, window, starts, len(array), pool, in_step, indices)
 
     def __next__(self) -> Clip:
         data = next(self._data)
@@ -221,15 +224,15 @@ class Cutting:
         """The fields of a sample that are cut. Raises ValueError where that is not clear."""
         return _fields(sample) if self._keys is None else self._keys
 
-    def cut(self, sample: Sample, epoch: int) -> Generator[Sample]:
-        """The clips of a sample."""
+    def cut(self, sample: Sample, epoch: int, selection: Selection = ALL) -> Generator[Sample]:
+        """The clips of a sample, or those of a selection."""
         with named(sample):
-            yield from self._cut_fields(sample, sample.get("__key__", ""), epoch)
+            yield from self._cut_fields(sample, sample.get("__key__", ""), epoch, selection)
 
-    def _cut_fields(self, sample: Sample, key: str, epoch: int) -> Iterator[Sample]:
+    def _cut_fields(self, sample: Sample, key: str, epoch: int, selection: Selection) -> Iterator[Sample]:
         fields = self.fields(sample)
         rest = {name: value for name, value in sample.items() if name not in fields}
-        cutters = {field: self._cutter(sample, field, key, epoch, len(fields)) for field in fields}
+        cutters = {field: self._cutter(sample, field, key, epoch, len(fields), selection) for field in fields}
         for field in fields:
             name, _, member = field.partition(":")
             if member and name in rest:
@@ -253,6 +256,8 @@ class Cutting:
             del clips, clip
             yield out
             del out
+        if selection.indices is not None:
+            return  # that they end apart is told where all are cut
         counts = {field: cutter.num_frames for field, cutter in cutters.items()}
         if len({*counts.values()}) > 1:
             # A stream that is longer than another was left before its end, and does not know its length.
@@ -260,7 +265,7 @@ class Cutting:
             raise ValueError(f"the fields of a sample must have the same number of frames, but have {told}")
 
     def _cutter(
-        self, sample: Sample, field: str, key: str, epoch: int, in_step: int
+        self, sample: Sample, field: str, key: str, epoch: int, in_step: int, selection: Selection
     ) -> _ArrayClips | AudioClips | VideoClips:
         name, _, member = field.partition(":")
         value = sample.get(field, sample.get(name) if member else None)
@@ -269,7 +274,16 @@ class Cutting:
         rng = sample_rng(self._seed, epoch, key)
         told = f"field {field!r} of sample {key!r}"
         if isinstance(value, BYTES) and _extension(field) in AUDIO_FIELDS:
-            return AudioClips(value, self._window, self._audio, pool=self._pool, rng=rng, name=told, in_step=in_step)
+            return AudioClips(
+                value,
+                self._window,
+                self._audio,
+                pool=self._pool,
+                rng=rng,
+                name=told,
+                in_step=in_step,
+                selection=selection,
+            )
         if isinstance(value, BYTES) and _extension(field) not in ("npy", "npz") and not member:
             return VideoClips(
                 value,
@@ -281,6 +295,7 @@ class Cutting:
                 name=told,
                 in_step=in_step,
                 audio=self._audio,
+                selection=selection,
             )
         if field not in sample:
             members = _load(name, value)
@@ -290,7 +305,7 @@ class Cutting:
         array = as_array(f"field {field!r}", _load(field, value))
         if array.ndim == 0:
             raise ValueError(f"field {field!r} has no dimensions, but needs a time axis")
-        return _ArrayClips(array, self._window, self._format, self._pool, rng, in_step)
+        return _ArrayClips(array, self._window, self._format, self._pool, rng, in_step, selection)
 
 
 def clips(

@@ -12,7 +12,7 @@ from numpy.exceptions import ComplexWarning
 
 from clipx._checks import as_fps, check_total, exact_number, integer
 
-__all__ = ["Rng", "WindowSpec", "fill_bytes"]
+__all__ = ["ALL", "Rng", "Selection", "WindowSpec", "fill_bytes"]
 
 POLICIES = ("drop", "repeat_last", "wrap", "reflect", "constant", "error", "backpad")
 SAMPLINGS = ("regular", "random")
@@ -221,6 +221,41 @@ class WindowSpec:
         """True where a place lies past frame n - 1, bool (clips, length)."""
         # Only clips that start at 0 reach past the end of a sampled source, so that the draw does not matter.
         return self._positions(self.starts(n, rng=0)) >= n
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which clips of a source are cut: those from `first` on, or those at the ascending `indices`.
+
+    What is selected equals the same clips of a cut of all, bit for bit.
+    """
+
+    first: int = 0
+    indices: tuple[int, ...] | None = None
+
+    @property
+    def passes_over(self) -> bool:
+        """Whether there are clips before the last of these that are left out."""
+        if self.indices is None:
+            return self.first > 0
+        return self.indices != tuple(range(len(self.indices)))
+
+    def at(self, i: int) -> int | None:
+        """Index in the source of the i-th clip that is cut; None past the last of a list."""
+        if self.indices is None:
+            return self.first + i
+        return self.indices[i] if i < len(self.indices) else None
+
+    def of(self, count: int) -> np.ndarray:
+        """The indices that are cut of a source of so many clips, int64, ascending."""
+        if self.indices is None:
+            return np.arange(self.first, max(count, self.first), dtype=np.int64)
+        found = np.array(self.indices, dtype=np.int64)
+        return found[found < count]
+
+
+ALL = Selection()
+"""All clips of a source."""
 
 
 def fill_bytes(spec: WindowSpec, dtype: np.dtype) -> bytes | None:

@@ -168,15 +168,18 @@ class Reader:
         """Ticks that a frame is shown where the file does not say: one at `rate`."""
         return max(round(1 / (self.rate * self.time_base)), 1)
 
-    def frames(self, hears: bool = False) -> Iterator[Frame]:
+    def frames(self, hears: bool = False, *, index: Index | None = None, first: int = 0) -> Iterator[Frame]:
         """Every frame, from the first to the last; with the sound between them, where that is asked for.
+
+        With an index, from the key frame `first` on: from there on all is as if what comes before had been decoded.
 
         A frame without a time, or one that is not after the frame before it, is taken to follow that at once. Raises
         MediaError at damage, after the frames before it.
         """
-        k, last_pts, last_duration, packets = 0, None, 0, 0
+        # Up to a key frame there are as many packets as frames.
+        k, last_pts, last_duration, packets = first, None, 0, first
         with failures(self.name, "decoded"):
-            for packet in self._demux(hears):
+            for packet in self._demux(hears) if index is None else _Packets(self, index).all_from(first):
                 packets += bool(packet.size)
                 if not packet.size and packets < self._announced:
                     # What the decoder still holds may lack the frames between, and would be counted wrongly.
@@ -281,6 +284,13 @@ class _Packets:
             self._seek(position)
         while self.position < position:
             self.next()
+
+    def all_from(self, position: int) -> Iterator[av.Packet]:
+        """The packets from `position`, a key frame's, to the end of the file, whatever the index says of them."""
+        self.go_to(position)
+        if self._held is not None:
+            yield self._held
+        yield from self._packets
 
     def _seek(self, position: int) -> None:
         reader = self._reader

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clipx.format import View, Views
-from clipx.plan import WindowSpec
+from clipx.plan import ALL, Selection, WindowSpec
 
 __all__ = ["Clip", "Cutter", "Memory", "Shown", "Tail", "Target"]
 
@@ -121,29 +121,48 @@ class Cutter:
         spec: the windows. Their starts are `stride` apart, or those in `starts`.
         make: gives memory for the clip of an index.
         starts: ascending start frames, for specs whose starts depend on the number of frames.
+        selection: which of the clips are cut; the others are passed over.
 
     At most `spec.slots(starts) - 1` clips are open at once.
     """
 
-    def __init__(self, spec: WindowSpec, make: Callable[[int], Memory], starts: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        spec: WindowSpec,
+        make: Callable[[int], Memory],
+        starts: np.ndarray | None = None,
+        selection: Selection = ALL,
+    ) -> None:
         self.spec = spec
         self._make = make
-        self._starts = starts
+        self._starts, self._selection = starts, selection
         self._opened = 0
         self._open: deque[_Open] = deque()
+        self._index, self._start = self._next()
 
-    def _begin(self, start: int) -> _Open:
+    def _next(self) -> tuple[int | None, int | None]:
+        """Index and start of the clip that is opened next."""
+        index = self._selection.at(self._opened)
+        return index, None if index is None else self.spec.start(index, self._starts)
+
+    def _begin(self, index: int, start: int) -> _Open:
         length = self.spec.length
         columns = np.full(length, -1, dtype=np.int64), np.full(length, np.nan), np.full(length, np.nan)
-        memory = self._make(self._opened)
-        clip = Clip(memory.clip, self._opened, start, length, *columns)
+        memory = self._make(index)
+        clip = Clip(memory.clip, index, start, length, *columns)
         self._opened += 1
+        self._index, self._start = self._next()
         return _Open(clip, memory.frames, memory.view, *columns, set(range(length)))
+
+    @property
+    def done(self) -> bool:
+        """Whether every selected clip is finished, however the source goes on."""
+        return self._index is None and not self._open
 
     def place(self, p: int, shown: Shown) -> list[Target]:
         """The places that frame p of the plan is written to; clips that start at it are opened."""
-        while self.spec.start(self._opened, self._starts) == p:
-            self._open.append(self._begin(p))
+        while self._start == p and self._index is not None:
+            self._open.append(self._begin(self._index, p))
         targets = []
         for each in self._open:
             place, rest = divmod(p - each.clip.start, self.spec.dilation)
@@ -168,11 +187,11 @@ class Cutter:
         spec, left = self.spec, list(self._open)
         self._open.clear()
         if self._starts is None:
-            done = self._opened - len(left)
             count = spec.count(n)
-            left = left[: max(count - done, 0)]
-            if spec.policy == "backpad" and count > done:
-                left = left or [self._begin(n - spec.span)]
+            left = [each for each in left if each.clip.index < count]
+            if spec.policy == "backpad" and not left and self._index is not None and self._index < count:
+                left = [self._begin(self._index, n - spec.span)]
+            if spec.policy == "backpad" and left:
                 left[0].clip.start = n - spec.span
                 left[0].missing = set(range(spec.length))
         at = np.array([each.clip.start for each in left], dtype=np.int64)

@@ -19,7 +19,7 @@ from clipx.format import ClipFormat, Views, draw_seed
 from clipx.index import Index
 from clipx.media import Source, can_rewind, describe
 from clipx.options import VideoOptions
-from clipx.plan import Rng, WindowSpec, as_generator, fill_bytes
+from clipx.plan import ALL, Rng, Selection, WindowSpec, as_generator, fill_bytes
 from clipx.pool import ClipPool
 from clipx.reader import Frame, Reader
 from clipx.sound import AudioFormat
@@ -46,8 +46,10 @@ class _Cutting:
         name: str,
         in_step: int,
         audio: AudioFormat | None,
+        selection: Selection,
     ) -> None:
         self.num_frames: int | None = None
+        self._selection = selection
         self._audio = audio
         self.frames_skipped = 0
         self._window, self._format, self._pool, self._in_step = window, format, pool, in_step
@@ -74,8 +76,10 @@ class _Cutting:
         self._kept: deque[tuple[int, Frame]] | None = None
         if window.policy in LOOKS_BACK and not rewinds:
             self._kept = deque()
-        if rewinds and self._is_sparse():
-            apart = window.stride is None or (window.stride > window.span and window.policy != "error")
+        sparse = self._is_sparse()
+        if rewinds and (sparse or selection.passes_over):
+            gaps = window.stride is None or window.stride > window.span or selection.indices is not None
+            apart = gaps and (window.stride is None or window.policy != "error")
             wanted = partial(self._needed, copy.deepcopy(rng)) if apart and self._timeline.whole else None
             self._index = self.reader.read_index(wanted)
         if self._index is not None:
@@ -89,13 +93,24 @@ class _Cutting:
             self._starts = window.starts(n, rng)
         elif self._plan is not None and window.policy != "error":
             self._starts = window.starts(len(self._plan))
+        # The frame from which a video that is decoded without a gap is decoded: one key frame earlier than it need be,
+        # as a key frame that is damaged is concealed with what came before.
+        self._first: int | None = None
+        if self._index is not None and self._plan is not None and not sparse and selection.indices is None:
+            start = window.start(selection.first, self._starts)
+            at = len(self._plan) if start is None else start
+            self._first = int(self._index.keys[self._index.keys <= at][-2:][0])
         self._seed = draw_seed(format, rng)
         self._views: Views | None = None
 
     def _needed(self, rng: Rng, n: int) -> np.ndarray:
         """The frames of n that clips hold, those of the tail among them."""
         needed = np.zeros(n, dtype=bool)
-        rows = self._window.indices_at(self._window.starts(n, rng), n)
+        starts = self._window.starts(n, rng)
+        selection = self._selection
+        if selection.indices is None:
+            selection = Selection(max(selection.first - 1, 0))  # see `_wanted`
+        rows = self._window.indices_at(starts[selection.of(len(starts))], n)
         needed[rows[rows >= 0]] = True
         return needed
 
@@ -129,7 +144,7 @@ class _Cutting:
             clip = allocate()
             return Memory(clip, time_first(clip), views[index])
 
-        return Cutter(self._window, make, self._starts)
+        return Cutter(self._window, make, self._starts, self._selection)
 
     def _shown(self, frame: Frame) -> Shown:
         # Integers, for a quotient that is rounded once: a Fraction a frame would cost more than its conversion.
@@ -142,16 +157,35 @@ class _Cutting:
         starts = self._starts
         if starts is None:
             starts = np.arange(max((n - window.span) // (window.stride or 1) + 1, 0)) * (window.stride or 1)
-        wanted = np.zeros(n, dtype=bool)
-        for place in range(window.length):
-            at = starts + place * window.dilation
-            wanted[at[at < n]] = True
-        return wanted
+        selected = self._held(starts[self._selection.of(len(starts))], n)
+        if self._selection.indices is not None or not self._selection.first or self._index is None:
+            return selected
+        # What is decoded is decoded as in a cut of all clips, in whole stretches between key frames, from the end of
+        # the clip before on: damage then shows at the same clip.
+        stretches = np.searchsorted(self._index.keys, plan, side="right")
+        before = self._held(starts[self._selection.first - 1 :][:1], n)
+        here = np.isin(stretches, stretches[selected]) | (stretches == np.max(stretches[before], initial=0))
+        return self._held(starts, n) & here
 
-    def _events(self, wanted: np.ndarray | None, hears: bool = False) -> Iterator[tuple[int, Frame]]:
-        """(p, frame) for the wanted frames of the plan, or for all of them."""
+    def _held(self, starts: np.ndarray, n: int) -> np.ndarray:
+        """The frames of the plan that clips from these starts hold before frame n."""
+        held = np.zeros(n, dtype=bool)
+        for place in range(self._window.length):
+            at = starts + place * self._window.dilation
+            held[at[at < n]] = True
+        return held
+
+    def _events(
+        self, wanted: np.ndarray | None, hears: bool = False, first: int | None = None
+    ) -> Iterator[tuple[int, Frame]]:
+        """(p, frame) for the wanted frames of the plan, or for all of them; with `first`, for all from there on."""
         if self._index is None or self._plan is None or wanted is None:
             yield from self._timeline.follow(self.reader.frames(hears))
+            return
+        if first is not None:
+            # Nothing is left out between frames, nor before the first, so that frame p of the plan is that of the file.
+            following = self.reader.frames(index=self._index, first=first)
+            yield from ((frame.k, frame) for _, frame in self._timeline.follow(following))
             return
         plan = self._plan
         frames = np.zeros(self._index.frames, dtype=bool)
@@ -176,7 +210,7 @@ class _Cutting:
         cutter: Cutter | None = None
         last: tuple[int, Frame] | None = None
         wanted = None if self._plan is None else self._wanted(self._plan)
-        for p, frame in self._events(wanted, hears=self._audio is not None):
+        for p, frame in self._events(wanted, self._audio is not None, self._first):
             if cutter is None:
                 self._converter.prepare(frame.image)
                 cutter = self._cutter()
@@ -188,6 +222,9 @@ class _Cutting:
             for clip in cutter.finished():
                 yield self._complete(clip)
                 del clip
+            if cutter.done:
+                self.reader.close()
+                return
             if self._audio is not None:
                 # What the policy moves back starts less than a clip before the end.
                 first = cutter.first_pts()
@@ -262,13 +299,16 @@ class VideoClips(Iterator[Clip]):
         name: str,
         in_step: int = 1,
         audio: AudioFormat | None = None,
+        selection: Selection = ALL,
     ) -> None:
         options = options or VideoOptions()
         if window.fps is not None:
             if options.fps not in (None, window.fps):
                 raise ValueError(f"fps is {options.fps}, but the window was made for {window.fps} frames a second")
             options = replace(options, fps=window.fps)
-        self._cutting = _Cutting(src, window, format or ClipFormat(), options, pool, rng, name, in_step, audio)
+        self._cutting = _Cutting(
+            src, window, format or ClipFormat(), options, pool, rng, name, in_step, audio, selection
+        )
         self._clips = self._cutting.clips()
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any
@@ -238,9 +238,15 @@ class _Paged(Iterator[np.ndarray]):
 
 
 def iterate_formatted(
-    frames: FormattedFrames, spec: WindowSpec, starts: np.ndarray, n: int, pool: ClipPool | None, in_step: int = 1
+    frames: FormattedFrames,
+    spec: WindowSpec,
+    starts: np.ndarray,
+    n: int,
+    pool: ClipPool | None,
+    in_step: int = 1,
+    indices: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
-    """`iterate_spec` for the frames of an array of n frames that have a format."""
+    """`iterate_spec` for the frames of an array of n frames that have a format; `indices` are those of the clips."""
     check_total("a clip", frames.shape, frames.dtype.itemsize)
     footprint = 0
     make = partial(np.empty, frames.shape, frames.dtype)
@@ -248,7 +254,7 @@ def iterate_formatted(
         pool.require(spec.slots(starts) * in_step, frames.shape, frames.dtype)
         make, footprint = partial(pool.acquire, frames.shape, frames.dtype), pool.nbytes
     table = spec.indices_at(starts, n)
-    clips = _Formatted(frames, table, make, footprint)
+    clips = _Formatted(frames, table, range(len(table)) if indices is None else indices.tolist(), make, footprint)
     return _Paged(clips, table, starts, frames.pages) if frames.pages else clips
 
 
@@ -256,10 +262,15 @@ class _Formatted(Iterator[np.ndarray]):
     """Clips that have a format; it goes on after `make` has raised."""
 
     def __init__(
-        self, frames: FormattedFrames, table: np.ndarray, make: Callable[[], np.ndarray], footprint: int
+        self,
+        frames: FormattedFrames,
+        table: np.ndarray,
+        indices: Sequence[int],
+        make: Callable[[], np.ndarray],
+        footprint: int,
     ) -> None:
         self._frames: FormattedFrames | None = frames
-        self._table, self._make, self._footprint = table, make, footprint
+        self._table, self._indices, self._make, self._footprint = table, indices, make, footprint
         self._rows = iter(range(len(table)))
         self._lock = threading.Lock()
         self._next: int | None = next(self._rows, None)
@@ -277,5 +288,5 @@ class _Formatted(Iterator[np.ndarray]):
             if row is None:
                 raise StopIteration
             self._next = next(self._rows, None)
-        frames.write(clip[None], self._table[row : row + 1], row, self._footprint)
+        frames.write(clip[None], self._table[row : row + 1], self._indices[row], self._footprint)
         return clip
