@@ -59,7 +59,7 @@ class Batch:
     """
 
     def __init__(self, size: int, like: Like, make: Callable[[str, tuple[int, ...], np.dtype], np.ndarray]) -> None:
-        self._like = like
+        self.like = like
         self._arrays = {
             name: make(name, (size, *kind[0]), kind[1]) for name, kind in like.fields.items() if kind is not None
         }
@@ -69,11 +69,11 @@ class Batch:
     def add(self, sample: Mapping[Any, Any]) -> None:
         """Copy a sample's arrays, and keep its other fields. Raises ValueError for one that is unlike the others."""
         key = str(sample.get("__key__", self.count))
-        self._like.check_fields(sample)
+        self.like.check_fields(sample)
         for name in self._arrays:
-            kind = self._like.fields[name]
+            kind = self.like.fields[name]
             assert kind is not None
-            _check_alike(name, *kind, self._like.key, sample[name], key)
+            _check_alike(name, *kind, self.like.key, sample[name], key)
         for name, out in self._arrays.items():
             _copy([sample[name]], out[self.count : self.count + 1], out.nbytes)
         for name, values in self._lists.items():
@@ -83,14 +83,18 @@ class Batch:
     def take(self) -> dict[Any, Any]:
         """What has been filled, collated as webdataset does."""
         lists = {name: webdataset.filters.combine_values(values) for name, values in self._lists.items()}
-        return {name: lists[name] if name in lists else self._arrays[name][: self.count] for name in self._like.fields}
+        return {name: lists[name] if name in lists else self._arrays[name][: self.count] for name in self.like.fields}
+
+
+Kind = tuple[tuple[int, ...], np.dtype] | None
+"""Shape and dtype of a field; None where it is no array."""
 
 
 class Like(NamedTuple):
-    """What a sample is like: its key, and the shape and dtype of each field, None where it is no array."""
+    """What a sample is like: its key, and the kind of each field."""
 
     key: str
-    fields: dict[Any, tuple[tuple[int, ...], np.dtype] | None]
+    fields: dict[Any, Kind]
 
     @classmethod
     def of(cls, sample: Mapping[Any, Any]) -> Like:

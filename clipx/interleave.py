@@ -6,15 +6,52 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from clipx.cutting import NOT_A_SAMPLES_FAULT, Sample
+from clipx.plan import Selection
+from clipx.shards import Place
 
-__all__ = ["STOP_SECONDS", "Interleave", "encoded_bytes"]
+__all__ = ["BEGINNING", "STOP_SECONDS", "ClipSample", "Cut", "Interleave", "Position", "Ref", "encoded_bytes"]
 
 STOP_SECONDS = 10.0
 """How long the end of a thread is waited for: one that reads from a dead connection ends with the process."""
+
+
+Cut = Callable[[Sample, Selection], Iterator[Sample]]
+"""Gives the selected clips of a sample."""
+
+
+class Ref(NamedTuple):
+    """A clip by its sample's place and its index in the sample."""
+
+    place: Place
+    clip: int
+
+
+class ClipSample(NamedTuple):
+    """A clip's sample, and which clip it is."""
+
+    ref: Ref
+    sample: Sample
+
+
+class Position(NamedTuple):
+    """How far the clips of samples have come.
+
+    Attributes:
+        active: the samples that give clips in turn, and how many each has given.
+        turn: which of them is next.
+        read: the sample that was the last to take its turn; None before the first.
+    """
+
+    active: Sequence[tuple[Place, int]] = ()
+    turn: int = 0
+    read: Place | None = None
+
+
+BEGINNING = Position()
 
 
 class _Failure(NamedTuple):
@@ -24,11 +61,12 @@ class _Failure(NamedTuple):
 class _Source:
     """A sample that has been read, and the clips that were cut from it ahead of their turn."""
 
-    def __init__(self, sample: Sample, size: int, cut: Callable[[Sample], Iterator[Sample]]) -> None:
-        self.size = size
+    def __init__(self, place: Place, sample: Sample, cut: Cut, given: int = 0) -> None:
+        self.place, self.given = place, given
+        self.size = encoded_bytes(sample)
         self.ready: deque[Sample | _Failure] = deque()
         self.busy = self.done = False
-        self._clips: Iterator[Sample] | None = cut(sample)
+        self._clips: Iterator[Sample] | None = cut(sample, Selection(given))
 
     def step(self) -> Sample | _Failure | None:
         """The next clip; None at the end."""
@@ -54,21 +92,22 @@ class Interleave:
     that has none left. What comes when depends on the samples alone, not on the number of threads or on their speed.
 
     Args:
-        samples: read on a thread, up to `encoded_bytes` that are not yet cut (or one sample).
-        cut: gives the clips of a sample; run by one thread at a time.
+        samples: with their places; read on a thread, up to `encoded_bytes` that are not yet cut (or one sample).
+        cut: gives clips of a sample; run by one thread at a time.
         active: samples that take turns; fewer where they would be more than half of `encoded_bytes` together.
         waiting: samples after these of which the first clips are cut ahead.
         ready: clips of a sample that are cut ahead of its turn.
         threads: that cut.
         handler: called with the error of a sample in its turn; as webdataset's are.
+        position: where to go on; `begun` are then the samples that are active there, and `samples` those after them.
 
     After `start`, `clips` is to be run once, by one thread. `stop` ends all threads, from any thread, at any time.
     """
 
     def __init__(
         self,
-        samples: Iterator[Sample],
-        cut: Callable[[Sample], Iterator[Sample]],
+        samples: Iterator[tuple[Place, Sample]],
+        cut: Cut,
         *,
         active: int,
         waiting: int,
@@ -76,14 +115,19 @@ class Interleave:
         encoded_bytes: int,
         threads: int,
         handler: Callable[[Exception], bool],
+        position: Position = BEGINNING,
+        begun: Iterable[Sample] = (),
     ) -> None:
         self._samples, self._cut, self._handler = samples, cut, handler
         self._most, self._waiting, self._ready, self._encoded_bytes = active, waiting, ready, encoded_bytes
         self._changed = threading.Condition()
-        self._active: list[_Source] = []
-        self._turn = 0
+        self._active = [
+            _Source(place, sample, cut, given) for (place, given), sample in zip(position.active, begun, strict=True)
+        ]
+        self._turn, self._last_read = position.turn, position.read
         self._queue: deque[_Source | _Failure] = deque()
-        self._held_bytes = self._largest = 0
+        self._held_bytes = sum(source.size for source in self._active)
+        self._largest = max((source.size for source in self._active), default=0)
         self._read_all = self._stopped = False
         count = min(threads, active + waiting)
         names = ["clipx-read", *(f"clipx-cut-{i}" for i in range(count))]
@@ -92,19 +136,20 @@ class Interleave:
 
     def start(self) -> None:
         """Start the threads; `stop` is then to be called."""
-        for thread in self._threads:
-            thread.start()
+        with self._changed:
+            for thread in self._threads:
+                if not self._stopped:
+                    thread.start()
 
     def _read(self) -> None:
         try:
-            for sample in self._samples:
-                size = encoded_bytes(sample)
-                source = _Source(sample, size, self._cut)
+            for place, sample in self._samples:
+                source = _Source(place, sample, self._cut)
                 del sample
                 with self._changed:
                     self._queue.append(source)
-                    self._held_bytes += size
-                    self._largest = max(self._largest, size)
+                    self._held_bytes += source.size
+                    self._largest = max(self._largest, source.size)
                     del source
                     self._changed.notify_all()
                     self._changed.wait_for(
@@ -118,9 +163,15 @@ class Interleave:
             with self._changed:
                 self._queue.append(_Failure(exn))
         finally:
+            self._close_samples()
             with self._changed:
                 self._read_all = True
                 self._changed.notify_all()
+
+    def _close_samples(self) -> None:
+        samples, self._samples = self._samples, iter(())
+        if hasattr(samples, "close"):
+            samples.close()
 
     def _is_stopped(self) -> bool:
         return self._stopped
@@ -177,11 +228,12 @@ class Interleave:
             if self._active and 2 * (sum(source.size for source in self._active) + first.size) > self._encoded_bytes:
                 return
             self._queue.popleft()
+            self._last_read = first.place
             self._active.insert(at, first)
             at += 1
             self._changed.notify_all()
 
-    def _take(self) -> Sample | _Failure | None:
+    def _take(self) -> ClipSample | _Failure | None:
         """What the source whose turn it is gives, None where that has no clips left; it then leaves."""
         source = self._active[self._turn]
         self._changed.wait_for(lambda: self._stopped or source.ready or source.done)
@@ -193,9 +245,18 @@ class Interleave:
             self._held_bytes -= source.size
             source.close()
         self._changed.notify_all()
-        return clip
+        if clip is None or isinstance(clip, _Failure):
+            return clip
+        source.given += 1
+        return ClipSample(Ref(source.place, source.given - 1), clip)
 
-    def clips(self) -> Iterator[Sample]:
+    @property
+    def position(self) -> Position:
+        """Behind the clip that `clips` gave last; asked for by the thread that runs it."""
+        with self._changed:
+            return Position([(source.place, source.given) for source in self._active], self._turn, self._last_read)
+
+    def clips(self) -> Iterator[ClipSample]:
         """Every clip of every sample. Raises what is no sample's fault, and what the handler does not take."""
         while True:
             with self._changed:
@@ -242,6 +303,5 @@ class Interleave:
             source.ready.clear()
             if not source.busy:
                 source.close()
-        if not self._threads[0].is_alive() and hasattr(self._samples, "close"):
-            self._samples.close()
-        self._samples = iter(())
+        if self._threads[0].ident is None:
+            self._close_samples()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,16 @@ from clipx.budget import Budget, divide
 from clipx.cutting import Cutting, Sample
 from clipx.epochs import Epoch, check_epoch, count_epoch, stream_random
 from clipx.format import ClipFormat
+from clipx.job import Job, Pools
 from clipx.options import VideoOptions
 from clipx.plan import WindowSpec
-from clipx.running import Batches, Job, Pools
+from clipx.progress import Looked, Progress
+from clipx.running import Batches
+from clipx.shards import Shards
 from clipx.sound import AudioFormat
 from clipx.sources import expand_urls
+from clipx.state import Settings, check_state, check_world, make_state, plain, progress_of, shard_sizes
+from clipx.world import Share, World, find_ranks, find_world, in_worker, share
 
 __all__ = ["Loader"]
 
@@ -114,6 +118,11 @@ class Loader(IterableDataset):  # type: ignore[misc]
         self._running: weakref.ref[Batches] | None = None
         self._process = os.getpid()
         self._pools: Pools | None = None
+        self._looked: Looked | None = None
+        self._progress: Progress | None = None
+        self._loaded_in: int | None = None
+        self._ranks: tuple[int, int] | None = None
+        self._sizes: list[int | None] | None = None
         known = self._known_clip()
         if known is not None:
             self._divide(*known)
@@ -157,8 +166,17 @@ class Loader(IterableDataset):  # type: ignore[misc]
         )
 
     def set_epoch(self, epoch: int) -> None:
-        """Make `epoch` that of the next iteration; those after it count on."""
-        self._passes, self._epoch = integer("epoch", epoch, 0), None
+        """Make `epoch` that of the next iteration; those after it count on.
+
+        A state of that epoch which has been loaded stays: the next iteration goes on in it.
+        """
+        epoch = integer("epoch", epoch, 0)
+        waiting, running = self._waiting, None if self._running is None else self._running()
+        if waiting is None or waiting.epoch != epoch:
+            self._passes = epoch
+            if running is None or not running.close.alive:
+                self._progress = None
+        self._epoch = None
 
     def __len__(self) -> int:
         """Batches of an epoch. Raises TypeError before the first has been gone through: only then are they known."""
@@ -166,18 +184,30 @@ class Loader(IterableDataset):  # type: ignore[misc]
             raise TypeError("the number of batches is not known before the first epoch has been gone through")
         return self._length
 
+    @property
+    def _waiting(self) -> Progress | None:
+        """A state that has been loaded, as long as no batch has been asked for since."""
+        progress = self._progress
+        return progress if progress is not None and progress.loaded and not progress.begun else None
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
         self.close()
-        epoch = count_epoch(self._epoch, self._passes)
-        self._passes += 1
-        rank, ranks, worker, workers = webdataset.utils.pytorch_worker_info()
+        world = find_world(self._ranks)
+        progress = self._waiting
+        if progress is None:
+            progress = self._beginning(world)
+            self._passes += 1
+        else:
+            self._check_waiting(progress, world)
+        self._progress = progress
         job = Job(
-            shards=self._shards(epoch, rank, ranks, worker, workers),
-            epoch=epoch,
+            shards=Shards(self._urls, self._handler),
+            share=self._share(progress.epoch, world),
+            progress=progress,
             cutting=self._make_cutting,
             divide=self._divide,
-            workers=workers,
-            kept_bytes=self._memory // workers // 8,
+            workers=world.workers,
+            kept_bytes=self._memory // world.workers // 8,
             batch_size=self._batch_size,
             batches=self._batches,
             threads=self._threads,
@@ -188,30 +218,113 @@ class Loader(IterableDataset):  # type: ignore[misc]
             handler=self._handler,
             timeout=self._timeout,
             finished=partial(setattr, self, "_length"),
-            keep=partial(setattr, self, "_pools"),
-            # A forked DataLoader worker has its parent's, which are divided by fewer.
-            pools=self._pools if self._pools is not None and self._pools.workers == workers else None,
+            keep=self._keep,
+            pools=self._pools if progress.looked is not None else None,
         )
         running = Batches(job)
         self._running, self._process = weakref.ref(running), os.getpid()
         return running
 
-    def _shards(self, epoch: int, rank: int, ranks: int, worker: int, workers: int) -> list[str]:
-        """The shards of this node and worker, in the order of this epoch."""
-        shards = list(self._urls)
+    def _beginning(self, world: World) -> Progress:
+        """The beginning of the next epoch."""
+        # A forked DataLoader worker has its parent's, whose bytes are divided by fewer.
+        known = self._looked is not None and self._looked.workers == world.workers
+        return Progress(count_epoch(self._epoch, self._passes), looked=self._looked if known else None)
+
+    def _keep(self, pools: Pools) -> None:
+        self._pools, self._looked = pools, pools.looked
+
+    def _share(self, epoch: int, world: World) -> Share:
+        """What this process reads in an epoch, in its order."""
+        shards = list(range(len(self._urls)))
         if self._shuffle:
             stream_random(self._seed, epoch, "shards").shuffle(shards)
-        mine = list(islice(shards, rank, None, ranks))[worker::workers]
-        if not mine:
+        found = share(shards, world)
+        if found.step > 1:
             logger.warning(
-                "Loader: %d shards are too few for %d nodes of %d workers: worker %d of node %d has none",
+                "Loader: %d shards are too few for %d ranks of %d workers: %s takes every %dth sample of %d shards",
                 len(shards),
-                ranks,
-                workers,
-                worker,
-                rank,
+                world.ranks,
+                world.workers,
+                world,
+                found.step,
+                len(found.shards),
             )
-        return mine
+        return found
+
+    def _settings(self) -> Settings:
+        """What a state and the loader that takes it up must have in common."""
+        options = plain(self._options or VideoOptions())
+        del options["num_threads"]  # has no part in what comes
+        return {
+            "window": plain(self._window),
+            "format": plain(self._format or ClipFormat()),
+            "options": options,
+            "audio": plain(self._audio),
+            "keys": self._keys,
+            "batch_size": self._batch_size,
+            "batches": self._batches,
+            "memory": self._memory,
+            "shuffle": self._shuffle,
+            "seed": self._seed,
+            "drop_last": self._drop_last,
+        }
+
+    def _shard_sizes(self) -> list[int | None]:
+        if self._sizes is None:
+            self._sizes = shard_sizes(self._urls)
+        return self._sizes
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader stands behind the batch that was handed out last, for `load_state_dict`.
+
+        A dict of numbers and texts that JSON takes: the epoch, how far each video is cut, and which clips the shuffle
+        holds, not their pixels. For any thread, at any time; in a DataLoader's worker that of this worker.
+
+        Raises ValueError for a rank outside the world, TypeError where `map` gives fields whose names are no texts.
+        """
+        world, progress = find_world(self._ranks), self._progress
+        if progress is None:
+            progress = self._beginning(world)
+        return make_state(self._settings(), self._urls, self._shard_sizes(), world, progress)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where a loader was: the next iteration begins with the batch that would have come next there.
+
+        The clips that were in the shuffle are cut again, and nothing else that had been cut, as far as a file's kind
+        allows (README, "Stop and go on"). threads, handler, timeout and the decoder's num_threads may differ; `map`
+        must make the same of the same sample. A state of a finished epoch is the beginning of the next one.
+
+        Raises TypeError for what is no state. Raises ValueError for a state that was edited or cut short; for another
+        window, format, seed or other argument than it was saved with, which the message names; for shards that are
+        missing, or have another name or size; and for another rank, world size or number of workers. While iterating,
+        ValueError for a sample that is not the one that was read.
+        """
+        world = find_world(self._ranks)
+        check_state(state, self._settings(), self._urls, shard_sizes(self._urls), world)
+        progress = progress_of(dict(state))
+        self.close()
+        # In a worker, the DataLoader asks for the end of the epoch that it knows is over.
+        if progress.finished and not in_worker():
+            progress = Progress(
+                count_epoch(self._epoch, progress.epoch + 1), looked=progress.looked, loaded=True, like=None
+            )
+        if self._epoch is not None and count_epoch(self._epoch, 0) != progress.epoch:
+            raise ValueError(
+                f"state is of epoch {progress.epoch}, but epoch of the loader says {count_epoch(self._epoch, 0)}"
+            )
+        self._progress, self._passes, self._loaded_in = progress, progress.epoch + 1, os.getpid()
+        self._looked, self._pools = progress.looked, None
+
+    def _check_waiting(self, progress: Progress, world: World) -> None:
+        """Raise ValueError where a state was loaded, and this is not the process that it is for."""
+        if self._loaded_in != os.getpid():
+            raise ValueError(
+                "a state was loaded before this process was started, and each process goes on from a state of its own: "
+                "load it there, in DataLoader workers through torchdata's StatefulDataLoader"
+            )
+        if progress.world is not None:
+            check_world(progress.world, world)
 
     def close(self) -> None:
         """End the iteration that is running, if any: its threads are gone when this returns."""
@@ -227,4 +340,5 @@ class Loader(IterableDataset):  # type: ignore[misc]
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_running": None, "_pools": None}
+        # A process that is started has no torch.distributed of its own.
+        return {**self.__dict__, "_running": None, "_pools": None, "_ranks": find_ranks() or self._ranks}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,15 +16,18 @@ __all__ = ["Member", "members", "open", "open_member"]
 
 
 class Member(NamedTuple):
-    """A regular file in a tar file: its name, where its bytes start and how many they are, and whether it is sparse."""
+    """A regular file in a tar file: its name, where its bytes start and how many they are, whether it is sparse, and
+    where its header starts.
+    """
 
     name: str
     offset: int
     size: int
     sparse: bool = False
+    header: int = 0
 
 
-def members(path: str | os.PathLike[str]) -> Iterator[Member]:
+def members(path: str | os.PathLike[str]) -> Generator[Member]:
     """The regular members of an uncompressed tar file, by one pass over its headers.
 
     Raises FileNotFoundError, and ValueError for what is no such file, is damaged, or ends inside a member.
@@ -39,7 +42,7 @@ def members(path: str | os.PathLike[str]) -> Iterator[Member]:
                 if member.isreg():
                     if not member.issparse() and member.offset_data + member.size > size:
                         raise ValueError(f"{name!r} ends inside member {member.name!r}")
-                    yield Member(member.name, member.offset_data, member.size, member.issparse())
+                    yield Member(member.name, member.offset_data, member.size, member.issparse(), member.offset)
                 tar.members = []  # type: ignore[attr-defined]  # it remembers all that it has passed
             # A header that cannot be read ends a tar file without a word; the end is a block of zeros.
             with Path(name).open("rb") as file:

