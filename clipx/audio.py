@@ -6,6 +6,7 @@ import io
 import os
 from collections import deque
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import IO, Any, cast
@@ -21,7 +22,7 @@ from clipx.pool import ClipPool
 from clipx.sound import GAP_SECONDS, AudioFormat, Sound
 from clipx.streams import Clip
 
-__all__ = ["AudioClips", "AudioFormat", "Clip", "clips"]
+__all__ = ["AudioClips", "AudioFormat", "Clip", "clips", "count_samples"]
 
 WAV_OPTIONS = {"max_size": "65536", "probesize": "32768"}
 """Bytes of a packet, of which FFmpeg's 4096 are mostly calls, and of what it looks into before the first one."""
@@ -178,9 +179,7 @@ class _Cutting:
         if not can_rewind(src):
             src = io.BytesIO(cast(IO[bytes], src).read())
         at = cast(IO[bytes], src).tell() if hasattr(src, "read") else None
-        samples = _Samples(src, self._name, self._format, self._window.fps)
-        n = sum(piece.shape[1] for piece in samples.pieces())
-        samples.close()
+        n = sum(piece.shape[1] for piece in _pieces(src, self._window, self._format, self._name))
         if at is not None:
             cast(IO[bytes], src).seek(at)
         return n, src
@@ -296,6 +295,24 @@ class _Cutting:
         clip.duration_seconds = float(Fraction(self._window.span, rate))
         clip.sample_rate = rate
         return clip
+
+
+def _pieces(src: Source, window: WindowSpec, format: AudioFormat, name: str) -> Iterator[np.ndarray]:
+    """The samples of a file, opened and closed."""
+    samples = _Samples(src, name, format, window.fps)
+    try:
+        yield from samples.pieces()
+    finally:
+        samples.close()
+
+
+def count_samples(src: Source, window: WindowSpec, format: AudioFormat | None, name: str) -> int:
+    """Number of samples of a file's sound, by decoding them; of a damaged file, those before the damage."""
+    n = 0
+    with suppress(MediaError):
+        for piece in _pieces(src, window, format or AudioFormat(), name):
+            n += piece.shape[1]
+    return n
 
 
 class AudioClips(Iterator[Clip]):

@@ -8,13 +8,14 @@ import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import IO, Any, cast
 
 import numpy as np
 import webdataset
 
 from clipx._checks import as_array, check_kind, integer
-from clipx.audio import AudioClips
+from clipx.audio import AudioClips, count_samples
 from clipx.epochs import Epoch, check_epoch, count_epoch, sample_rng
 from clipx.errors import PoolExhausted, PoolTooSmall
 from clipx.format import ClipFormat, Views
@@ -25,7 +26,7 @@ from clipx.plan import ALL, Selection, WindowSpec
 from clipx.pool import ClipPool
 from clipx.sound import AudioFormat
 from clipx.streams import Clip
-from clipx.video import VideoClips
+from clipx.video import VideoClips, count_frames
 from clipx.windows import iterate_formatted, iterate_spec
 
 __all__ = ["NOT_A_SAMPLES_FAULT", "Cutting", "Sample", "clips", "log_and_continue", "named"]
@@ -47,6 +48,30 @@ def log_and_continue(exn: Exception) -> bool:
     notes = getattr(exn, "__notes__", ())
     logger.warning("%s: %s", type(exn).__name__, " ".join([str(exn), *notes]))
     return True
+
+
+class BytesFile(io.RawIOBase):
+    """A file of bytes that are looked at where they lie: what is not read of a mapped file is not loaded."""
+
+    def __init__(self, value: memoryview) -> None:
+        self._value, self._at = value, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, out: Any) -> int:
+        found = self._value[self._at : self._at + len(out)]
+        out[: len(found)] = found
+        self._at += len(found)
+        return len(found)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._value)}[whence]
+        self._at = max(base + offset, 0)
+        return self._at
 
 
 class _ArrayClips(Iterator[Clip]):
@@ -147,6 +172,33 @@ def _fields(sample: Sample) -> list[str]:
         found = "no field" if not arrays else f"{len(arrays)} fields ({', '.join(arrays)})"
         raise ValueError(f"{found} of {', '.join(own) or 'none'} to cut; name what to cut with keys=")
     return arrays
+
+
+def _find(sample: Sample, field: str) -> tuple[str, Any]:
+    """What a field is cut as, "sound", "video" or "array", and its value, or that of the file it is a member of."""
+    name, _, member = field.partition(":")
+    value = sample.get(field, sample.get(name) if member else None)
+    if value is None:
+        raise ValueError(f"there is no field {field!r} among {', '.join(f for f in sample if f[:2] != '__')}")
+    if isinstance(value, BYTES) and _extension(field) in AUDIO_FIELDS:
+        return "sound", value
+    if isinstance(value, BYTES) and _extension(field) not in ("npy", "npz") and not member:
+        return "video", value
+    return "array", value
+
+
+def _array(sample: Sample, field: str, value: Any) -> np.ndarray:
+    """The array of a field, or of a member of one."""
+    if field not in sample:
+        name, _, member = field.partition(":")
+        members = _load(name, value)
+        if not isinstance(members, Mapping) or member not in members:
+            raise ValueError(f"there is no member {member!r} in field {name!r}")
+        value = members[member]
+    array = as_array(f"field {field!r}", _load(field, value))
+    if array.ndim == 0:
+        raise ValueError(f"field {field!r} has no dimensions, but needs a time axis")
+    return array
 
 
 @contextmanager
@@ -264,16 +316,36 @@ class Cutting:
             told = ", ".join(f"{field}: {'more' if n is None else n}" for field, n in counts.items())
             raise ValueError(f"the fields of a sample must have the same number of frames, but have {told}")
 
+    def count(self, sample: Sample) -> int:
+        """Number of clips that `cut` gives, without cutting them, and mostly without decoding.
+
+        Of a video whose header lists more frames than can be decoded, those that it lists.
+        """
+        return min(self._count(sample, field) for field in self.fields(sample))
+
+    def _count(self, sample: Sample, field: str) -> int:
+        kind, value = _find(sample, field)
+        told = f"field {field!r} of sample {sample.get('__key__', '')!r}"
+        if kind == "array":
+            if isinstance(value, memoryview) and _extension(field) == "npy" and bytes(value[6:7]) != b"\x03":
+                header = read_header(cast(IO[bytes], BytesFile(value)), value.nbytes)
+                return self._window.count(header.shape[0])
+            return self._window.count(len(_array(sample, field, value)))
+        if isinstance(value, memoryview):
+            value = BytesFile(value)
+        # The clips that are complete come before the error of those that are not.
+        window = replace(self._window, policy="drop") if self._window.policy == "error" else self._window
+        if kind == "sound":
+            return window.count(count_samples(value, window, self._audio, told))
+        return window.count(count_frames(value, window, self._options, told))
+
     def _cutter(
         self, sample: Sample, field: str, key: str, epoch: int, in_step: int, selection: Selection
     ) -> _ArrayClips | AudioClips | VideoClips:
-        name, _, member = field.partition(":")
-        value = sample.get(field, sample.get(name) if member else None)
-        if value is None:
-            raise ValueError(f"there is no field {field!r} among {', '.join(f for f in sample if f[:2] != '__')}")
+        kind, value = _find(sample, field)
         rng = sample_rng(self._seed, epoch, key)
         told = f"field {field!r} of sample {key!r}"
-        if isinstance(value, BYTES) and _extension(field) in AUDIO_FIELDS:
+        if kind == "sound":
             return AudioClips(
                 value,
                 self._window,
@@ -284,7 +356,7 @@ class Cutting:
                 in_step=in_step,
                 selection=selection,
             )
-        if isinstance(value, BYTES) and _extension(field) not in ("npy", "npz") and not member:
+        if kind == "video":
             return VideoClips(
                 value,
                 self._window,
@@ -297,14 +369,7 @@ class Cutting:
                 audio=self._audio,
                 selection=selection,
             )
-        if field not in sample:
-            members = _load(name, value)
-            if not isinstance(members, Mapping) or member not in members:
-                raise ValueError(f"there is no member {member!r} in field {name!r}")
-            value = members[member]
-        array = as_array(f"field {field!r}", _load(field, value))
-        if array.ndim == 0:
-            raise ValueError(f"field {field!r} has no dimensions, but needs a time axis")
+        array = _array(sample, field, value)
         return _ArrayClips(array, self._window, self._format, self._pool, rng, in_step, selection)
 
 

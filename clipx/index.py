@@ -8,7 +8,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-__all__ = ["NO_TIME", "Index", "skips_exactly"]
+__all__ = ["NO_TIME", "Index", "frames_listed", "skips_exactly"]
 
 NO_TIME = np.iinfo(np.int64).min
 """Stands for the time of a packet that has not been read."""
@@ -53,6 +53,21 @@ def _starts_anew(packet: av.Packet, codec: str, extradata: bytes) -> bool:
     if codec not in ("h264", "hevc"):
         return True
     return bool(_nal_types(bytes(packet), extradata, codec) & (H264_IDR if codec == "h264" else HEVC_IDR))
+
+
+def frames_listed(container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
+    """Number of frames that the header of a MOV or MP4 lists, where each packet is one; None where that is not sure.
+
+    That is so for other containers and codecs, packets that an edit list drops, packets in fragments, and those that
+    would lie past the end of the file.
+    """
+    packets = _Packets(container, stream)
+    entries = list(stream.index_entries) if packets.known and "mp4" in container.format.name else []
+    if not entries or len(entries) != stream.frames or any(entry.is_discard for entry in entries):
+        return None
+    if not entries[0].is_keyframe or max(entry.pos + entry.size for entry in entries) > container.size:
+        return None
+    return len(entries)
 
 
 def skips_exactly(context: av.VideoCodecContext) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,6 +16,7 @@ from webdataset.pytorch import IterableDataset
 
 from clipx._checks import byte_count, check_kind, integer, patience
 from clipx.budget import Budget, divide
+from clipx.counting import Counts
 from clipx.cutting import Cutting, Sample
 from clipx.epochs import Epoch, check_epoch, count_epoch, stream_random
 from clipx.format import ClipFormat
@@ -57,6 +59,10 @@ class Loader(IterableDataset):  # type: ignore[misc]
         seed, epoch: what is random is drawn from both and each sample's `__key__`. epoch is a number, a function that
             gives one, or None to count the iterations; `set_epoch` says the next.
         drop_last: whether a last batch of fewer clips is left out.
+        equal_batches: whether all ranks get the same number of batches: with `drop_last` as many as the rank with the
+            fewest clips can fill; without, all get as many clips as the one with the most, and what a rank lacks are
+            clips of its own once more, with "repeated" in `clip.json`. The clips of all shards are counted once, before
+            the first epoch, by headers and packets, mostly without decoding; `len` tells the number.
         handler: called with the error of a broken shard or sample, as webdataset's are; a broken sample loses no other.
         batches: that there can be at a time: the consumer's, the next, and the one that is being filled. Raise it for a
             consumer that holds several.
@@ -91,6 +97,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
         epoch: Epoch = None,
         keys: str | Iterable[str] | None = None,
         drop_last: bool = True,
+        equal_batches: bool = False,
         handler: Callable[[Exception], bool] = webdataset.reraise_exception,
         batches: int = 3,
         timeout: float | None = 0,
@@ -110,7 +117,8 @@ class Loader(IterableDataset):  # type: ignore[misc]
         self._map = map
         check_kind("shuffle", shuffle, bool)
         check_kind("drop_last", drop_last, bool)
-        self._shuffle, self._drop_last = shuffle, drop_last
+        check_kind("equal_batches", equal_batches, bool)
+        self._shuffle, self._drop_last, self._equal_batches = shuffle, drop_last, equal_batches
         self._batches = integer("batches", batches, 2)
         self._timeout = patience("timeout", timeout)
         self._passes = 0
@@ -123,6 +131,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
         self._loaded_in: int | None = None
         self._ranks: tuple[int, int] | None = None
         self._sizes: list[int | None] | None = None
+        self._counts: Counts | None = None
         known = self._known_clip()
         if known is not None:
             self._divide(*known)
@@ -179,7 +188,20 @@ class Loader(IterableDataset):  # type: ignore[misc]
         self._epoch = None
 
     def __len__(self) -> int:
-        """Batches of an epoch. Raises TypeError before the first has been gone through: only then are they known."""
+        """Batches of an epoch of this process: the one that runs, or the next.
+
+        With `equal_batches` they are counted; in the main process of a DataLoader, as if it had no workers. Raises
+        TypeError without it, before the first epoch has been gone through: only then are they known.
+        """
+        if self._equal_batches:
+            progress = self._progress
+            if progress is None or progress.finished:
+                target = self._target(count_epoch(self._epoch, self._passes), find_world(self._ranks))
+            elif progress.target is None:
+                target = progress.target = self._target(progress.epoch, find_world(self._ranks))
+            else:
+                target = progress.target
+            return math.ceil(target / self._batch_size)
         if self._length is None:
             raise TypeError("the number of batches is not known before the first epoch has been gone through")
         return self._length
@@ -199,10 +221,23 @@ class Loader(IterableDataset):  # type: ignore[misc]
             self._passes += 1
         else:
             self._check_waiting(progress, world)
+        if progress.target is None and self._equal_batches:
+            progress.target = self._target(progress.epoch, world)
         self._progress = progress
+        mine = self._share(progress.epoch, world)
+        if mine.step > 1:
+            logger.warning(
+                "Loader: %d shards are too few for %d ranks of %d workers: %s takes one of %d samples of %d shards",
+                len(self._urls),
+                world.ranks,
+                world.workers,
+                world,
+                mine.step,
+                len(mine.shards),
+            )
         job = Job(
             shards=Shards(self._urls, self._handler),
-            share=self._share(progress.epoch, world),
+            share=mine,
             progress=progress,
             cutting=self._make_cutting,
             divide=self._divide,
@@ -235,22 +270,28 @@ class Loader(IterableDataset):  # type: ignore[misc]
         self._pools, self._looked = pools, pools.looked
 
     def _share(self, epoch: int, world: World) -> Share:
-        """What this process reads in an epoch, in its order."""
+        """What a process reads in an epoch, in its order."""
         shards = list(range(len(self._urls)))
         if self._shuffle:
             stream_random(self._seed, epoch, "shards").shuffle(shards)
-        found = share(shards, world)
-        if found.step > 1:
+        return share(shards, world)
+
+    def _target(self, epoch: int, world: World) -> int:
+        """The clips that each rank is to give in an epoch, for all to have the same number of batches."""
+        if self._counts is None:
+            self._counts = Counts(Shards(self._urls, self._handler), self._make_cutting(None).count, self._threads)
+        clips = [self._counts.of(self._share(epoch, world._replace(rank=rank))) for rank in range(world.ranks)]
+        if not self._drop_last:
+            return max(clips)
+        if min(clips) < self._batch_size:
             logger.warning(
-                "Loader: %d shards are too few for %d ranks of %d workers: %s takes every %dth sample of %d shards",
-                len(shards),
+                "Loader: rank %d of %d has %d clips, fewer than a batch of %d: with equal_batches none has any batches",
+                clips.index(min(clips)),
                 world.ranks,
-                world.workers,
-                world,
-                found.step,
-                len(found.shards),
+                min(clips),
+                self._batch_size,
             )
-        return found
+        return min(clips) // self._batch_size * self._batch_size
 
     def _settings(self) -> Settings:
         """What a state and the loader that takes it up must have in common."""
@@ -268,6 +309,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
             "shuffle": self._shuffle,
             "seed": self._seed,
             "drop_last": self._drop_last,
+            "equal_batches": self._equal_batches,
         }
 
     def _shard_sizes(self) -> list[int | None]:

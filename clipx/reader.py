@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from clipx.errors import MediaError
-from clipx.index import NO_TIME, Index, skips_exactly
+from clipx.index import NO_TIME, Index, frames_listed, skips_exactly
 from clipx.media import Source, can_rewind, failures, open_media
 from clipx.options import VideoOptions
 from clipx.sound import AudioFormat, Track
@@ -162,6 +162,11 @@ class Reader:
         if index is None:
             self.rewind()
         return index
+
+    @property
+    def listed(self) -> int | None:
+        """Number of frames, where the header tells."""
+        return frames_listed(self._container, self._stream)
 
     @property
     def frame_ticks(self) -> int:

@@ -187,6 +187,13 @@ class _Run:
                     f"equal_batches is True, but the {len(job.share.shards)} shards of this process give no clip to "
                     f"fill up its batches with"
                 )
+            # With drop_last, a rank has at least as many clips as were counted for all, but for damage.
+            logger.log(
+                logging.WARNING if job.drop_last else logging.INFO,
+                "Loader: the shards give %d clips, but all ranks have %d an epoch: the others are given again",
+                self._given,
+                job.progress.target,
+            )
             if self._clips is not None:
                 self._clips.stop()
             self._passes += 1

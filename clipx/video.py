@@ -6,6 +6,7 @@ import copy
 import io
 from collections import deque
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -26,7 +27,7 @@ from clipx.sound import AudioFormat
 from clipx.streams import Clip, Cutter, Memory, Shown, Tail
 from clipx.timeline import Timeline
 
-__all__ = ["Clip", "VideoClips", "VideoOptions", "clips"]
+__all__ = ["Clip", "VideoClips", "VideoOptions", "clips", "count_frames"]
 
 DTYPE = np.dtype("uint8")
 LOOKS_BACK = frozenset({"wrap", "reflect", "backpad"})
@@ -284,6 +285,40 @@ class _Cutting:
         raise MediaError(f"{self.reader.name} gave fewer frames when it was read again")
 
 
+def count_frames(src: Source, window: WindowSpec, options: VideoOptions | None, name: str) -> int:
+    """Number of frames of the plan: from the header where it tells, else from the packets, else by decoding.
+
+    Of a file that is found to be damaged, the frames before the damage.
+    """
+    options = _at_rate(window, options)
+    reader = Reader(src, name, options)
+    try:
+        timeline = Timeline(options, reader.time_base, reader.rate)
+        listed = reader.listed if timeline.whole else None
+        if listed is not None:
+            return listed
+        index = reader.read_index() if can_rewind(src) else None
+        if index is not None:
+            return len(timeline.plan(index, reader.frame_ticks))
+        count = 0
+        with suppress(MediaError):
+            for _ in timeline.follow(reader.frames()):
+                count += 1
+        return count
+    finally:
+        reader.close()
+
+
+def _at_rate(window: WindowSpec, options: VideoOptions | None) -> VideoOptions:
+    """The options, at the rate that the window was made for. Raises ValueError where they have another."""
+    options = options or VideoOptions()
+    if window.fps is None:
+        return options
+    if options.fps not in (None, window.fps):
+        raise ValueError(f"fps is {options.fps}, but the window was made for {window.fps} frames a second")
+    return replace(options, fps=window.fps)
+
+
 class VideoClips(Iterator[Clip]):
     """Iterator of the clips of a video; see `clips`."""
 
@@ -301,11 +336,7 @@ class VideoClips(Iterator[Clip]):
         audio: AudioFormat | None = None,
         selection: Selection = ALL,
     ) -> None:
-        options = options or VideoOptions()
-        if window.fps is not None:
-            if options.fps not in (None, window.fps):
-                raise ValueError(f"fps is {options.fps}, but the window was made for {window.fps} frames a second")
-            options = replace(options, fps=window.fps)
+        options = _at_rate(window, options)
         self._cutting = _Cutting(
             src, window, format or ClipFormat(), options, pool, rng, name, in_step, audio, selection
         )

@@ -1534,7 +1534,9 @@ def test_nodes_and_workers_share_the_data(arrays, monkeypatch, shuffle, logged):
         assert len(found) == len(dict(found))
         assert dict(found) == expected(samples)
         lines = [line for line in logged() if f"{ranks} ranks of {workers} workers" in line]
-        assert len(lines) == {(2, 2): 2, (1, 4): 4}.get((ranks, workers), {5: 5, 8: 8, 10: 10}.get(ranks * workers, 0)), (ranks, workers, lines)
+        assert len(lines) == {(2, 2): 2, (1, 4): 4}.get(
+            (ranks, workers), {5: 5, 8: 8, 10: 10}.get(ranks * workers, 0)
+        ), (ranks, workers, lines)
 
 
 def test_too_little_memory_for_each_worker(arrays, monkeypatch):

@@ -1,0 +1,44 @@
+"""How many clips shards give, counted without cutting them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from clipx.shards import Shards
+from clipx.world import Share
+
+__all__ = ["Counts"]
+
+
+class Counts:
+    """The clips of every sample of every shard.
+
+    Args:
+        shards: read once, on threads; of local, uncompressed ones only what says how long a source is.
+        count: says how many clips a sample gives; one that it raises ValueError for has none.
+    """
+
+    def __init__(self, shards: Shards, count: Callable[[dict[str, Any]], int], threads: int) -> None:
+        def count_shard(shard: int) -> np.ndarray:
+            found = []
+            for _, sample in shards.seen(shard):
+                found.append(0)
+                # What is wrong with it is told where it is cut.
+                with suppress(ValueError, TypeError, OSError):
+                    found[-1] = count(sample)
+            return np.array(found, dtype=np.int64)
+
+        with ThreadPoolExecutor(min(threads, len(shards.urls)), thread_name_prefix="clipx-count") as pool:
+            self._of_shard: Sequence[np.ndarray] = list(pool.map(count_shard, range(len(shards.urls))))
+
+    def of(self, share: Share) -> int:
+        """The clips of a share."""
+        return sum(
+            int(self._of_shard[shard][(share.offset - at) % share.step :: share.step].sum())
+            for at, shard in enumerate(share.shards)
+        )
