@@ -143,6 +143,8 @@ class _Run:
                 for _, sample in read:
                     self._tell(job.cut(None, None), sample)
                 logger.warning("Loader: no sample of %d shards gives a clip", len(job.share.shards))
+                if progress.target is not None:
+                    raise self._nothing()
                 return
             samples = _chained(read, samples)
             del read
@@ -182,11 +184,8 @@ class _Run:
                     del clip
             if job.progress.target is None:
                 return
-            if given == self._given:
-                raise ValueError(
-                    f"equal_batches is True, but the {len(job.share.shards)} shards of this process give no clip to "
-                    f"fill up its batches with"
-                )
+            if given == self._given and position.read is None:
+                raise self._nothing()
             # With drop_last, a rank has at least as many clips as were counted for all, but for damage.
             logger.log(
                 logging.WARNING if job.drop_last else logging.INFO,
@@ -198,6 +197,12 @@ class _Run:
                 self._clips.stop()
             self._passes += 1
             samples, position = job.shards.samples(job.share), BEGINNING
+
+    def _nothing(self) -> ValueError:
+        return ValueError(
+            f"equal_batches is True, but the {len(self.job.share.shards)} shards of this process give no clip to fill "
+            f"up its batches with"
+        )
 
     def _rebuild(self, held: list[Ref], pools: Pools) -> list[ClipSample]:
         """The clips that a loaded state held in the shuffle."""
