@@ -45,7 +45,8 @@ class Loader(IterableDataset):  # type: ignore[misc]
 
     Args:
         urls: shards as webdataset takes them: a text with braces, or a list; files, `pipe:` commands, remote addresses;
-            plain or compressed tars. They are split by node and by DataLoader worker.
+            plain or compressed tars. Ranks share them, and a rank's DataLoader workers; samples, where shards are too
+            few.
         window, format, options, audio, keys: which frames, how they are written and read, and of which fields; see
             `clipx.wds.clips`.
         batch_size: clips of a batch.
@@ -74,10 +75,11 @@ class Loader(IterableDataset):  # type: ignore[misc]
     which is used again when nothing sees it any more. Iterating again is the next epoch, and ends an iteration that is
     still running. Batches are the same for the same seed, epoch, memory and data, whatever the number of threads.
 
-    Also the dataset of a `torch.utils.data.DataLoader(loader, batch_size=None, num_workers=N)`.
+    Also the dataset of a `torch.utils.data.DataLoader(loader, batch_size=None, num_workers=N)`. `state_dict` and
+    `load_state_dict` go on where an iteration was, there through torchdata's `StatefulDataLoader`.
 
     Raises TypeError and ValueError that name the argument; ValueError where memory is too little, with the least that
-    works; while iterating PoolExhausted where the consumer keeps every batch, and what `handler` does not take.
+    works; for a rank outside the world; while iterating PoolExhausted where the consumer keeps every batch, and what `handler` does not take.
     """
 
     def __init__(
