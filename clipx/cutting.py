@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import zipfile
-import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import IO, Any, cast
 
 import numpy as np
 import webdataset
 
-from clipx._checks import as_array, check_kind, integer
+from clipx._checks import check_kind, integer
 from clipx.audio import AudioClips, count_samples
 from clipx.epochs import Epoch, check_epoch, count_epoch, sample_rng
 from clipx.errors import PoolExhausted, PoolTooSmall
+from clipx.fields import BytesFile, Sample, array_length, array_of, fields_to_cut, find_field, load
 from clipx.format import ClipFormat, Views
 from clipx.formatted import FormattedFrames
-from clipx.npy import read_array, read_header
 from clipx.options import VideoOptions
 from clipx.plan import ALL, Selection, WindowSpec
 from clipx.pool import ClipPool
@@ -33,12 +29,6 @@ __all__ = ["NOT_A_SAMPLES_FAULT", "Cutting", "Sample", "clips", "log_and_continu
 
 logger = logging.getLogger("clipx")
 
-Sample = dict[str, Any]
-
-AUDIO_FIELDS = frozenset({"flac", "m4a", "mp3", "ogg", "opus", "wav"})
-VIDEO_FIELDS = frozenset({"avi", "mkv", "mov", "mp4", "mpg", "ts", "webm"})
-MOST_DEFLATED = 1032  # times that DEFLATE can make something smaller
-BYTES = (bytes, bytearray, memoryview)
 # No sample is at fault for these: they end the run, and no handler sees them.
 NOT_A_SAMPLES_FAULT = (PoolExhausted, PoolTooSmall, MemoryError)
 
@@ -48,30 +38,6 @@ def log_and_continue(exn: Exception) -> bool:
     notes = getattr(exn, "__notes__", ())
     logger.warning("%s: %s", type(exn).__name__, " ".join([str(exn), *notes]))
     return True
-
-
-class BytesFile(io.RawIOBase):
-    """A file of bytes that are looked at where they lie: what is not read of a mapped file is not loaded."""
-
-    def __init__(self, value: memoryview) -> None:
-        self._value, self._at = value, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, out: Any) -> int:
-        found = self._value[self._at : self._at + len(out)]
-        out[: len(found)] = found
-        self._at += len(found)
-        return len(found)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._value)}[whence]
-        self._at = max(base + offset, 0)
-        return self._at
 
 
 class _ArrayClips(Iterator[Clip]):
@@ -107,98 +73,6 @@ class _ArrayClips(Iterator[Clip]):
         index, start = next(self._starts)
         clip = Clip(data, index, start, self._window.valid(start, self.num_frames))
         return clip if self._views is None else clip.record(self._views)
-
-
-def _extension(field: str) -> str:
-    return field.rpartition(".")[2].lower()
-
-
-def _is_array(value: Any) -> bool:
-    return hasattr(value, "shape") and hasattr(value, "dtype") and len(value.shape) > 0
-
-
-def _npy(value: bytes | bytearray | memoryview) -> np.ndarray:
-    """The array of an .npy file, seen where its bytes lie."""
-    file = io.BytesIO(value)
-    if bytes(memoryview(value)[6:7]) == b"\x03":  # field names in UTF-8
-        return np.load(file, allow_pickle=False)
-    header = read_header(file, memoryview(value).nbytes)
-    return header.array(value, file.tell())
-
-
-def _npz(value: bytes | bytearray | memoryview) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file, none larger than the file can hold."""
-    arrays = {}
-    with zipfile.ZipFile(io.BytesIO(value)) as archive:
-        for member in archive.infolist():
-            if member.file_size > MOST_DEFLATED * member.compress_size + MOST_DEFLATED:
-                raise ValueError(f"member {member.filename!r} says it has {member.file_size} bytes, more than can be")
-            if member.filename.endswith(".npy"):
-                with archive.open(member) as file:
-                    arrays[member.filename.removesuffix(".npy")] = read_array(file, member.file_size)
-    return arrays
-
-
-def _load(field: str, value: Any) -> Any:
-    """The array or arrays of a field that webdataset has not decoded."""
-    if not isinstance(value, BYTES):
-        return value
-    try:
-        if _extension(field) == "npy":
-            return _npy(value)
-        if _extension(field) == "npz":
-            return _npz(value)
-    except (ValueError, OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as exn:
-        raise ValueError(f"field {field!r} is no {_extension(field)} file that can be cut: {exn}") from exn
-    return value
-
-
-def _fields(sample: Sample) -> list[str]:
-    """The fields to cut where the user named none; a member of an npz field is called "npz:member"."""
-    own = {field: value for field, value in sample.items() if not field.startswith("__")}
-    for kind in (VIDEO_FIELDS, AUDIO_FIELDS):
-        encoded = [field for field, value in own.items() if isinstance(value, BYTES) and _extension(field) in kind]
-        if encoded:
-            return encoded
-    arrays = []
-    for field, value in own.items():
-        if _is_array(value) or (isinstance(value, BYTES) and _extension(field) == "npy"):
-            arrays.append(field)
-        elif _extension(field) == "npz":
-            members = _load(field, value)
-            if isinstance(members, Mapping):
-                arrays += [f"{field}:{member}" for member, array in members.items() if _is_array(array)]
-    if len(arrays) != 1:
-        found = "no field" if not arrays else f"{len(arrays)} fields ({', '.join(arrays)})"
-        raise ValueError(f"{found} of {', '.join(own) or 'none'} to cut; name what to cut with keys=")
-    return arrays
-
-
-def _find(sample: Sample, field: str) -> tuple[str, Any]:
-    """What a field is cut as, "sound", "video" or "array", and its value, or that of the file it is a member of."""
-    name, _, member = field.partition(":")
-    value = sample.get(field, sample.get(name) if member else None)
-    if value is None:
-        raise ValueError(f"there is no field {field!r} among {', '.join(f for f in sample if f[:2] != '__')}")
-    if isinstance(value, BYTES) and _extension(field) in AUDIO_FIELDS:
-        return "sound", value
-    if isinstance(value, BYTES) and _extension(field) not in ("npy", "npz") and not member:
-        return "video", value
-    return "array", value
-
-
-def _array(sample: Sample, field: str, value: Any) -> np.ndarray:
-    """The array of a field, or of a member of one."""
-    if field not in sample:
-        name, _, member = field.partition(":")
-        members = _load(name, value)
-        if not isinstance(members, Mapping) or member not in members:
-            raise ValueError(f"there is no member {member!r} in field {name!r}")
-        value = members[member]
-    array = as_array(f"field {field!r}", _load(field, value))
-    if array.ndim == 0:
-        raise ValueError(f"field {field!r} has no dimensions, but needs a time axis")
-    return array
 
 
 @contextmanager
@@ -274,7 +148,7 @@ class Cutting:
 
     def fields(self, sample: Sample) -> list[str]:
         """The fields of a sample that are cut. Raises ValueError where that is not clear."""
-        return _fields(sample) if self._keys is None else self._keys
+        return fields_to_cut(sample) if self._keys is None else self._keys
 
     def cut(self, sample: Sample, epoch: int, selection: Selection = ALL) -> Generator[Sample]:
         """The clips of a sample, or those of a selection."""
@@ -288,7 +162,7 @@ class Cutting:
         for field in fields:
             name, _, member = field.partition(":")
             if member and name in rest:
-                rest[name] = {other: array for other, array in _load(name, rest[name]).items() if other != member}
+                rest[name] = {other: array for other, array in load(name, rest[name]).items() if other != member}
         del sample
         while True:
             clips = [clip for clip in (next(cutter, None) for cutter in cutters.values()) if clip is not None]
@@ -324,13 +198,10 @@ class Cutting:
         return min(self._count(sample, field) for field in self.fields(sample))
 
     def _count(self, sample: Sample, field: str) -> int:
-        kind, value = _find(sample, field)
+        kind, value = find_field(sample, field)
         told = f"field {field!r} of sample {sample.get('__key__', '')!r}"
         if kind == "array":
-            if isinstance(value, memoryview) and _extension(field) == "npy" and bytes(value[6:7]) != b"\x03":
-                header = read_header(cast(IO[bytes], BytesFile(value)), value.nbytes)
-                return self._window.count(header.shape[0])
-            return self._window.count(len(_array(sample, field, value)))
+            return self._window.count(array_length(sample, field, value))
         if isinstance(value, memoryview):
             value = BytesFile(value)
         # The clips that are complete come before the error of those that are not.
@@ -342,7 +213,7 @@ class Cutting:
     def _cutter(
         self, sample: Sample, field: str, key: str, epoch: int, in_step: int, selection: Selection
     ) -> _ArrayClips | AudioClips | VideoClips:
-        kind, value = _find(sample, field)
+        kind, value = find_field(sample, field)
         rng = sample_rng(self._seed, epoch, key)
         told = f"field {field!r} of sample {key!r}"
         if kind == "sound":
@@ -369,7 +240,7 @@ class Cutting:
                 audio=self._audio,
                 selection=selection,
             )
-        array = _array(sample, field, value)
+        array = array_of(sample, field, value)
         return _ArrayClips(array, self._window, self._format, self._pool, rng, in_step, selection)
 
 

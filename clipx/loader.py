@@ -79,7 +79,8 @@ class Loader(IterableDataset):  # type: ignore[misc]
     `load_state_dict` go on where an iteration was, there through torchdata's `StatefulDataLoader`.
 
     Raises TypeError and ValueError that name the argument; ValueError where memory is too little, with the least that
-    works; for a rank outside the world; while iterating PoolExhausted where the consumer keeps every batch, and what `handler` does not take.
+    works; while iterating ValueError for a rank outside the world, PoolExhausted where the consumer keeps every batch,
+    and what `handler` does not take.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The clips that a loaded state held: cut again, and no others."""
+"""What a loaded state held: its clips are cut again, and no others, and its open samples read."""
 
 from __future__ import annotations
 
@@ -18,28 +18,30 @@ Clips = dict[Ref, Sample]
 
 
 def rebuild(
-    refs: Sequence[Ref],
+    held: Sequence[Ref],
+    active: Sequence[Place],
     find: Callable[[list[Place]], Iterator[tuple[Place, Sample]]],
     cut: Callable[[Sample, Selection], Generator[Sample]],
     *,
     threads: int,
-    encoded_bytes_held: int,
+    most_encoded_bytes: int,
     is_stopped: Callable[[], bool],
-) -> list[Sample]:
-    """The clips `refs`, in their order, cut by threads.
+) -> tuple[list[Sample], list[Sample]]:
+    """The clips `held`, cut by threads, and the samples at the places `active`, in their orders.
 
     Args:
         find: gives the samples at places.
         cut: gives clips of a sample.
-        encoded_bytes_held: bytes of samples that are read and not yet cut; one is read whatever its size.
-        is_stopped: whether to give up; an empty list is then returned.
+        most_encoded_bytes: bytes of samples that are read and not yet cut; one is read whatever its size.
+        is_stopped: whether to give up; empty lists are then returned.
 
     Raises what finding and cutting raise, and ValueError where a sample does not give the clips that it gave.
     """
     indices: dict[Place, list[int]] = defaultdict(list)
-    for place, index in refs:
+    for place, index in held:
         indices[place].append(index)
     made: Clips = {}
+    read: dict[Place, Sample] = {}
     pending: dict[Future[Clips], int] = {}
 
     def collect(most: int, held: int) -> None:
@@ -54,15 +56,18 @@ def rebuild(
 
     threads_of_pool = ThreadPoolExecutor(threads, thread_name_prefix="clipx-rebuild")
     try:
-        for place, sample in find(list(indices)):
+        for place, sample in find([*indices, *active]):
             size = encoded_bytes(sample)
-            collect(threads, encoded_bytes_held - size)
+            if place in active:
+                read[place] = sample
+            if place in indices:
+                collect(threads, most_encoded_bytes - size)
+                pending[threads_of_pool.submit(_cut_again, cut, place, sample, sorted(indices[place]))] = size
             if is_stopped():
-                return []
-            pending[threads_of_pool.submit(_cut_again, cut, place, sample, sorted(indices[place]))] = size
+                return [], []
             del sample
         collect(0, 0)
-        return [] if is_stopped() else [made.pop(ref) for ref in refs]
+        return ([], []) if is_stopped() else ([made.pop(ref) for ref in held], [read[place] for place in active])
     finally:
         threads_of_pool.shutdown(cancel_futures=True)
 

@@ -168,12 +168,10 @@ class _Run:
         Where it has a target, the share is gone through again, in its own order, until as many have been given.
         """
         job, position = self.job, self.job.progress.position
-        held: list[ClipSample] = []
-        if position.active or job.progress.held:
-            held = self._rebuild(list(job.progress.held), pools)
+        held, begun = self._rebuild(pools)
         while True:
             given, cut = self._given, job.cut(pools.clips, pools.looked.like)
-            clips = self._interleave(samples, cut, position, pools)
+            clips = self._interleave(samples, cut, position, begun, pools)
             if self._passes == 0 and job.shuffle:
                 yield from self._shuffled(clips, pools.budget.shuffled, held)
             else:
@@ -196,7 +194,7 @@ class _Run:
             if self._clips is not None:
                 self._clips.stop()
             self._passes += 1
-            samples, position = job.shards.samples(job.share), BEGINNING
+            samples, position, begun = job.shards.samples(job.share), BEGINNING, []
 
     def _nothing(self) -> ValueError:
         return ValueError(
@@ -204,31 +202,33 @@ class _Run:
             f"up its batches with"
         )
 
-    def _rebuild(self, held: list[Ref], pools: Pools) -> list[ClipSample]:
-        """The clips that a loaded state held in the shuffle."""
+    def _rebuild(self, pools: Pools) -> tuple[list[ClipSample], list[Sample]]:
+        """The clips that a loaded state held in the shuffle, and the samples that were being cut."""
         job, budget = self.job, pools.budget
-        made = rebuild(
-            held,
+        refs = list(job.progress.held)
+        clips, begun = rebuild(
+            refs,
+            [place for place, _ in job.progress.position.active],
             job.shards.find,
             job.cut(pools.clips, pools.looked.like),
             threads=min(job.threads, budget.sources),
-            encoded_bytes_held=budget.encoded_bytes,
+            most_encoded_bytes=budget.encoded_bytes,
             is_stopped=lambda: self._stopped,
         )
         if self._stopped:
             raise _Stopped
-        return [ClipSample(ref, sample) for ref, sample in zip(held, made)]
+        return [ClipSample(ref, sample) for ref, sample in zip(refs, clips)], begun
 
     def _interleave(
         self,
         samples: Iterator[tuple[Place, Sample]],
         cut: Callable[..., Generator[Sample]],
         position: Position,
+        begun: list[Sample],
         pools: Pools,
     ) -> Iterator[ClipSample]:
-        """The clips of samples from a position on, cut by threads."""
+        """The clips of samples from a position on, cut by threads; `begun` is emptied."""
         job, budget = self.job, pools.budget
-        begun = dict(job.shards.find(place for place, _ in position.active))
         clips = Interleave(
             samples,
             cut,
@@ -239,8 +239,9 @@ class _Run:
             threads=job.threads,
             handler=job.handler,
             position=position,
-            begun=[begun.pop(place) for place, _ in position.active],
+            begun=begun,
         )
+        begun.clear()
         with self.changed:
             if self._stopped:
                 raise _Stopped

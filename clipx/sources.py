@@ -12,7 +12,7 @@ from webdataset.pytorch import IterableDataset
 from webdataset.tariterators import base_plus_ext
 
 from clipx._checks import check_kind
-from clipx.cutting import Sample
+from clipx.fields import Sample
 from clipx.mapped import Member, members, open_member
 from clipx.shards import META, local_path
 

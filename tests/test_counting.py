@@ -13,7 +13,8 @@ import webdataset
 import clipx
 from clipx import wds
 from clipx.counting import Counts
-from clipx.cutting import BytesFile, Cutting
+from clipx.cutting import Cutting
+from clipx.fields import BytesFile
 from clipx.shards import Shards
 from clipx.world import Share, World, share
 
