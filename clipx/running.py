@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import sys
 import threading
 import time
 import traceback
@@ -19,15 +18,13 @@ import numpy as np
 
 from clipx.batching import Batch, Like
 from clipx.cutting import NOT_A_SAMPLES_FAULT, Sample
-from clipx.epochs import stream_random
 from clipx.errors import PoolExhausted, PoolTooSmall
-from clipx.interleave import BEGINNING, STOP_SECONDS, ClipSample, Interleave, Position, Ref, encoded_bytes
+from clipx.interleave import STOP_SECONDS, encoded_bytes
 from clipx.job import Job, Pools
+from clipx.order import Order, Stopped
 from clipx.pool import ClipPool
 from clipx.progress import Step
-from clipx.rebuilding import rebuild
 from clipx.shards import Place
-from clipx.shuffling import Draw
 
 __all__ = ["Batches"]
 
@@ -56,10 +53,6 @@ def _chained(read: list[tuple[Place, Sample]], rest: Iterator[tuple[Place, Sampl
     yield from rest
 
 
-class _Stopped(Exception):
-    """The epoch is given up."""
-
-
 class _Run:
     """The work of an epoch, done on its threads; it never refers to the iterator that hands its batches out."""
 
@@ -70,13 +63,8 @@ class _Run:
         self.error: BaseException | None = None
         self.done = self.starved = False
         self._stopped = False
-        # As the consumer has it when this begins; it moves on with each batch that is handed out.
-        self._count, self._like, self._passes = job.progress.batches, job.progress.like, job.progress.passes
-        self._given = min(
-            self._count * job.batch_size, sys.maxsize if job.progress.target is None else job.progress.target
-        )
-        self._moves: list[Ref | int] = []
-        self._clips: Interleave | None = None
+        self._count, self._like = job.progress.batches, job.progress.like
+        self._order = Order(job)
         self._thread = threading.Thread(target=self._work, name="clipx-batches", daemon=True)
 
     def start(self) -> None:
@@ -88,14 +76,13 @@ class _Run:
             self._fill_batches()
             if not self._stopped:
                 self.job.finished(self._count)
-        except _Stopped:
+        except Stopped:
             pass
         except BaseException as exn:  # it is raised where the batch is asked for
             traceback.clear_frames(exn.__traceback__)
             self.error = exn
         finally:
-            if self._clips is not None:
-                self._clips.stop()
+            self._order.stop()
             _trim()
             with self.changed:
                 self.done = True
@@ -115,7 +102,7 @@ class _Run:
         kept = sum(encoded_bytes(sample) for _, sample in read)
         for number, (place, sample) in enumerate(chain(read[:], samples)):
             if self._stopped:
-                raise _Stopped
+                raise Stopped
             if number >= LOOKED_AT:
                 read.append((place, sample))
                 kept += encoded_bytes(sample)
@@ -132,7 +119,7 @@ class _Run:
 
     def _fill_batches(self) -> None:
         job, progress = self.job, self.job.progress
-        if progress.finished or self._given == progress.target:
+        if progress.finished or self._order.full:
             return
         samples = job.shards.samples(job.share, progress.position.read)
         if job.pools is None and progress.looked is not None:
@@ -144,13 +131,13 @@ class _Run:
                     self._tell(job.cut(None, None), sample)
                 logger.warning("Loader: no sample of %d shards gives a clip", len(job.share.shards))
                 if progress.target is not None:
-                    raise self._nothing()
+                    raise self._order.nothing()
                 return
             samples = _chained(read, samples)
             del read
         job.keep(job.pools)
         try:
-            self._make_batches(self._epoch(samples, job.pools), job.pools)
+            self._make_batches(self._order.clips(samples, job.pools), job.pools)
         except PoolTooSmall as exn:
             raise ValueError(
                 f"clips are not all of one size, as a batch needs them: {exn}; give the format a crop, or resize to "
@@ -162,112 +149,6 @@ class _Run:
                 f"or a handler keeps clips; copy what is to be kept"
             ) from exn
 
-    def _epoch(self, samples: Iterator[tuple[Place, Sample]], pools: Pools) -> Iterator[Sample]:
-        """The clips of the epoch, in the order of its batches.
-
-        Where it has a target, the share is gone through again, in its own order, until as many have been given.
-        """
-        job, position = self.job, self.job.progress.position
-        held, begun = self._rebuild(pools)
-        while True:
-            given, cut = self._given, job.cut(pools.clips, pools.looked.like)
-            clips = self._interleave(samples, cut, position, begun, pools)
-            if self._passes == 0 and job.shuffle:
-                yield from self._shuffled(clips, pools.budget.shuffled, held)
-            else:
-                for clip in clips:
-                    if self._passes and "clip.json" in clip.sample:
-                        clip.sample["clip.json"]["repeated"] = True
-                    yield clip.sample
-                    del clip
-            if job.progress.target is None:
-                return
-            if given == self._given and position.read is None:
-                raise self._nothing()
-            # With drop_last, a rank has at least as many clips as were counted for all, but for damage.
-            logger.log(
-                logging.WARNING if job.drop_last else logging.INFO,
-                "Loader: the shards give %d clips, but all ranks have %d an epoch: the others are given again",
-                self._given,
-                job.progress.target,
-            )
-            if self._clips is not None:
-                self._clips.stop()
-            self._passes += 1
-            samples, position, begun = job.shards.samples(job.share), BEGINNING, []
-
-    def _nothing(self) -> ValueError:
-        return ValueError(
-            f"equal_batches is True, but the {len(self.job.share.shards)} shards of this process give no clip to fill "
-            f"up its batches with"
-        )
-
-    def _rebuild(self, pools: Pools) -> tuple[list[ClipSample], list[Sample]]:
-        """The clips that a loaded state held in the shuffle, and the samples that were being cut."""
-        job, budget = self.job, pools.budget
-        refs = list(job.progress.held)
-        clips, begun = rebuild(
-            refs,
-            [place for place, _ in job.progress.position.active],
-            job.shards.find,
-            job.cut(pools.clips, pools.looked.like),
-            threads=min(job.threads, budget.sources),
-            most_encoded_bytes=budget.encoded_bytes,
-            is_stopped=lambda: self._stopped,
-        )
-        if self._stopped:
-            raise _Stopped
-        return [ClipSample(ref, sample) for ref, sample in zip(refs, clips)], begun
-
-    def _interleave(
-        self,
-        samples: Iterator[tuple[Place, Sample]],
-        cut: Callable[..., Generator[Sample]],
-        position: Position,
-        begun: list[Sample],
-        pools: Pools,
-    ) -> Iterator[ClipSample]:
-        """The clips of samples from a position on, cut by threads; `begun` is emptied."""
-        job, budget = self.job, pools.budget
-        clips = Interleave(
-            samples,
-            cut,
-            active=budget.active,
-            waiting=budget.sources - budget.active,
-            ready=budget.ready,
-            encoded_bytes=budget.encoded_bytes,
-            threads=job.threads,
-            handler=job.handler,
-            position=position,
-            begun=begun,
-        )
-        begun.clear()
-        with self.changed:
-            if self._stopped:
-                raise _Stopped
-            self._clips = clips
-        clips.start()
-        return clips.clips()
-
-    def _shuffled(self, clips: Iterator[ClipSample], capacity: int, held: list[ClipSample]) -> Iterator[Sample]:
-        """The clips in a random order, `capacity` of them held back; `held` are from before, and are emptied."""
-        progress = self.job.progress
-        buffer = Draw(stream_random(self.job.seed, progress.epoch, "clips"), held, progress.drawn)
-        held.clear()
-        for clip in clips:
-            buffer.add(clip)
-            self._moves.append(clip.ref)
-            del clip
-            if len(buffer) > capacity:
-                yield self._pick(buffer)
-        while len(buffer):
-            yield self._pick(buffer)
-
-    def _pick(self, buffer: Draw[ClipSample]) -> Sample:
-        at, clip = buffer.pick()
-        self._moves.append(at)
-        return clip.sample
-
     def _tell(self, cut: Callable[[Sample], Generator[Sample]], sample: Sample) -> None:
         try:
             with closing(cut(sample)) as clips:
@@ -276,7 +157,7 @@ class _Run:
             raise
         except Exception as exn:
             if not self.job.handler(exn):
-                raise _Stopped from None
+                raise Stopped from None
 
     def _make_batches(self, clips: Iterator[Sample], pools: Pools) -> None:
         job = self.job
@@ -300,14 +181,14 @@ class _Run:
                     break
                 continue
             del clip
-            self._given += 1
-            if batch.count == job.batch_size or self._given == job.progress.target:
-                self._hand_out(batch, pools, like)
+            self._order.given += 1
+            if batch.count == job.batch_size or self._order.full:
+                self._hand_out(batch, self._order.step(pools, like))
                 batch = None
-                if self._given == job.progress.target:
+                if self._order.full:
                     return
         if batch is not None and batch.count and not job.drop_last:
-            self._hand_out(batch, pools, batch.like)
+            self._hand_out(batch, self._order.step(pools, batch.like))
 
     def _acquire(self, pool: ClipPool, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """Memory for a batch; waits until the consumer gives some back."""
@@ -321,19 +202,15 @@ class _Run:
                 self.changed.notify_all()
                 while not pool.stats().free:
                     if self._stopped:
-                        raise _Stopped
+                        raise Stopped
                     self.changed.wait(WAKE_SECONDS)
                 self.starved = False
 
-    def _hand_out(self, batch: Batch, pools: Pools, like: Like) -> None:
-        assert self._clips is not None
-        mapped = None if self.job.map is None else like
-        step = Step(self._moves, self._clips.position, self._passes, pools.looked, mapped)
-        self._moves = []
+    def _hand_out(self, batch: Batch, step: Step) -> None:
         with self.changed:
             self.changed.wait_for(lambda: self._stopped or not self.ready)
             if self._stopped:
-                raise _Stopped
+                raise Stopped
             self.ready.append((batch.take(), step))
             self._count += 1
             self.changed.notify_all()
@@ -342,10 +219,8 @@ class _Run:
         """End all threads and give up what they made."""
         with self.changed:
             self._stopped = True
-            clips = self._clips
             self.changed.notify_all()
-        if clips is not None:
-            clips.stop()
+        self._order.stop()
         if self._thread.ident is not None and threading.current_thread() is not self._thread:
             self._thread.join(STOP_SECONDS)
         self.ready.clear()

@@ -452,7 +452,7 @@ def test_encoded_bytes_hold(tmp_path, monkeypatch):
     next(iterator)
     most = 0
     for _ in iterator:
-        most = max(most, iterator._run._clips._held_bytes)
+        most = max(most, iterator._run._order._interleave._held_bytes)
     encoded = loader._pools.budget.encoded_bytes
     assert len(samples[0]["npy"]) < encoded / 4
     assert most <= encoded
