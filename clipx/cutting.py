@@ -182,7 +182,7 @@ class Cutting:
             del clips, clip
             yield out
             del out
-        if selection.indices is not None:
+        if selection.first is None:
             return  # that they end apart is told where all are cut
         counts = {field: cutter.num_frames for field, cutter in cutters.items()}
         if len({*counts.values()}) > 1:

@@ -6,20 +6,20 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from clipx.cutting import NOT_A_SAMPLES_FAULT, Sample
-from clipx.plan import Selection
+from clipx.plan import ALL, Selection
 from clipx.shards import Place
 
-__all__ = ["BEGINNING", "STOP_SECONDS", "ClipSample", "Cut", "Interleave", "Position", "Ref", "encoded_bytes"]
+__all__ = ["BEGINNING", "STOP_SECONDS", "Begun", "ClipSample", "Cut", "Interleave", "Position", "Ref", "encoded_bytes"]
 
 STOP_SECONDS = 10.0
 """How long the end of a thread is waited for: one that reads from a dead connection ends with the process."""
 
 
-Cut = Callable[[Sample, Selection], Iterator[Sample]]
+Cut = Callable[[Sample, Selection], Generator[Sample]]
 """Gives the selected clips of a sample."""
 
 
@@ -54,6 +54,15 @@ class Position(NamedTuple):
 BEGINNING = Position()
 
 
+class Begun(NamedTuple):
+    """A sample that is being cut: its bytes as it was read, how many clips it has given, and those that follow."""
+
+    place: Place
+    size: int
+    given: int
+    clips: Generator[Sample]
+
+
 class _Failure(NamedTuple):
     error: BaseException
 
@@ -61,12 +70,11 @@ class _Failure(NamedTuple):
 class _Source:
     """A sample that has been read, and the clips that were cut from it ahead of their turn."""
 
-    def __init__(self, place: Place, sample: Sample, cut: Cut, given: int = 0) -> None:
-        self.place, self.given = place, given
-        self.size = encoded_bytes(sample)
+    def __init__(self, begun: Begun) -> None:
+        self.place, self.size, self.given = begun.place, begun.size, begun.given
         self.ready: deque[Sample | _Failure] = deque()
         self.busy = self.done = False
-        self._clips: Iterator[Sample] | None = cut(sample, Selection(given))
+        self._clips: Generator[Sample] | None = begun.clips
 
     def step(self) -> Sample | _Failure | None:
         """The next clip; None at the end."""
@@ -78,7 +86,7 @@ class _Source:
 
     def close(self) -> None:
         clips, self._clips = self._clips, None
-        if clips is not None and hasattr(clips, "close"):
+        if clips is not None:
             clips.close()
 
 
@@ -116,14 +124,12 @@ class Interleave:
         threads: int,
         handler: Callable[[Exception], bool],
         position: Position = BEGINNING,
-        begun: Iterable[Sample] = (),
+        begun: Iterable[Begun] = (),
     ) -> None:
         self._samples, self._cut, self._handler = samples, cut, handler
         self._most, self._waiting, self._ready, self._encoded_bytes = active, waiting, ready, encoded_bytes
         self._changed = threading.Condition()
-        self._active = [
-            _Source(place, sample, cut, given) for (place, given), sample in zip(position.active, begun, strict=True)
-        ]
+        self._active = [_Source(each) for each in begun]
         self._turn, self._last_read = position.turn, position.read
         self._queue: deque[_Source | _Failure] = deque()
         self._held_bytes = sum(source.size for source in self._active)
@@ -144,7 +150,7 @@ class Interleave:
     def _read(self) -> None:
         try:
             for place, sample in self._samples:
-                source = _Source(place, sample, self._cut)
+                source = _Source(Begun(place, encoded_bytes(sample), 0, self._cut(sample, ALL)))
                 del sample
                 with self._changed:
                     self._queue.append(source)

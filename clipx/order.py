@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 
 from clipx.batching import Like
 from clipx.cutting import Sample
 from clipx.epochs import stream_random
-from clipx.interleave import BEGINNING, ClipSample, Interleave, Position, Ref
+from clipx.interleave import BEGINNING, Begun, ClipSample, Cut, Interleave, Position, Ref
 from clipx.job import Job, Pools
 from clipx.progress import Step
 from clipx.rebuilding import rebuild
@@ -101,13 +101,13 @@ class Order:
             f"up its batches with"
         )
 
-    def _rebuild(self, pools: Pools) -> tuple[list[ClipSample], list[Sample]]:
+    def _rebuild(self, pools: Pools) -> tuple[list[ClipSample], list[Begun]]:
         """The clips that a loaded state held in the shuffle, and the samples that were being cut."""
         job, budget = self._job, pools.budget
         refs = list(job.progress.held)
         clips, begun = rebuild(
             refs,
-            [place for place, _ in job.progress.position.active],
+            job.progress.position.active,
             job.shards.find,
             job.cut(pools.clips, pools.looked.like),
             threads=min(job.threads, budget.sources),
@@ -121,9 +121,9 @@ class Order:
     def _cut(
         self,
         samples: Iterator[tuple[Place, Sample]],
-        cut: Callable[..., Generator[Sample]],
+        cut: Cut,
         position: Position,
-        begun: list[Sample],
+        begun: list[Begun],
         pools: Pools,
     ) -> Iterator[ClipSample]:
         """The clips of samples from a position on, cut by threads; `begun` is emptied."""

@@ -225,32 +225,30 @@ class WindowSpec:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which clips of a source are cut: those from `first` on, or those at the ascending `indices`.
+    """Which clips of a source are cut: `some`, by ascending indices, and all from `first` on, which comes after these.
 
-    What is selected equals the same clips of a cut of all, bit for bit.
+    Without a `first` there are no others. What is selected equals the same clips of a cut of all, bit for bit.
     """
 
-    first: int = 0
-    indices: tuple[int, ...] | None = None
+    some: tuple[int, ...] = ()
+    first: int | None = 0
 
     @property
     def passes_over(self) -> bool:
         """Whether there are clips before the last of these that are left out."""
-        if self.indices is None:
-            return self.first > 0
-        return self.indices != tuple(range(len(self.indices)))
+        return self.some != tuple(range(len(self.some) if self.first is None else self.first))
 
     def at(self, i: int) -> int | None:
-        """Index in the source of the i-th clip that is cut; None past the last of a list."""
-        if self.indices is None:
-            return self.first + i
-        return self.indices[i] if i < len(self.indices) else None
+        """Index in the source of the i-th clip that is cut; None where there is none."""
+        if i < len(self.some):
+            return self.some[i]
+        return None if self.first is None else self.first + i - len(self.some)
 
     def of(self, count: int) -> np.ndarray:
         """The indices that are cut of a source of so many clips, int64, ascending."""
-        if self.indices is None:
-            return np.arange(self.first, max(count, self.first), dtype=np.int64)
-        found = np.array(self.indices, dtype=np.int64)
+        found = np.array(self.some, dtype=np.int64)
+        if self.first is not None:
+            found = np.concatenate([found, np.arange(self.first, max(count, self.first), dtype=np.int64)])
         return found[found < count]
 
 

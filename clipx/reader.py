@@ -181,6 +181,7 @@ class Reader:
         A frame without a time, or one that is not after the frame before it, is taken to follow that at once. Raises
         MediaError at damage, after the frames before it.
         """
+        self._context.skip_frame = "DEFAULT"
         # Up to a key frame there are as many packets as frames.
         k, last_pts, last_duration, packets = first, None, 0, first
         with failures(self.name, "decoded"):

@@ -1,14 +1,14 @@
-"""What a loaded state held: its clips are cut again, and no others, and its open samples read."""
+"""What a loaded state held: its clips are cut again, and no others, and its open samples are cut further."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 
 from clipx.cutting import NOT_A_SAMPLES_FAULT, Sample
-from clipx.interleave import Ref, encoded_bytes
+from clipx.interleave import Begun, Cut, Ref, encoded_bytes
 from clipx.plan import ALL, Selection
 from clipx.shards import Place
 
@@ -19,20 +19,21 @@ Clips = dict[Ref, Sample]
 
 def rebuild(
     held: Sequence[Ref],
-    active: Sequence[Place],
+    active: Sequence[tuple[Place, int]],
     find: Callable[[list[Place]], Iterator[tuple[Place, Sample]]],
-    cut: Callable[[Sample, Selection], Generator[Sample]],
+    cut: Cut,
     *,
     threads: int,
     most_encoded_bytes: int,
     is_stopped: Callable[[], bool],
-) -> tuple[list[Sample], list[Sample]]:
-    """The clips `held`, cut by threads, and the samples at the places `active`, in their orders.
+) -> tuple[list[Sample], list[Begun]]:
+    """The clips `held`, and the samples that are `active`, cut as far as they were; in their orders.
 
     Args:
+        active: places of samples, and how many clips each has given.
         find: gives the samples at places.
-        cut: gives clips of a sample.
-        most_encoded_bytes: bytes of samples that are read and not yet cut; one is read whatever its size.
+        cut: gives clips of a sample; run by threads.
+        most_encoded_bytes: of samples that are read and not yet cut; one is read whatever its size.
         is_stopped: whether to give up; empty lists are then returned.
 
     Raises what finding and cutting raise, and ValueError where a sample does not give the clips that it gave.
@@ -40,64 +41,88 @@ def rebuild(
     indices: dict[Place, list[int]] = defaultdict(list)
     for place, index in held:
         indices[place].append(index)
+    given, read, begun = dict(active), dict[Place, Sample](), dict[Place, Begun]()
     made: Clips = {}
-    read: dict[Place, Sample] = {}
-    pending: dict[Future[Clips], int] = {}
+    pending: dict[Future[tuple[Clips, Begun | None]], int] = {}
 
-    def collect(most: int, held: int) -> None:
+    def collect(most: int, most_bytes: int) -> None:
         """Wait until there are at most so many pending, of at most so many bytes."""
-        while pending and (len(pending) > most or sum(pending.values()) > held):
+        while pending and (len(pending) > most or sum(pending.values()) > most_bytes) and not is_stopped():
             done, _ = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
             for each in done:
                 del pending[each]
-                made.update(each.result())
-            if is_stopped():
-                return
+                clips, source = each.result()
+                made.update(clips)
+                if source is not None:
+                    begun[source.place] = source
 
-    threads_of_pool = ThreadPoolExecutor(threads, thread_name_prefix="clipx-rebuild")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="clipx-rebuild")
     try:
-        for place, sample in find([*indices, *active]):
-            size = encoded_bytes(sample)
-            if place in active:
+        for place, sample in find([*indices, *given]):
+            if place in given:
                 read[place] = sample
-            if place in indices:
+            else:
+                size = encoded_bytes(sample)
                 collect(threads, most_encoded_bytes - size)
-                pending[threads_of_pool.submit(_cut_again, cut, place, sample, sorted(indices[place]))] = size
+                pending[pool.submit(_cut_again, cut, place, sample, sorted(indices[place]))] = size
+            del sample
             if is_stopped():
-                return [], []
+                break
+        # What is cut further keeps its open clips, so that the slots of all others must be back.
+        collect(0, 0)
+        while read and not is_stopped():
+            place, sample = read.popitem()
+            pending[pool.submit(_cut_further, cut, place, sample, sorted(indices[place]), given[place])] = 0
             del sample
         collect(0, 0)
-        return ([], []) if is_stopped() else ([made.pop(ref) for ref in held], [read[place] for place in active])
+        if is_stopped():
+            return [], []
+        return [made.pop(ref) for ref in held], [begun[place] for place, _ in active]
     finally:
-        threads_of_pool.shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
 
 
-def _cut_again(
-    cut: Callable[[Sample, Selection], Generator[Sample]], place: Place, sample: Sample, indices: list[int]
-) -> Clips:
+def _cut_again(cut: Cut, place: Place, sample: Sample, indices: list[int]) -> tuple[Clips, None]:
     """The clips of a sample at these indices."""
-    found: Clips = {}
     error: Exception | None = None
     # In a damaged file a clip can hang on frames that a selection leaves out: then all of it is cut, as it was before.
-    for selection in (Selection(indices=tuple(indices)), ALL):
-        numbers = iter(indices) if selection is not ALL else iter(range(indices[-1] + 1))
-        found.clear()
-        try:
-            with closing(cut(sample, selection)) as clips:
-                for index in numbers:
-                    clip = next(clips, None)
-                    if clip is None:
-                        break
-                    if index in indices:
-                        found[Ref(place, index)] = clip
-                    del clip
-        except NOT_A_SAMPLES_FAULT:
-            raise
-        except Exception as exn:
-            error = exn
+    for selection, numbers in ((Selection(tuple(indices), None), indices), (ALL, range(indices[-1] + 1))):
+        with closing(cut(sample, selection)) as clips:
+            found, error = _take(place, clips, numbers, indices)
         if len(found) == len(indices):
-            return found
+            return found, None
     raise ValueError(
         f"sample {sample.get('__key__')!r} gives {len(found)} of the {len(indices)} clips that it gave when the state "
         f"was saved"
     ) from error
+
+
+def _cut_further(cut: Cut, place: Place, sample: Sample, indices: list[int], given: int) -> tuple[Clips, Begun]:
+    """The clips of a sample at these indices, and all after those that it has given."""
+    clips = cut(sample, Selection(tuple(indices), given))
+    found, _ = _take(place, clips, indices, indices)
+    if len(found) < len(indices):
+        clips.close()
+        found, _ = _cut_again(cut, place, sample, indices)
+        clips = cut(sample, Selection(first=given))
+    return found, Begun(place, encoded_bytes(sample), given, clips)
+
+
+def _take(
+    place: Place, clips: Generator[Sample], numbers: Iterable[int], wanted: Sequence[int]
+) -> tuple[Clips, Exception | None]:
+    """The `wanted` of the clips that come as `numbers`, up to an error, and the error."""
+    found: Clips = {}
+    try:
+        for index in numbers:
+            clip = next(clips, None)
+            if clip is None:
+                break
+            if index in wanted:
+                found[Ref(place, index)] = clip
+            del clip
+    except NOT_A_SAMPLES_FAULT:
+        raise
+    except Exception as exn:
+        return found, exn
+    return found, None

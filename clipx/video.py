@@ -79,7 +79,7 @@ class _Cutting:
             self._kept = deque()
         sparse = self._is_sparse()
         if rewinds and (sparse or selection.passes_over):
-            gaps = window.stride is None or window.stride > window.span or selection.indices is not None
+            gaps = window.stride is None or window.stride > window.span or selection.first is None
             apart = gaps and (window.stride is None or window.policy != "error")
             wanted = partial(self._needed, copy.deepcopy(rng)) if apart and self._timeline.whole else None
             self._index = self.reader.read_index(wanted)
@@ -97,7 +97,7 @@ class _Cutting:
         # The frame from which a video that is decoded without a gap is decoded: one key frame earlier than it need be,
         # as a key frame that is damaged is concealed with what came before.
         self._first: int | None = None
-        if self._index is not None and self._plan is not None and not sparse and selection.indices is None:
+        if self._index is not None and self._plan is not None and not sparse and selection.first is not None:
             start = window.start(selection.first, self._starts)
             at = len(self._plan) if start is None else start
             self._first = int(self._index.keys[self._index.keys <= at][-2:][0])
@@ -108,10 +108,8 @@ class _Cutting:
         """The frames of n that clips hold, those of the tail among them."""
         needed = np.zeros(n, dtype=bool)
         starts = self._window.starts(n, rng)
-        selection = self._selection
-        if selection.indices is None:
-            selection = Selection(max(selection.first - 1, 0))  # see `_wanted`
-        rows = self._window.indices_at(starts[selection.of(len(starts))], n)
+        selected = np.union1d(self._selection.of(len(starts)), self._before(len(starts)))
+        rows = self._window.indices_at(starts[selected], n)
         needed[rows[rows >= 0]] = True
         return needed
 
@@ -159,14 +157,20 @@ class _Cutting:
         if starts is None:
             starts = np.arange(max((n - window.span) // (window.stride or 1) + 1, 0)) * (window.stride or 1)
         selected = self._held(starts[self._selection.of(len(starts))], n)
-        if self._selection.indices is not None or not self._selection.first or self._index is None:
+        before = self._before(len(starts))
+        if self._first is not None or not len(before) or self._index is None:
             return selected
-        # What is decoded is decoded as in a cut of all clips, in whole stretches between key frames, from the end of
-        # the clip before on: damage then shows at the same clip.
+        # From the end of the clip before `first` on, stretches between key frames are decoded as in a cut of all
+        # clips: damage then shows at the same clip.
         stretches = np.searchsorted(self._index.keys, plan, side="right")
-        before = self._held(starts[self._selection.first - 1 :][:1], n)
-        here = np.isin(stretches, stretches[selected]) | (stretches == np.max(stretches[before], initial=0))
-        return self._held(starts, n) & here
+        end = np.max(stretches[self._held(starts[before], n)], initial=0)
+        here = (stretches == end) | ((stretches > end) & np.isin(stretches, stretches[selected]))
+        return selected | (self._held(starts, n) & here)
+
+    def _before(self, count: int) -> np.ndarray:
+        """The index of the clip before the selection's `first`; none where that is the first of all."""
+        first = self._selection.first or 0
+        return np.arange(max(first - 1, 0), min(first, count))
 
     def _held(self, starts: np.ndarray, n: int) -> np.ndarray:
         """The frames of the plan that clips from these starts hold before frame n."""
@@ -183,12 +187,13 @@ class _Cutting:
         if self._index is None or self._plan is None or wanted is None:
             yield from self._timeline.follow(self.reader.frames(hears))
             return
+        plan = self._plan
         if first is not None:
             # Nothing is left out between frames, nor before the first, so that frame p of the plan is that of the file.
+            yield from self._events(wanted & (plan < first))
             following = self.reader.frames(index=self._index, first=first)
             yield from ((frame.k, frame) for _, frame in self._timeline.follow(following))
             return
-        plan = self._plan
         frames = np.zeros(self._index.frames, dtype=bool)
         frames[plan[wanted]] = True
         for frame in self.reader.selected(self._index, frames):

@@ -49,10 +49,18 @@ def until_error(clips):
 
 
 def selections(n):
-    """Of a source of n clips: all that follows one, single ones, and lists with gaps."""
-    made = [Selection(first) for first in {0, min(1, n), n // 2, max(n - 1, 0), n}]
+    """Of a source of n clips: all that follows one, single ones, lists with gaps, and lists with all after a gap."""
+    made = [Selection(first=first) for first in {0, min(1, n), n // 2, max(n - 1, 0), n}]
     lists = {(0,), (n - 1,), (n // 2,), tuple(range(0, n, 3)), (0, n - 1), tuple(range(n // 2, n))} if n else set()
-    return made + [Selection(indices=tuple(sorted(set(each)))) for each in lists if each and min(each) >= 0]
+    made += [Selection(tuple(sorted(set(each))), None) for each in lists]
+    both = {
+        ((0,), n),
+        ((0, n // 3), n // 2),
+        ((n // 3,), n // 3 + 1),
+        ((n - 2,), n),
+        (tuple(range(0, n - 1, 2)), n - 1),
+    }
+    return made + [Selection(tuple(sorted(set(some))), first) for some, first in both if n > 2 and max(some) < first]
 
 
 def check(cut, sample, damaged=False):
@@ -61,14 +69,14 @@ def check(cut, sample, damaged=False):
         # A decoder may conceal damage without a word, from whatever it has decoded before.
         every = [{**clip, "mp4": None} for clip in every]
     for selection in selections(len(every)):
-        if damaged and selection.indices is not None:
+        if damaged and selection.some:
             continue  # leaves out frames that damage may have made others depend on
         found, told = until_error(cut.cut(sample, 1, selection))
         if damaged:
             found = [{**clip, "mp4": None} for clip in found]
         wanted = [every[i] for i in selection.of(len(every))]
         assert found == wanted, selection
-        if selection.indices is None:
+        if selection.first is not None:
             # Which of two fields is the longer may show at another clip.
             assert told == error or "same number of frames" in str(told), selection
         else:
@@ -83,13 +91,13 @@ def video(path):
 def test_selection():
     assert [ALL.at(i) for i in range(3)] == [0, 1, 2]
     assert ALL.of(3).tolist() == [0, 1, 2]
-    assert Selection(5).of(3).tolist() == []
-    listed = Selection(indices=(1, 4, 9))
+    assert Selection(first=5).of(3).tolist() == []
+    listed = Selection((1, 4, 9), None)
     assert [listed.at(i) for i in range(4)] == [1, 4, 9, None]
     assert listed.of(5).tolist() == [1, 4]
     assert listed.passes_over
-    assert not Selection(indices=(0, 1, 2)).passes_over
-    assert Selection(1).passes_over
+    assert not Selection((0, 1, 2), None).passes_over
+    assert Selection(first=1).passes_over
     assert not ALL.passes_over
 
 
@@ -229,7 +237,7 @@ def test_damaged_files_end_alike(make_video, bf, stride):
 
 def test_what_comes_before_is_not_decoded(make_video):
     path = make_video(n=200, g="10", bf="0")
-    for selection, most in [(Selection(90), 35), (Selection(indices=(20, 90)), 28)]:
+    for selection, most in [(Selection(first=90), 35), (Selection((20, 90), None), 28)]:
         cut = clipx.video.VideoClips(str(path), clipx.WindowSpec(4, 2), name="a", selection=selection)
         clips = list(cut)
         assert [clip.index for clip in clips] == [*selection.of(99)]
@@ -239,18 +247,18 @@ def test_what_comes_before_is_not_decoded(make_video):
 def test_a_list_ends_where_its_last_clip_does(make_video, make_audio):
     # Of a format that has no index everything is decoded up to there.
     path = make_video(n=200, container="mpegts", suffix=".ts", g="10")
-    cut = clipx.video.VideoClips(str(path), clipx.WindowSpec(4, 2), name="a", selection=Selection(indices=(3, 20)))
+    cut = clipx.video.VideoClips(str(path), clipx.WindowSpec(4, 2), name="a", selection=Selection((3, 20), None))
     assert len(list(cut)) == 2
     assert cut.frames_decoded < 60
     sound = clipx.audio.AudioClips(
-        str(make_audio()), clipx.WindowSpec(10, 10), name="a", selection=Selection(indices=(3,))
+        str(make_audio()), clipx.WindowSpec(10, 10), name="a", selection=Selection((3,), None)
     )
     assert [clip.index for clip in sound] == [3]
 
 
 def test_past_the_last_clip(make_video, make_audio):
-    sound = clipx.audio.AudioClips(str(make_audio()), clipx.WindowSpec(9), name="a", selection=Selection(10**6))
+    sound = clipx.audio.AudioClips(str(make_audio()), clipx.WindowSpec(9), name="a", selection=Selection(first=10**6))
     assert list(sound) == []
     for policy in POLICIES:
         window = clipx.WindowSpec(4, 2, policy=policy)
-        assert list(clipx.video.VideoClips(make_video(n=9), window, name="a", selection=Selection(50))) == []
+        assert list(clipx.video.VideoClips(make_video(n=9), window, name="a", selection=Selection(first=50))) == []
