@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import mmap
 import re
 import zlib
@@ -48,9 +49,16 @@ def _checksum(sample: Mapping[str, Any]) -> int:
     return check
 
 
-def _offsets(url: str, wanted: Iterable[int]) -> dict[int, int]:
-    """The bytes at which samples of a local, uncompressed shard start, as far as its headers tell."""
-    path, left, found = local_path(url), set(wanted), {}
+class _Bytes(NamedTuple):
+    """Where the members of a sample start in a shard, and where those of the next do; None where nothing follows."""
+
+    start: int
+    end: int | None
+
+
+def _find_bytes(url: str, wanted: Iterable[int]) -> dict[int, _Bytes]:
+    """Where samples of a local, uncompressed shard are, as far as its headers tell."""
+    path, left, found = local_path(url), set(wanted), dict[int, _Bytes]()
     key, number = None, -1
     if path is not None:
         with suppress(OSError, ValueError), closing(members(path)) as headers:
@@ -58,20 +66,23 @@ def _offsets(url: str, wanted: Iterable[int]) -> dict[int, int]:
                 here = None if META.match(member.name) else base_plus_ext(member.name)[0]
                 if here is None or here == key:
                     continue
-                key, number = here, number + 1
-                if number in left:
-                    found[number] = member.header
-                    left.discard(number)
+                if number in found:
+                    found[number] = _Bytes(found[number].start, member.header)
                     if not left:
                         break
+                key, number = here, number + 1
+                if number in left:
+                    found[number] = _Bytes(member.header, None)
+                    left.discard(number)
     return found
 
 
-def _read_at(url: str, offset: int, handler: Callable[[Exception], bool]) -> Generator[dict[str, Any]]:
-    """The samples of a local shard from this byte on, where one starts."""
+def _read_at(url: str, start: int, end: int | None, handler: Callable[[Exception], bool]) -> Generator[dict[str, Any]]:
+    """The samples of a local shard from this byte on, where one starts, up to another, or its end."""
     with Path(local_path(url) or url).open("rb") as file:
-        file.seek(offset)
-        files = webdataset.tariterators.tar_file_expander([{"url": url, "stream": file}], handler=handler)
+        file.seek(start)
+        stream = file if end is None else io.BytesIO(file.read(end - start))
+        files = webdataset.tariterators.tar_file_expander([{"url": url, "stream": stream}], handler=handler)
         yield from webdataset.tariterators.group_by_keys(files, handler=handler)
 
 
@@ -147,8 +158,8 @@ class Shards:
     def _enter(self, place: Place, teller: _Teller) -> Iterator[tuple[int, dict[str, Any]]]:
         """The samples of a shard, with their numbers, from this place on."""
         url = self.urls[place.shard]
-        for number, offset in _offsets(url, [place.sample]).items():
-            samples = _read_at(url, offset, teller)
+        for number, found in _find_bytes(url, [place.sample]).items():
+            samples = _read_at(url, found.start, None, teller)
             sample = next(samples, None)
             if sample is not None and _checksum(sample) == place.check:
                 yield number, sample
@@ -156,18 +167,18 @@ class Shards:
                 yield from enumerate(samples, number + 1)
                 return
         # What is wrong before that place has been told once.
-        teller.quiet, found = True, False
+        teller.quiet, same = True, False
         for number, sample in self._read(place.shard, teller):
             if number == place.sample:
-                found = _checksum(sample) == place.check
+                same = _checksum(sample) == place.check
                 teller.quiet = False
             if number >= place.sample:
-                if not found:
+                if not same:
                     break
                 yield number, sample
             del sample
         teller.quiet = False
-        if not found:
+        if not same:
             raise self._changed(place) from teller.error
 
     def find(self, places: Iterable[Place]) -> Iterator[tuple[Place, dict[str, Any]]]:
@@ -175,8 +186,8 @@ class Shards:
         for shard, group in groupby(sorted(set(places)), lambda place: place.shard):
             url, left = self.urls[shard], {place.sample: place for place in group}
             teller = _Teller(self._handler, quiet=True)
-            for number, offset in _offsets(url, left).items():
-                with closing(_read_at(url, offset, teller)) as samples:
+            for number, found in _find_bytes(url, left).items():
+                with closing(_read_at(url, *found, teller)) as samples:
                     sample = next(samples, None)
                 if sample is not None and _checksum(sample) == left[number].check:
                     yield left.pop(number), sample
