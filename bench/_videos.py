@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 import psutil
+import webdataset
 
 import clipx
 
@@ -236,6 +237,10 @@ GENERATED = {
     "10 s": (720, 1280, 60, 6, "veryfast"),
     "60 s": (720, 1280, 360, 6, "veryfast"),
     "10 min 720p": (720, 1280, 1200, 2, "veryfast"),
+    "360p 32 s": (360, 640, 800, 25, "medium"),
+    "360p 38 s": (360, 640, 960, 25, "medium"),
+    "360p 42 s": (360, 640, 1040, 25, "medium"),
+    "360p 48 s": (360, 640, 1200, 25, "medium"),
 }
 
 
@@ -280,3 +285,23 @@ def find_files(folder: Path, names: Collection[str], tell: Callable[[str], None]
 def kept_files(folder: str | None) -> Path:
     """Where generated files are kept: `folder`, or one for temporary files."""
     return Path(folder) if folder else Path(tempfile.gettempdir()) / f"clipx-bench-{psutil.Process().username()}"
+
+
+# Shards
+
+
+def write_shard(path: Path, videos: Iterable[Video]) -> None:
+    part = path.with_suffix(".part")
+    with webdataset.TarWriter(str(part)) as tar:
+        for number, video in enumerate(videos):
+            fields = {"json": {"name": video.name, "frames": video.frames}, "cls": number % 10}
+            tar.write({"__key__": f"{path.stem}-{number:03d}", "mp4": Path(video.path).read_bytes(), **fields})
+    part.replace(path)
+
+
+def read_once(path: Path) -> None:
+    """Bring a file into the page cache."""
+    with path.open("rb", buffering=0) as file:
+        buffer = bytearray(1 << 22)
+        while file.readinto(buffer):
+            pass

@@ -47,7 +47,7 @@ from _measure import (
     write_json,
 )
 from _processes import run_alone
-from _videos import kept_files
+from _videos import kept_files, read_once
 from rich.console import Console
 
 import clipx
@@ -103,10 +103,7 @@ def find_shard(folder: Path, frames: int, tell: Callable[[str], None]) -> Path:
         tell("writing the shard")
         write_shard(path, frames)
     tell("reading the shard")
-    with path.open("rb", buffering=0) as file:
-        buffer = bytearray(1 << 22)
-        while file.readinto(buffer):
-            pass
+    read_once(path)
     return path
 
 

@@ -55,7 +55,7 @@ from _measure import (
     write_json,
 )
 from _processes import Outcome, run_alone
-from _videos import Video, find_files, find_missing, kept_files, load
+from _videos import Video, find_files, find_missing, kept_files, load, write_shard
 from rich.console import Console
 
 import clipx
@@ -92,15 +92,6 @@ def shuffled_clips() -> int:
 
 
 # Shards
-
-
-def write_shard(path: Path, videos: Iterable[Video]) -> None:
-    part = path.with_suffix(".part")
-    with webdataset.TarWriter(str(part)) as tar:
-        for number, video in enumerate(videos):
-            fields = {"json": {"name": video.name, "frames": video.frames}, "cls": number % 10}
-            tar.write({"__key__": f"{path.stem}-{number:03d}", "mp4": Path(video.path).read_bytes(), **fields})
-    part.replace(path)
 
 
 def find_shards(folder: Path, videos: Sequence[Video]) -> list[str]:

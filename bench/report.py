@@ -93,6 +93,15 @@ BENCHES = (
             PEAK._replace(key="epochs", title="Memory of a Loader over five epochs", charted=None),
         ),
     ),
+    Bench(
+        "resume",
+        "How fast does a stopped run go on?",
+        (
+            Figure("results", "To the next batch", "to_the_batch", "s", lower=True, charted="at 90%$"),
+            Figure("tracking", "Keeping track", "batches_per_second", "batches/s", charted=""),
+            Figure("states", "Size of a state", "state_bytes", "kB", 1e-3, lower=True),
+        ),
+    ),
     Bench("mapped", "How fast are clips cut from mapped files?", (CLIPS_PER_SECOND, PEAK)),
     Bench("audio", "How fast does sound become clips?", (CLIPS_PER_SECOND,)),
 )
@@ -121,8 +130,8 @@ def value_of(record: Record, figure: Figure, name: str) -> Spread | None:
         return Spread(value, value, value)
     middle, low, high = spread(seconds)
     if figure.lower:
-        return Spread(value, value * low / middle, value * high / middle)
-    return Spread(value, value * middle / high, value * middle / low)
+        return Spread(value, value * (low / middle), value * (high / middle))
+    return Spread(value, value * (middle / high), value * (middle / low))
 
 
 def advantage(record: Record, figure: Figure, name: str) -> Spread | None:
