@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import mmap
 import re
 import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from itertools import chain, groupby
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 import webdataset
 from webdataset.tariterators import base_plus_ext
 
-from clipx.mapped import members
+from clipx.mapped import Member, members
 from clipx.world import Share
 
 __all__ = ["META", "Place", "Shards", "local_path"]
@@ -39,50 +38,88 @@ class Place(NamedTuple):
     check: int
 
 
-def _checksum(sample: Mapping[str, Any]) -> int:
-    """CRC-32 of a sample's key, the names and sizes of its fields, and both ends of each."""
-    check = zlib.crc32(repr(sample.get("__key__")).encode())
-    for name, value in sample.items():
-        if not name.startswith("__") and isinstance(value, bytes):
-            check = zlib.crc32(f"{name} {len(value)}".encode(), check)
-            check = zlib.crc32(value[-SEEN_BYTES:], zlib.crc32(value[:SEEN_BYTES], check))
+def _check(key: Any, fields: Iterable[tuple[str, int, bytes, bytes]]) -> int:
+    """CRC-32 of a sample's key, and of the name, the size, the beginning and the end of each field."""
+    check = zlib.crc32(repr(key).encode())
+    for name, size, head, tail in fields:
+        check = zlib.crc32(tail, zlib.crc32(head, zlib.crc32(f"{name} {size}".encode(), check)))
     return check
 
 
-class _Bytes(NamedTuple):
-    """Where the members of a sample start in a shard, and where those of the next do; None where nothing follows."""
+def _check_sample(sample: Mapping[str, Any]) -> int:
+    fields = (
+        (name, len(value), value[:SEEN_BYTES], value[-SEEN_BYTES:])
+        for name, value in sample.items()
+        if not name.startswith("__") and isinstance(value, bytes)
+    )
+    return _check(sample.get("__key__"), fields)
 
-    start: int
+
+class _Files(NamedTuple):
+    """The members of a local, uncompressed shard that make up a sample, and where the next sample starts, if any."""
+
+    path: str
+    members: list[Member]
     end: int | None
 
+    def check(self) -> int:
+        """The sample's checksum, from the ends of its files alone."""
+        fields = []
+        with Path(self.path).open("rb") as file:
+            for member in self.members:
+                seen = min(member.size, SEEN_BYTES)
+                file.seek(member.offset)
+                head = file.read(seen)
+                file.seek(member.offset + member.size - seen)
+                fields.append((base_plus_ext(member.name)[1].lower(), member.size, head, file.read(seen)))
+        return _check(base_plus_ext(self.members[0].name)[0], fields)
 
-def _find_bytes(url: str, wanted: Iterable[int]) -> dict[int, _Bytes]:
-    """Where samples of a local, uncompressed shard are, as far as its headers tell."""
-    path, left, found = local_path(url), set(wanted), dict[int, _Bytes]()
+    def read(self, url: str) -> dict[str, Any] | None:
+        """The sample as webdataset reads it; None where it cannot be read like this."""
+        if any(member.sparse for member in self.members):
+            return None
+        files = []
+        with Path(self.path).open("rb") as file:
+            for member in self.members:
+                file.seek(member.offset)
+                files.append({"fname": member.name, "data": file.read(member.size), "__url__": url})
+        return next(webdataset.tariterators.group_by_keys(files, handler=webdataset.ignore_and_continue), None)
+
+
+def _find_files(url: str, wanted: Iterable[int]) -> dict[int, _Files]:
+    """The files of samples, as far as the shard's headers tell; nothing of a shard that is not local or compressed."""
+    path, left, found = local_path(url), set(wanted), dict[int, _Files]()
     key, number = None, -1
-    if path is not None:
-        with suppress(OSError, ValueError), closing(members(path)) as headers:
+    if path is None:
+        return found
+    try:
+        with closing(members(path)) as headers:
             for member in headers:
                 here = None if META.match(member.name) else base_plus_ext(member.name)[0]
-                if here is None or here == key:
+                if here is None:
                     continue
+                if here != key:
+                    if number in found:
+                        found[number] = found[number]._replace(end=member.header)
+                        if not left:
+                            break
+                    key, number = here, number + 1
+                    if number in left:
+                        found[number] = _Files(path, [], None)
+                        left.discard(number)
                 if number in found:
-                    found[number] = _Bytes(found[number].start, member.header)
-                    if not left:
-                        break
-                key, number = here, number + 1
-                if number in left:
-                    found[number] = _Bytes(member.header, None)
-                    left.discard(number)
+                    found[number].members.append(member)
+    except (OSError, ValueError):
+        # It is damaged behind this sample, which is to be told when it is read.
+        found.pop(number, None)
     return found
 
 
-def _read_at(url: str, start: int, end: int | None, handler: Callable[[Exception], bool]) -> Generator[dict[str, Any]]:
-    """The samples of a local shard from this byte on, where one starts, up to another, or its end."""
+def _read_from(url: str, start: int, handler: Callable[[Exception], bool]) -> Iterator[dict[str, Any]]:
+    """The samples of a local shard from this byte on, where one starts."""
     with Path(local_path(url) or url).open("rb") as file:
         file.seek(start)
-        stream = file if end is None else io.BytesIO(file.read(end - start))
-        files = webdataset.tariterators.tar_file_expander([{"url": url, "stream": stream}], handler=handler)
+        files = webdataset.tariterators.tar_file_expander([{"url": url, "stream": file}], handler=handler)
         yield from webdataset.tariterators.group_by_keys(files, handler=handler)
 
 
@@ -143,11 +180,12 @@ class Shards:
         first = 0 if after is None else share.shards.index(after.shard)
         for at in range(first, len(share.shards)):
             shard, teller = share.shards[at], _Teller(self._handler)
-            begins = after if at == first else None
-            for number, sample in self._read(shard, teller) if begins is None else self._enter(begins, teller):
-                if share.takes(at, number) and (begins is None or number > begins.sample):
-                    place = Place(shard, number, _checksum(sample))
-                    yield place, sample
+            read = self._read(shard, teller)
+            if at == first and after is not None:
+                read = self._read_after(after, teller)
+            for number, sample in read:
+                if share.takes(at, number):
+                    yield Place(shard, number, _check_sample(sample)), sample
                 del sample
             if teller.stopped:
                 return
@@ -155,49 +193,43 @@ class Shards:
     def _read(self, shard: int, teller: _Teller) -> Iterator[tuple[int, dict[str, Any]]]:
         yield from enumerate(webdataset.tariterators.tarfile_samples([{"url": self.urls[shard]}], handler=teller))
 
-    def _enter(self, place: Place, teller: _Teller) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The samples of a shard, with their numbers, from this place on."""
+    def _read_after(self, place: Place, teller: _Teller) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The samples of a shard, with their numbers, that come after this place."""
         url = self.urls[place.shard]
-        for number, found in _find_bytes(url, [place.sample]).items():
-            samples = _read_at(url, found.start, None, teller)
-            sample = next(samples, None)
-            if sample is not None and _checksum(sample) == place.check:
-                yield number, sample
-                del sample
-                yield from enumerate(samples, number + 1)
-                return
+        files = _find_files(url, [place.sample]).get(place.sample)
+        if files is not None and files.check() == place.check:
+            if files.end is not None:
+                yield from enumerate(_read_from(url, files.end, teller), place.sample + 1)
+            return
         # What is wrong before that place has been told once.
-        teller.quiet, same = True, False
+        teller.quiet = True
         for number, sample in self._read(place.shard, teller):
             if number == place.sample:
-                same = _checksum(sample) == place.check
-                teller.quiet = False
-            if number >= place.sample:
-                if not same:
+                if _check_sample(sample) != place.check:
                     break
+                teller.quiet = False
+            elif number > place.sample:
                 yield number, sample
             del sample
-        teller.quiet = False
-        if not same:
+        if teller.quiet:
             raise self._changed(place) from teller.error
 
     def find(self, places: Iterable[Place]) -> Iterator[tuple[Place, dict[str, Any]]]:
         """The samples at these places, shard by shard. Raises ValueError where there is another."""
         for shard, group in groupby(sorted(set(places)), lambda place: place.shard):
             url, left = self.urls[shard], {place.sample: place for place in group}
-            teller = _Teller(self._handler, quiet=True)
-            for number, found in _find_bytes(url, left).items():
-                with closing(_read_at(url, *found, teller)) as samples:
-                    sample = next(samples, None)
-                if sample is not None and _checksum(sample) == left[number].check:
+            for number, files in _find_files(url, left).items():
+                sample = files.read(url)
+                if sample is not None and _check_sample(sample) == left[number].check:
                     yield left.pop(number), sample
                 del sample
             if not left:
                 continue
+            teller = _Teller(self._handler, quiet=True)
             for number, sample in self._read(shard, teller):
                 place = left.pop(number, None)
                 if place is not None:
-                    if _checksum(sample) != place.check:
+                    if _check_sample(sample) != place.check:
                         raise self._changed(place) from teller.error
                     yield place, sample
                     if not left:
@@ -205,6 +237,12 @@ class Shards:
                 del sample
             for place in left.values():
                 raise self._changed(place) from teller.error
+
+    def _changed(self, place: Place) -> ValueError:
+        return ValueError(
+            f"shard {place.shard}, {self.urls[place.shard]!r}, has changed: its sample {place.sample} is not the one "
+            f"that was read when the state was saved"
+        )
 
     def seen(self, shard: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """The samples of a shard, with their numbers, their fields memoryviews of the file where it can be mapped.
@@ -217,9 +255,3 @@ class Shards:
                 yield from enumerate(webdataset.tariterators.group_by_keys(_mapped(path), handler=teller))
                 return
         yield from self._read(shard, teller)
-
-    def _changed(self, place: Place) -> ValueError:
-        return ValueError(
-            f"shard {place.shard}, {self.urls[place.shard]!r}, has changed: its sample {place.sample} is not the one "
-            f"that was read when the state was saved"
-        )
