@@ -35,6 +35,9 @@ __all__ = ["Loader"]
 
 logger = logging.getLogger("clipx")
 
+WORKER_SECONDS = 60.0
+"""How long batches are waited for in the worker of a DataLoader, which may hold them until they are sent."""
+
 
 class Loader(IterableDataset):  # type: ignore[misc]
     """Batches of clips from shards of videos, cut by threads, within so many bytes.
@@ -67,7 +70,8 @@ class Loader(IterableDataset):  # type: ignore[misc]
         handler: called with the error of a broken shard or sample, as webdataset's are; a broken sample loses no other.
         batches: that there can be at a time: the consumer's, the next, and the one that is being filled. Raise it for a
             consumer that holds several.
-        timeout: seconds that the consumer waits where it holds all batches; None waits for ever.
+        timeout: seconds that the consumer waits where it holds all batches; None waits for ever. In the worker of a
+            DataLoader, 0 stands for a minute: it lets go of batches when they are sent.
 
     Iterates over dicts: clips as arrays (batch, ...) that `torch.from_numpy` sees without a copy, `__key__` and
     `clip.json` as lists, and other fields decoded and collated as webdataset does, but that pickles stay bytes. What
@@ -254,7 +258,8 @@ class Loader(IterableDataset):  # type: ignore[misc]
             seed=self._seed,
             drop_last=self._drop_last,
             handler=self._handler,
-            timeout=self._timeout,
+            # The worker of a DataLoader lets go of a batch when a thread of its own has sent it.
+            timeout=WORKER_SECONDS if in_worker() and self._timeout == 0 else self._timeout,
             finished=partial(setattr, self, "_length"),
             keep=self._keep,
             pools=self._pools if progress.looked is not None else None,
