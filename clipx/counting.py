@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from clipx.cutting import NOT_A_SAMPLES_FAULT
 from clipx.shards import Shards
 from clipx.world import Share
 
@@ -20,7 +20,7 @@ class Counts:
 
     Args:
         shards: read once, on threads; of local, uncompressed ones only what says how long a source is.
-        count: says how many clips a sample gives; one that it raises ValueError for has none.
+        count: says how many clips a sample gives; one that it raises an error for has none.
     """
 
     def __init__(self, shards: Shards, count: Callable[[dict[str, Any]], int], threads: int) -> None:
@@ -28,9 +28,12 @@ class Counts:
             found = []
             for _, sample in shards.seen(shard):
                 found.append(0)
-                # What is wrong with it is told where it is cut.
-                with suppress(ValueError, TypeError, OSError):
+                try:
                     found[-1] = count(sample)
+                except NOT_A_SAMPLES_FAULT:
+                    raise
+                except Exception:  # it is told where the sample is cut
+                    continue
             return np.array(found, dtype=np.int64)
 
         with ThreadPoolExecutor(min(threads, len(shards.urls)), thread_name_prefix="clipx-count") as pool:

@@ -24,7 +24,7 @@ def check_epoch(epoch: Any) -> Epoch:
 
 def count_epoch(epoch: Epoch, passes: int) -> int:
     """The epoch of a pass that comes after `passes` others."""
-    return passes if epoch is None else epoch() if callable(epoch) else epoch
+    return passes if epoch is None else integer("epoch", epoch(), 0) if callable(epoch) else epoch
 
 
 def _digest(*what: Any) -> int:

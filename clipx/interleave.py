@@ -44,11 +44,13 @@ class Position(NamedTuple):
         active: the samples that give clips in turn, and how many each has given.
         turn: which of them is next.
         read: the sample that was the last to take its turn; None before the first.
+        ended: whether the handler has ended them all.
     """
 
     active: Sequence[tuple[Place, int]] = ()
     turn: int = 0
     read: Place | None = None
+    ended: bool = False
 
 
 BEGINNING = Position()
@@ -130,7 +132,7 @@ class Interleave:
         self._most, self._waiting, self._ready, self._encoded_bytes = active, waiting, ready, encoded_bytes
         self._changed = threading.Condition()
         self._active = [_Source(each) for each in begun]
-        self._turn, self._last_read = position.turn, position.read
+        self._turn, self._last_read, self._ended = position.turn, position.read, position.ended
         self._queue: deque[_Source | _Failure] = deque()
         self._held_bytes = sum(source.size for source in self._active)
         self._largest = max((source.size for source in self._active), default=0)
@@ -260,11 +262,13 @@ class Interleave:
     def position(self) -> Position:
         """Behind the clip that `clips` gave last; asked for by the thread that runs it."""
         with self._changed:
+            if self._ended:
+                return Position(read=self._last_read, ended=True)
             return Position([(source.place, source.given) for source in self._active], self._turn, self._last_read)
 
     def clips(self) -> Iterator[ClipSample]:
         """Every clip of every sample. Raises what is no sample's fault, and what the handler does not take."""
-        while True:
+        while not self._ended:
             with self._changed:
                 if self._turn >= len(self._active):
                     self._turn = 0
@@ -276,6 +280,7 @@ class Interleave:
                 clip = self._take()
             if isinstance(clip, _Failure):
                 if not self._goes_on(clip.error):
+                    self._ended = True
                     return
             elif clip is not None:
                 self._turn += 1

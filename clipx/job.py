@@ -94,10 +94,11 @@ class Job:
         batches = ClipPool(self.batches * len(looked.fields), self.batch_size * looked.clip_bytes)
         return Pools(looked, clips, batches)
 
-    def cut(self, pool: ClipPool | None, like: Like | None) -> Callable[..., Generator[Sample]]:
+    def cut(self, pool: ClipPool | None, like: Like | None, repeated: bool = False) -> Callable[..., Generator[Sample]]:
         """A function that gives clips of a sample as slots of `pool`, other fields decoded: an `interleave.Cut`.
 
-        With `like`, of samples with its fields alone, and what `map` makes of them.
+        With `like`, of samples with its fields alone, and what `map` makes of them. `repeated` says in "clip.json" that
+        they have been given before.
         """
         cutting = self.cutting(pool)
 
@@ -107,6 +108,8 @@ class Job:
             for clip in cutting.cut(sample, self.progress.epoch, selection):
                 if like is not None:
                     like.check_fields(clip)
+                if repeated:
+                    clip["clip.json"]["repeated"] = True
                 if like is None or self.map is None:
                     yield clip
                 else:

@@ -190,7 +190,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
         waiting, running = self._waiting, None if self._running is None else self._running()
         if waiting is None or waiting.epoch != epoch:
             self._passes = epoch
-            if running is None or not running.close.alive:
+            if waiting is not None or running is None or not running.close.alive:
                 self._progress = None
         self._epoch = None
 
@@ -290,6 +290,11 @@ class Loader(IterableDataset):  # type: ignore[misc]
             self._counts = Counts(Shards(self._urls, self._handler), self._make_cutting(None).count, self._threads)
         clips = [self._counts.of(self._share(epoch, world._replace(rank=rank))) for rank in range(world.ranks)]
         if not self._drop_last:
+            if max(clips) and not min(clips):
+                raise ValueError(
+                    f"equal_batches is True, but rank {clips.index(0)} of {world.ranks} has no clips to fill its "
+                    f"batches with in epoch {epoch}"
+                )
             return max(clips)
         if min(clips) < self._batch_size:
             logger.warning(
@@ -353,7 +358,6 @@ class Loader(IterableDataset):  # type: ignore[misc]
         world = find_world(self._ranks)
         check_state(state, self._settings(), self._urls, shard_sizes(self._urls), world)
         progress = progress_of(dict(state))
-        self.close()
         # In a worker, the DataLoader asks for the end of the epoch that it knows is over.
         if progress.finished and not in_worker():
             progress = Progress(
@@ -363,6 +367,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
             raise ValueError(
                 f"state is of epoch {progress.epoch}, but epoch of the loader says {count_epoch(self._epoch, 0)}"
             )
+        self.close()
         self._progress, self._passes, self._loaded_in = progress, progress.epoch + 1, os.getpid()
         self._looked, self._pools = progress.looked, None
 

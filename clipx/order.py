@@ -68,14 +68,12 @@ class Order:
         job, position = self._job, self._job.progress.position
         held, begun = self._rebuild(pools)
         while True:
-            given, cut = self.given, job.cut(pools.clips, pools.looked.like)
-            clips = self._cut(samples, cut, position, begun, pools)
+            given = self.given
+            clips = self._cut(samples, self._cut_of(pools), position, begun, pools)
             if self._passes == 0 and job.shuffle:
                 yield from self._shuffled(clips, pools.budget.shuffled, held)
             else:
                 for clip in clips:
-                    if self._passes and "clip.json" in clip.sample:
-                        clip.sample["clip.json"]["repeated"] = True
                     yield clip.sample
                     del clip
             if job.progress.target is None:
@@ -101,6 +99,9 @@ class Order:
             f"up its batches with"
         )
 
+    def _cut_of(self, pools: Pools) -> Cut:
+        return self._job.cut(pools.clips, pools.looked.like, repeated=self._passes > 0)
+
     def _rebuild(self, pools: Pools) -> tuple[list[ClipSample], list[Begun]]:
         """The clips that a loaded state held in the shuffle, and the samples that were being cut."""
         job, budget = self._job, pools.budget
@@ -109,7 +110,7 @@ class Order:
             refs,
             job.progress.position.active,
             job.shards.find,
-            job.cut(pools.clips, pools.looked.like),
+            self._cut_of(pools),
             threads=min(job.threads, budget.sources),
             most_encoded_bytes=budget.encoded_bytes,
             is_stopped=lambda: self._stopped,

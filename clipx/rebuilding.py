@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -56,6 +57,7 @@ def rebuild(
                 if source is not None:
                     begun[source.place] = source
 
+    cutter = _Cutter(cut, is_stopped)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="clipx-rebuild")
     try:
         for place, sample in find([*indices, *given]):
@@ -64,7 +66,7 @@ def rebuild(
             else:
                 size = encoded_bytes(sample)
                 collect(threads, most_encoded_bytes - size)
-                pending[pool.submit(_cut_again, cut, place, sample, sorted(indices[place]))] = size
+                pending[pool.submit(cutter.again, place, sample, sorted(indices[place]))] = size
             del sample
             if is_stopped():
                 break
@@ -72,7 +74,7 @@ def rebuild(
         collect(0, 0)
         while read and not is_stopped():
             place, sample = read.popitem()
-            pending[pool.submit(_cut_further, cut, place, sample, sorted(indices[place]), given[place])] = 0
+            pending[pool.submit(cutter.further, place, sample, sorted(indices[place]), given[place])] = 0
             del sample
         collect(0, 0)
         if is_stopped():
@@ -80,49 +82,61 @@ def rebuild(
         return [made.pop(ref) for ref in held], [begun[place] for place, _ in active]
     finally:
         pool.shutdown(cancel_futures=True)
+        # The traceback of an error keeps `collect`, and that these.
+        for each in (made, begun, pending):
+            each.clear()
 
 
-def _cut_again(cut: Cut, place: Place, sample: Sample, indices: list[int]) -> tuple[Clips, None]:
-    """The clips of a sample at these indices."""
-    error: Exception | None = None
-    # In a damaged file a clip can hang on frames that a selection leaves out: then all of it is cut, as it was before.
-    for selection, numbers in ((Selection(tuple(indices), None), indices), (ALL, range(indices[-1] + 1))):
-        with closing(cut(sample, selection)) as clips:
-            found, error = _take(place, clips, numbers, indices)
-        if len(found) == len(indices):
-            return found, None
-    raise ValueError(
-        f"sample {sample.get('__key__')!r} gives {len(found)} of the {len(indices)} clips that it gave when the state "
-        f"was saved"
-    ) from error
+class _Cutter:
+    """Cuts samples again; what it gives when it is stopped is of no use."""
 
+    def __init__(self, cut: Cut, is_stopped: Callable[[], bool]) -> None:
+        self._cut, self._is_stopped = cut, is_stopped
 
-def _cut_further(cut: Cut, place: Place, sample: Sample, indices: list[int], given: int) -> tuple[Clips, Begun]:
-    """The clips of a sample at these indices, and all after those that it has given."""
-    clips = cut(sample, Selection(tuple(indices), given))
-    found, _ = _take(place, clips, indices, indices)
-    if len(found) < len(indices):
-        clips.close()
-        found, _ = _cut_again(cut, place, sample, indices)
-        clips = cut(sample, Selection(first=given))
-    return found, Begun(place, encoded_bytes(sample), given, clips)
+    def again(self, place: Place, sample: Sample, indices: list[int]) -> tuple[Clips, None]:
+        """The clips of a sample at these indices."""
+        error: Exception | None = None
+        found: Clips = {}
+        # In a damaged file a clip can hang on frames that a selection leaves out: then all of it is cut, as before.
+        for selection, numbers in ((Selection(tuple(indices), None), indices), (ALL, range(indices[-1] + 1))):
+            found.clear()  # gives the slots back
+            with closing(self._cut(sample, selection)) as clips:
+                found, error = self._take(place, clips, numbers, indices)
+            if len(found) == len(indices) or self._is_stopped():
+                return found, None
+        raise ValueError(
+            f"sample {sample.get('__key__')!r} gives {len(found)} of the {len(indices)} clips that it gave when the "
+            f"state was saved"
+        ) from error
 
+    def further(self, place: Place, sample: Sample, indices: list[int], given: int) -> tuple[Clips, Begun]:
+        """The clips of a sample at these indices, and all after those that it has given."""
+        clips = self._cut(sample, Selection(tuple(indices), given))
+        found, _ = self._take(place, clips, indices, indices)
+        if len(found) < len(indices):
+            clips.close()
+            found.clear()
+            found, _ = self.again(place, sample, indices)
+            clips = self._cut(sample, Selection(first=given))
+        return found, Begun(place, encoded_bytes(sample), given, clips)
 
-def _take(
-    place: Place, clips: Generator[Sample], numbers: Iterable[int], wanted: Sequence[int]
-) -> tuple[Clips, Exception | None]:
-    """The `wanted` of the clips that come as `numbers`, up to an error, and the error."""
-    found: Clips = {}
-    try:
-        for index in numbers:
-            clip = next(clips, None)
-            if clip is None:
-                break
-            if index in wanted:
-                found[Ref(place, index)] = clip
-            del clip
-    except NOT_A_SAMPLES_FAULT:
-        raise
-    except Exception as exn:
-        return found, exn
-    return found, None
+    def _take(
+        self, place: Place, clips: Generator[Sample], numbers: Iterable[int], wanted: Sequence[int]
+    ) -> tuple[Clips, Exception | None]:
+        """The `wanted` of the clips that come as `numbers`, up to an error, and the error."""
+        found: Clips = {}
+        try:
+            for index in numbers:
+                clip = None if self._is_stopped() else next(clips, None)
+                if clip is None:
+                    break
+                if index in wanted:
+                    found[Ref(place, index)] = clip
+                del clip
+        except NOT_A_SAMPLES_FAULT:
+            raise
+        except Exception as exn:
+            # Else it would keep the frames that it came through, and the clips that are open there.
+            traceback.clear_frames(exn.__traceback__)
+            return found, exn
+        return found, None

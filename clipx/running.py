@@ -121,7 +121,8 @@ class _Run:
         job, progress = self.job, self.job.progress
         if progress.finished or self._order.full:
             return
-        samples = job.shards.samples(job.share, progress.position.read)
+        position = progress.position
+        samples = iter(()) if position.ended else job.shards.samples(job.share, position.read)
         if job.pools is None and progress.looked is not None:
             job.pools = job.make_pools(progress.looked)
         elif job.pools is None:
@@ -241,7 +242,8 @@ class Batches(Iterator[dict[str, Any]]):
 
     def __next__(self) -> dict[str, Any]:
         batch = None
-        self._run.job.progress.begun = True
+        if self.close.alive:
+            self._run.job.progress.begun = True
         try:
             batch = self._wait()
         except BaseException as exn:

@@ -7,7 +7,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from itertools import chain, groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,21 +126,22 @@ def _read_from(url: str, start: int, handler: Callable[[Exception], bool]) -> It
 def _mapped(path: str) -> Iterator[dict[str, Any]]:
     """The files of a local, uncompressed shard, as webdataset gives them, up to where it is damaged.
 
-    Raises OSError and ValueError where its first header cannot be read.
+    Raises OSError and ValueError where its first header cannot be read, and for files that are stored with holes.
     """
     headers = members(path)
-    first = next(headers, None)
+    found = list(islice(headers, 1))
+    with suppress(OSError, ValueError):
+        found.extend(headers)
+    if any(member.sparse for member in found):
+        raise ValueError(f"{path!r} has files with holes, which are not mapped")
     with Path(path).open("rb") as file:
         view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
-    def files() -> Iterator[dict[str, Any]]:
-        with suppress(OSError, ValueError):
-            for member in chain([] if first is None else [first], headers):
-                if not META.match(member.name) and not member.sparse:
-                    data = view[member.offset : member.offset + member.size]
-                    yield {"fname": member.name, "data": data, "__url__": path}
-
-    return files()
+    return (
+        {"fname": member.name, "data": view[member.offset : member.offset + member.size], "__url__": path}
+        for member in found
+        if not META.match(member.name)
+    )
 
 
 class _Teller:
@@ -201,18 +202,18 @@ class Shards:
             if files.end is not None:
                 yield from enumerate(_read_from(url, files.end, teller), place.sample + 1)
             return
-        # What is wrong before that place has been told once.
-        teller.quiet = True
+        # What is wrong before that place is told once more: the handler may end all that follows.
+        same = False
         for number, sample in self._read(place.shard, teller):
             if number == place.sample:
-                if _check_sample(sample) != place.check:
-                    break
-                teller.quiet = False
-            elif number > place.sample:
+                same = _check_sample(sample) == place.check
+            if number >= place.sample and not same:
+                break
+            if number > place.sample:
                 yield number, sample
             del sample
-        if teller.quiet:
-            raise self._changed(place) from teller.error
+        if not same:
+            raise self._changed(place)
 
     def find(self, places: Iterable[Place]) -> Iterator[tuple[Place, dict[str, Any]]]:
         """The samples at these places, shard by shard. Raises ValueError where there is another."""

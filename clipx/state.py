@@ -146,6 +146,7 @@ def make_state(
             "drawn": progress.drawn,
             "active": [[number(place), given] for place, given in position.active],
             "turn": position.turn,
+            "ended": position.ended,
             "read": None if position.read is None else number(position.read),
             "held": [[number(place) for place, _ in progress.held], [clip for _, clip in progress.held]],
             "looked": None
@@ -246,6 +247,7 @@ def progress_of(state: State) -> Progress:
             [(places[at], given) for at, given in state["active"]],
             state["turn"],
             None if read is None else places[read],
+            state["ended"],
         ),
         passes=state["passes"],
         held=[Ref(places[at], clip) for at, clip in zip(*state["held"])],

@@ -171,6 +171,26 @@ def test_broken_samples_and_unlike_clips(tmp_path, shuffle):
     check_every(lambda **rest: of_arrays(urls, shuffle=shuffle, handler=lambda exn: True, **rest), every=3, epochs=2)
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("drop_last", [False, True])
+@pytest.mark.parametrize("broken", ["sample", "shard", "pipe"])
+def test_a_handler_that_stops(tmp_path, shuffle, drop_last, broken):
+    """What a handler has ended stays ended."""
+    samples = [array_sample(f"s{i:02d}", 20) for i in range(12)]
+    if broken == "sample":
+        samples[5]["npy"] = samples[5]["npy"][:100]
+    urls = [write(tmp_path / f"{i}.tar", samples[4 * i : 4 * i + 4]) for i in range(3)]
+    if broken != "sample":
+        Path(urls[1]).write_bytes(Path(urls[1]).read_bytes()[:9000])
+    if broken == "pipe":
+        urls = [f"pipe:cat {url}" for url in urls]
+
+    def make(**rest):
+        return of_arrays(urls, shuffle=shuffle, drop_last=drop_last, batch_size=2, handler=lambda exn: False, **rest)
+
+    check_every(make)
+
+
 def test_damaged_videos(tmp_path, make_video):
     rng = np.random.default_rng(1)
     samples = []
@@ -422,6 +442,50 @@ def test_a_state_from_another_thread(videos):
         assert everything(other) == wanted[at:]
 
 
+def test_closed_while_one_long_sample_is_cut_again(tmp_path):
+    url = write(tmp_path / "a.tar", [array_sample("a", 400)])
+    wait = threading.Event()
+
+    def slow(sample):
+        if wait.is_set():
+            time.sleep(0.1)
+        return sample
+
+    loader = of_arrays(url, memory="300kB", map=slow)
+    next(iter(loader))
+    loader.close()
+    state = loader.state_dict()
+    assert len(state["held"][0]) > 100
+    wait.set()
+    other = of_arrays(url, memory="300kB", map=slow)
+    other.load_state_dict(state)
+    iterator = iter(other)
+    time.sleep(0.3)
+    began = time.monotonic()
+    iterator.close()
+    assert time.monotonic() - began < 3
+    check_ended(other)
+
+
+def test_an_error_of_what_is_cut_again_keeps_no_slot(arrays):
+    loader = of_arrays(arrays[0])
+    next(iter(loader))
+    loader.close()
+    calls = itertools.count()
+
+    def fails(sample):
+        if next(calls) > 5:
+            raise ValueError("map fails")
+        return sample
+
+    other = of_arrays(arrays[0], map=fails)
+    other.load_state_dict(loader.state_dict())
+    with pytest.raises(ValueError, match=r"sample 's.*' gives \d+ of the \d+ clips") as caught:
+        next(iter(other))
+    assert "map fails" in str(caught.value.__cause__)
+    check_ended(other)
+
+
 # Epochs
 
 
@@ -437,7 +501,6 @@ def test_epochs(arrays):
     assert everything(other) == everything(loader)
 
     # A state of the middle of an epoch: the rest of it, then the next.
-    iterator = iter(of_arrays(urls, epoch=1))
     fresh = of_arrays(urls)
     fresh.set_epoch(1)
     iterator = iter(fresh)
@@ -490,6 +553,27 @@ def test_a_state_is_used_up_by_the_first_batch(arrays):
     assert other.state_dict() == state
     assert everything(other) == wanted
     assert everything(other) == everything(loader)
+
+
+def test_a_state_that_waits(arrays):
+    """It is not used up by an iterator that is closed before it is asked, and another epoch takes its place."""
+    loader = of_arrays(arrays[0])
+    iterator = iter(loader)
+    next(iterator)
+    state, wanted = loader.state_dict(), everything(iterator)
+    other = of_arrays(arrays[0])
+    other.load_state_dict(state)
+    iterator = iter(other)
+    other.close()
+    assert list(iterator) == []
+    assert everything(other) == wanted
+    other.load_state_dict(state)
+    iterator = iter(other)
+    other.set_epoch(5)
+    assert other.state_dict()["epoch"] == 5
+    fifth = of_arrays(arrays[0], epoch=lambda: np.int64(5))
+    assert everything(other) == everything(fifth)
+    json.dumps(fifth.state_dict())
 
 
 def test_a_state_that_is_loaded_while_batches_come(arrays):
@@ -733,13 +817,23 @@ def test_equal_batches_of_damaged_files(tmp_path, make_video, monkeypatch, caplo
     assert "given again" in caplog.text
 
 
+def test_map_sees_which_clips_are_repeated(tmp_path, monkeypatch):
+    urls = [write(tmp_path / "0.tar", [array_sample("a", 30)]), write(tmp_path / "1.tar", [array_sample("b", 6)])]
+
+    def note(sample):
+        return {"__key__": sample["__key__"], "npy": sample["npy"], "again": "repeated" in sample["clip.json"]}
+
+    as_rank(monkeypatch, 1, 2)
+    loader = of_arrays(urls, equal_batches=True, shuffle=False, drop_last=False, map=note)
+    assert [again for batch in loader for again in list(batch["again"])] == [False] * 2 + [True] * 12
+
+
 def test_a_rank_without_clips(tmp_path, monkeypatch, caplog):
     urls = [write(tmp_path / "0.tar", [array_sample("a", 30)]), write(tmp_path / "1.tar", [array_sample("b", 1)])]
-    as_rank(monkeypatch, 1, 2)
-    with pytest.raises(ValueError, match="no clip to fill up its batches"):
-        everything(of_arrays(urls, equal_batches=True, shuffle=False, drop_last=False))
     for rank in (0, 1):
         as_rank(monkeypatch, rank, 2)
+        with pytest.raises(ValueError, match="rank 1 of 2 has no clips to fill its batches with in epoch 0"):
+            everything(of_arrays(urls, equal_batches=True, shuffle=False, drop_last=False))
         assert everything(of_arrays(urls, equal_batches=True, shuffle=False)) == []
     assert "rank 1 of 2 has 0 clips, fewer than a batch" in caplog.text
 
