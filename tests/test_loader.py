@@ -583,8 +583,8 @@ def test_timeout_waits_for_another_thread(arrays, timeout):
     iterator = iter(of_arrays(arrays[0], timeout=timeout))
     kept = [next(iterator) for _ in range(3)]
     timer = threading.Timer(0.4, kept.clear)
-    timer.start()
     began = time.monotonic()
+    timer.start()
     assert next(iterator)["npy"].shape[0] == 4
     assert 0.2 < time.monotonic() - began < 5
     timer.join()

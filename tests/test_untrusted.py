@@ -48,23 +48,25 @@ class Server:
     def __init__(self):
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
-        self.seen, self.stop = 0, False
+        self.seen, self.last = 0, None
         self.thread = threading.Thread(target=self.serve, daemon=True)
         self.thread.start()
 
     def serve(self):
         while True:
-            connection, _ = self.socket.accept()
+            connection, peer = self.socket.accept()
             connection.close()
-            if self.stop:
+            if peer == self.last:
                 return
             self.seen += 1
 
     def close(self):
         """Everything that connected before this has been counted when it returns."""
-        self.stop = True
-        socket.create_connection(("127.0.0.1", self.port)).close()
-        self.thread.join()
+        with socket.socket() as last:
+            last.bind(("127.0.0.1", 0))
+            self.last = last.getsockname()
+            last.connect(("127.0.0.1", self.port))
+            self.thread.join()
         self.socket.close()
 
 
@@ -93,7 +95,7 @@ def bait(tmp_path, monkeypatch, make_video):
 def server():
     server = Server()
     yield server
-    if not server.stop:
+    if server.last is None:
         server.close()
 
 
