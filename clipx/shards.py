@@ -145,20 +145,26 @@ def _mapped(path: str) -> Iterator[dict[str, Any]]:
 
 
 class _Teller:
-    """A handler of errors that remembers whether it has asked to stop; quiet, it goes on and remembers the error."""
+    """A handler of errors that remembers whether it has asked to stop."""
 
-    def __init__(self, handler: Callable[[Exception], bool], quiet: bool = False) -> None:
-        self._handler, self.quiet = handler, quiet
+    def __init__(self, handler: Callable[[Exception], bool]) -> None:
+        self._handler = handler
         self.stopped = False
-        self.error: Exception | None = None
 
     def __call__(self, exn: Exception) -> bool:
-        if self.quiet:
-            self.error = exn
-            return True
         goes_on = bool(self._handler(exn))
         self.stopped = self.stopped or not goes_on
         return goes_on
+
+
+class _Quiet:
+    """A handler that goes on after every error, and remembers the last."""
+
+    error: Exception | None = None
+
+    def __call__(self, exn: Exception) -> bool:
+        self.error = exn
+        return True
 
 
 class Shards:
@@ -191,8 +197,8 @@ class Shards:
             if teller.stopped:
                 return
 
-    def _read(self, shard: int, teller: _Teller) -> Iterator[tuple[int, dict[str, Any]]]:
-        yield from enumerate(webdataset.tariterators.tarfile_samples([{"url": self.urls[shard]}], handler=teller))
+    def _read(self, shard: int, handler: Callable[[Exception], bool]) -> Iterator[tuple[int, dict[str, Any]]]:
+        yield from enumerate(webdataset.tariterators.tarfile_samples([{"url": self.urls[shard]}], handler=handler))
 
     def _read_after(self, place: Place, teller: _Teller) -> Iterator[tuple[int, dict[str, Any]]]:
         """The samples of a shard, with their numbers, that come after this place."""
@@ -226,18 +232,18 @@ class Shards:
                 del sample
             if not left:
                 continue
-            teller = _Teller(self._handler, quiet=True)
-            for number, sample in self._read(shard, teller):
+            quiet = _Quiet()
+            for number, sample in self._read(shard, quiet):
                 place = left.pop(number, None)
                 if place is not None:
                     if _check_sample(sample) != place.check:
-                        raise self._changed(place) from teller.error
+                        raise self._changed(place) from quiet.error
                     yield place, sample
                     if not left:
                         break
                 del sample
             for place in left.values():
-                raise self._changed(place) from teller.error
+                raise self._changed(place) from quiet.error
 
     def _changed(self, place: Place) -> ValueError:
         return ValueError(
@@ -250,9 +256,11 @@ class Shards:
 
         What is wrong with the shard is not told here, and ends it.
         """
-        path, teller = local_path(self.urls[shard]), _Teller(self._handler, quiet=True)
-        with suppress(OSError, ValueError):
-            if path is not None:
-                yield from enumerate(webdataset.tariterators.group_by_keys(_mapped(path), handler=teller))
-                return
-        yield from self._read(shard, teller)
+        path, files = local_path(self.urls[shard]), None
+        if path is not None:
+            with suppress(OSError, ValueError):
+                files = _mapped(path)
+        if files is None:
+            yield from self._read(shard, _Quiet())
+        else:
+            yield from enumerate(webdataset.tariterators.group_by_keys(files, handler=_Quiet()))

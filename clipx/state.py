@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -82,9 +81,11 @@ def _dtype_to_json(dtype: np.dtype) -> Any:
 
 def _dtype_of_json(told: Any) -> np.dtype:
     if isinstance(told, str):
-        with suppress(ImportError):
+        try:
+            return np.dtype(told)
+        except TypeError:
             import_module("ml_dtypes")  # which makes its names known to NumPy
-        return np.dtype(told)
+            return np.dtype(told)
     return np.lib.format.descr_to_dtype([_field_of_json(*each) for each in told])
 
 
