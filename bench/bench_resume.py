@@ -3,7 +3,7 @@
 A Loader has given its batches up to 10, 50 or 90 % of an epoch, and its state is saved. What is timed is the way to the
 batch that comes next, uint8 clips of 16 frames, in batches of 8:
 
-- clipx.Loader, from `load_state_dict` to that batch, in a process that has done nothing before. It is compared with the
+- clipx.Loader, from `load_state_dict` to that batch, in a process that has only imported. It is compared with the
   one of the run that was not broken, byte for byte.
 - the same Loader, from the start of the epoch to that batch.
 - webdataset has no state: the same pipeline is run again, and what it gives up to there is dropped. PyAV with one
@@ -11,13 +11,14 @@ batch that comes next, uint8 clips of 16 frames, in batches of 8:
   arrays; then `wds.shuffle` and `wds.batched`, in one process.
 - torchdata's StatefulDataLoader over that pipeline, with two workers: it saves how far it is, and runs up to there.
 
-Of webdataset's clips every one is compared, by the mean of some of its bytes.
+Of webdataset's clips every one is compared, by the mean of some of its bytes. The fifth batch is timed, too: who has
+the first one early and then stands still has won nothing.
 
-A Loader that goes on cuts the clips again that its shuffle held, and to cut one clip of an H.264 video the frames from
-the key frame before it are decoded: all of them are worth some three times as many clips as the shuffle holds where
-every frame belongs to a clip. So what counts is how large the shuffle is against the epoch. Here it is a twentieth of
-it, then a tenth and a half; that of a dataset is often far less. Arrays are read to the end of a sample for any clip of
-it, and a gzip'd shard from its beginning for any sample.
+A Loader that goes on cuts the clips again that its shuffle held. For a clip of an H.264 video the frames from the key
+frame before it are decoded, together two to three times as many as these clips have; a sample of arrays is read whole,
+and a gzip'd shard from its beginning. So the time is that of the shuffle, and how often it goes into the way from the
+start depends on the epoch: the shuffle is a twentieth of it here, then a tenth and a half. Floors are for at most a
+tenth, and plain shards. Where the epoch is about as long as the shuffle, nothing is won.
 
 The videos: H.264 by x264's defaults, key frames 250 apart, 640x360, 32 to 48 seconds, centre crops of 224x224. The
 arrays: 112x112 as they are. Shards are plain tars on a local disk, in the page cache.
@@ -82,6 +83,7 @@ POINTS = (0.1, 0.5, 0.9)
 FASTER = 5.0  # asked for in the last tenth
 MOST_STATE_BYTES, MOST_CLIPS = 100_000, 1000
 CALLS = 50  # of state_dict, to time one
+AFTER = 5  # batches from a point on that are timed together, too
 MOST_MEAN_APART = 2.0  # of bytes: decoders' colours differ by a rounding
 
 VIDEOS = ("360p 32 s", "360p 38 s", "360p 42 s", "360p 48 s")
@@ -239,11 +241,18 @@ def means(clips: Any) -> list[float]:
     return [float(mean) for mean in np.asarray(clips)[:, ::5, ::37, ::41].mean(axis=(1, 2, 3, 4))]
 
 
+def to_later(batches: Iterator[Any], began: float) -> float:
+    """Seconds to the last of AFTER batches, the first of which has been had."""
+    for _ in itertools.islice(batches, AFTER - 1):
+        pass
+    return time.perf_counter() - began
+
+
 def run_up(case: Case, shards: list[str], starting: Callable[[], None]) -> dict[str, Any]:
     """A Loader from the start of an epoch to its last point: seconds, and the states before."""
     loader = make_loader(case, shards)
     places = [case.batch_at(point) for point in case.points]
-    seconds, digests, states = [], [], []
+    seconds, later, digests, states = [], [], [], []
     clips: dict[str, float] = {}
     gc.collect()
     starting()
@@ -252,15 +261,17 @@ def run_up(case: Case, shards: list[str], starting: Callable[[], None]) -> dict[
         if number in places:
             seconds.append(time.perf_counter() - began)
             digests.append(digest(batch))
+        if number + 1 - AFTER in places:
+            later.append(time.perf_counter() - began)
         if number + 1 in places:
             states.append(json.dumps(loader.state_dict()))
         for key, made, mean in zip(batch["__key__"], batch["clip.json"], means(batch[case.field])):
             clips[f"{key.rpartition('_')[0]}_{made['start']:06d}"] = mean
         del batch
-        if number == places[-1]:
+        if number + 1 == places[-1] + AFTER:
             break
     loader.close()
-    return {"seconds": seconds, "digests": digests, "states": states, "clips": clips}
+    return {"seconds": seconds, "later": later, "digests": digests, "states": states, "clips": clips}
 
 
 def resume(case: Case, shards: list[str], told: str, starting: Callable[[], None]) -> dict[str, Any]:
@@ -269,11 +280,14 @@ def resume(case: Case, shards: list[str], told: str, starting: Callable[[], None
     starting()
     began = time.perf_counter()
     loader.load_state_dict(json.loads(told))
-    batch = next(iter(loader))
+    batches = iter(loader)
+    batch = next(batches)
     seconds = time.perf_counter() - began
-    found = {"seconds": [seconds], "digests": [digest(batch)]}
+    digests = [digest(batch)]
+    del batch
+    later = to_later(batches, began)
     loader.close()
-    return found
+    return {"seconds": [seconds], "later": [later], "digests": digests}
 
 
 def cropped_frames(data: bytes, case: Case, threads: int, reformatter: VideoReformatter) -> Iterator[tuple[int, Any]]:
@@ -324,7 +338,7 @@ def pipeline(case: Case, shards: list[str], workers: int) -> Any:
 def run_webdataset(case: Case, shards: list[str], starting: Callable[[], None]) -> dict[str, Any]:
     dataset = pipeline(case, shards, 0)
     places = [case.batch_at(point) for point in case.points]
-    seconds, digests = [], []
+    seconds, later, digests = [], [], []
     clips: dict[str, float] = {}
     gc.collect()
     starting()
@@ -333,11 +347,13 @@ def run_webdataset(case: Case, shards: list[str], starting: Callable[[], None]) 
         if number in places:
             seconds.append(time.perf_counter() - began)
             digests.append(digest_clips(case, batch))
+        if number + 1 - AFTER in places:
+            later.append(time.perf_counter() - began)
         clips.update(zip(batch["__key__"], means(batch[case.field])))
         del batch
-        if number == places[-1]:
+        if number + 1 == places[-1] + AFTER:
             break
-    return {"seconds": seconds, "digests": digests, "clips": clips}
+    return {"seconds": seconds, "later": later, "digests": digests, "clips": clips}
 
 
 def stateful_batches(case: Case, shards: list[str]) -> Any:
@@ -372,21 +388,23 @@ def resume_stateful(case: Case, shards: list[str], state: bytes, starting: Calla
     batch = next(batches)
     seconds = time.perf_counter() - began
     found = digest_clips(case, batch)
+    later = to_later(batches, began)
     for _ in batches:  # workers that are ended amid their work can end with an abort
         pass
-    return {"seconds": [seconds], "digests": [found]}
+    return {"seconds": [seconds], "later": [later], "digests": [found]}
 
 
 # Going on
 
 
 class Result(NamedTuple):
-    """A point of a case: all repetitions, and how many clips its state held."""
+    """A point of a case: how many clips its state held; all repetitions, to the first and the last of AFTER batches."""
 
     case: Case
     point: float
     held: int
     samples: dict[str, list[Sample]]
+    later: dict[str, list[float]]
 
     @property
     def title(self) -> str:
@@ -403,11 +421,14 @@ class Result(NamedTuple):
     def ratio(self, name: str) -> float:
         return times_as_fast(self.samples[RESUME], self.samples[name])
 
+    def later_ratio(self, name: str) -> float:
+        return statistics.median(b / a for a, b in zip(self.later[RESUME], self.later[name]))
+
 
 def compare_clips(case: Case, found: Mapping[str, Mapping[str, float]]) -> None:
     """Raise unless those clips that both gave are the same, and each was given once."""
     for name, clips in found.items():
-        if len(clips) != BATCH * (case.batch_at(case.points[-1]) + 1):
+        if len(clips) != BATCH * (case.batch_at(case.points[-1]) + AFTER):
             raise AssertionError(f"{name} gives {len(clips)} different clips of {case.title}")
         both = clips.keys() & found[AGAIN].keys()
         worst = max(abs(clips[key] - found[AGAIN][key]) for key in both)
@@ -417,6 +438,7 @@ def compare_clips(case: Case, found: Mapping[str, Mapping[str, float]]) -> None:
 
 def measure(case: Case, shards: list[str], repeats: int, bar: Bar) -> list[Result]:
     samples: dict[float, dict[str, list[Sample]]] = {point: {} for point in case.points}
+    later: dict[float, dict[str, list[float]]] = {point: {} for point in case.points}
     digests: dict[str, list[int]] = {}
     clips: dict[str, dict[str, float]] = {}
     states: list[str] = []
@@ -424,8 +446,9 @@ def measure(case: Case, shards: list[str], repeats: int, bar: Bar) -> list[Resul
     def turn(name: str, points: Sequence[float], function: Callable[..., dict[str, Any]], *arguments: Any) -> Sample:
         bar.tell(f"{case.title}: {name}")
         found = run_alone(function, case, shards, *arguments, watched=False).found
-        for point, seconds in zip(points, found["seconds"], strict=True):
+        for point, seconds, at_last in zip(points, found["seconds"], found["later"], strict=True):
             samples[point].setdefault(name, []).append(Sample(seconds, 0))
+            later[point].setdefault(name, []).append(at_last)
         # What goes on gives what the first run gave there, and so does every later run.
         source = AGAIN if name == RESUME else name
         for point, each in zip(points, found.get("digests", ())):
@@ -453,7 +476,9 @@ def measure(case: Case, shards: list[str], repeats: int, bar: Bar) -> list[Resul
     held = [len(json.loads(state)["held"][0]) for state in states]
     order = (RESUME, AGAIN, *case.rivals)
     return [
-        Result(case, point, count, {name: samples[point][name] for name in order if name in samples[point]})
+        Result(
+            case, point, count, {name: samples[point][name] for name in order if name in samples[point]}, later[point]
+        )
         for point, count in zip(case.points, held)
     ]
 
@@ -525,7 +550,7 @@ def print_results(console: Console, results: Sequence[Result]) -> None:
     """The points of one case."""
     case = results[0].case
     caption = "clipx is: so many times as soon there. held: clips of the shuffle, which are cut again"
-    columns = ("at", "how", "held", "seconds", "spread", "clipx is")
+    columns = ("at", "how", "held", "seconds", "spread", "clipx is", f"to the {AFTER}th", "clipx is")
     table = make_table(f"{case.title} ({case.part:.0%}), {case.memory / 1e6:,.0f} MB", columns, caption)
     for result in results:
         for name in result.samples:
@@ -537,6 +562,8 @@ def print_results(console: Console, results: Sequence[Result]) -> None:
                 f"{seconds.median:.2f}",
                 f"{seconds.low:.2f}..{seconds.high:.2f}",
                 show_ratio(result.ratio(name)) if name != RESUME else "",
+                f"{statistics.median(result.later[name]):.2f}",
+                show_ratio(result.later_ratio(name)) if name != RESUME else "",
                 style="bold" if name == RESUME else None,
             )
         table.add_section()
@@ -592,6 +619,7 @@ def as_record(result: Result) -> dict[str, Any]:
                 "to_the_batch": result.seconds(name),
                 "clipx_times_as_fast": result.ratio(name),
                 "seconds": [sample.seconds for sample in samples],
+                "later_seconds": result.later[name],
             }
             for name, samples in result.samples.items()
         },
