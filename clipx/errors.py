@@ -1,6 +1,10 @@
 """Exceptions that users may want to tell apart; each is also the standard type they would catch."""
 
-__all__ = ["MediaError", "PoolExhausted", "PoolTooSmall"]
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["Damage", "MediaError", "PoolExhausted", "PoolTooSmall"]
 
 
 class PoolExhausted(BufferError):
@@ -13,3 +17,12 @@ class PoolTooSmall(ValueError):
 
 class MediaError(ValueError):
     """A video or audio stream cannot be read. The failure of av, if there was one, is the `__cause__`."""
+
+
+class Damage(NamedTuple):
+    """A damaged part of a stream: where it starts, in seconds on the stream's clock (None where that is not known), and
+    what is wrong there.
+    """
+
+    seconds: float | None
+    reason: str

@@ -67,6 +67,8 @@ def frames_listed(container: av.container.InputContainer, stream: av.VideoStream
         return None
     if not entries[0].is_keyframe or max(entry.pos + entry.size for entry in entries) > container.size:
         return None
+    if not all(entry.size for entry in entries):
+        return None  # what was never recorded gives no frame
     return len(entries)
 
 
@@ -106,6 +108,13 @@ class Index:
     def frames(self) -> int:
         """Number of frames."""
         return len(self.pts)
+
+    def frame_at(self, pts: int | None) -> int | None:
+        """The frame that is shown at this time, as its packet says; None where no packet has been read that does."""
+        if pts is None:
+            return None
+        k = int(np.searchsorted(self.pts, pts))
+        return k if k < self.frames and self.pts[k] == pts else None
 
     @staticmethod
     def read(container: av.container.InputContainer, stream: av.VideoStream, announced: int = 0) -> Index | None:

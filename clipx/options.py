@@ -9,9 +9,12 @@ from typing import Any
 from clipx._checks import as_fps, exact_number, integer
 from clipx.color import COLORSPACES, RANGES
 
-__all__ = ["VideoOptions"]
+__all__ = ["DAMAGE", "VideoOptions"]
 
 COLORS = ("rgb", "gray")
+DAMAGE = ("stop", "skip", "keep")
+"""What can be done where a file is damaged."""
+
 MAX_PIXELS = 2**26  # 8192 by 8192
 
 
@@ -38,6 +41,9 @@ class VideoOptions:
         color: "rgb", or "gray" for one channel, the luma.
         num_threads: of the decoder.
         stream: which of the file's video streams, from 0.
+        damage: what happens where a file is damaged. "stop": the clips before the damage, then MediaError. "skip":
+            clips that the damage may show in are left out, up to the next key frame. "keep": all clips, of the frames
+            that the decoder gives, as players show them. See `clipx.video.clips`.
         max_pixels: of a frame; a larger one is a MediaError before memory is taken for it.
         trusted: whether a path may be an address, a playlist, or another format that opens further files. Never set it
             for what comes from strangers.
@@ -54,6 +60,7 @@ class VideoOptions:
     color: str = "rgb"
     num_threads: int = 1
     stream: int = 0
+    damage: str = "stop"
     max_pixels: int = MAX_PIXELS
     trusted: bool = False
 
@@ -68,9 +75,10 @@ class VideoOptions:
             )
         _one_of("colorspace", self.colorspace, COLORSPACES)
         _one_of("color_range", self.color_range, RANGES)
-        if self.color is None:
-            raise ValueError(f"color is None, but must be one of {', '.join(COLORS)}")
-        _one_of("color", self.color, COLORS)
+        for name, known in (("color", COLORS), ("damage", DAMAGE)):
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} is None, but must be one of {', '.join(known)}")
+            _one_of(name, getattr(self, name), known)
         for name, least in (("num_threads", 1), ("stream", 0), ("max_pixels", 1)):
             object.__setattr__(self, name, integer(name, getattr(self, name), least))
         for name in ("rotate", "trusted"):

@@ -227,11 +227,15 @@ class WindowSpec:
 class Selection:
     """Which clips of a source are cut: `some`, by ascending indices, and all from `first` on, which comes after these.
 
-    Without a `first` there are no others. What is selected equals the same clips of a cut of all, bit for bit.
+    Without a `first` there are no others. What is selected equals the same clips of a cut of all, bit for bit; those of
+    `some` have been given before, and are given again whatever damage their source has.
+
+    `damaged` says that damage has been seen in the source: it is then decoded from its start.
     """
 
     some: tuple[int, ...] = ()
     first: int | None = 0
+    damaged: bool = False
 
     @property
     def passes_over(self) -> bool:

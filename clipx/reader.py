@@ -6,11 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fractions import Fraction
+from itertools import islice
 from typing import IO, Any, NamedTuple, cast
 
 import av
 import numpy as np
 
+from clipx.damage import Report, Taint
 from clipx.errors import MediaError
 from clipx.index import NO_TIME, Index, frames_listed, skips_exactly
 from clipx.media import Source, can_rewind, failures, open_media
@@ -25,12 +27,21 @@ LATE_SECONDS = 5  # how far sound may lie behind the pictures it belongs to
 
 
 class Frame(NamedTuple):
-    """The k-th frame of a stream; pts and duration in its time base, made up where the file has none."""
+    """The k-th frame of a stream; pts and duration in its time base, made up where the file has none.
+
+    damaged: damage of the file may show in it. lost: frames may be missing right before it.
+    """
 
     k: int
     image: av.VideoFrame
     pts: int
     duration: int
+    damaged: bool = False
+    lost: bool = False
+
+
+class _NotAlone(Exception):
+    """Damage was found while several threads decoded."""
 
 
 class Reader:
@@ -40,6 +51,7 @@ class Reader:
         time_base: seconds of a tick.
         rate: frames a second, as the file says or, where it does not, 25.
         frames_decoded: frames that the decoder has given, in all passes.
+        report: the damage that was found.
     """
 
     def __init__(self, src: Source, name: str, options: VideoOptions, audio: AudioFormat | None = None) -> None:
@@ -51,6 +63,11 @@ class Reader:
         self._src, self._options = src, options
         self._start = cast(IO[bytes], src).tell() if can_rewind(src) and hasattr(src, "read") else 0
         self.frames_decoded = 0
+        self.report = Report(name, options.damage)
+        # Frames that several threads decode come late, and so does the word of damage: a file that has some is decoded
+        # again by one.
+        self._threads = options.num_threads
+        self._rewinds = can_rewind(src)
         self._open()
 
     def _open(self) -> None:
@@ -69,8 +86,12 @@ class Reader:
         self._context = self._stream.codec_context
         # Of MOV and MP4, whose header lists all packets; of others what the start of the file tells.
         self._announced = len(self._stream.index_entries) if "mp4" in self._container.format.name else 0
-        self._context.thread_count = options.num_threads
-        self._context.thread_type = "SLICE" if options.num_threads == 1 else "AUTO"
+        self._context.thread_count = self._threads
+        self._context.thread_type = "AUTO" if self._threads > 1 and self._rewinds else "SLICE"
+        self._context.copy_opaque = True
+        # Transport streams number their packets, and call one corrupt where a number is missing: as it is where two
+        # files have been joined. Only at the end is such a packet one that was cut short.
+        self._counts_packets = "mpegts" in self._container.format.name
         self.time_base = self._stream.time_base or Fraction(1, 90000)
         self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
 
@@ -173,33 +194,81 @@ class Reader:
         """Ticks that a frame is shown where the file does not say: one at `rate`."""
         return max(round(1 / (self.rate * self.time_base)), 1)
 
-    def frames(self, hears: bool = False, *, index: Index | None = None, first: int = 0) -> Iterator[Frame]:
+    def frames(
+        self, hears: bool = False, *, index: Index | None = None, first: int = 0, count: bool = False
+    ) -> Iterator[Frame]:
         """Every frame, from the first to the last; with the sound between them, where that is asked for.
 
         With an index, from the key frame `first` on: from there on all is as if what comes before had been decoded.
 
-        A frame without a time, or one that is not after the frame before it, is taken to follow that at once. Raises
-        MediaError at damage, after the frames before it.
+        A frame without a time, or one that is not after the frame before it, is taken to follow that at once.
+
+        With damage="stop" MediaError is raised at damage, after the frames before it, unless they are only to be
+        counted. Otherwise these are the frames that the decoder gives, and they say in which of them it may show.
+        Packets before the first key frame that cannot be decoded are passed over, as players do.
         """
+        report = Report(self.name, "keep", log=False) if count else self.report
+        given = 0
+        if self._threads > 1 and self._rewinds:
+            try:
+                for frame in self._decode(hears, index, first, None):
+                    yield frame
+                    given += 1
+                return
+            except _NotAlone:
+                self._threads = 1
+                self.rewind()
+        yield from islice(self._decode(hears, index, first, report), given, None)
+
+    def _decode(self, hears: bool, index: Index | None, first: int, report: Report | None) -> Iterator[Frame]:
+        """`frames`, once; without a report it raises _NotAlone at damage."""
         self._context.skip_frame = "DEFAULT"
         # Up to a key frame there are as many packets as frames.
-        k, last_pts, last_duration, packets = first, None, 0, first
-        with failures(self.name, "decoded"):
-            for packet in self._demux(hears) if index is None else _Packets(self, index).all_from(first):
-                packets += bool(packet.size)
-                if not packet.size and packets < self._announced:
-                    # What the decoder still holds may lack the frames between, and would be counted wrongly.
-                    raise MediaError(f"{self.name} ends after {packets} of {self._announced} packets, {k} frames")
-                if packet.is_corrupt:
-                    raise MediaError(f"{self.name} is damaged or ends inside packet {packets - 1}, after {k} frames")
-                for image in packet.decode():
-                    pts = image.pts
-                    if pts is None or (last_pts is not None and pts <= last_pts):
-                        pts = 0 if last_pts is None else last_pts + last_duration
-                    last_pts, last_duration = pts, image.duration or self.frame_ticks
-                    self._check(image, k)
-                    yield Frame(k, image, last_pts, last_duration)
-                    k += 1
+        k, last_pts, last_duration, listed = first, None, 0, first
+        taint, begun = Taint(), False
+        packets = self._demux(hears) if index is None else _Packets(self, index).all_from(first)
+
+        def harm(reason: str, pts: int | None, lost: bool, cause: Exception | None = None) -> None:
+            if report is None:
+                raise _NotAlone from cause
+            seconds = None if pts is None else float(pts * self.time_base)
+            report.add(f"{self.name} {reason}", seconds, cause)
+            taint.harm(lost)
+
+        def ended(exn: av.FFmpegError) -> None:
+            harm(_failed(k, exn), last_pts, True, exn)
+
+        for packet, is_last in _until_error(packets, ended):
+            images: list[av.VideoFrame] = []
+            if packet is None:
+                if listed < self._announced:
+                    # What the decoder still holds may lack the frames between.
+                    harm(f"ends after {listed} of {self._announced} packets, {k} frames", last_pts, True)
+            else:
+                listed += bool(packet.size) or packet.dts is not None
+                if not packet.size:
+                    # Not the end of the stream, which av tells by such packets: a frame that was never recorded.
+                    continue
+                taint.send(packet)
+                if packet.is_corrupt and (is_last or not self._counts_packets):
+                    harm(f"is damaged or ends inside packet {listed - 1}, after {k} frames", packet.pts, False)
+                begun = begun or packet.is_keyframe or k > first
+            try:
+                images = self._context.decode(packet)
+            except av.FFmpegError as exn:
+                if begun:
+                    harm(_failed(k, exn), None if packet is None else packet.pts, True, exn)
+                continue
+            for image in images:
+                pts = image.pts
+                if pts is None or (last_pts is not None and pts <= last_pts):
+                    pts = 0 if last_pts is None else last_pts + last_duration
+                last_pts, last_duration = pts, image.duration or self.frame_ticks
+                self.frames_decoded += 1
+                if image.is_corrupt:
+                    harm(f"is damaged at frame {k}", pts, False)
+                yield Frame(k, image, last_pts, last_duration, *taint.of(image))
+                k += 1
 
     def _check(self, image: object, k: int) -> None:
         self.frames_decoded += 1
@@ -261,6 +330,31 @@ class Reader:
             raise MediaError(f"{self.name} gave a frame at {frame.pts} ticks that no packet announces")
         self._check(frame, k)
         return Frame(k, frame, int(index.pts[k]), int(index.durations[k]) or frame.duration or self.frame_ticks)
+
+
+def _failed(k: int, exn: av.FFmpegError) -> str:
+    return f"cannot be decoded at frame {k}: {exn.strerror or exn}"
+
+
+def _until_error(
+    packets: Iterator[av.Packet], tell: Callable[[av.FFmpegError], None]
+) -> Iterator[tuple[av.Packet | None, bool]]:
+    """Packets up to the end or an error, which is told, then None; corrupt ones with whether they are the last."""
+
+    def following() -> av.Packet | None:
+        try:
+            return next(packets, None)
+        except av.FFmpegError as exn:
+            tell(exn)
+            return None
+
+    packet = following()
+    while packet is not None:
+        after = following() if packet.is_corrupt else None
+        # At the end av gives empty packets.
+        yield packet, packet.is_corrupt and (after is None or not after.size)
+        packet = after or following()
+    yield None, True
 
 
 class _Packets:

@@ -35,6 +35,8 @@ class Clip:
         flip: whether left and right changed places, likewise.
         audio: the sound of a video's clip, from its first frame on, where it was asked for.
         sample_rate: of sound, samples a second.
+        damaged: with damage="keep", the places of frames that damage of the file may show in, and of those right behind
+            frames that are lost. None where there are none.
     """
 
     data: np.ndarray
@@ -50,6 +52,7 @@ class Clip:
     flip: bool | None = None
     audio: np.ndarray | None = None
     sample_rate: int | None = None
+    damaged: list[Any] | None = None
 
     def record(self, views: Views) -> Clip:
         """The same clip, with the crop and flip that were drawn for it."""
@@ -74,6 +77,8 @@ class Clip:
                 facts[name] = getattr(self, name)
         if self.crop is not None:
             facts["crop"] = list(self.crop)
+        if self.damaged:
+            facts["damaged"] = self.damaged
         return facts
 
 
@@ -98,19 +103,36 @@ class _Open:
     duration_seconds: np.ndarray
     missing: set[int] = field(default_factory=set)
     """Places that still wait for their frame."""
+    damaged: set[int] = field(default_factory=set)
+    """Places whose frame may show damage, or stands behind frames that are lost."""
+    lost: bool = False
+    """Whether frames are lost before the next place."""
+
+    def finish(self) -> Clip:
+        """The clip, with the places of damage."""
+        self.clip.damaged = sorted(self.damaged) or None
+        return self.clip
 
 
 class Shown(NamedTuple):
-    """A frame of the source: its number there, when it is shown and for how long, in seconds."""
+    """A frame of the source: its number there, when it is shown and for how long, in seconds.
+
+    damaged: damage may show in it. lost: frames may be missing right before it.
+    """
 
     k: int
     pts: float
     duration: float
+    damaged: bool = False
+    lost: bool = False
 
 
 def _put(opened: _Open, place: int, shown: Shown) -> Target:
-    opened.frame_indices[place], opened.pts_seconds[place], opened.duration_seconds[place] = shown
+    opened.frame_indices[place], opened.pts_seconds[place], opened.duration_seconds[place] = shown[:3]
     opened.missing.discard(place)
+    if shown.damaged or opened.lost:
+        opened.damaged.add(place)
+        opened.lost = False
     return opened.frames[place], opened.view
 
 
@@ -138,6 +160,7 @@ class Cutter:
         self._starts, self._selection = starts, selection
         self._opened = 0
         self._open: deque[_Open] = deque()
+        self._last: int | None = None
         self._index, self._start = self._next()
 
     def _next(self) -> tuple[int | None, int | None]:
@@ -161,6 +184,10 @@ class Cutter:
 
     def place(self, p: int, shown: Shown) -> list[Target]:
         """The places that frame p of the plan is written to; clips that start at it are opened."""
+        if shown.lost and shown.k != self._last:
+            for each in self._open:
+                each.lost = True
+        self._last = shown.k
         while self._start == p and self._index is not None:
             self._open.append(self._begin(self._index, p))
         targets = []
@@ -177,7 +204,7 @@ class Cutter:
     def finished(self) -> Iterator[Clip]:
         """Clips all of whose places have been written, in order."""
         while self._open and not self._open[0].missing:
-            yield self._open.popleft().clip
+            yield self._open.popleft().finish()
 
     def end(self, n: int) -> Tail:
         """The source has ended after n frames: what is left to be written.
@@ -196,7 +223,7 @@ class Cutter:
                 left[0].missing = set(range(spec.length))
         at = np.array([each.clip.start for each in left], dtype=np.int64)
         rows = spec.indices_at(at, n)
-        tail = Tail({}, [each.clip for each in left])
+        tail = Tail({}, left)
         for each, row in zip(left, rows):
             each.clip.valid = spec.valid(each.clip.start, n)
             for place in each.missing:
@@ -213,7 +240,11 @@ class Tail:
     """
 
     needs: dict[int, list[tuple[_Open, int]]]
-    clips: list[Clip]
+    left: list[_Open]
+
+    def finish(self) -> Clip:
+        """The next of the clips that are left, now complete."""
+        return self.left.pop(0).finish()
 
     def fills(self) -> list[np.ndarray]:
         """Places that take fill_value."""

@@ -58,7 +58,7 @@ class Timeline:
 
     def follow(self, frames: Iterable[Frame]) -> Iterator[tuple[int, Frame]]:
         """(p, frame) for every frame of the plan, as frames arrive; stops reading after the part."""
-        p, t0, last = 0, 0, None
+        p, t0, last, lost = 0, 0, None, False
         for frame in frames:
             if self._before(frame.pts):
                 continue
@@ -71,10 +71,12 @@ class Timeline:
             if last is None:
                 t0 = frame.pts
             else:
+                # What is lost before a frame that is passed over is lost before the next one.
+                lost = last.lost
                 while self._latest(t0, p) < frame.pts:
                     yield p, last
-                    p += 1
-            last = frame
+                    p, lost = p + 1, False
+            last = frame._replace(lost=True) if lost else frame
         if last is not None and self._step is not None:
             end = self._end(last.pts + last.duration)
             while p * self._step < end - t0:

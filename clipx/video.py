@@ -15,7 +15,7 @@ import numpy as np
 
 from clipx._checks import check_kind, check_total
 from clipx.convert import Converter
-from clipx.errors import MediaError
+from clipx.errors import Damage, MediaError
 from clipx.format import ClipFormat, Views, draw_seed
 from clipx.index import Index
 from clipx.media import Source, can_rewind, describe
@@ -50,7 +50,7 @@ class _Cutting:
         selection: Selection,
     ) -> None:
         self.num_frames: int | None = None
-        self._selection = selection
+        self.selection = self._selection = selection
         self._audio = audio
         self.frames_skipped = 0
         self._window, self._format, self._pool, self._in_step = window, format, pool, in_step
@@ -70,6 +70,9 @@ class _Cutting:
             float(window.span / Fraction(options.fps or self.reader.rate)) + 1 if window.policy == "backpad" else 0.0
         )
         self._sound_duration = window.length * window.dilation / Fraction(options.fps or self.reader.rate)
+        # Whether frames are found by their times among all that the decoder gives, not only those decoded that are
+        # wanted: so it is once damage has been found.
+        self._by_time = False
         self._index: Index | None = None
         self._plan: np.ndarray | None = None
         self._starts: np.ndarray | None = None
@@ -78,37 +81,50 @@ class _Cutting:
         if window.policy in LOOKS_BACK and not rewinds:
             self._kept = deque()
         sparse = self._is_sparse()
-        if rewinds and (sparse or selection.passes_over):
-            gaps = window.stride is None or window.stride > window.span or selection.first is None
+        # From a key frame on, frames are numbered like packets only where no damage comes before.
+        enters = selection.passes_over and not selection.damaged
+        if rewinds and (sparse or enters):
+            # Where damage does not end the clips, what is known of the packets must not depend on which are selected.
+            ends = selection.first is None and (options.damage == "stop" or not sparse)
+            gaps = window.stride is None or window.stride > window.span or ends
             apart = gaps and (window.stride is None or window.policy != "error")
             wanted = partial(self._needed, copy.deepcopy(rng)) if apart and self._timeline.whole else None
             self._index = self.reader.read_index(wanted)
         if self._index is not None:
             self._plan = self._timeline.plan(self._index, self.reader.frame_ticks)
-            if audio is not None:
-                # The sound lies between all packets: they are read from the first to the last.
-                self._index = None
-                self.reader.rewind()
+        self._by_time = selection.damaged and sparse and self._index is not None
+        if self._index is not None and audio is not None:
+            # The sound lies between all packets: they are read from the first to the last.
+            self._by_time = options.damage != "stop"
+            self._index = self._index if self._by_time else None
+            self.reader.rewind()
         if window.num_clips is not None:
             n = len(self._plan) if self._plan is not None else self._count()
             self._starts = window.starts(n, rng)
-        elif self._plan is not None and window.policy != "error":
+        elif self._plan is not None and window.policy != "error" and (sparse or selection.first is None):
             self._starts = window.starts(len(self._plan))
-        # The frame from which a video that is decoded without a gap is decoded: one key frame earlier than it need be,
-        # as a key frame that is damaged is concealed with what came before.
-        self._first: int | None = None
-        if self._index is not None and self._plan is not None and not sparse and selection.first is not None:
-            start = window.start(selection.first, self._starts)
-            at = len(self._plan) if start is None else start
-            self._first = int(self._index.keys[self._index.keys <= at][-2:][0])
+        self._first = None if sparse else self._entrance()
         self._seed = draw_seed(format, rng)
         self._views: Views | None = None
+
+    def _entrance(self) -> int | None:
+        """The key frame from which a video is decoded without a gap, for a selection that begins later.
+
+        It is one key frame earlier than it need be: one that is damaged is concealed with what came before.
+        """
+        if self._index is None or self._selection.first is None:
+            return None
+        start = self._window.start(self._selection.first, None)
+        assert start is not None
+        return int(self._index.keys[self._index.keys <= start][-2:][0])
 
     def _needed(self, rng: Rng, n: int) -> np.ndarray:
         """The frames of n that clips hold, those of the tail among them."""
         needed = np.zeros(n, dtype=bool)
         starts = self._window.starts(n, rng)
-        selected = np.union1d(self._selection.of(len(starts)), self._before(len(starts)))
+        selected = np.arange(len(starts))
+        if self.reader.report.damage == "stop":
+            selected = np.union1d(self._selection.of(len(starts)), self._before(len(starts)))
         rows = self._window.indices_at(starts[selected], n)
         needed[rows[rows >= 0]] = True
         return needed
@@ -121,7 +137,7 @@ class _Cutting:
 
     def _count(self) -> int:
         """Number of frames of the plan, by decoding them all."""
-        n = sum(1 for _ in self._timeline.follow(self.reader.frames()))
+        n = sum(1 for _ in self._timeline.follow(self.reader.frames(count=True)))
         self.reader.rewind()
         return n
 
@@ -148,14 +164,17 @@ class _Cutting:
     def _shown(self, frame: Frame) -> Shown:
         # Integers, for a quotient that is rounded once: a Fraction a frame would cost more than its conversion.
         ticks, second = self.reader.time_base.numerator, self.reader.time_base.denominator
-        return Shown(frame.k, frame.pts * ticks / second, frame.duration * ticks / second)
+        pts, duration = frame.pts * ticks / second, frame.duration * ticks / second
+        return Shown(frame.k, pts, duration, frame.damaged, frame.lost)
 
     def _wanted(self, plan: np.ndarray) -> np.ndarray:
         """The frames of the plan that clips hold in their order; the tail's others come after."""
         window, n = self._window, len(plan)
         starts = self._starts
-        if starts is None:
+        if starts is None and window.policy == "error":
             starts = np.arange(max((n - window.span) // (window.stride or 1) + 1, 0)) * (window.stride or 1)
+        elif starts is None:
+            starts = window.starts(n)
         selected = self._held(starts[self._selection.of(len(starts))], n)
         before = self._before(len(starts))
         if self._first is not None or not len(before) or self._index is None:
@@ -194,12 +213,49 @@ class _Cutting:
             following = self.reader.frames(index=self._index, first=first)
             yield from ((frame.k, frame) for _, frame in self._timeline.follow(following))
             return
-        frames = np.zeros(self._index.frames, dtype=bool)
-        frames[plan[wanted]] = True
-        for frame in self.reader.selected(self._index, frames):
-            for p in range(int(np.searchsorted(plan, frame.k)), int(np.searchsorted(plan, frame.k, side="right"))):
-                if wanted[p]:
-                    yield p, frame
+        left = wanted
+        if not self._by_time:
+            frames = np.zeros(self._index.frames, dtype=bool)
+            frames[plan[wanted]] = True
+            p = -1
+            try:
+                for frame in self.reader.selected(self._index, frames):
+                    for p in range(*np.searchsorted(plan, [frame.k, frame.k + 1]).tolist()):
+                        if wanted[p]:
+                            yield p, frame
+                return
+            except MediaError:
+                if self.reader.report.damage == "stop":
+                    raise
+            left = wanted & (np.arange(len(wanted)) > p)
+            self._by_time = True
+        self.reader.rewind()
+        yield from self._found_by_time(self._index, plan, left, hears)
+
+    def _found_by_time(
+        self, index: Index, plan: np.ndarray, wanted: np.ndarray, hears: bool
+    ) -> Iterator[tuple[int, Frame]]:
+        """(p, frame) for the wanted frames of the plan, out of all that the decoder gives.
+
+        Where a frame is lost, the one that is shown in its place.
+        """
+        left, at = np.flatnonzero(wanted).tolist(), 0
+        last: Frame | None = None
+        for frame in self.reader.frames(hears):
+            k = index.frame_at(frame.image.pts)
+            if k is None:
+                continue
+            found = frame._replace(k=k, pts=int(index.pts[k]), lost=False)
+            while at < len(left) and plan[left[at]] <= k:
+                is_lost = plan[left[at]] < k
+                yield left[at], (last or found)._replace(damaged=True) if is_lost else found
+                at += 1
+            if at == len(left):
+                return
+            last = found
+        for p in left[at:]:
+            if last is not None:
+                yield p, last._replace(damaged=True)
 
     def _keep(self, p: int, frame: Frame) -> None:
         """Remember a frame that the end of a source that cannot be read again may need: `span` at most, and one."""
@@ -216,6 +272,8 @@ class _Cutting:
         cutter: Cutter | None = None
         last: tuple[int, Frame] | None = None
         wanted = None if self._plan is None else self._wanted(self._plan)
+        if wanted is not None and self._audio is not None:
+            wanted[:] = True  # so that sound is forgotten as pictures go by
         for p, frame in self._events(wanted, self._audio is not None, self._first):
             if cutter is None:
                 self._converter.prepare(frame.image)
@@ -226,7 +284,8 @@ class _Cutting:
             if self._kept is not None:
                 self._keep(p, frame)
             for clip in cutter.finished():
-                yield self._complete(clip)
+                if self._gives(clip):
+                    yield self._complete(clip)
                 del clip
             if cutter.done:
                 self.reader.close()
@@ -235,7 +294,9 @@ class _Cutting:
                 # What the policy moves back starts less than a clip before the end.
                 first = cutter.first_pts()
                 self.reader.forget_sound((shown.pts if first is None else first) - self._slack)
-        n = len(self._plan) if self._plan is not None else 0 if last is None else last[0] + 1
+        n = 0 if last is None else last[0] + 1
+        if self._plan is not None and (self._first is None or last is None):
+            n = len(self._plan)
         if cutter is None or last is None:
             if self._plan is None and not self.reader.frames_decoded:
                 raise MediaError(f"{self.reader.name} has a video stream without frames")
@@ -255,8 +316,15 @@ class _Cutting:
         if tail.needs:
             self._finish(tail, n)
         self._end(n)
-        while tail.clips:
-            yield self._complete(tail.clips.pop(0))
+        while tail.left:
+            clip = tail.finish()
+            if self._gives(clip):
+                yield self._complete(clip)
+            del clip
+
+    def _gives(self, clip: Clip) -> bool:
+        """Whether a clip is given, whatever damage may show in it."""
+        return not clip.damaged or self.reader.report.damage == "keep" or clip.index in self._selection.some
 
     def _end(self, n: int) -> None:
         self.num_frames = n
@@ -266,6 +334,8 @@ class _Cutting:
 
     def _complete(self, clip: Clip) -> Clip:
         clip.source_fps, clip.rotation = float(self.reader.rate), self._converter.rotation
+        if self.reader.report.damage != "keep":
+            clip.damaged = None
         if self._audio is not None:
             assert isinstance(clip.pts_seconds, np.ndarray)
             first = float(clip.pts_seconds[0])
@@ -351,6 +421,16 @@ class VideoClips(Iterator[Clip]):
     def num_frames(self) -> int | None:
         """Frames of the plan; None until the last clip has been given."""
         return self._cutting.num_frames
+
+    @property
+    def damages(self) -> list[Damage]:
+        """The damage that has been found so far, with damage="skip" or "keep"."""
+        return self._cutting.reader.report.found
+
+    @property
+    def damaged(self) -> bool:
+        """Whether damage had been found when the last clip was given, here or before the selection was made."""
+        return bool(self.damages) or self._cutting.selection.damaged
 
     @property
     def frames_decoded(self) -> int:
