@@ -8,7 +8,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-__all__ = ["NO_TIME", "Index", "frames_listed", "skips_exactly"]
+__all__ = ["NO_TIME", "Index", "frames_listed", "is_shown", "skips_exactly"]
 
 NO_TIME = np.iinfo(np.int64).min
 """Stands for the time of a packet that has not been read."""
@@ -53,6 +53,11 @@ def _starts_anew(packet: av.Packet, codec: str, extradata: bytes) -> bool:
     if codec not in ("h264", "hevc"):
         return True
     return bool(_nal_types(bytes(packet), extradata, codec) & (H264_IDR if codec == "h264" else HEVC_IDR))
+
+
+def is_shown(packet: av.Packet, codec: str) -> bool:
+    """Whether a packet that is no error gives a frame: VP8 has some that are only referred to."""
+    return codec != "vp8" or bool(bytes(packet)[0] & VP8_SHOWN)
 
 
 def frames_listed(container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
@@ -215,7 +220,7 @@ class _Packets:
         """Take the next packet. False for one that may not be one frame."""
         if packet.pts is None or packet.is_corrupt or packet.is_discard:
             return False
-        if self._codec == "vp8" and not bytes(packet)[0] & VP8_SHOWN:
+        if not is_shown(packet, self._codec):
             return False
         if _starts_anew(packet, self._codec, self._extradata):
             self._keys.append(len(self.times))

@@ -39,7 +39,8 @@ class VideoOptions:
         colorspace: "bt601", "bt709" or "bt2020"; default what the file says, BT.601 where it says nothing.
         color_range: "limited" or "full"; default what the file says, limited where it says nothing.
         color: "rgb", or "gray" for one channel, the luma.
-        num_threads: of the decoder.
+        num_threads: of the decoder. One decodes where `damage` is not "stop", and MPEG-1, MPEG-2 and VP8: several
+            conceal damage in other ways.
         stream: which of the file's video streams, from 0.
         damage: what happens where a file is damaged. "stop": the clips before the damage, then MediaError. "skip":
             clips that the damage may show in are left out, up to the next key frame. "keep": all clips, of the frames

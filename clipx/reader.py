@@ -14,7 +14,7 @@ import numpy as np
 
 from clipx.damage import Report, Taint
 from clipx.errors import MediaError
-from clipx.index import NO_TIME, Index, frames_listed, skips_exactly
+from clipx.index import NO_TIME, Index, frames_listed, is_shown, skips_exactly
 from clipx.media import Source, can_rewind, failures, open_media
 from clipx.options import VideoOptions
 from clipx.sound import AudioFormat, Track
@@ -23,6 +23,8 @@ __all__ = ["Frame", "Reader"]
 
 # Packets that are passed over by reading them rather than by seeking.
 NEAR_PACKETS = 64
+# Decoders whose threads give other frames of a damaged file, without a word.
+ONE_THREAD = frozenset({"mpeg1video", "mpeg2video", "vp8"})
 LATE_SECONDS = 5  # how far sound may lie behind the pictures it belongs to
 
 
@@ -64,9 +66,9 @@ class Reader:
         self._start = cast(IO[bytes], src).tell() if can_rewind(src) and hasattr(src, "read") else 0
         self.frames_decoded = 0
         self.report = Report(name, options.damage)
-        # Frames that several threads decode come late, and so does the word of damage: a file that has some is decoded
-        # again by one.
-        self._threads = options.num_threads
+        # Several threads conceal damage in other ways than one, and tell of it late: where it does not end the clips,
+        # one decodes, and else a file that has some is decoded again by one.
+        self._threads = options.num_threads if options.damage == "stop" else 1
         self._rewinds = can_rewind(src)
         self._open()
 
@@ -86,6 +88,8 @@ class Reader:
         self._context = self._stream.codec_context
         # Of MOV and MP4, whose header lists all packets; of others what the start of the file tells.
         self._announced = len(self._stream.index_entries) if "mp4" in self._container.format.name else 0
+        if self._context.codec.canonical_name in ONE_THREAD:
+            self._threads = 1
         self._context.thread_count = self._threads
         self._context.thread_type = "AUTO" if self._threads > 1 and self._rewinds else "SLICE"
         self._context.copy_opaque = True
@@ -216,9 +220,14 @@ class Reader:
                     given += 1
                 return
             except _NotAlone:
-                self._threads = 1
+                self.decode_alone()
                 self.rewind()
         yield from islice(self._decode(hears, index, first, report), given, None)
+
+    def decode_alone(self) -> bool:
+        """Decode with one thread from the next `rewind` on. False where that is so already."""
+        several, self._threads = self._threads > 1 and self._rewinds, 1
+        return several
 
     def _decode(self, hears: bool, index: Index | None, first: int, report: Report | None) -> Iterator[Frame]:
         """`frames`, once; without a report it raises _NotAlone at damage."""
@@ -226,6 +235,7 @@ class Reader:
         # Up to a key frame there are as many packets as frames.
         k, last_pts, last_duration, listed = first, None, 0, first
         taint, begun = Taint(), False
+        pending = _Pending(self._context.codec.canonical_name) if report is None else None
         packets = self._demux(hears) if index is None else _Packets(self, index).all_from(first)
 
         def harm(reason: str, pts: int | None, lost: bool, cause: Exception | None = None) -> None:
@@ -250,6 +260,8 @@ class Reader:
                     # Not the end of the stream, which av tells by such packets: a frame that was never recorded.
                     continue
                 taint.send(packet)
+                if pending is not None:
+                    pending.send(packet)
                 if packet.is_corrupt and (is_last or not self._counts_packets):
                     harm(f"is damaged or ends inside packet {listed - 1}, after {k} frames", packet.pts, False)
                 begun = begun or packet.is_keyframe or k > first
@@ -265,10 +277,14 @@ class Reader:
                     pts = 0 if last_pts is None else last_pts + last_duration
                 last_pts, last_duration = pts, image.duration or self.frame_ticks
                 self.frames_decoded += 1
+                if pending is not None:
+                    pending.take(image)
                 if image.is_corrupt:
                     harm(f"is damaged at frame {k}", pts, False)
                 yield Frame(k, image, last_pts, last_duration, *taint.of(image))
                 k += 1
+        if pending is not None and pending.lacks:
+            raise _NotAlone
 
     def _check(self, image: object, k: int) -> None:
         self.frames_decoded += 1
@@ -306,10 +322,16 @@ class Reader:
                         )
                     latest = frame.k
                     if wanted[frame.k]:
+                        self._check_given(given, ks, frame.k)
                         given += 1
                         yield frame
-        if given != len(ks):
-            raise MediaError(f"{self.name} gave {given} of {len(ks)} frames that its packets announce")
+                if given < np.searchsorted(ks, end):
+                    self._check_given(given, ks, end)
+
+    def _check_given(self, given: int, ks: np.ndarray, k: int) -> None:
+        """Raise MediaError where frame k comes, and frames before it that are wanted did not."""
+        if ks[given] != k:
+            raise MediaError(f"{self.name} did not give frame {ks[given]}, which its packets announce")
 
     def _stretch(self, reads: _Packets, index: Index, wanted: np.ndarray, last: int) -> Iterator[object]:
         """What the decoder gives of the packets up to `last`; it can start anew after that."""
@@ -332,6 +354,33 @@ class Reader:
         return Frame(k, frame, int(index.pts[k]), int(index.durations[k]) or frame.duration or self.frame_ticks)
 
 
+class _Pending:
+    """Packets that have given no frame yet. Of the errors of several threads av passes over those at the end."""
+
+    def __init__(self, codec: str) -> None:
+        self._codec = codec
+        self._times: set[int] = set()
+        self._untimed = 0
+
+    def send(self, packet: av.Packet) -> None:
+        if packet.is_discard or not is_shown(packet, self._codec):
+            return
+        if packet.pts is None:
+            self._untimed += 1
+        else:
+            self._times.add(packet.pts)
+
+    def take(self, image: av.VideoFrame) -> None:
+        if image.pts in self._times:
+            self._times.discard(image.pts)
+        else:
+            self._untimed -= 1
+
+    @property
+    def lacks(self) -> bool:
+        return bool(self._times) or self._untimed > 0
+
+
 def _failed(k: int, exn: av.FFmpegError) -> str:
     return f"cannot be decoded at frame {k}: {exn.strerror or exn}"
 
@@ -346,7 +395,10 @@ def _until_error(
             return next(packets, None)
         except av.FFmpegError as exn:
             tell(exn)
-            return None
+        except IndexError:
+            # av at the end of a file in which further streams have begun, which it does not know.
+            pass
+        return None
 
     packet = following()
     while packet is not None:

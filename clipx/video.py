@@ -213,22 +213,25 @@ class _Cutting:
             following = self.reader.frames(index=self._index, first=first)
             yield from ((frame.k, frame) for _, frame in self._timeline.follow(following))
             return
-        left = wanted
-        if not self._by_time:
+        left, p = wanted, -1
+        while not self._by_time:
             frames = np.zeros(self._index.frames, dtype=bool)
-            frames[plan[wanted]] = True
-            p = -1
+            frames[plan[left]] = True
             try:
                 for frame in self.reader.selected(self._index, frames):
                     for p in range(*np.searchsorted(plan, [frame.k, frame.k + 1]).tolist()):
-                        if wanted[p]:
+                        if left[p]:
                             yield p, frame
                 return
             except MediaError:
-                if self.reader.report.damage == "stop":
+                # Where several threads decode, damage shows at another frame.
+                if self.reader.decode_alone():
+                    self.reader.rewind()
+                elif self.reader.report.damage == "stop":
                     raise
+                else:
+                    self._by_time = True
             left = wanted & (np.arange(len(wanted)) > p)
-            self._by_time = True
         self.reader.rewind()
         yield from self._found_by_time(self._index, plan, left, hears)
 
