@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +16,9 @@ from clipx.errors import PoolExhausted, PoolTooSmall
 from clipx.fields import BytesFile, Sample, array_length, array_of, fields_to_cut, find_field, load
 from clipx.format import ClipFormat, Views
 from clipx.formatted import FormattedFrames
+from clipx.ledger import Ledger, Recorder
 from clipx.options import VideoOptions
+from clipx.origins import describe_error, locate, locating
 from clipx.plan import ALL, Selection, WindowSpec
 from clipx.pool import ClipPool
 from clipx.sound import AudioFormat
@@ -25,7 +26,7 @@ from clipx.streams import Clip
 from clipx.video import VideoClips, count_frames
 from clipx.windows import iterate_formatted, iterate_spec
 
-__all__ = ["NOT_A_SAMPLES_FAULT", "Cutting", "Sample", "clips", "log_and_continue", "named"]
+__all__ = ["NOT_A_SAMPLES_FAULT", "Cutting", "Sample", "clips", "log_and_continue"]
 
 logger = logging.getLogger("clipx")
 
@@ -35,8 +36,7 @@ NOT_A_SAMPLES_FAULT = (PoolExhausted, PoolTooSmall, MemoryError)
 
 def log_and_continue(exn: Exception) -> bool:
     """A webdataset handler: logs the error once, on logger "clipx", and goes on at once with the next sample."""
-    notes = getattr(exn, "__notes__", ())
-    logger.warning("%s: %s", type(exn).__name__, " ".join([str(exn), *notes]))
+    logger.warning("%s", describe_error(exn))
     return True
 
 
@@ -75,19 +75,17 @@ class _ArrayClips(Iterator[Clip]):
         return clip if self._views is None else clip.record(self._views)
 
 
-@contextmanager
-def named(sample: Sample) -> Iterator[None]:
-    """Add a sample's key to the errors that it makes."""
-    try:
-        yield
-    except Exception as exn:
-        if hasattr(exn, "add_note"):
-            exn.add_note(f"(sample {sample.get('__key__', '')!r})")
-        raise
+def _origin(sample: Sample) -> Sample:
+    """What of a sample says where it comes from."""
+    return {name: sample[name] for name in ("__key__", "__url__") if name in sample}
 
 
 class Cutting:
-    """`clips` with its arguments, which it checks, as a step of a pipeline."""
+    """`clips` with its arguments, which it checks, as a step of a pipeline.
+
+    Attributes:
+        errors: a Ledger of the samples that are broken, damaged or give no clips.
+    """
 
     def __init__(
         self,
@@ -101,6 +99,7 @@ class Cutting:
         seed: int,
         epoch: Epoch,
         handler: Callable[[Exception], bool],
+        errors: Ledger | None = None,
     ) -> None:
         check_kind("window", window, WindowSpec)
         check_kind("format", format, ClipFormat, None)
@@ -119,6 +118,7 @@ class Cutting:
         self._window, self._format, self._options, self._audio = window, format, options, audio
         self._pool, self._keys = pool, keys
         self._seed, self._epoch, self._handler = integer("seed", seed, 0), check_epoch(epoch), handler
+        self.errors = Ledger() if errors is None else errors
         self._passes = 0
 
     def __call__(self, samples: Iterable[Sample]) -> Iterator[Sample]:
@@ -127,6 +127,13 @@ class Cutting:
         return self._run(samples, epoch)
 
     def _run(self, samples: Iterable[Sample], epoch: int) -> Iterator[Sample]:
+        handler, before = Recorder(self.errors, self._handler), self.errors.counts
+        try:
+            yield from self._cut_all(samples, epoch, handler)
+        finally:
+            self.errors.log_new("clips", before)
+
+    def _cut_all(self, samples: Iterable[Sample], epoch: int, handler: Callable[[Exception], bool]) -> Iterator[Sample]:
         for sample in samples:
             cut = self.cut(sample, epoch)
             # Upstream may hold the sample until it is asked for the next; this stage does not.
@@ -137,7 +144,7 @@ class Cutting:
                 except NOT_A_SAMPLES_FAULT:
                     raise
                 except Exception as exn:
-                    if self._handler(exn):
+                    if handler(exn):
                         break
                     return
                 if out is None:
@@ -152,22 +159,42 @@ class Cutting:
 
     def cut(self, sample: Sample, epoch: int, selection: Selection = ALL) -> Generator[Sample]:
         """The clips of a sample, or those of a selection."""
-        with named(sample):
-            yield from self._cut_fields(sample, sample.get("__key__", ""), epoch, selection)
+        origin, given = _origin(sample), 0
+        clips = self._cut_fields(sample, sample.get("__key__", ""), epoch, selection)
+        del sample
+        try:
+            for clip in clips:
+                given += 1
+                yield clip
+                del clip
+        except Exception as exn:
+            passed_over = 0 if selection.first is None else selection.first - len(selection.some)
+            locate(exn, origin, clips=given + passed_over)
+            raise
 
     def _cut_fields(self, sample: Sample, key: str, epoch: int, selection: Selection) -> Iterator[Sample]:
         fields = self.fields(sample)
         rest = {name: value for name, value in sample.items() if name not in fields}
-        cutters = {field: self._cutter(sample, field, key, epoch, len(fields), selection) for field in fields}
+        cutters = {}
+        for field in fields:
+            with locating(field=field):
+                cutters[field] = self._cutter(sample, field, key, epoch, len(fields), selection)
         for field in fields:
             name, _, member = field.partition(":")
             if member and name in rest:
                 rest[name] = {other: array for other, array in load(name, rest[name]).items() if other != member}
+        origin, given = _origin(sample), False
         del sample
         while True:
-            clips = [clip for clip in (next(cutter, None) for cutter in cutters.values()) if clip is not None]
+            clips = []
+            for field, cutter in cutters.items():
+                with locating(field=field):
+                    clip = next(cutter, None)
+                if clip is not None:
+                    clips.append(clip)
             if len(clips) < len(fields):
                 break
+            given = True
             out = dict(rest)
             for field, clip in zip(fields, clips):
                 name, _, member = field.partition(":")
@@ -185,10 +212,19 @@ class Cutting:
         if selection.first is None:
             return  # that they end apart is told where all are cut
         counts = {field: cutter.num_frames for field, cutter in cutters.items()}
+        if not given and selection == ALL:
+            self.errors.note("no clips", origin, self._why_none(counts.values()), clips=0)
         if len({*counts.values()}) > 1:
             # A stream that is longer than another was left before its end, and does not know its length.
             told = ", ".join(f"{field}: {'more' if n is None else n}" for field, n in counts.items())
             raise ValueError(f"the fields of a sample must have the same number of frames, but have {told}")
+
+    def _why_none(self, counts: Iterable[int | None]) -> str:
+        """Why sources of so many frames give no clips."""
+        n = min((n for n in counts if n is not None), default=None)
+        if not n:
+            return "no frame lies in the range that is cut" if self._options else "it has no frames"
+        return f"its {n} frames are fewer than a clip spans, {self._window.span}"
 
     def count(self, sample: Sample) -> int:
         """Number of clips that `cut` gives, without cutting them, and mostly without decoding.
@@ -255,7 +291,7 @@ def clips(
     seed: int = 0,
     epoch: Epoch = None,
     handler: Callable[[Exception], bool] = webdataset.reraise_exception,
-) -> Callable[[Iterable[Sample]], Iterator[Sample]]:
+) -> Cutting:
     """A stage that turns each sample into one sample per clip.
 
     >>> window = clipx.WindowSpec(length=16, stride=8)
@@ -283,6 +319,9 @@ def clips(
     A clip's sample has the source's other fields as they are, the clip under the field's name, `__key__`
     "{key}_{index:06d}", and "clip.json": index, start, valid, and for videos frame_indices, pts_seconds,
     duration_seconds, source_fps and rotation; crop and flip where they are drawn at random.
+
+    The stage's `errors` is a `clipx.ledger.Ledger`: which samples of which shards were broken, damaged or gave no
+    clips, in this process and in the DataLoader workers that run the stage.
 
     Raises TypeError and ValueError for arguments of the wrong kind.
     """

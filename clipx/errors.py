@@ -12,7 +12,13 @@ class PoolExhausted(BufferError):
 
 
 class PoolTooSmall(ValueError):
-    """A pool whose slots are too small for a clip, or too few for a source. The message says what to give."""
+    """A pool whose slots are too small for a clip, or too few for a source. The message says what to give.
+
+    Attributes:
+        shape: of the clip that does not fit; None where slots are too few.
+    """
+
+    shape: tuple[int, ...] | None = None
 
 
 class MediaError(ValueError):

@@ -12,7 +12,9 @@ import webdataset
 from clipx import memory
 from clipx.batching import Like
 from clipx.budget import Budget
-from clipx.cutting import Cutting, Sample, named
+from clipx.cutting import Cutting, Sample
+from clipx.ledger import Ledger
+from clipx.origins import locate, locating
 from clipx.plan import ALL, Selection
 from clipx.pool import ClipPool
 from clipx.progress import Looked, Progress
@@ -55,6 +57,7 @@ class Job:
         divide: the budget for clips of so many bytes in so many fields, so many bytes beside, and so many workers.
         workers: of a DataLoader, that share the bytes.
         kept_bytes: of samples that are read before the first clip is found.
+        errors: what is wrong with samples.
         pools: of an epoch before; None until the first clip's size is known.
         finished: called with the number of batches of an epoch that came to its end.
     """
@@ -77,6 +80,7 @@ class Job:
     timeout: float | None
     finished: Callable[[int], None]
     keep: Callable[[Pools], None]
+    errors: Ledger = field(default_factory=Ledger)
     pools: Pools | None = None
     decoder: Any = field(default_factory=lambda: webdataset.autodecode.Decoder([], partial=True))
 
@@ -94,18 +98,22 @@ class Job:
         batches = ClipPool(self.batches * len(looked.fields), self.batch_size * looked.clip_bytes)
         return Pools(looked, clips, batches)
 
-    def cut(self, pool: ClipPool | None, like: Like | None, repeated: bool = False) -> Callable[..., Generator[Sample]]:
+    def cut(
+        self, pool: ClipPool | None, like: Like | None, repeated: bool = False, noted: bool = True
+    ) -> Callable[..., Generator[Sample]]:
         """A function that gives clips of a sample as slots of `pool`, other fields decoded: an `interleave.Cut`.
 
         With `like`, of samples with its fields alone, and what `map` makes of them. `repeated` says in "clip.json" that
-        they have been given before.
+        they have been given before, `noted` whether `errors` is told of samples that give none.
         """
         cutting = self.cutting(pool)
+        if noted:
+            cutting.errors = self.errors
 
         def clips(sample: Sample, selection: Selection = ALL) -> Generator[Sample]:
-            with named(sample):
+            with locating(sample, clips=0):
                 sample = {**sample, **self._decoded(sample, cutting.fields(sample))}
-            for clip in cutting.cut(sample, self.progress.epoch, selection):
+            for given, clip in enumerate(cutting.cut(sample, self.progress.epoch, selection)):
                 if like is not None:
                     like.check_fields(clip)
                 if repeated:
@@ -113,7 +121,7 @@ class Job:
                 if like is None or self.map is None:
                     yield clip
                 else:
-                    with named(clip):
+                    with locating(clip, clips=given):
                         mapped = self.map(clip)
                         if not isinstance(mapped, Mapping):
                             raise TypeError(f"map gave {mapped!r}, but must give a sample, a dict")
@@ -134,7 +142,9 @@ class Job:
         try:
             decoded: Sample = self.decoder(rest)
         except webdataset.autodecode.DecodingError as exn:
-            raise ValueError(f"field {exn.k!r} cannot be decoded: {exn.__cause__}") from exn.__cause__
+            error = ValueError(f"field {exn.k!r} cannot be decoded: {exn.__cause__}")
+            locate(error, sample, field=exn.k)
+            raise error from exn.__cause__
         return decoded
 
 

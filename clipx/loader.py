@@ -21,6 +21,7 @@ from clipx.cutting import Cutting, Sample
 from clipx.epochs import Epoch, check_epoch, count_epoch, stream_random
 from clipx.format import ClipFormat
 from clipx.job import Job, Pools
+from clipx.ledger import Ledger, Recorder
 from clipx.options import VideoOptions
 from clipx.plan import WindowSpec
 from clipx.progress import Looked, Progress
@@ -79,6 +80,9 @@ class Loader(IterableDataset):  # type: ignore[misc]
     which is used again when nothing sees it any more. Iterating again is the next epoch, and ends an iteration that is
     still running. Batches are the same for the same seed, epoch, memory and data, whatever the number of threads.
 
+    `errors` is a `clipx.ledger.Ledger`: which samples of which shards were broken, damaged or gave no clips, in this
+    process and in its DataLoader workers.
+
     Also the dataset of a `torch.utils.data.DataLoader(loader, batch_size=None, num_workers=N)`. `state_dict` and
     `load_state_dict` go on where an iteration was, there through torchdata's `StatefulDataLoader`.
 
@@ -114,6 +118,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
         self._window, self._format, self._options, self._audio = window, format, options, audio
         self._seed, self._epoch = integer("seed", seed, 0), check_epoch(epoch)
         self._handler = handler
+        self.errors = Ledger()
         self._keys = [keys] if isinstance(keys, str) else None if keys is None else list(keys)
         self._make_cutting(None)
         self._batch_size = integer("batch_size", batch_size, 1)
@@ -242,8 +247,9 @@ class Loader(IterableDataset):  # type: ignore[misc]
                 mine.step,
                 len(mine.shards),
             )
+        handler = Recorder(self.errors, self._handler)
         job = Job(
-            shards=Shards(self._urls, self._handler),
+            shards=Shards(self._urls, handler),
             share=mine,
             progress=progress,
             cutting=self._make_cutting,
@@ -257,7 +263,8 @@ class Loader(IterableDataset):  # type: ignore[misc]
             shuffle=self._shuffle,
             seed=self._seed,
             drop_last=self._drop_last,
-            handler=self._handler,
+            handler=handler,
+            errors=self.errors,
             # The worker of a DataLoader lets go of a batch when a thread of its own has sent it.
             timeout=WORKER_SECONDS if in_worker() and self._timeout == 0 else self._timeout,
             finished=partial(setattr, self, "_length"),

@@ -22,6 +22,7 @@ from clipx.errors import PoolExhausted, PoolTooSmall
 from clipx.interleave import STOP_SECONDS, encoded_bytes
 from clipx.job import Job, Pools
 from clipx.order import Order, Stopped
+from clipx.origins import locate
 from clipx.pool import ClipPool
 from clipx.progress import Step
 from clipx.shards import Place
@@ -72,6 +73,7 @@ class _Run:
         self._thread.start()
 
     def _work(self) -> None:
+        before = self.job.errors.counts
         try:
             self._fill_batches()
             if not self._stopped:
@@ -83,6 +85,7 @@ class _Run:
             self.error = exn
         finally:
             self._order.stop()
+            self.job.errors.log_new("Loader", before)
             _trim()
             with self.changed:
                 self.done = True
@@ -94,7 +97,7 @@ class _Run:
         Without pools there is nothing to cut. What is wrong with samples shows later, in their turn.
         """
         job = self.job
-        cut = job.cut(None, None)
+        cut, noted = job.cut(None, None, noted=False), job.cut(None, None)
         read = list(islice(samples, LOOKED_AT))
         # A sample that a damaged shard has cut short is not what the others are to be like.
         votes = Counter(frozenset(sample) for _, sample in read)
@@ -108,7 +111,7 @@ class _Run:
                 kept += encoded_bytes(sample)
                 while kept > job.kept_bytes and len(read) > 1:
                     kept -= encoded_bytes(read[0][1])
-                    self._tell(cut, read.pop(0)[1])
+                    self._tell(noted, read.pop(0)[1])
             clip = None
             if frozenset(sample) == usual:
                 with suppress(Exception), closing(cut(sample)) as clips:
@@ -176,6 +179,7 @@ class _Run:
             try:
                 batch.add(clip)
             except ValueError as exn:
+                locate(exn, clip)
                 del clip
                 traceback.clear_frames(exn.__traceback__)
                 if not job.handler(exn):

@@ -15,6 +15,7 @@ import webdataset
 from webdataset.tariterators import base_plus_ext
 
 from clipx.mapped import Member, members
+from clipx.origins import locate
 from clipx.world import Share
 
 __all__ = ["META", "Place", "Shards", "local_path"]
@@ -145,13 +146,16 @@ def _mapped(path: str) -> Iterator[dict[str, Any]]:
 
 
 class _Teller:
-    """A handler of errors that remembers whether it has asked to stop."""
+    """A handler of errors of a shard, which it names, that remembers whether it has asked to stop."""
 
-    def __init__(self, handler: Callable[[Exception], bool]) -> None:
-        self._handler = handler
+    def __init__(self, handler: Callable[[Exception], bool], shard: str) -> None:
+        self._handler, self._shard = handler, shard
         self.stopped = False
 
     def __call__(self, exn: Exception) -> bool:
+        while len(exn.args) > 1 and (exn.args[-1] in (None, self._shard) or hasattr(exn.args[-1], "read")):
+            exn.args = exn.args[:-1]  # webdataset has added the stream and its address
+        locate(exn, shard=self._shard)
         goes_on = bool(self._handler(exn))
         self.stopped = self.stopped or not goes_on
         return goes_on
@@ -186,7 +190,7 @@ class Shards:
         """
         first = 0 if after is None else share.shards.index(after.shard)
         for at in range(first, len(share.shards)):
-            shard, teller = share.shards[at], _Teller(self._handler)
+            shard, teller = share.shards[at], _Teller(self._handler, self.urls[share.shards[at]])
             read = self._read(shard, teller)
             if at == first and after is not None:
                 read = self._read_after(after, teller)
