@@ -15,7 +15,7 @@ import av
 import numpy as np
 
 from clipx._checks import check_kind, check_total
-from clipx.errors import MediaError
+from clipx.errors import Damage, MediaError
 from clipx.media import Source, can_rewind, describe, failures, open_media
 from clipx.plan import ALL, Rng, Selection, WindowSpec, as_generator, fill_bytes
 from clipx.pool import ClipPool
@@ -332,6 +332,11 @@ class AudioClips(Iterator[Clip]):
     ) -> None:
         self._cutting = _Cutting(src, window, format or AudioFormat(), pool, rng, name, in_step, selection)
         self._clips = self._cutting.clips()
+
+    @property
+    def damages(self) -> list[Damage]:
+        """The damage that has been found so far."""
+        return []
 
     @property
     def num_frames(self) -> int | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import webdataset
@@ -12,7 +13,7 @@ import webdataset
 from clipx._checks import check_kind, integer
 from clipx.audio import AudioClips, count_samples
 from clipx.epochs import Epoch, check_epoch, count_epoch, sample_rng
-from clipx.errors import PoolExhausted, PoolTooSmall
+from clipx.errors import Damage, PoolExhausted, PoolTooSmall
 from clipx.fields import BytesFile, Sample, array_length, array_of, fields_to_cut, find_field, load
 from clipx.format import ClipFormat, Views
 from clipx.formatted import FormattedFrames
@@ -26,12 +27,20 @@ from clipx.streams import Clip
 from clipx.video import VideoClips, count_frames
 from clipx.windows import iterate_formatted, iterate_spec
 
-__all__ = ["NOT_A_SAMPLES_FAULT", "Cutting", "Sample", "clips", "log_and_continue"]
+__all__ = ["NOT_A_SAMPLES_FAULT", "Cutting", "PlannedClip", "Sample", "clips", "log_and_continue"]
 
 logger = logging.getLogger("clipx")
 
 # No sample is at fault for these: they end the run, and no handler sees them.
 NOT_A_SAMPLES_FAULT = (PoolExhausted, PoolTooSmall, MemoryError)
+
+
+class PlannedClip(NamedTuple):
+    """The sample of a clip, its number in the plan of its source, and whether damage had been found in that by then."""
+
+    number: int
+    damaged: bool
+    sample: Sample
 
 
 def log_and_continue(exn: Exception) -> bool:
@@ -75,9 +84,43 @@ class _ArrayClips(Iterator[Clip]):
         return clip if self._views is None else clip.record(self._views)
 
 
+Cutter = _ArrayClips | AudioClips | VideoClips
+
+
 def _origin(sample: Sample) -> Sample:
     """What of a sample says where it comes from."""
     return {name: sample[name] for name in ("__key__", "__url__") if name in sample}
+
+
+def _in_step(cutters: Mapping[str, Iterator[Clip]]) -> list[Clip]:
+    """The next clip of each field, all of one index: where damage leaves out one, those of the others go, too. Empty at
+    the end of any.
+    """
+    clips: dict[str, Clip | None] = dict.fromkeys(cutters)
+    latest = -1
+    while any(clip is None or clip.index < latest for clip in clips.values()):
+        for field, cutter in cutters.items():
+            clip = clips[field]
+            if clip is None or clip.index < latest:
+                # Its slot is back before the next clip is made.
+                clips[field] = clip = None
+                with locating(field=field):
+                    clip = next(cutter, None)
+                if clip is None:
+                    return []
+                clips[field], latest = clip, max(latest, clip.index)
+            del clip
+    return [clip for clip in clips.values() if clip is not None]
+
+
+def _damages(cutters: Mapping[str, Cutter]) -> list[tuple[str, Damage]]:
+    """The damage that has been found in the fields so far, and is left out or kept."""
+    return [
+        (field, damage)
+        for field, cutter in cutters.items()
+        if not isinstance(cutter, _ArrayClips)
+        for damage in cutter.damages
+    ]
 
 
 class Cutting:
@@ -149,7 +192,7 @@ class Cutting:
                     return
                 if out is None:
                     break
-                yield out
+                yield out.sample
                 del out
             del cut
 
@@ -157,7 +200,7 @@ class Cutting:
         """The fields of a sample that are cut. Raises ValueError where that is not clear."""
         return fields_to_cut(sample) if self._keys is None else self._keys
 
-    def cut(self, sample: Sample, epoch: int, selection: Selection = ALL) -> Generator[Sample]:
+    def cut(self, sample: Sample, epoch: int, selection: Selection = ALL) -> Generator[PlannedClip]:
         """The clips of a sample, or those of a selection."""
         origin, given = _origin(sample), 0
         clips = self._cut_fields(sample, sample.get("__key__", ""), epoch, selection)
@@ -172,7 +215,7 @@ class Cutting:
             locate(exn, origin, clips=given + passed_over)
             raise
 
-    def _cut_fields(self, sample: Sample, key: str, epoch: int, selection: Selection) -> Iterator[Sample]:
+    def _cut_fields(self, sample: Sample, key: str, epoch: int, selection: Selection) -> Iterator[PlannedClip]:
         fields = self.fields(sample)
         rest = {name: value for name, value in sample.items() if name not in fields}
         cutters = {}
@@ -183,17 +226,20 @@ class Cutting:
             name, _, member = field.partition(":")
             if member and name in rest:
                 rest[name] = {other: array for other, array in load(name, rest[name]).items() if other != member}
-        origin, given = _origin(sample), False
+        origin = _origin(sample)
         del sample
-        while True:
-            clips = []
-            for field, cutter in cutters.items():
-                with locating(field=field):
-                    clip = next(cutter, None)
-                if clip is not None:
-                    clips.append(clip)
-            if len(clips) < len(fields):
-                break
+        try:
+            yield from self._clips_in_step(cutters, rest, key, origin, selection)
+        finally:
+            for field, damage in _damages(cutters):
+                self.errors.note("damage", origin, damage.reason, field=field)
+
+    def _clips_in_step(
+        self, cutters: Mapping[str, Cutter], rest: Sample, key: str, origin: Sample, selection: Selection
+    ) -> Iterator[PlannedClip]:
+        """The clips of fields that share one plan, with the rest of the sample."""
+        fields, given = list(cutters), False
+        while clips := _in_step(cutters):
             given = True
             out = dict(rest)
             for field, clip in zip(fields, clips):
@@ -206,12 +252,15 @@ class Cutting:
                     out["audio" if len(fields) == 1 else f"{field}.audio"] = clip.audio
             out["__key__"] = f"{key}_{clips[0].index:06d}"
             out["clip.json"] = {name: fact for clip in reversed(clips) for name, fact in clip.facts().items()}
-            del clips, clip
-            yield out
-            del out
+            planned = PlannedClip(clips[0].index, selection.damaged or bool(_damages(cutters)), out)
+            del clips, clip, out
+            yield planned
+            del planned
         if selection.first is None:
             return  # that they end apart is told where all are cut
         counts = {field: cutter.num_frames for field, cutter in cutters.items()}
+        if _damages(cutters):
+            return  # which is noted, and can leave less of one field than of another
         if not given and selection == ALL:
             self.errors.note("no clips", origin, self._why_none(counts.values()), clips=0)
         if len({*counts.values()}) > 1:
@@ -246,9 +295,7 @@ class Cutting:
             return window.count(count_samples(value, window, self._audio, told))
         return window.count(count_frames(value, window, self._options, told))
 
-    def _cutter(
-        self, sample: Sample, field: str, key: str, epoch: int, in_step: int, selection: Selection
-    ) -> _ArrayClips | AudioClips | VideoClips:
+    def _cutter(self, sample: Sample, field: str, key: str, epoch: int, in_step: int, selection: Selection) -> Cutter:
         kind, value = find_field(sample, field)
         rng = sample_rng(self._seed, epoch, key)
         told = f"field {field!r} of sample {key!r}"

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from clipx.cutting import NOT_A_SAMPLES_FAULT, Sample
+from clipx.cutting import NOT_A_SAMPLES_FAULT, PlannedClip, Sample
 from clipx.plan import ALL, Selection
 from clipx.shards import Place
 
@@ -19,15 +19,16 @@ STOP_SECONDS = 10.0
 """How long the end of a thread is waited for: one that reads from a dead connection ends with the process."""
 
 
-Cut = Callable[[Sample, Selection], Generator[Sample]]
+Cut = Callable[[Sample, Selection], Generator[PlannedClip]]
 """Gives the selected clips of a sample."""
 
 
 class Ref(NamedTuple):
-    """A clip by its sample's place and its index in the sample."""
+    """A clip by its sample's place and its index in the sample's plan; whether damage had been found there by then."""
 
     place: Place
     clip: int
+    damaged: bool = False
 
 
 class ClipSample(NamedTuple):
@@ -41,13 +42,14 @@ class Position(NamedTuple):
     """How far the clips of samples have come.
 
     Attributes:
-        active: the samples that give clips in turn, and how many each has given.
+        active: the samples that give clips in turn, the index that follows the last clip of each, and whether damage
+            had been found in it by then.
         turn: which of them is next.
         read: the sample that was the last to take its turn; None before the first.
         ended: whether the handler has ended them all.
     """
 
-    active: Sequence[tuple[Place, int]] = ()
+    active: Sequence[tuple[Place, int, bool]] = ()
     turn: int = 0
     read: Place | None = None
     ended: bool = False
@@ -57,12 +59,15 @@ BEGINNING = Position()
 
 
 class Begun(NamedTuple):
-    """A sample that is being cut: its bytes as it was read, how many clips it has given, and those that follow."""
+    """A sample that is being cut: its bytes as it was read, the index that follows its last clip, whether damage had
+    been found by then, and the clips that follow.
+    """
 
     place: Place
     size: int
     given: int
-    clips: Generator[Sample]
+    damaged: bool
+    clips: Generator[PlannedClip]
 
 
 class _Failure(NamedTuple):
@@ -73,12 +78,12 @@ class _Source:
     """A sample that has been read, and the clips that were cut from it ahead of their turn."""
 
     def __init__(self, begun: Begun) -> None:
-        self.place, self.size, self.given = begun.place, begun.size, begun.given
-        self.ready: deque[Sample | _Failure] = deque()
+        self.place, self.size, self.given, self.damaged = begun.place, begun.size, begun.given, begun.damaged
+        self.ready: deque[PlannedClip | _Failure] = deque()
         self.busy = self.done = False
-        self._clips: Generator[Sample] | None = begun.clips
+        self._clips: Generator[PlannedClip] | None = begun.clips
 
-    def step(self) -> Sample | _Failure | None:
+    def step(self) -> PlannedClip | _Failure | None:
         """The next clip; None at the end."""
         assert self._clips is not None
         try:
@@ -152,7 +157,7 @@ class Interleave:
     def _read(self) -> None:
         try:
             for place, sample in self._samples:
-                source = _Source(Begun(place, encoded_bytes(sample), 0, self._cut(sample, ALL)))
+                source = _Source(Begun(place, encoded_bytes(sample), 0, False, self._cut(sample, ALL)))
                 del sample
                 with self._changed:
                     self._queue.append(source)
@@ -255,8 +260,8 @@ class Interleave:
         self._changed.notify_all()
         if clip is None or isinstance(clip, _Failure):
             return clip
-        source.given += 1
-        return ClipSample(Ref(source.place, source.given - 1), clip)
+        source.given, source.damaged = clip.number + 1, clip.damaged
+        return ClipSample(Ref(source.place, clip.number, clip.damaged), clip.sample)
 
     @property
     def position(self) -> Position:
@@ -264,7 +269,8 @@ class Interleave:
         with self._changed:
             if self._ended:
                 return Position(read=self._last_read, ended=True)
-            return Position([(source.place, source.given) for source in self._active], self._turn, self._last_read)
+            active = [(source.place, source.given, source.damaged) for source in self._active]
+            return Position(active, self._turn, self._last_read)
 
     def clips(self) -> Iterator[ClipSample]:
         """Every clip of every sample. Raises what is no sample's fault, and what the handler does not take."""

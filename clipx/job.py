@@ -12,7 +12,7 @@ import webdataset
 from clipx import memory
 from clipx.batching import Like
 from clipx.budget import Budget
-from clipx.cutting import Cutting, Sample
+from clipx.cutting import Cutting, PlannedClip, Sample
 from clipx.ledger import Ledger
 from clipx.origins import locate, locating
 from clipx.plan import ALL, Selection
@@ -100,7 +100,7 @@ class Job:
 
     def cut(
         self, pool: ClipPool | None, like: Like | None, repeated: bool = False, noted: bool = True
-    ) -> Callable[..., Generator[Sample]]:
+    ) -> Callable[..., Generator[PlannedClip]]:
         """A function that gives clips of a sample as slots of `pool`, other fields decoded: an `interleave.Cut`.
 
         With `like`, of samples with its fields alone, and what `map` makes of them. `repeated` says in "clip.json" that
@@ -110,22 +110,22 @@ class Job:
         if noted:
             cutting.errors = self.errors
 
-        def clips(sample: Sample, selection: Selection = ALL) -> Generator[Sample]:
+        def clips(sample: Sample, selection: Selection = ALL) -> Generator[PlannedClip]:
             with locating(sample, clips=0):
                 sample = {**sample, **self._decoded(sample, cutting.fields(sample))}
             for given, clip in enumerate(cutting.cut(sample, self.progress.epoch, selection)):
                 if like is not None:
-                    like.check_fields(clip)
+                    like.check_fields(clip.sample)
                 if repeated:
-                    clip["clip.json"]["repeated"] = True
+                    clip.sample["clip.json"]["repeated"] = True
                 if like is None or self.map is None:
                     yield clip
                 else:
-                    with locating(clip, clips=given):
-                        mapped = self.map(clip)
+                    with locating(clip.sample, clips=given):
+                        mapped = self.map(clip.sample)
                         if not isinstance(mapped, Mapping):
                             raise TypeError(f"map gave {mapped!r}, but must give a sample, a dict")
-                    yield mapped
+                    yield clip._replace(sample=mapped)
                     del mapped
                 del clip
 

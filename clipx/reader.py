@@ -276,20 +276,19 @@ class Reader:
                 if pts is None or (last_pts is not None and pts <= last_pts):
                     pts = 0 if last_pts is None else last_pts + last_duration
                 last_pts, last_duration = pts, image.duration or self.frame_ticks
-                self.frames_decoded += 1
                 if pending is not None:
                     pending.take(image)
-                if image.is_corrupt:
+                if not self._check(image, k):
                     harm(f"is damaged at frame {k}", pts, False)
                 yield Frame(k, image, last_pts, last_duration, *taint.of(image))
                 k += 1
         if pending is not None and pending.lacks:
             raise _NotAlone
 
-    def _check(self, image: object, k: int) -> None:
+    def _check(self, image: object, k: int) -> bool:
+        """Count a frame that the decoder gave as frame k; whether it says that it is whole."""
         self.frames_decoded += 1
-        if cast(av.VideoFrame, image).is_corrupt:
-            raise MediaError(f"{self.name} is damaged at frame {k}")
+        return not cast(av.VideoFrame, image).is_corrupt
 
     def selected(self, index: Index, wanted: np.ndarray) -> Iterator[Frame]:
         """The frames k with wanted[k], in order, bit for bit as `frames` gives them.
@@ -350,7 +349,8 @@ class Reader:
         k = int(np.searchsorted(index.pts, frame.pts)) if frame.pts is not None else index.frames
         if k >= index.frames or index.pts[k] != frame.pts:
             raise MediaError(f"{self.name} gave a frame at {frame.pts} ticks that no packet announces")
-        self._check(frame, k)
+        if not self._check(frame, k):
+            raise MediaError(f"{self.name} is damaged at frame {k}")
         return Frame(k, frame, int(index.pts[k]), int(index.durations[k]) or frame.duration or self.frame_ticks)
 
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import traceback
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 
-from clipx.cutting import NOT_A_SAMPLES_FAULT, Sample
+from clipx.cutting import NOT_A_SAMPLES_FAULT, PlannedClip, Sample
 from clipx.interleave import Begun, Cut, Ref, encoded_bytes
 from clipx.plan import ALL, Selection
 from clipx.shards import Place
 
 __all__ = ["rebuild"]
 
-Clips = dict[Ref, Sample]
+Clips = dict[tuple[Place, int], Sample]
 
 
 def rebuild(
     held: Sequence[Ref],
-    active: Sequence[tuple[Place, int]],
+    active: Sequence[tuple[Place, int, bool]],
     find: Callable[[list[Place]], Iterator[tuple[Place, Sample]]],
     cut: Cut,
     *,
@@ -31,7 +31,7 @@ def rebuild(
     """The clips `held`, and the samples that are `active`, cut as far as they were; in their orders.
 
     Args:
-        active: places of samples, and how many clips each has given.
+        active: places of samples, the index that follows the last clip of each, whether damage had been found in it.
         find: gives the samples at places.
         cut: gives clips of a sample; run by threads.
         most_encoded_bytes: of samples that are read and not yet cut; one is read whatever its size.
@@ -40,10 +40,13 @@ def rebuild(
     Raises what finding and cutting raise, and ValueError where a sample does not give the clips that it gave.
     """
     indices: dict[Place, list[int]] = defaultdict(list)
-    for place, index in held:
+    for place, index, _ in held:
         indices[place].append(index)
-    given, read, begun = dict(active), dict[Place, Sample](), dict[Place, Begun]()
+    given = {place: index for place, index, _ in active}
+    read, begun = dict[Place, Sample](), dict[Place, Begun]()
     made: Clips = {}
+    # Of these, what had been found is found again only where they are decoded from their start.
+    damaged = {place for place, _, found in [*held, *active] if found}
     pending: dict[Future[tuple[Clips, Begun | None]], int] = {}
 
     def collect(most: int, most_bytes: int) -> None:
@@ -66,7 +69,7 @@ def rebuild(
             else:
                 size = encoded_bytes(sample)
                 collect(threads, most_encoded_bytes - size)
-                pending[pool.submit(cutter.again, place, sample, sorted(indices[place]))] = size
+                pending[pool.submit(cutter.again, place, sample, sorted(indices[place]), place in damaged)] = size
             del sample
             if is_stopped():
                 break
@@ -74,12 +77,13 @@ def rebuild(
         collect(0, 0)
         while read and not is_stopped():
             place, sample = read.popitem()
-            pending[pool.submit(cutter.further, place, sample, sorted(indices[place]), given[place])] = 0
+            wanted = sorted(indices[place])
+            pending[pool.submit(cutter.further, place, sample, wanted, given[place], place in damaged)] = 0
             del sample
         collect(0, 0)
         if is_stopped():
             return [], []
-        return [made.pop(ref) for ref in held], [begun[place] for place, _ in active]
+        return [made.pop(ref[:2]) for ref in held], [begun[place] for place, _, _ in active]
     finally:
         pool.shutdown(cancel_futures=True)
         # The traceback of an error keeps `collect`, and that these.
@@ -93,15 +97,15 @@ class _Cutter:
     def __init__(self, cut: Cut, is_stopped: Callable[[], bool]) -> None:
         self._cut, self._is_stopped = cut, is_stopped
 
-    def again(self, place: Place, sample: Sample, indices: list[int]) -> tuple[Clips, None]:
+    def again(self, place: Place, sample: Sample, indices: list[int], damaged: bool) -> tuple[Clips, None]:
         """The clips of a sample at these indices."""
         error: Exception | None = None
         found: Clips = {}
         # In a damaged file a clip can hang on frames that a selection leaves out: then all of it is cut, as before.
-        for selection, numbers in ((Selection(tuple(indices), None), indices), (ALL, range(indices[-1] + 1))):
+        for selection in (Selection(tuple(indices), None, damaged), ALL):
             found.clear()  # gives the slots back
             with closing(self._cut(sample, selection)) as clips:
-                found, error = self._take(place, clips, numbers, indices)
+                found, error = self._take(place, clips, indices)
             if len(found) == len(indices) or self._is_stopped():
                 return found, None
         raise ValueError(
@@ -109,29 +113,31 @@ class _Cutter:
             f"state was saved"
         ) from error
 
-    def further(self, place: Place, sample: Sample, indices: list[int], given: int) -> tuple[Clips, Begun]:
-        """The clips of a sample at these indices, and all after those that it has given."""
-        clips = self._cut(sample, Selection(tuple(indices), given))
-        found, _ = self._take(place, clips, indices, indices)
+    def further(
+        self, place: Place, sample: Sample, indices: list[int], given: int, damaged: bool
+    ) -> tuple[Clips, Begun]:
+        """The clips of a sample at these indices, and all from index `given` on."""
+        clips = self._cut(sample, Selection(tuple(indices), given, damaged))
+        found, _ = self._take(place, clips, indices)
         if len(found) < len(indices):
             clips.close()
             found.clear()
-            found, _ = self.again(place, sample, indices)
-            clips = self._cut(sample, Selection(first=given))
-        return found, Begun(place, encoded_bytes(sample), given, clips)
+            found, _ = self.again(place, sample, indices, damaged)
+            clips = self._cut(sample, Selection(first=given, damaged=damaged))
+        return found, Begun(place, encoded_bytes(sample), given, damaged, clips)
 
     def _take(
-        self, place: Place, clips: Generator[Sample], numbers: Iterable[int], wanted: Sequence[int]
+        self, place: Place, clips: Generator[PlannedClip], wanted: Sequence[int]
     ) -> tuple[Clips, Exception | None]:
-        """The `wanted` of the clips that come as `numbers`, up to an error, and the error."""
+        """The `wanted` clips, which come in order, up to an error, and the error."""
         found: Clips = {}
         try:
-            for index in numbers:
+            while len(found) < len(wanted):
                 clip = None if self._is_stopped() else next(clips, None)
-                if clip is None:
+                if clip is None or clip.number > wanted[-1]:
                     break
-                if index in wanted:
-                    found[Ref(place, index)] = clip
+                if clip.number in wanted:
+                    found[place, clip.number] = clip.sample
                 del clip
         except NOT_A_SAMPLES_FAULT:
             raise

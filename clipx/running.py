@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from clipx.batching import Batch, Like
-from clipx.cutting import NOT_A_SAMPLES_FAULT, Sample
+from clipx.cutting import NOT_A_SAMPLES_FAULT, PlannedClip, Sample
 from clipx.errors import PoolExhausted, PoolTooSmall
 from clipx.interleave import STOP_SECONDS, encoded_bytes
 from clipx.job import Job, Pools
@@ -117,7 +117,7 @@ class _Run:
                 with suppress(Exception), closing(cut(sample)) as clips:
                     clip = next(clips, None)
             if clip is not None:
-                return job.make_pools(job.look(sample, clip)), read
+                return job.make_pools(job.look(sample, clip.sample)), read
         return None, read
 
     def _fill_batches(self) -> None:
@@ -153,7 +153,7 @@ class _Run:
                 f"or a handler keeps clips; copy what is to be kept"
             ) from exn
 
-    def _tell(self, cut: Callable[[Sample], Generator[Sample]], sample: Sample) -> None:
+    def _tell(self, cut: Callable[[Sample], Generator[PlannedClip]], sample: Sample) -> None:
         try:
             with closing(cut(sample)) as clips:
                 next(clips, None)

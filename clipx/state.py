@@ -22,7 +22,7 @@ from clipx.world import World
 
 __all__ = ["Settings", "check_state", "check_world", "make_state", "plain", "progress_of", "shard_sizes"]
 
-VERSION = 1
+VERSION = 2
 NAME_BYTES = 4  # of a shard's name's digest
 
 Settings = dict[str, Any]
@@ -145,11 +145,12 @@ def make_state(
             "batches": progress.batches,
             "passes": progress.passes,
             "drawn": progress.drawn,
-            "active": [[number(place), given] for place, given in position.active],
+            "active": [[number(place), given] for place, given, _ in position.active],
             "turn": position.turn,
             "ended": position.ended,
             "read": None if position.read is None else number(position.read),
-            "held": [[number(place) for place, _ in progress.held], [clip for _, clip in progress.held]],
+            "held": [[number(ref.place) for ref in progress.held], [ref.clip for ref in progress.held]],
+            "damaged": sorted({number(place) for place, _, found in [*progress.held, *position.active] if found}),
             "looked": None
             if looked is None
             else [
@@ -231,7 +232,7 @@ def _check_shards(saved: dict[str, Any], urls: Sequence[str], sizes: Sequence[in
 
 def progress_of(state: State) -> Progress:
     """Where a state that has been checked stands."""
-    places = [Place(*each) for each in state["places"]]
+    places, damaged = [Place(*each) for each in state["places"]], set(state["damaged"])
     looked = None
     if state["looked"] is not None:
         workers, fields, clip_bytes, budget, told = state["looked"]
@@ -245,13 +246,13 @@ def progress_of(state: State) -> Progress:
         looked=looked,
         batches=state["batches"],
         position=Position(
-            [(places[at], given) for at, given in state["active"]],
+            [(places[at], given, at in damaged) for at, given in state["active"]],
             state["turn"],
             None if read is None else places[read],
             state["ended"],
         ),
         passes=state["passes"],
-        held=[Ref(places[at], clip) for at, clip in zip(*state["held"])],
+        held=[Ref(places[at], clip, at in damaged) for at, clip in zip(*state["held"])],
         drawn=state["drawn"],
         like=_like_of_json(state["like"]),
         world=World(*state["world"]),

@@ -50,7 +50,7 @@ class _Cutting:
         selection: Selection,
     ) -> None:
         self.num_frames: int | None = None
-        self.selection = self._selection = selection
+        self._selection = selection
         self._audio = audio
         self.frames_skipped = 0
         self._window, self._format, self._pool, self._in_step = window, format, pool, in_step
@@ -429,11 +429,6 @@ class VideoClips(Iterator[Clip]):
     def damages(self) -> list[Damage]:
         """The damage that has been found so far, with damage="skip" or "keep"."""
         return self._cutting.reader.report.found
-
-    @property
-    def damaged(self) -> bool:
-        """Whether damage had been found when the last clip was given, here or before the selection was made."""
-        return bool(self.damages) or self._cutting.selection.damaged
 
     @property
     def frames_decoded(self) -> int:

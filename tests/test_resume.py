@@ -708,8 +708,8 @@ def test_edited_and_cut_short(videos, state):
     for _ in range(200):
         with pytest.raises(ValueError, match="state"):
             loader.load_state_dict(edit(state))
-    with pytest.raises(ValueError, match="version 2, but this clipx reads version 1"):
-        loader.load_state_dict({**state, "version": 2})
+    with pytest.raises(ValueError, match="version 1, but this clipx reads version 2"):
+        loader.load_state_dict({**state, "version": 1})
     with pytest.raises(ValueError, match="not as state_dict gave it"):
         loader.load_state_dict({**state, "more": object()})
     with pytest.raises(ValueError, match="cut short"):

@@ -42,7 +42,7 @@ def until_error(clips):
     found = []
     try:
         for clip in clips:
-            found += values([clip])
+            found += values([clip.sample])
     except (ValueError, OSError) as exn:
         return found, str(exn)
     return found, None
