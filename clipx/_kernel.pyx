@@ -72,6 +72,13 @@ cdef extern from "_rows/formatted.h" nogil:
         float low[3]
         float factor[3]
 
+    ctypedef struct clipx_steps:
+        float high, low, factor
+
+    ctypedef struct clipx_arithmetic:
+        double scale, mean, deviation
+        clipx_steps steps
+
     ctypedef struct clipx_output:
         int kind, channels, planar
         Py_ssize_t plane
@@ -82,9 +89,7 @@ cdef extern from "_rows/formatted.h" nogil:
         Py_ssize_t strides[4]
         int type, channels
         const clipx_picture *picture
-        const double *mean
-        const double *deviation
-        double scale
+        const clipx_arithmetic *arithmetic
 
     ctypedef struct clipx_cut:
         const int64_t *indices
@@ -99,6 +104,7 @@ cdef extern from "_rows/formatted.h" nogil:
     const int CLIPX_INT8, CLIPX_INT16, CLIPX_INT32, CLIPX_INT64, CLIPX_UINT8, CLIPX_UINT16, CLIPX_UINT32, CLIPX_UINT64
     const int CLIPX_FLOAT16, CLIPX_FLOAT32, CLIPX_FLOAT64
     size_t clipx_item_bytes(int kind)
+    clipx_steps clipx_make_steps(double scale, double mean, double deviation)
     void clipx_write_picture(const clipx_rows *rows, int streams, const clipx_picture *p, const clipx_planes *planes,
                              const clipx_view *view, const clipx_output *output, char **places, size_t count)
     void clipx_format(const clipx_rows *rows, int streams, const clipx_source *s, const clipx_output *output,
@@ -403,28 +409,36 @@ cdef class Output:
     """
     cdef clipx_output output
     cdef bint time_inside
-    cdef Buffer mean, std
-    cdef double scale
+    cdef clipx_arithmetic *arithmetic
 
     def __cinit__(self, str kind, str order, double scale, mean, std):
         cdef Py_ssize_t c
-        cdef double middle
-        self.mean = Buffer(np.ascontiguousarray(mean, dtype=np.float64), PyBUF_C_CONTIGUOUS)
-        self.std = Buffer(np.ascontiguousarray(std, dtype=np.float64), PyBUF_C_CONTIGUOUS)
-        self.scale = scale
+        cdef clipx_steps steps
+        cdef Buffer means = Buffer(np.ascontiguousarray(mean, dtype=np.float64), PyBUF_C_CONTIGUOUS)
+        cdef Buffer deviations = Buffer(np.ascontiguousarray(std, dtype=np.float64), PyBUF_C_CONTIGUOUS)
         self.output.kind = KINDS[kind]
         if order not in ORDERS:
             raise ValueError(f"frames are not written as {order}")
         self.output.planar = order != "THWC"
         self.time_inside = order == "CTHW"
-        if self.mean.view.ndim != 1 or self.mean.view.len != self.std.view.len or not 0 < self.mean.view.len < 1 << 24:
+        if means.view.ndim != 1 or means.view.len != deviations.view.len or not 0 < means.view.len < 1 << 24:
             raise ValueError("mean and std are not of the same channels")
-        self.output.channels = self.mean.view.len // 8
-        for c in range(min(self.output.channels, 3)):
-            middle = (<const double *>self.mean.view.buf)[c] / scale
-            self.output.scale.high[c] = <float>middle
-            self.output.scale.low[c] = <float>(middle - self.output.scale.high[c])
-            self.output.scale.factor[c] = <float>(scale / (<const double *>self.std.view.buf)[c])
+        self.output.channels = means.view.len // 8
+        self.arithmetic = <clipx_arithmetic *>malloc(self.output.channels * sizeof(clipx_arithmetic))
+        if self.arithmetic == NULL:
+            raise MemoryError
+        for c in range(self.output.channels):
+            self.arithmetic[c].scale = scale
+            self.arithmetic[c].mean = (<const double *>means.view.buf)[c]
+            self.arithmetic[c].deviation = (<const double *>deviations.view.buf)[c]
+            steps = clipx_make_steps(scale, self.arithmetic[c].mean, self.arithmetic[c].deviation)
+            self.arithmetic[c].steps = steps
+            if c < 3:
+                self.output.scale.high[c], self.output.scale.low[c] = steps.high, steps.low
+                self.output.scale.factor[c] = steps.factor
+
+    def __dealloc__(self):
+        free(self.arithmetic)
 
     cdef Py_ssize_t item(self) noexcept:
         return clipx_item_bytes(self.output.kind)
@@ -592,8 +606,7 @@ cdef class Formatted:
             self.source.strides[d] = view.strides[d]
         self.source.src = <const char *>view.buf
         self.source.type, self.source.channels = NUMBERS[kind], view.shape[3]
-        self.source.scale = output.scale
-        self.source.mean, self.source.deviation = <double *>output.mean.view.buf, <double *>output.std.view.buf
+        self.source.arithmetic = output.arithmetic
         self.picture.layout, self.picture.bytes = CLIPX_PACKED, view.shape[3]
         self.picture.red, self.picture.green, self.picture.blue = 0, 1, 2
         self.picture.height, self.picture.width = view.shape[1], view.shape[2]

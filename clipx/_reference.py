@@ -8,7 +8,7 @@ import numpy as np
 
 from clipx.color import Matrix
 
-__all__ = ["collect", "formatted", "gather", "indices", "padding", "picture", "scatter", "starts"]
+__all__ = ["collect", "floats", "formatted", "gather", "indices", "padding", "picture", "scatter", "starts"]
 
 
 def starts(
@@ -138,6 +138,23 @@ def formatted(
         clips.append((clip[:, :, ::-1] if flip else clip) * scale)
     out = (np.stack(clips) - np.asarray(mean)) / np.asarray(std)
     return out.transpose(0, *(1 + "THWC".index(each) for each in order))
+
+
+def floats(numbers: np.ndarray, scale: float = 1.0, mean: Any = 0.0, std: Any = 1.0) -> np.ndarray:
+    """(x * scale - mean) / std of float64 numbers (..., channels) as float32, to the bit.
+
+    A number's value says how it is computed, and nothing else: a whole number from 0 to 255, which a byte can hold, in
+    three steps of float32, with the mean in units of x as the sum of two of them; any other in float64, then rounded.
+    What IEEE 754 says of zeros' signs, infinity and what is not a number holds in both.
+    """
+    mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+    high = (mean / scale).astype(np.float32)
+    low = (mean / scale - high).astype(np.float32)
+    factor = (scale / std).astype(np.float32)
+    is_byte = (numbers >= 0) & (numbers <= 255) & (numbers == np.floor(numbers))
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps = ((numbers.astype(np.float32) - high) - low) * factor
+        return np.where(is_byte, steps, ((numbers * scale - mean) / std).astype(np.float32))
 
 
 def _bytes(channels: list[np.ndarray]) -> np.ndarray:

@@ -143,7 +143,8 @@ class ClipFormat:
         order: of a clip's dimensions: "THWC" (default), "CTHW" or "TCHW"; for clips of one frame also "HWC" or "CHW",
             which have no time axis.
 
-    float32 is within 1e-6 * max(1, |value|) of the formula in float64, for every source.
+    float32 is within 1e-6 * max(1, |value|) of the formula in float64, for every source; the other floats are that one
+    rounded. Equal numbers become equal bits, whatever dtype and strides they come in.
 
     Raises TypeError and ValueError that name the argument. What depends on the source, such as a crop larger than the
     picture or the number of its channels, is a ValueError before the first clip is written.
@@ -279,14 +280,14 @@ class ClipFormat:
 
     def fill(self, value: np.ndarray, channels: int) -> np.ndarray:
         """What a frame of `value`, a number of the source, becomes; to be broadcast over a frame of `time_first`."""
-        scale, mean, std = self.arithmetic(channels)
         per_channel = np.full(channels, value)
         if self.computes or self.dtype not in (None, per_channel.dtype.name):
-            exact = (per_channel.astype(np.float64) * scale - np.array(mean)) / np.array(std)
-            with np.errstate(over="ignore"):  # infinity, as the frames' own numbers become
-                per_channel = exact.astype(np.float32).astype(self.written_dtype(per_channel.dtype))
-        if self.dtype == "bfloat16":
-            per_channel = per_channel.view(np.uint16)
+            # The kernel writes it, so that it has the bits of a frame's number that is equal.
+            frame, one = per_channel.reshape(1, 1, 1, channels), View(0, 0, 1, 1, False)
+            per_channel = np.empty(channels, np.uint16 if self.dtype == "bfloat16" else self.dtype)
+            _kernel.Formatted(frame, self.output(channels, frame.dtype)).write(
+                per_channel, np.zeros((1, 1), np.int64), [one]
+            )
         return per_channel if (self.order or "THWC").endswith("C") else per_channel[:, None, None]
 
     def resized(self, height: int, width: int) -> Size:

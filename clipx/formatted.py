@@ -47,7 +47,6 @@ class FormattedFrames:
         self.views = Views(format, height, width)
         self.shape = format.clip_shape(spec.length, *self.views.size, channels)
         self.dtype = format.written_dtype(array.dtype)
-        self._fill = format.fill(fill.astype(array.dtype), channels)
         # Numbers that only change places are copied as bytes are, unless the kernel has rows for them.
         self._moves = self.dtype == array.dtype and not format.computes
         side_by_side = (array.strides[3] == 1 or channels == 1) and (array.strides[2] == channels or width == 1)
@@ -60,6 +59,7 @@ class FormattedFrames:
             format.arithmetic(channels)
             self._moves = False
             self._frames = _kernel.Formatted(array, format.output(channels, array.dtype))
+        self._fill = format.fill(fill.astype(array.dtype), channels)
 
     def write(self, out: np.ndarray, table: np.ndarray, first: int, footprint: int = 0) -> None:
         """Write clips into out, (clips, *shape), C-contiguous; `table` has their rows, `first` is the first's index."""

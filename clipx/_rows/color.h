@@ -89,6 +89,7 @@ static void clipx_color_baseline(const clipx_samples *row, size_t n, uint8_t *r,
 #define V_NAME(name) name##_baseline
 #define V_NARROWER(row, n, r, g, b) clipx_color_pixels(row, 0, n, r, g, b)
 #define V_TARGET
+#define V_CLEAR() ((void)0)
 #define V_TYPE __m128i
 #define V_LANES 8
 #define V_SET(x) _mm_set1_epi16(x)
@@ -123,6 +124,7 @@ static void clipx_color_baseline(const clipx_samples *row, size_t n, uint8_t *r,
 #define V_NAME(name) name##_avx2
 #define V_NARROWER(row, n, r, g, b) clipx_color_baseline(row, n, r, g, b)
 #define V_TARGET CLIPX_AVX2
+#define V_CLEAR() _mm256_zeroupper()
 #define V_TYPE __m256i
 #define V_LANES 16
 #define V_SET(x) _mm256_set1_epi16(x)
@@ -155,6 +157,7 @@ static void clipx_color_baseline(const clipx_samples *row, size_t n, uint8_t *r,
 #define V_NAME(name) name##_avx512
 #define V_NARROWER(row, n, r, g, b) clipx_color_avx2(row, n, r, g, b)
 #define V_TARGET CLIPX_AVX512
+#define V_CLEAR() _mm256_zeroupper()
 #define V_TYPE __m512i
 #define V_LANES 32
 #define V_SET(x) _mm512_set1_epi16(x)
@@ -189,6 +192,7 @@ CLIPX_AVX512 CLIPX_INLINE __m512i clipx_narrow_avx512(__m512i a, __m512i b) {
 #define V_NAME(name) name##_neon
 #define V_NARROWER(row, n, r, g, b) clipx_color_pixels(row, 0, n, r, g, b)
 #define V_TARGET
+#define V_CLEAR() ((void)0)
 #define V_TYPE int16x8_t
 #define V_LANES 8
 #define V_SET(x) vdupq_n_s16(x)

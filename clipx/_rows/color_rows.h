@@ -97,6 +97,7 @@ V_TARGET static void V_NAME(clipx_color)(const clipx_samples *row, size_t n, uin
         V_CASE(CLIPX_INTERLEAVED, 2)
 #undef V_CASE
     }
+    V_CLEAR(); /* not left to the compiler, which forgets it where it jumps to what is called last */
     clipx_color_pixels(row, done, n, r, g, b);
 }
 
@@ -106,6 +107,7 @@ V_TARGET static void V_NAME(clipx_color)(const clipx_samples *row, size_t n, uin
 #undef V_NAME
 #undef V_NARROWER
 #undef V_TARGET
+#undef V_CLEAR
 #undef V_TYPE
 #undef V_LANES
 #undef V_SET

@@ -48,6 +48,7 @@ F_TARGET CLIPX_INLINE void F_NAME(clipx_floats_body)(const clipx_scale *scale, i
             }
         }
     }
+    F_CLEAR(); /* not left to the compiler, which forgets it where it jumps to what is called last */
     clipx_float_bytes(scale, kind, channel, src, i, n, places, count, at);
 }
 
@@ -71,6 +72,7 @@ F_TARGET static void F_NAME(clipx_floats)(const clipx_scale *scale, int kind, in
 
 #undef F_NAME
 #undef F_TARGET
+#undef F_CLEAR
 #undef F_TYPE
 #undef F_LANES
 #undef F_LOAD

@@ -2,7 +2,8 @@
  * Bytes to floats: x becomes ((x - high) - low) * factor, where high + low is the mean in units of x, split in two floats,
  * and factor is scale / std. Near the mean the first difference is exact, so that what is left of three roundings is
  * always below 2^-22 of the value: within 1e-6 of (x * scale - mean) / std however large the mean is beside std.
- * Sixteen-bit floats are that float rounded to nearest even. Implementations do just these steps and give the same bits.
+ * Sixteen-bit floats are that float rounded to nearest even. Implementations do just these steps and give the same bits,
+ * and so does numbers.h for a number of any type that a byte can hold.
  */
 #ifndef CLIPX_FLOATS_H
 #define CLIPX_FLOATS_H
@@ -17,13 +18,30 @@ typedef struct {
     float high[3], low[3], factor[3]; /* per channel */
 } clipx_scale;
 
+typedef struct {
+    float high, low, factor;
+} clipx_steps; /* of one channel */
+
+static clipx_steps clipx_make_steps(double scale, double mean, double deviation) {
+    double middle = mean / scale;
+    clipx_steps steps;
+    steps.high = (float)middle;
+    steps.low = (float)(middle - steps.high);
+    steps.factor = (float)(scale / deviation);
+    return steps;
+}
+
+CLIPX_INLINE float clipx_from_byte(clipx_steps steps, float byte) {
+    return ((byte - steps.high) - steps.low) * steps.factor;
+}
+
 /* n bytes to floats of a kind, from byte `at` of every place on; `streams`: past the cache, and then whole lines. */
 typedef void (*clipx_floats_fn)(const clipx_scale *scale, int kind, int channel, const uint8_t *src, size_t n,
                                 char *const *places, size_t count, size_t at, int streams);
 
 static size_t clipx_item_bytes(int kind) { return kind == CLIPX_U8 ? 1 : kind == CLIPX_F32 ? 4 : 2; }
 
-static uint16_t clipx_half(float value) {
+CLIPX_INLINE uint16_t clipx_half(float value) {
     uint32_t bits, sign;
     memcpy(&bits, &value, 4);
     sign = bits >> 16 & 0x8000;
@@ -40,14 +58,14 @@ static uint16_t clipx_half(float value) {
     return (uint16_t)(sign | ((bits - 0x38000000 + 0xfff + (bits >> 13 & 1)) >> 13));
 }
 
-static uint16_t clipx_brain(float value) {
+CLIPX_INLINE uint16_t clipx_brain(float value) {
     uint32_t bits;
     memcpy(&bits, &value, 4);
     if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40);
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-static void clipx_put_float(char *dst, int kind, float value) {
+CLIPX_INLINE void clipx_put_float(char *dst, int kind, float value) {
     uint16_t narrow;
     if (kind == CLIPX_F32) {
         memcpy(dst, &value, 4);
@@ -62,7 +80,8 @@ static void clipx_float_bytes(const clipx_scale *scale, int kind, int channel, c
     size_t item = clipx_item_bytes(kind), i, k;
     for (i = from; i < n; i++) {
         size_t c = channel == CLIPX_EACH ? i % 3 : (size_t)channel;
-        float value = (((float)src[i] - scale->high[c]) - scale->low[c]) * scale->factor[c];
+        clipx_steps steps = {scale->high[c], scale->low[c], scale->factor[c]};
+        float value = clipx_from_byte(steps, (float)src[i]);
         for (k = 0; k < count; k++) clipx_put_float(places[k] + at + i * item, kind, value);
     }
 }
@@ -79,6 +98,7 @@ static void clipx_floats_baseline(const clipx_scale *scale, int kind, int channe
 
 #define F_NAME(name) name##_baseline
 #define F_TARGET
+#define F_CLEAR() ((void)0)
 #define F_TYPE __m128
 #define F_LANES 4
 #define F_LOAD(p) _mm_loadu_ps(p)
@@ -118,6 +138,7 @@ CLIPX_INLINE __m128i clipx_brain_baseline(__m128 a) {
 
 #define F_NAME(name) name##_avx2
 #define F_TARGET CLIPX_AVX2
+#define F_CLEAR() _mm256_zeroupper()
 #define F_TYPE __m256
 #define F_LANES 8
 #define F_LOAD(p) _mm256_loadu_ps(p)
@@ -141,6 +162,7 @@ CLIPX_AVX2 CLIPX_INLINE __m128i clipx_brain_avx2(__m256 a) {
 
 #define F_NAME(name) name##_avx512
 #define F_TARGET CLIPX_AVX512
+#define F_CLEAR() _mm256_zeroupper()
 #define F_TYPE __m512
 #define F_LANES 16
 #define F_LOAD(p) _mm512_loadu_ps(p)
@@ -167,6 +189,7 @@ CLIPX_AVX512 CLIPX_INLINE __m256i clipx_brain_avx512(__m512 a) {
 
 #define F_NAME(name) name##_neon
 #define F_TARGET
+#define F_CLEAR() ((void)0)
 #define F_TYPE float32x4_t
 #define F_LANES 4
 #define F_LOAD(p) vld1q_f32(p)

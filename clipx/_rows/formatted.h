@@ -3,7 +3,6 @@
 #define CLIPX_FORMATTED_H
 
 #include "gather.h"
-#include "numbers.h"
 #include "picture.h"
 
 typedef struct {
@@ -12,8 +11,7 @@ typedef struct {
     int type;             /* of the numbers; CLIPX_UINT8 with 1 or 3 channels side by side is read as pictures */
     int channels;
     const clipx_picture *picture; /* NULL: as numbers */
-    const double *mean, *deviation;
-    double scale;
+    const clipx_arithmetic *arithmetic; /* of each channel */
 } clipx_source;
 
 /* The places of `clips` clips. */
@@ -30,7 +28,7 @@ static char *clipx_cut_place(const clipx_cut *cut, size_t p) {
     return cut->dst + p / cut->length * cut->clip_bytes + p % cut->length * cut->place_bytes;
 }
 
-static void clipx_format_numbers(const clipx_source *s, const char *frame, const clipx_view *view,
+static void clipx_format_numbers(const clipx_rows *rows, const clipx_source *s, const char *frame, const clipx_view *view,
                                  const clipx_output *output, char *place) {
     size_t item = clipx_item_bytes(output->kind), line = (size_t)view->w * item;
     size_t step = output->planar ? item : item * (size_t)s->channels;
@@ -41,8 +39,8 @@ static void clipx_format_numbers(const clipx_source *s, const char *frame, const
     for (y = 0; y < view->h; y++, frame += s->strides[1], place += line) {
         for (c = 0; c < s->channels; c++) {
             char *dst = place + (output->planar ? c * output->plane : (ptrdiff_t)((size_t)c * item));
-            clipx_write_numbers(s->type, frame + c * s->strides[3], stride, (size_t)view->w, s->scale, s->mean[c],
-                                s->deviation[c], output->kind, dst, step);
+            rows->numbers(s->type, frame + c * s->strides[3], stride, (size_t)view->w, s->arithmetic + c, output->kind, dst,
+                          step);
         }
     }
 }
@@ -56,7 +54,7 @@ static void clipx_format_frame(const clipx_rows *rows, int streams, const clipx_
         clipx_write_picture(rows, streams, s->picture, &planes, view, output, places, count);
         return;
     }
-    for (i = 0; i < count; i++) clipx_format_numbers(s, frame, view, output, places[i]);
+    for (i = 0; i < count; i++) clipx_format_numbers(rows, s, frame, view, output, places[i]);
 }
 
 /* Fill the places of a checked table; those of index -1 are left alone. Never fails. */
