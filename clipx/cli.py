@@ -70,7 +70,7 @@ def info() -> None:
 @click.option("--crop", help="Side of a square in the centre, or HEIGHT,WIDTH, or Y,X,HEIGHT,WIDTH.")
 @click.option("--flip", is_flag=True, help="Left and right change places.")
 @click.option("--no-rotate", is_flag=True, help="Leave frames as they are stored.")
-@click.option("--colorspace", help="bt601, bt709 or bt2020, whatever the file says.")
+@click.option("--colorspace", help="bt601, bt709, bt2020, fcc or smpte240m, whatever the file says.")
 @click.option("--color-range", help="limited or full, whatever the file says.")
 @click.option("--color", default="rgb", show_default=True, help="rgb or gray.")
 @click.option("--stream", type=int, default=0, show_default=True, help="Which video stream.")

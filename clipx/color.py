@@ -4,10 +4,44 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["COLORSPACES", "RANGES", "Matrix", "color_numbers", "matrix"]
+__all__ = ["COLORSPACES", "NOT_CONVERTED", "RANGES", "STATED", "Matrix", "color_numbers", "matrix"]
 
-COLORSPACES = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
-"""Kr and Kb of ITU-R BT.601, BT.709 and BT.2020 (non-constant luminance)."""
+COLORSPACES = {
+    "bt601": (0.299, 0.114),
+    "bt709": (0.2126, 0.0722),
+    "bt2020": (0.2627, 0.0593),
+    "fcc": (0.3, 0.11),
+    "smpte240m": (0.212, 0.087),
+}
+"""Kr and Kb of ITU-R BT.601, BT.709 and BT.2020 (non-constant luminance), of FCC title 47 and of SMPTE 240M."""
+
+STATED = {
+    0: "bt601",
+    1: "bt709",
+    2: "bt601",
+    3: "bt601",
+    4: "fcc",
+    5: "bt601",
+    6: "bt601",
+    7: "smpte240m",
+    9: "bt2020",
+}
+"""The colorspace of each number that a file may state, MatrixCoefficients of ITU-T H.273 (FFmpeg's AVColorSpace).
+
+What is not specified or reserved, and RGB of pictures that are none, is BT.601, as in FFmpeg's swscale."""
+
+NOT_CONVERTED = {
+    8: "YCgCo",
+    10: "BT.2020 with constant luminance",
+    11: "SMPTE ST 2085",
+    12: "derived from primaries",
+    13: "derived from primaries, with constant luminance",
+    14: "ICtCp",
+    15: "IPT-C2",
+    16: "YCgCo-Re",
+    17: "YCgCo-Ro",
+}
+"""What FFmpeg converts as little: they are more than a matrix of Kr and Kb."""
 
 RANGES = ("limited", "full")
 

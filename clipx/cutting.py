@@ -365,7 +365,8 @@ def clips(
 
     A clip's sample has the source's other fields as they are, the clip under the field's name, `__key__`
     "{key}_{index:06d}", and "clip.json": index, start, valid, and for videos frame_indices, pts_seconds,
-    duration_seconds, source_fps and rotation; crop and flip where they are drawn at random.
+    duration_seconds, source_fps and rotation, and mirrored where it is true; crop and flip where they are drawn at
+    random.
 
     The stage's `errors` is a `clipx.ledger.Ledger`: which samples of which shards were broken, damaged or gave no
     clips, in this process and in the DataLoader workers that run the stage.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import av
 import numpy as np
 
-__all__ = ["NO_TIME", "Index", "frames_listed", "is_shown", "skips_exactly"]
+__all__ = ["NO_TIME", "Index", "frames_listed", "is_shown", "nal_units", "skips_exactly"]
 
 NO_TIME = np.iinfo(np.int64).min
 """Stands for the time of a packet that has not been read."""
@@ -23,27 +24,29 @@ H264_IDR = frozenset({5})
 HEVC_IDR = frozenset({19, 20})
 
 
-def _nal_types(data: bytes, extradata: bytes, codec: str) -> set[int]:
-    """Types of the NAL units in an access unit (ITU-T H.264 7.3.1, H.265 7.3.1.2), by lengths or by start codes."""
-    types: set[int] = set()
+def nal_units(data: bytes, extradata: bytes, codec: str) -> Iterator[tuple[int, int, int]]:
+    """Type, begin and end of the NAL units in an access unit of "h264" or "hevc", by lengths or by start codes.
 
-    def add(at: int) -> None:
-        if at < len(data):
-            types.add(data[at] & 31 if codec == "h264" else data[at] >> 1 & 63)
-
+    ITU-T H.264 7.3.1, H.265 7.3.1.2.
+    """
     if extradata[:1] == b"\x01":
         at = 4 if codec == "h264" else 21  # lengthSizeMinusOne in avcC and hvcC (ISO/IEC 14496-15)
         size = (extradata[at] & 3) + 1 if len(extradata) > at else 4
         position = 0
         while position + size < len(data):
-            add(position + size)
-            position += size + int.from_bytes(data[position : position + size], "big")
+            begin = position + size
+            position = begin + int.from_bytes(data[position:begin], "big")
+            yield _nal_type(data[begin], codec), begin, position
     else:
         position = data.find(b"\0\0\1")
-        while position >= 0:
-            add(position + 3)
-            position = data.find(b"\0\0\1", position + 3)
-    return types
+        while 0 <= position < len(data) - 3:
+            begin = position + 3
+            position = data.find(b"\0\0\1", begin)
+            yield _nal_type(data[begin], codec), begin, position if position >= 0 else len(data)
+
+
+def _nal_type(first: int, codec: str) -> int:
+    return first & 31 if codec == "h264" else first >> 1 & 63
 
 
 def _starts_anew(packet: av.Packet, codec: str, extradata: bytes) -> bool:
@@ -52,7 +55,8 @@ def _starts_anew(packet: av.Packet, codec: str, extradata: bytes) -> bool:
         return False
     if codec not in ("h264", "hevc"):
         return True
-    return bool(_nal_types(bytes(packet), extradata, codec) & (H264_IDR if codec == "h264" else HEVC_IDR))
+    idr = H264_IDR if codec == "h264" else HEVC_IDR
+    return any(kind in idr for kind, _, _ in nal_units(bytes(packet), extradata, codec))
 
 
 def is_shown(packet: av.Packet, codec: str) -> bool:

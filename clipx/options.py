@@ -35,9 +35,12 @@ class VideoOptions:
         fps: frames a second of the plan: plan frame k shows what the video shows at `t0 + k / fps`. Default: every
             frame of the video.
         start_seconds, end_seconds: the part of the video that is cut, [start, end) on the video's own clock.
-        rotate: whether the rotation that the file asks players for (a multiple of 90 degrees) is applied.
-        colorspace: "bt601", "bt709" or "bt2020"; default what the file says, BT.601 where it says nothing.
-        color_range: "limited" or "full"; default what the file says, limited where it says nothing.
+        rotate: whether frames are rotated (by a multiple of 90 degrees) and mirrored as the file asks players to, its
+            container or else the stream: as its first frame says, also for clips that begin later.
+        colorspace: "bt601" (BT.470 BG and SMPTE 170M are the same), "bt709", "bt2020" (non-constant luminance), "fcc"
+            or "smpte240m"; default what is stated with each frame, BT.601 where nothing is. A frame in colors that
+            FFmpeg does not convert (YCgCo, ICtCp, BT.2020 with constant luminance, ...) is a MediaError then.
+        color_range: "limited" or "full"; default what is stated with each frame, limited where nothing is.
         color: "rgb", or "gray" for one channel, the luma.
         num_threads: of the decoder. One decodes where `damage` is not "stop", and MPEG-1, MPEG-2 and VP8: several
             conceal damage in other ways.

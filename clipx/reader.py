@@ -17,6 +17,7 @@ from clipx.errors import MediaError
 from clipx.index import NO_TIME, Index, frames_listed, is_shown, skips_exactly
 from clipx.media import Source, can_rewind, failures, open_media
 from clipx.options import VideoOptions
+from clipx.orientation import Orientation, carries_orientation
 from clipx.sound import AudioFormat, Track
 
 __all__ = ["Frame", "Reader"]
@@ -54,6 +55,7 @@ class Reader:
         rate: frames a second, as the file says or, where it does not, 25.
         frames_decoded: frames that the decoder has given, in all passes.
         report: the damage that was found.
+        orientation: of the first frame, which is that of all; None before one has been decoded.
     """
 
     def __init__(self, src: Source, name: str, options: VideoOptions, audio: AudioFormat | None = None) -> None:
@@ -65,6 +67,7 @@ class Reader:
         self._src, self._options = src, options
         self._start = cast(IO[bytes], src).tell() if can_rewind(src) and hasattr(src, "read") else 0
         self.frames_decoded = 0
+        self.orientation: Orientation | None = None
         self.report = Report(name, options.damage)
         # Several threads conceal damage in other ways than one, and tell of it late: where it does not end the clips,
         # one decodes, and else a file that has some is decoded again by one.
@@ -231,6 +234,8 @@ class Reader:
 
     def _decode(self, hears: bool, index: Index | None, first: int, report: Report | None) -> Iterator[Frame]:
         """`frames`, once; without a report it raises _NotAlone at damage."""
+        if index is not None:
+            self._look_at_first(index, first)
         self._context.skip_frame = "DEFAULT"
         # Up to a key frame there are as many packets as frames.
         k, last_pts, last_duration, listed = first, None, 0, first
@@ -288,7 +293,32 @@ class Reader:
     def _check(self, image: object, k: int) -> bool:
         """Count a frame that the decoder gave as frame k; whether it says that it is whole."""
         self.frames_decoded += 1
+        if self.orientation is None:
+            self.orientation = Orientation.of(cast(av.VideoFrame, image))
         return not cast(av.VideoFrame, image).is_corrupt
+
+    def _look_at_first(self, index: Index, first: int) -> None:
+        """Decode the file's first frame before a run from key frame `first` on, if its orientation may be another.
+
+        A container's orientation stands with every frame, a stream's own only with those that bring it.
+        """
+        if self.orientation is not None or first == 0:
+            return
+        codec, extradata = self._context.codec.canonical_name, bytes(self._context.extradata or b"")
+        begin = int(index.packet_pts[0])
+        if begin == NO_TIME:
+            begin = self._stream.start_time or 0
+        with suppress(av.FFmpegError):
+            packets = [self._packet_at(int(index.packet_pts[first])), self._packet_at(begin)]
+            if any(carries_orientation(packet, codec, extradata) for packet in packets if packet is not None):
+                self._context.skip_frame = "DEFAULT"
+                for image in [*self._context.decode(packets[1]), *self._context.decode(None)]:
+                    self._check(image, 0)
+            self._context.flush_buffers()
+
+    def _packet_at(self, pts: int) -> av.Packet | None:
+        self._container.seek(pts, stream=self._stream)
+        return next((packet for packet in self._container.demux(self._stream) if packet.size), None)
 
     def selected(self, index: Index, wanted: np.ndarray) -> Iterator[Frame]:
         """The frames k with wanted[k], in order, bit for bit as `frames` gives them.
@@ -306,6 +336,8 @@ class Reader:
         packet_of[index.frame_of] = np.arange(n)
         given, latest = 0, -1
         with failures(self.name, "decoded"):
+            if len(stretches):
+                self._look_at_first(index, int(borders[stretches[0]]))
             for stretch in stretches:
                 first, end = int(borders[stretch]), int(borders[stretch + 1])
                 here = ks[np.searchsorted(ks, first) : np.searchsorted(ks, end)]

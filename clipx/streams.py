@@ -31,6 +31,7 @@ class Clip:
         duration_seconds: for how long, float64 (length,). Of sound: from its first sample to its last. None for arrays.
         source_fps: the stream's average frames a second. None for arrays.
         rotation: degrees by which frames were turned counterclockwise, as the file asks. None for arrays.
+        mirrored: whether left and right changed places then, as the file asks. None for arrays.
         crop: (y, x, height, width) of the clip in its pictures, where the format draws it or `flip` at random.
         flip: whether left and right changed places, likewise.
         audio: the sound of a video's clip, from its first frame on, where it was asked for.
@@ -48,6 +49,7 @@ class Clip:
     duration_seconds: np.ndarray | float | None = None
     source_fps: float | None = None
     rotation: int | None = None
+    mirrored: bool | None = None
     crop: tuple[int, int, int, int] | None = None
     flip: bool | None = None
     audio: np.ndarray | None = None
@@ -75,6 +77,8 @@ class Clip:
         for name in ("source_fps", "rotation", "flip", "sample_rate"):
             if getattr(self, name) is not None:
                 facts[name] = getattr(self, name)
+        if self.mirrored:
+            facts["mirrored"] = True
         if self.crop is not None:
             facts["crop"] = list(self.crop)
         if self.damaged:

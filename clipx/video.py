@@ -279,7 +279,7 @@ class _Cutting:
             wanted[:] = True  # so that sound is forgotten as pictures go by
         for p, frame in self._events(wanted, self._audio is not None, self._first):
             if cutter is None:
-                self._converter.prepare(frame.image)
+                self._converter.prepare(frame.image, self.reader.orientation)
                 cutter = self._cutter()
             shown = self._shown(frame)
             self._converter.write(frame.image, cutter.place(p, shown), self._footprint)
@@ -336,7 +336,8 @@ class _Cutting:
         self.reader.close()
 
     def _complete(self, clip: Clip) -> Clip:
-        clip.source_fps, clip.rotation = float(self.reader.rate), self._converter.rotation
+        clip.source_fps = float(self.reader.rate)
+        clip.rotation, clip.mirrored = self._converter.orientation
         if self.reader.report.damage != "keep":
             clip.damaged = None
         if self._audio is not None:

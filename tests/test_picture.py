@@ -121,7 +121,8 @@ def within_one(out, wanted):
 @pytest.mark.parametrize("color_range", RANGES)
 @pytest.mark.parametrize("colorspace", COLORSPACES)
 def test_matrix_turns_the_standard_round(colorspace, color_range, bits):
-    kr, kb = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}[colorspace]
+    known = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
+    kr, kb = {**known, "fcc": (0.30, 0.11), "smpte240m": (0.212, 0.087)}[colorspace]  # ITU-T H.273, table 4
     scale, top = 2.0 ** (bits - 8), 2**bits - 1
     y_range, y_offset, c_range = (top, 0, top) if color_range == "full" else (219 * scale, 16 * scale, 224 * scale)
     m = matrix(colorspace, color_range, bits)
