@@ -37,14 +37,22 @@ class Report:
     def add(self, message: str, seconds: float | None, cause: Exception | None = None) -> None:
         """Take note of damage, which the log tells once a file. Raises it as MediaError where damage is "stop"."""
         if self.damage == "stop":
-            raise MediaError(message) from cause
+            raise self.error(message, seconds) from cause
         found = Damage(seconds, message)
         if found in self.found or len(self.found) >= MOST_REPORTED:
             return
         self.found.append(found)
         if len(self.found) == 1 and self._log:
-            at = "" if seconds is None else f" (at {seconds:.3f} s)"
-            logger.warning("%s%s: %s, as damage=%r says", message, at, DONE[self.damage], self.damage)
+            logger.warning('%s: %s, as damage="%s" says', _at(message, seconds), DONE[self.damage], self.damage)
+
+    @staticmethod
+    def error(message: str, seconds: float | None) -> MediaError:
+        """The error of damage that ends the clips."""
+        return MediaError(f'{_at(message, seconds)}; damage="skip" goes on behind it, "keep" gives what can be decoded')
+
+
+def _at(message: str, seconds: float | None) -> str:
+    return message if seconds is None else f"{message} (at {seconds:.3f} s)"
 
 
 class _Number:

@@ -43,7 +43,7 @@ class VideoOptions:
         color_range: "limited" or "full"; default what is stated with each frame, limited where nothing is.
         color: "rgb", or "gray" for one channel, the luma.
         num_threads: of the decoder. One decodes where `damage` is not "stop", and MPEG-1, MPEG-2 and VP8: several
-            conceal damage in other ways.
+            conceal damage in other ways, and miss some that one finds.
         stream: which of the file's video streams, from 0.
         damage: what happens where a file is damaged. "stop": the clips before the damage, then MediaError. "skip":
             clips that the damage may show in are left out, up to the next key frame. "keep": all clips, of the frames

@@ -335,7 +335,7 @@ class Reader:
         packet_of = np.empty(n, dtype=np.int64)
         packet_of[index.frame_of] = np.arange(n)
         given, latest = 0, -1
-        with failures(self.name, "decoded"):
+        try:
             if len(stretches):
                 self._look_at_first(index, int(borders[stretches[0]]))
             for stretch in stretches:
@@ -358,6 +358,14 @@ class Reader:
                         yield frame
                 if given < np.searchsorted(ks, end):
                     self._check_given(given, ks, end)
+        except av.FFmpegError as exn:
+            k = int(index.frame_of[max(reads.position - 1, 0)])
+            raise self._error(index, k, _failed(k, exn)) from exn
+
+    def _error(self, index: Index, k: int, reason: str) -> MediaError:
+        """What is wrong at frame k."""
+        seconds = float(index.pts[k] * self.time_base) if k < index.frames else None
+        return self.report.error(f"{self.name} {reason}", seconds)
 
     def _check_given(self, given: int, ks: np.ndarray, k: int) -> None:
         """Raise MediaError where frame k comes, and frames before it that are wanted did not."""
@@ -382,7 +390,7 @@ class Reader:
         if k >= index.frames or index.pts[k] != frame.pts:
             raise MediaError(f"{self.name} gave a frame at {frame.pts} ticks that no packet announces")
         if not self._check(frame, k):
-            raise MediaError(f"{self.name} is damaged at frame {k}")
+            raise self._error(index, k, f"is damaged at frame {k}")
         return Frame(k, frame, int(index.pts[k]), int(index.durations[k]) or frame.duration or self.frame_ticks)
 
 

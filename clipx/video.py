@@ -17,7 +17,7 @@ from clipx._checks import check_kind, check_total
 from clipx.convert import Converter
 from clipx.errors import Damage, MediaError
 from clipx.format import ClipFormat, Views, draw_seed
-from clipx.index import Index
+from clipx.index import NO_TIME, Index
 from clipx.media import Source, can_rewind, describe
 from clipx.options import VideoOptions
 from clipx.plan import ALL, Rng, Selection, WindowSpec, as_generator, fill_bytes
@@ -233,6 +233,11 @@ class _Cutting:
                     self._by_time = True
             left = wanted & (np.arange(len(wanted)) > p)
         self.reader.rewind()
+        if np.any(self._index.packet_pts == NO_TIME):
+            # Of the packets only those that are wanted have been read: all of them tell which frame is which.
+            index = self.reader.read_index()
+            self._index = index if index is not None and index.frames == self._index.frames else self._index
+            self.reader.rewind()
         yield from self._found_by_time(self._index, plan, left, hears)
 
     def _found_by_time(
@@ -247,6 +252,7 @@ class _Cutting:
         for frame in self.reader.frames(hears):
             k = index.frame_at(frame.image.pts)
             if k is None:
+                last = frame
                 continue
             found = frame._replace(k=k, pts=int(index.pts[k]), lost=False)
             while at < len(left) and plan[left[at]] <= k:
@@ -481,11 +487,20 @@ def clips(
     "wrap", "reflect" and "backpad" read some frames a second time; of a source that cannot seek they keep up to
     `span + 1` decoded frames instead, and `num_clips` reads its encoded bytes into memory.
 
-    A frame without a time, or whose time is not after the frame before it, is taken to follow that at once.
+    A frame without a time, or whose time is not after the frame before it, is taken to follow that at once. Empty
+    packets, and those before the first key frame that cannot be decoded, are passed over, as players do.
+
+    Damage is what the decoder refuses or says is damaged, and a file that ends too early. `options.damage` says what
+    follows. "stop": the clips before it, then MediaError. "keep": clips of the frames that the decoder gives; a clip's
+    `damaged` lists the places of those that the damage may show in (all up to the next key frame) and of the frame
+    behind one that is lost. "skip": the clips of "keep" that have no such place, bit for bit, with the same `index`, so
+    that indices have gaps. `damages` lists what was found, and the log tells of it once a file. A decoder that conceals
+    damage without a word cannot be told from one that has none.
 
     Returns an iterator of Clip, `data` uint8 (length, height, width, 3), or 1 channel with `options.color="gray"`, and
     as the format says.
-    After a run its `frames_decoded` and `frames_skipped` tell what it cost.
+    After a run its `frames_decoded` and `frames_skipped` tell what it cost, and `damages` what was found, a list of
+    (seconds, reason).
 
     Raises FileNotFoundError, MediaError for what cannot be read (the clips before damage are given first), ValueError
     for a crop outside the picture or a pool that is too small, PoolExhausted. Policy "error" raises after the complete
