@@ -14,7 +14,7 @@ from clipx._checks import check_kind, integer
 from clipx.audio import AudioClips, count_samples
 from clipx.epochs import Epoch, check_epoch, count_epoch, sample_rng
 from clipx.errors import Damage, PoolExhausted, PoolTooSmall
-from clipx.fields import BytesFile, Sample, array_length, array_of, fields_to_cut, find_field, load
+from clipx.fields import BytesFile, Sample, array_length, array_of, fields_to_cut, find_field, others
 from clipx.format import ClipFormat, Views
 from clipx.formatted import FormattedFrames
 from clipx.ledger import Ledger, Recorder
@@ -222,10 +222,14 @@ class Cutting:
         for field in fields:
             with locating(field=field):
                 cutters[field] = self._cutter(sample, field, key, epoch, len(fields), selection)
+        members: dict[str, list[str]] = {}
         for field in fields:
             name, _, member = field.partition(":")
             if member and name in rest:
-                rest[name] = {other: array for other, array in load(name, rest[name]).items() if other != member}
+                members.setdefault(name, []).append(member)
+        for name, cut in members.items():
+            with locating(field=name):
+                rest[name] = others(name, rest[name], cut)
         origin = _origin(sample)
         del sample
         try:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import IO, Any, cast
 
 import numpy as np
 
 from clipx._checks import as_array
-from clipx.npy import read_array, read_header
+from clipx.npy import read_header
+from clipx.npz import Npz
 
-__all__ = ["BytesFile", "Sample", "array_length", "array_of", "fields_to_cut", "find_field", "load"]
+__all__ = ["BytesFile", "Sample", "array_length", "array_of", "fields_to_cut", "find_field", "load", "others"]
 
 Sample = dict[str, Any]
 
 AUDIO_FIELDS = frozenset({"flac", "m4a", "mp3", "ogg", "opus", "wav"})
 VIDEO_FIELDS = frozenset({"avi", "mkv", "mov", "mp4", "mpg", "ts", "webm"})
-MOST_DEFLATED = 1032  # times that DEFLATE can make something smaller
+MOST_EMPTY = 1 << 20
 BYTES = (bytes, bytearray, memoryview)
-NPY_3 = b"\x03"  # the version of .npy whose field names are UTF-8, which `npy` does not read
 
 
 class BytesFile(io.RawIOBase):
@@ -58,38 +56,48 @@ def _is_array(value: Any) -> bool:
 
 def _npy(value: bytes | bytearray | memoryview) -> np.ndarray:
     """The array of an .npy file, seen where its bytes lie."""
-    file = io.BytesIO(value)
-    if bytes(memoryview(value)[6:7]) == NPY_3:
-        return np.load(file, allow_pickle=False)
-    header = read_header(file, memoryview(value).nbytes)
+    file = BytesFile(memoryview(value))
+    header = read_header(cast(IO[bytes], file), memoryview(value).nbytes)
     return header.array(value, file.tell())
 
 
-def _npz(value: bytes | bytearray | memoryview) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file, none larger than the file can hold."""
-    arrays = {}
-    with zipfile.ZipFile(io.BytesIO(value)) as archive:
-        for member in archive.infolist():
-            if member.file_size > MOST_DEFLATED * member.compress_size + MOST_DEFLATED:
-                raise ValueError(f"member {member.filename!r} says it has {member.file_size} bytes, more than can be")
-            if member.filename.endswith(".npy"):
-                with archive.open(member) as file:
-                    arrays[member.filename.removesuffix(".npy")] = read_array(file, member.file_size)
-    return arrays
-
-
 def load(field: str, value: Any) -> Any:
-    """The array or arrays of a field that webdataset has not decoded."""
+    """The array of a field that webdataset has not decoded, or its arrays, each of which is read when it is asked for.
+
+    Raises ValueError for what is no such file.
+    """
     if not isinstance(value, BYTES):
         return value
     try:
         if _extension(field) == "npy":
             return _npy(value)
         if _extension(field) == "npz":
-            return _npz(value)
-    except (ValueError, OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as exn:
+            return Npz(value)
+    except ValueError as exn:
         raise ValueError(f"field {field!r} is no {_extension(field)} file that can be cut: {exn}") from exn
     return value
+
+
+def others(field: str, value: Any, cut: Collection[str]) -> dict[str, Any]:
+    """The members of a field that are not cut."""
+    members = load(field, value)
+    try:
+        return {name: members[name] for name in members if name not in cut}
+    except ValueError as exn:
+        raise ValueError(f"field {field!r}: {exn}") from exn
+
+
+def _arrays_of(field: str, value: Any) -> list[str]:
+    """The members of a field that are arrays with a time axis; of a file, by their headers."""
+    members = load(field, value)
+    if not isinstance(members, Mapping):
+        return []
+    if isinstance(members, Npz):
+        try:
+            return [name for name in members if members.shape(name)]
+        except ValueError as exn:
+            raise ValueError(f"field {field!r}: {exn}") from exn
+    return [name for name, array in members.items() if _is_array(array)]
 
 
 def fields_to_cut(sample: Sample) -> list[str]:
@@ -104,9 +112,7 @@ def fields_to_cut(sample: Sample) -> list[str]:
         if _is_array(value) or (isinstance(value, BYTES) and _extension(field) == "npy"):
             arrays.append(field)
         elif _extension(field) == "npz":
-            members = load(field, value)
-            if isinstance(members, Mapping):
-                arrays += [f"{field}:{member}" for member, array in members.items() if _is_array(array)]
+            arrays += [f"{field}:{member}" for member in _arrays_of(field, value)]
     if len(arrays) != 1:
         found = "no field" if not arrays else f"{len(arrays)} fields ({', '.join(arrays)})"
         raise ValueError(f"{found} of {', '.join(own) or 'none'} to cut; name what to cut with keys=")
@@ -126,6 +132,12 @@ def find_field(sample: Sample, field: str) -> tuple[str, Any]:
     return "array", value
 
 
+def _check_empty(field: str, shape: tuple[int, ...], nbytes: int) -> None:
+    """Raise ValueError for more frames of no bytes than anybody means: a file of a few bytes can say any number."""
+    if not nbytes and shape[0] > MOST_EMPTY:
+        raise ValueError(f"field {field!r} has shape {shape}: at most {MOST_EMPTY} frames of no bytes are cut")
+
+
 def array_of(sample: Sample, field: str, value: Any) -> np.ndarray:
     """The array of a field, or of a member of one."""
     if field not in sample:
@@ -133,18 +145,24 @@ def array_of(sample: Sample, field: str, value: Any) -> np.ndarray:
         members = load(name, value)
         if not isinstance(members, Mapping) or member not in members:
             raise ValueError(f"there is no member {member!r} in field {name!r}")
-        value = members[member]
+        try:
+            value = members[member]
+        except ValueError as exn:
+            raise ValueError(f"field {name!r}: {exn}") from exn
+        if isinstance(members, Npz) and isinstance(value, bytes):
+            raise ValueError(f"member {member!r} of field {name!r} is no array")
     array = as_array(f"field {field!r}", load(field, value))
     if array.ndim == 0:
         raise ValueError(f"field {field!r} has no dimensions, but needs a time axis")
+    _check_empty(field, array.shape, array.nbytes)
     return array
 
 
 def array_length(sample: Sample, field: str, value: Any) -> int:
     """The length of the array of a field; of an .npy file, only its header is read."""
-    if isinstance(value, BYTES) and _extension(field) == "npy" and bytes(memoryview(value)[6:7]) != NPY_3:
-        file = BytesFile(memoryview(value))
-        shape = read_header(cast(IO[bytes], file), memoryview(value).nbytes).shape
-        if shape:
-            return shape[0]
+    if isinstance(value, BYTES) and _extension(field) == "npy":
+        header = read_header(cast(IO[bytes], BytesFile(memoryview(value))), memoryview(value).nbytes)
+        if header.shape:
+            _check_empty(field, header.shape, header.nbytes)
+            return header.shape[0]
     return len(array_of(sample, field, value))

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import webdataset
 
 from clipx import memory
 from clipx.batching import Like
 from clipx.budget import Budget
 from clipx.cutting import Cutting, PlannedClip, Sample
+from clipx.decoding import decode
 from clipx.ledger import Ledger
 from clipx.origins import locate, locating
 from clipx.plan import ALL, Selection
 from clipx.pool import ClipPool
 from clipx.progress import Looked, Progress
-from clipx.shards import Shards
+from clipx.shards import Shards, Unread
 from clipx.world import Share
 
 __all__ = ["Job", "Pools"]
-
-PICKLED = frozenset({"pickle", "pkl", "pth", "pyd"})
-"""Fields that webdataset would unpickle, which runs what they say: they stay bytes."""
 
 
 @dataclass
@@ -82,7 +79,6 @@ class Job:
     keep: Callable[[Pools], None]
     errors: Ledger = field(default_factory=Ledger)
     pools: Pools | None = None
-    decoder: Any = field(default_factory=lambda: webdataset.autodecode.Decoder([], partial=True))
 
     def look(self, sample: Sample, clip: Sample) -> Looked:
         """What the clip of a sample tells of all others."""
@@ -112,8 +108,11 @@ class Job:
 
         def clips(sample: Sample, selection: Selection = ALL) -> Generator[PlannedClip]:
             with locating(sample, clips=0):
-                sample = {**sample, **self._decoded(sample, cutting.fields(sample))}
+                self._check_read(sample)
+                fields = cutting.fields(sample)
+                sample = {**sample, **self._decoded(sample, fields)}
             for given, clip in enumerate(cutting.cut(sample, self.progress.epoch, selection)):
+                self._check(clip.sample, fields)
                 if like is not None:
                     like.check_fields(clip.sample)
                 if repeated:
@@ -131,21 +130,28 @@ class Job:
 
         return clips
 
+    def _check_read(self, sample: Sample) -> None:
+        """Raise ValueError for a sample of which not everything has been read."""
+        sizes = {name: value.size for name, value in sample.items() if isinstance(value, Unread)}
+        if sizes:
+            told = ", ".join(f"field {name!r} of {size} bytes" for name, size in sizes.items())
+            raise ValueError(
+                f"{told} is too large: with this memory, a sample may have {self.shards.gate.limit} bytes; raise memory"
+            )
+
+    @staticmethod
+    def _check(clip: Sample, fields: list[str]) -> None:
+        """Raise ValueError for a clip of no bytes, which no batch is made of."""
+        for name in fields:
+            array = _member(clip, name)
+            if not array.nbytes:
+                with locating(clip, field=name):
+                    raise ValueError(f"field {name!r} has clips of shape {array.shape}, which hold no bytes")
+
     def _decoded(self, sample: Sample, cut: list[str]) -> Sample:
         """The fields of a sample that are not cut, decoded."""
         fields = {name.partition(":")[0] for name in cut}
-        rest = {
-            name: value
-            for name, value in sample.items()
-            if name not in fields and name.rpartition(".")[2].lower() not in PICKLED
-        }
-        try:
-            decoded: Sample = self.decoder(rest)
-        except webdataset.autodecode.DecodingError as exn:
-            error = ValueError(f"field {exn.k!r} cannot be decoded: {exn.__cause__}")
-            locate(error, sample, field=exn.k)
-            raise error from exn.__cause__
-        return decoded
+        return decode({name: value for name, value in sample.items() if name not in fields}, sys.maxsize)
 
 
 def _member(clip: Sample, field: str) -> np.ndarray:

@@ -26,7 +26,7 @@ from clipx.options import VideoOptions
 from clipx.plan import WindowSpec
 from clipx.progress import Looked, Progress
 from clipx.running import Batches
-from clipx.shards import Shards
+from clipx.shards import Gate, Shards
 from clipx.sound import AudioFormat
 from clipx.sources import expand_urls
 from clipx.state import Settings, check_state, check_world, make_state, plain, progress_of, shard_sizes
@@ -35,6 +35,9 @@ from clipx.world import Share, World, find_ranks, find_world, in_worker, share
 __all__ = ["Loader"]
 
 logger = logging.getLogger("clipx")
+
+LEAST_READ = 1 << 20
+"""Bytes that a sample may have, however little memory there is."""
 
 WORKER_SECONDS = 60.0
 """How long batches are waited for in the worker of a DataLoader, which may hold them until they are sent."""
@@ -75,7 +78,8 @@ class Loader(IterableDataset):  # type: ignore[misc]
             DataLoader, 0 stands for a minute: it lets go of batches when they are sent.
 
     Iterates over dicts: clips as arrays (batch, ...) that `torch.from_numpy` sees without a copy, `__key__` and
-    `clip.json` as lists, and other fields decoded and collated as webdataset does, but that pickles stay bytes. What
+    `clip.json` as lists, and other fields decoded and collated as webdataset does, but that pickles, and what is not on the list of
+    README's "Files from strangers", stay bytes. What
     clips have beside their slots is taken to be as large as the first clip's. Every batch is memory of a pool,
     which is used again when nothing sees it any more. Iterating again is the next epoch, and ends an iteration that is
     still running. Batches are the same for the same seed, epoch, memory and data, whatever the number of threads.
@@ -248,8 +252,10 @@ class Loader(IterableDataset):  # type: ignore[misc]
                 len(mine.shards),
             )
         handler = Recorder(self.errors, self._handler)
+        shards = Shards(self._urls, handler)
+        shards.gate = Gate(max(self._memory // world.workers // 2, LEAST_READ))
         job = Job(
-            shards=Shards(self._urls, handler),
+            shards=shards,
             share=mine,
             progress=progress,
             cutting=self._make_cutting,

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import math
+import struct
 import sys
 import threading
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Header", "read_array", "read_header"]
+from clipx.limits import read_bytes
 
+__all__ = ["MAGIC", "Header", "read_array", "read_header"]
+
+MAGIC = b"\x93NUMPY"
 LARGEST = 10_000  # bytes of a header's text, as NumPy has it
 MOST_DIMENSIONS = 32
 
-# CPython's parser, which NumPy reads headers with, can fail where several threads are in it (its issue 106905).
+# CPython's parser, which headers are read with, can fail where several threads are in it (its issue 106905).
 _PARSING = threading.Lock()
 
 
@@ -39,6 +44,33 @@ class Header(NamedTuple):
         return flat.reshape(self.shape[::-1]).T if self.fortran else flat.reshape(self.shape)
 
 
+def _read_version_3(file: IO[bytes]) -> tuple[Any, Any, Any]:
+    """Shape, order and dtype of a header whose text is UTF-8, which NumPy has no function for that keeps to a size."""
+    given = file.read(4)
+    if len(given) < 4:
+        raise ValueError("it ends inside its header")
+    (size,) = struct.unpack("<I", given)
+    if size > LARGEST:
+        raise ValueError(f"its header has {size} bytes, but at most {LARGEST} are read")
+    text = file.read(size)
+    if len(text) < size:
+        raise ValueError("it ends inside its header")
+    told = ast.literal_eval(text.decode("utf-8"))
+    if not isinstance(told, dict) or told.keys() != {"descr", "fortran_order", "shape"}:
+        raise ValueError("its header has other entries than descr, fortran_order and shape")
+    shape, fortran = told["shape"], told["fortran_order"]
+    if not isinstance(shape, tuple) or not isinstance(fortran, bool):
+        raise ValueError(f"its header gives the shape {shape!r} and fortran_order {fortran!r}")
+    return shape, fortran, np.lib.format.descr_to_dtype(told["descr"])
+
+
+_READERS: dict[tuple[int, int], Any] = {
+    (1, 0): lambda file: np.lib.format.read_array_header_1_0(file, max_header_size=LARGEST),
+    (2, 0): lambda file: np.lib.format.read_array_header_2_0(file, max_header_size=LARGEST),
+    (3, 0): _read_version_3,
+}
+
+
 def read_header(file: IO[bytes], size: int) -> Header:
     """Read the header of an .npy file of `size` bytes; its array starts where the file then stands.
 
@@ -49,11 +81,10 @@ def read_header(file: IO[bytes], size: int) -> Header:
     head = io.BytesIO(file.read(min(size, LARGEST + 16)))
     try:
         version = np.lib.format.read_magic(head)
-        if version not in ((1, 0), (2, 0)):
+        if version not in _READERS:
             raise ValueError(f"version {version} of the format is not read")
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         with _PARSING:
-            header = Header(*read(head, max_header_size=LARGEST))
+            header = Header(*_READERS[version](head))
         if not all(type(each) is int for each in header.shape):
             raise ValueError(f"its header gives the shape {header.shape}")
     except Exception as exn:
@@ -74,7 +105,8 @@ def read_header(file: IO[bytes], size: int) -> Header:
 def read_array(file: IO[bytes], size: int) -> np.ndarray:
     """The array of an .npy file of `size` bytes, read into memory. Raises as `read_header`."""
     header = read_header(file, size)
-    data = bytearray(file.read(header.nbytes))
+    data = bytearray()
+    read_bytes(file, header.nbytes, data.extend)
     if len(data) < header.nbytes:
         raise ValueError(f"it ends after {len(data)} of {header.nbytes} bytes")
     return header.array(data)

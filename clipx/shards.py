@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import mmap
-import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,13 +15,10 @@ from webdataset.tariterators import base_plus_ext
 
 from clipx.mapped import Member, members
 from clipx.origins import locate
+from clipx.tars import ENDS_BYTES, META, Gate, Unread, read_members
 from clipx.world import Share
 
-__all__ = ["META", "Place", "Shards", "local_path"]
-
-META = re.compile(r"__[^/]*__($|/)")  # members that webdataset passes over
-
-SEEN_BYTES = 1024  # of each end of a field that its checksum is of
+__all__ = ["META", "Gate", "Place", "Shards", "Unread", "local_path"]
 
 
 def local_path(url: str) -> str | None:
@@ -43,16 +39,18 @@ def _check(key: Any, fields: Iterable[tuple[str, int, bytes, bytes]]) -> int:
     """CRC-32 of a sample's key, and of the name, the size, the beginning and the end of each field."""
     check = zlib.crc32(repr(key).encode())
     for name, size, head, tail in fields:
-        check = zlib.crc32(tail, zlib.crc32(head, zlib.crc32(f"{name} {size}".encode(), check)))
+        told = f"{name} {size}".encode(errors="backslashreplace")  # a name may be no UTF-8
+        check = zlib.crc32(tail, zlib.crc32(head, zlib.crc32(told, check)))
     return check
 
 
 def _check_sample(sample: Mapping[str, Any]) -> int:
-    fields = (
-        (name, len(value), value[:SEEN_BYTES], value[-SEEN_BYTES:])
-        for name, value in sample.items()
-        if not name.startswith("__") and isinstance(value, bytes)
-    )
+    fields = []
+    for name, value in sample.items():
+        if isinstance(value, Unread):
+            fields.append((name, *value))
+        elif isinstance(value, bytes) and not name.startswith("__"):
+            fields.append((name, len(value), value[:ENDS_BYTES], value[-ENDS_BYTES:]))
     return _check(sample.get("__key__"), fields)
 
 
@@ -68,16 +66,16 @@ class _Files(NamedTuple):
         fields = []
         with Path(self.path).open("rb") as file:
             for member in self.members:
-                seen = min(member.size, SEEN_BYTES)
+                seen = min(member.size, ENDS_BYTES)
                 file.seek(member.offset)
                 head = file.read(seen)
                 file.seek(member.offset + member.size - seen)
                 fields.append((base_plus_ext(member.name)[1].lower(), member.size, head, file.read(seen)))
         return _check(base_plus_ext(self.members[0].name)[0], fields)
 
-    def read(self, url: str) -> dict[str, Any] | None:
-        """The sample as webdataset reads it; None where it cannot be read like this."""
-        if any(member.sparse for member in self.members):
+    def read(self, url: str, most: int) -> dict[str, Any] | None:
+        """The sample as webdataset reads it; None where it cannot be read like this, and past `most` bytes."""
+        if any(member.sparse for member in self.members) or sum(member.size for member in self.members) > most:
             return None
         files = []
         with Path(self.path).open("rb") as file:
@@ -116,23 +114,12 @@ def _find_files(url: str, wanted: Iterable[int]) -> dict[int, _Files]:
     return found
 
 
-def _read_from(url: str, start: int, handler: Callable[[Exception], bool]) -> Iterator[dict[str, Any]]:
-    """The samples of a local shard from this byte on, where one starts."""
-    with Path(local_path(url) or url).open("rb") as file:
-        file.seek(start)
-        files = webdataset.tariterators.tar_file_expander([{"url": url, "stream": file}], handler=handler)
-        yield from webdataset.tariterators.group_by_keys(files, handler=handler)
-
-
 def _mapped(path: str) -> Iterator[dict[str, Any]]:
-    """The files of a local, uncompressed shard, as webdataset gives them, up to where it is damaged.
+    """The files of a local, uncompressed shard, as webdataset gives them.
 
-    Raises OSError and ValueError where its first header cannot be read, and for files that are stored with holes.
+    Raises OSError and ValueError where it is damaged, and for files that are stored with holes.
     """
-    headers = members(path)
-    found = list(islice(headers, 1))
-    with suppress(OSError, ValueError):
-        found.extend(headers)
+    found = list(members(path))
     if any(member.sparse for member in found):
         raise ValueError(f"{path!r} has files with holes, which are not mapped")
     with Path(path).open("rb") as file:
@@ -177,10 +164,13 @@ class Shards:
     Args:
         urls: of the shards.
         handler: called with the error of a broken shard, as webdataset's are.
+
+    Attributes:
+        gate: how much of a sample is read, and when.
     """
 
     def __init__(self, urls: Sequence[str], handler: Callable[[Exception], bool]) -> None:
-        self.urls, self._handler = list(urls), handler
+        self.urls, self._handler, self.gate = list(urls), handler, Gate()
 
     def samples(self, share: Share, after: Place | None = None) -> Iterator[tuple[Place, dict[str, Any]]]:
         """The samples of a share in order, with their places; those that come after a place.
@@ -202,7 +192,22 @@ class Shards:
                 return
 
     def _read(self, shard: int, handler: Callable[[Exception], bool]) -> Iterator[tuple[int, dict[str, Any]]]:
-        yield from enumerate(webdataset.tariterators.tarfile_samples([{"url": self.urls[shard]}], handler=handler))
+        yield from enumerate(self._read_from(shard, 0, handler))
+
+    def _read_from(self, shard: int, start: int, handler: Callable[[Exception], bool]) -> Iterator[dict[str, Any]]:
+        """The samples of a shard from this byte on, where one starts: as webdataset gives them, as far as it does."""
+        url = self.urls[shard]
+        try:
+            stream = webdataset.tariterators.gopen.gopen(url)
+            if start:
+                stream.seek(start)
+        except Exception as exn:
+            exn.args = (*exn.args, url)
+            handler(exn)
+            return
+        files = read_members(stream, url, handler, self.gate)
+        del stream
+        yield from webdataset.tariterators.group_by_keys(files, handler=handler)
 
     def _read_after(self, place: Place, teller: _Teller) -> Iterator[tuple[int, dict[str, Any]]]:
         """The samples of a shard, with their numbers, that come after this place."""
@@ -210,7 +215,7 @@ class Shards:
         files = _find_files(url, [place.sample]).get(place.sample)
         if files is not None and files.check() == place.check:
             if files.end is not None:
-                yield from enumerate(_read_from(url, files.end, teller), place.sample + 1)
+                yield from enumerate(self._read_from(place.shard, files.end, teller), place.sample + 1)
             return
         # What is wrong before that place is told once more: the handler may end all that follows.
         same = False
@@ -230,7 +235,7 @@ class Shards:
         for shard, group in groupby(sorted(set(places)), lambda place: place.shard):
             url, left = self.urls[shard], {place.sample: place for place in group}
             for number, files in _find_files(url, left).items():
-                sample = files.read(url)
+                sample = files.read(url, self.gate.limit)
                 if sample is not None and _check_sample(sample) == left[number].check:
                     yield left.pop(number), sample
                 del sample
