@@ -14,7 +14,7 @@ from clipx.budget import Budget
 from clipx.cutting import Cutting, PlannedClip, Sample
 from clipx.decoding import decode
 from clipx.ledger import Ledger
-from clipx.origins import locate, locating
+from clipx.origins import locating
 from clipx.plan import ALL, Selection
 from clipx.pool import ClipPool
 from clipx.progress import Looked, Progress
