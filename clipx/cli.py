@@ -73,7 +73,7 @@ def info() -> None:
 @click.option("--colorspace", help="bt601, bt709, bt2020, fcc or smpte240m, whatever the file says.")
 @click.option("--color-range", help="limited or full, whatever the file says.")
 @click.option("--color", default="rgb", show_default=True, help="rgb or gray.")
-@click.option("--stream", type=int, default=0, show_default=True, help="Which video stream.")
+@click.option("--stream", default="best", show_default=True, help="Which video stream: best, or its number from 0.")
 @click.option("--num-threads", type=int, default=1, show_default=True, help="Threads of the decoder.")
 @click.option("--max-pixels", type=int, help="Largest picture that is decoded.")
 @click.option("--trusted", is_flag=True, help="Take SRC for what it says, also playlists.")
@@ -91,6 +91,8 @@ def preview(src: Path, out: Path, seed: int, rows: int, no_rotate: bool, **chose
         )
         sizes: dict[str, Any] = {name: _numbers(value) for name, value in pick("resize", "crop").items()}
         form = clipx.ClipFormat(**sizes, flip=chosen["flip"])
+        if chosen["stream"].isdecimal():
+            chosen["stream"] = int(chosen["stream"])
         options = clipx.VideoOptions(
             rotate=not no_rotate,
             **pick("fps", "start_seconds", "end_seconds", "colorspace", "color_range", "color"),

@@ -15,22 +15,26 @@ from contextlib import contextmanager
 from typing import IO, Any, cast
 
 import av
+from av.stream import Disposition
 
 from clipx.errors import MediaError
 from clipx.options import MAX_PIXELS
 
-__all__ = ["Source", "can_rewind", "describe", "failures", "limit_pixels", "open_media"]
+__all__ = ["Source", "best_video", "can_rewind", "describe", "failures", "limit_pixels", "open_media", "videos"]
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
 FORMATS = (
     "mov,matroska,avi,asf,nut,mxf,ivf,yuv4mpegpipe,gif,apng,dv,"
     "h261,h263,h264,hevc,vvc,evc,av1,obu,m4v,mpegvideo,mjpeg,vc1,vc1test,cavsvideo,avs2,avs3,dirac,dnxhd,"
-    "wav,w64,flac,mp3,aac,aiff,caf,au,amr,ac3,eac3,dts,dtshd,truehd,mlp,tta,tak,wv,ape,mpc,mpc8"
+    "jpeg_pipe,png_pipe,bmp_pipe,pbm_pipe,pgm_pipe,ppm_pipe,pam_pipe,webp_pipe,jpegls_pipe,j2k_pipe,qoi_pipe,dpx_pipe,"
+    "rm,gxf,wav,w64,flac,mp3,aac,aiff,caf,au,amr,ac3,eac3,dts,dtshd,truehd,mlp,tta,tak,wv,ape,mpc,mpc8"
 )
-"""Demuxers that open nothing and know their streams when the header has been read."""
+"""Demuxers that open nothing and know their streams when the header has been read.
 
-LATE_FORMATS = "mpegts,mpeg,flv,ogg"
+Those named pipes read pictures one behind the other, such as motion JPEG of files that begin with JFIF."""
+
+LATE_FORMATS = "mpegts,mpeg,flv,ogg,swf,wtv"
 """Demuxers that open nothing, whose streams may begin anywhere."""
 
 PIXELS_MAX = 2**31 - 1
@@ -98,6 +102,22 @@ def failures(name: str, doing: str) -> Iterator[None]:
     except av.FFmpegError as exn:
         reason = exn.strerror or str(exn)
         raise MediaError(f"{name} cannot be {doing}: {reason}") from exn
+
+
+def videos(container: av.container.InputContainer) -> list[av.VideoStream]:
+    """The video streams of a file. Cover art, an attached picture, is none."""
+    return [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
+
+
+def best_video(container: av.container.InputContainer) -> av.VideoStream | None:
+    """The video stream that FFmpeg takes by itself, of those that are not cover art; None where there is none."""
+    others = videos(container)
+    best = container.streams.best("video")
+    for each in others:
+        if best is not None and each.index == best.index:
+            return each
+    # Cover art can be marked as the default: then the first that is, among the others, as FFmpeg would without it.
+    return max(others, key=lambda each: bool(each.disposition & Disposition.default), default=None)
 
 
 def limit_pixels(stream: av.video.stream.VideoStream, max_pixels: int) -> None:
@@ -172,7 +192,7 @@ def _open_listed(target: Any, max_pixels: int, options: dict[str, str]) -> av.co
 def _check_sizes(container: av.container.InputContainer, name: str, max_pixels: int) -> bool:
     """Whether the sizes of all video streams are known. Raises MediaError for one that is too large."""
     known = True
-    for stream in container.streams.video:
+    for stream in videos(container):
         context = cast(Any, stream.codec_context)
         if context is None:
             continue

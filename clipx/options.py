@@ -12,6 +12,7 @@ from clipx.color import COLORSPACES, RANGES
 __all__ = ["DAMAGE", "VideoOptions"]
 
 COLORS = ("rgb", "gray")
+BEST = "best"
 DAMAGE = ("stop", "skip", "keep")
 """What can be done where a file is damaged."""
 
@@ -44,7 +45,8 @@ class VideoOptions:
         color: "rgb", or "gray" for one channel, the luma.
         num_threads: of the decoder. One decodes where `damage` is not "stop", and MPEG-1, MPEG-2 and VP8: several
             conceal damage in other ways, and miss some that one finds.
-        stream: which of the file's video streams, from 0.
+        stream: which of the file's video streams: "best", FFmpeg's choice (a default one before others), or its number
+            from 0. Cover art is never the video, and does not count.
         damage: what happens where a file is damaged. "stop": the clips before the damage, then MediaError. "skip":
             clips that the damage may show in are left out, up to the next key frame. "keep": all clips, of the frames
             that the decoder gives, as players show them. See `clipx.video.clips`.
@@ -63,7 +65,7 @@ class VideoOptions:
     color_range: str | None = None
     color: str = "rgb"
     num_threads: int = 1
-    stream: int = 0
+    stream: int | str = BEST
     damage: str = "stop"
     max_pixels: int = MAX_PIXELS
     trusted: bool = False
@@ -83,7 +85,11 @@ class VideoOptions:
             if getattr(self, name) is None:
                 raise ValueError(f"{name} is None, but must be one of {', '.join(known)}")
             _one_of(name, getattr(self, name), known)
+        if isinstance(self.stream, str) and self.stream != BEST and not self.stream.isdecimal():
+            raise TypeError(f"stream is {self.stream!r}, but must be {BEST!r} or an integer")
         for name, least in (("num_threads", 1), ("stream", 0), ("max_pixels", 1)):
+            if name == "stream" and self.stream == BEST:
+                continue
             object.__setattr__(self, name, integer(name, getattr(self, name), least))
         for name in ("rotate", "trusted"):
             if not isinstance(getattr(self, name), bool):

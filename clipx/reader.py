@@ -15,7 +15,7 @@ import numpy as np
 from clipx.damage import Report, Taint
 from clipx.errors import MediaError
 from clipx.index import NO_TIME, Index, frames_listed, is_shown, skips_exactly
-from clipx.media import Source, can_rewind, failures, open_media
+from clipx.media import Source, best_video, can_rewind, failures, open_media, videos
 from clipx.options import VideoOptions
 from clipx.orientation import Orientation, carries_orientation
 from clipx.sound import AudioFormat, Track
@@ -78,13 +78,11 @@ class Reader:
     def _open(self) -> None:
         options = self._options
         self._container = open_media(self._src, self.name, trusted=options.trusted, max_pixels=options.max_pixels)
-        videos = self._container.streams.video
-        if options.stream >= len(videos):
+        try:
+            self._stream = self._choose(options.stream)
+        except MediaError:
             self._container.close()
-            if not videos:
-                raise MediaError(f"{self.name} has no video stream")
-            raise MediaError(f"stream is {options.stream}, but {self.name} has {len(videos)} video streams")
-        self._stream = videos[options.stream]
+            raise
         if cast(Any, self._stream.codec_context) is None:
             self._container.close()
             raise MediaError(f"{self.name} has video of a codec that is not known")
@@ -101,6 +99,18 @@ class Reader:
         self._counts_packets = "mpegts" in self._container.format.name
         self.time_base = self._stream.time_base or Fraction(1, 90000)
         self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
+
+    def _choose(self, stream: int | str) -> av.VideoStream:
+        known = videos(self._container)
+        best = best_video(self._container)
+        if best is None:
+            covers = " but cover art" if self._container.streams.video else ""
+            raise MediaError(f"{self.name} has no video stream{covers}")
+        if isinstance(stream, str):
+            return best
+        if stream >= len(known):
+            raise MediaError(f"stream is {stream}, but {self.name} has {len(known)} video streams")
+        return known[stream]
 
     def _demux(self, hears: bool) -> Iterator[av.Packet]:
         """The packets of the video; those of the sound that lie between are decoded on the way."""

@@ -97,9 +97,10 @@ def whole():
 
     def decode(path, format=None, options=None):
         options = options or clipx.VideoOptions()
+        number = 0 if options.stream == "best" else options.stream
         converter = Converter(format or clipx.ClipFormat(), options, str(path))
         with av.open(str(path)) as container:
-            return np.concatenate([converter.whole(frame) for frame in container.decode(video=options.stream)])
+            return np.concatenate([converter.whole(frame) for frame in container.decode(video=number)])
 
     return decode
 

@@ -14,7 +14,13 @@ from clipx.options import VideoOptions, as_fps
 def test_defaults():
     plain = VideoOptions()
     assert (plain.fps, plain.start_seconds, plain.end_seconds, plain.colorspace, plain.color_range) == (None,) * 5
-    assert (plain.rotate, plain.color, plain.num_threads, plain.stream, plain.trusted) == (True, "rgb", 1, 0, False)
+    assert (plain.rotate, plain.color, plain.num_threads, plain.stream, plain.trusted) == (
+        True,
+        "rgb",
+        1,
+        "best",
+        False,
+    )
     assert plain.max_pixels >= 7680 * 4320
 
 
