@@ -16,7 +16,7 @@ from cpython.buffer cimport (
 )
 from cpython.pyport cimport PY_SSIZE_T_MAX
 from libc.stdint cimport int16_t, int64_t, uint8_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 
 from clipx._slots cimport Lease, Slots
 
@@ -646,7 +646,7 @@ cdef class Formatted:
             return
         if not clipx_range(cut.indices, places, self.held.view.shape[0], &lowest, &highest, &fills):
             raise IndexError(f"an index lies outside the source's {self.held.view.shape[0]} frames")
-        parts = <clipx_view *>malloc(count * sizeof(clipx_view))
+        parts = <clipx_view *>calloc(count, sizeof(clipx_view))
         if parts == NULL:
             raise MemoryError
         try:

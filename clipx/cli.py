@@ -75,6 +75,7 @@ def info() -> None:
 @click.option("--color", default="rgb", show_default=True, help="rgb or gray.")
 @click.option("--stream", default="best", show_default=True, help="Which video stream: best, or its number from 0.")
 @click.option("--num-threads", type=int, default=1, show_default=True, help="Threads of the decoder.")
+@click.option("--damage", default="stop", show_default=True, help="Clips of a damaged video: stop, skip or keep.")
 @click.option("--max-pixels", type=int, help="Largest picture that is decoded.")
 @click.option("--trusted", is_flag=True, help="Take SRC for what it says, also playlists.")
 @click.option("--rows", type=int, default=12, show_default=True, help="Clips shown at most.")
@@ -96,7 +97,7 @@ def preview(src: Path, out: Path, seed: int, rows: int, no_rotate: bool, **chose
         options = clipx.VideoOptions(
             rotate=not no_rotate,
             **pick("fps", "start_seconds", "end_seconds", "colorspace", "color_range", "color"),
-            **pick("stream", "num_threads", "max_pixels", "trusted"),
+            **pick("stream", "num_threads", "damage", "max_pixels", "trusted"),
         )
         cut = clipx.video.clips(src, window, form, options=options, rng=seed)
         shown, more = sheet.draw(out, cut, rows)
