@@ -16,7 +16,7 @@ import numpy as np
 
 from clipx._checks import check_kind, check_total
 from clipx.errors import Damage, MediaError
-from clipx.media import Source, can_rewind, describe, failures, open_media
+from clipx.media import Source, as_source, can_rewind, describe, failures, open_media, passing
 from clipx.plan import ALL, Rng, Selection, WindowSpec, as_generator, fill_bytes
 from clipx.pool import ClipPool
 from clipx.sound import GAP_SECONDS, AudioFormat, Sound
@@ -168,6 +168,7 @@ class _Cutting:
         self._starts: np.ndarray | None = None
         if pool is not None:
             pool.require(window.slots() * in_step)
+        src = as_source(src, name)
         if window.num_clips is not None:
             n, src = self._count(src)
             self._starts = window.starts(n, as_generator(rng) if window.sampling == "random" else rng)
@@ -310,7 +311,7 @@ def count_samples(src: Source, window: WindowSpec, format: AudioFormat | None, n
     """Number of samples of a file's sound, by decoding them; of a damaged file, those before the damage."""
     n = 0
     with suppress(MediaError):
-        for piece in _pieces(src, window, format or AudioFormat(), name):
+        for piece in _pieces(as_source(src, name), window, format or AudioFormat(), name):
             n += piece.shape[1]
     return n
 
@@ -330,7 +331,8 @@ class AudioClips(Iterator[Clip]):
         in_step: int = 1,
         selection: Selection = ALL,
     ) -> None:
-        self._cutting = _Cutting(src, window, format or AudioFormat(), pool, rng, name, in_step, selection)
+        with passing():
+            self._cutting = _Cutting(src, window, format or AudioFormat(), pool, rng, name, in_step, selection)
         self._clips = self._cutting.clips()
 
     @property
@@ -344,7 +346,8 @@ class AudioClips(Iterator[Clip]):
         return self._cutting.num_samples
 
     def __next__(self) -> Clip:
-        return next(self._clips)
+        with passing():
+            return next(self._clips)
 
     def close(self) -> None:
         """Close the file and give up the clips that are not complete."""
@@ -367,7 +370,7 @@ def clips(
     >>> for clip in clipx.audio.clips("talk.flac", window, clipx.AudioFormat(sample_rate=16000, mono=True)): ...
 
     Args:
-        src: path, bytes, or file object of a sound or a video.
+        src: path, bytes (or an array or tensor of uint8), or file object of a sound or a video.
         window: which samples. A window made by `WindowSpec.of_seconds` remembers its rate, which must be the sound's.
         format: rate, channels, dtype and order; default the file's rate and channels, float32, "CN".
         pool: clips are slots of it; None gives each clip memory of its own.

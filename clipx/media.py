@@ -10,17 +10,30 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import IO, Any, cast
 
 import av
+import numpy as np
 from av.stream import Disposition
 
 from clipx.errors import MediaError
+from clipx.files import CheckedFile, Interrupted, Unnamed
 from clipx.options import MAX_PIXELS
 
-__all__ = ["Source", "best_video", "can_rewind", "describe", "failures", "limit_pixels", "open_media", "videos"]
+__all__ = [
+    "Source",
+    "as_source",
+    "best_video",
+    "can_rewind",
+    "describe",
+    "failures",
+    "limit_pixels",
+    "open_media",
+    "passing",
+    "videos",
+]
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
@@ -37,68 +50,68 @@ Those named pipes read pictures one behind the other, such as motion JPEG of fil
 LATE_FORMATS = "mpegts,mpeg,flv,ogg,swf,wtv"
 """Demuxers that open nothing, whose streams may begin anywhere."""
 
+BUFFER_BYTES = 32768
+"""What FFmpeg keeps of a file object that it reads."""
+
 PIXELS_MAX = 2**31 - 1
 """The largest `max_pixels` that FFmpeg takes."""
-
-
-class _Nameless:
-    """A file object without its name, that can be read from where it stood for a second time while it is probed."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.read: Callable[..., bytes]
-        self._file = file
-        self._replay = io.BytesIO()
-        self._head: bytearray | None = None
-        if hasattr(file, "tell") and hasattr(file, "seek") and (not hasattr(file, "seekable") or file.seekable()):
-            # Only where they work: av takes their presence for the promise that they do.
-            self.read, self.seek, self.tell = file.read, self._seek, self._tell
-            self._start = file.tell()
-        else:
-            self.read, self._head = self._read_recorded, bytearray()
-
-    def _tell(self) -> int:
-        return self._file.tell() - self._start
-
-    def _seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._file.seek(offset + self._start if whence == io.SEEK_SET else offset, whence)
-        return self._tell()
-
-    def _read_recorded(self, size: int = -1) -> bytes:
-        data = self._replay.read(size) or self._file.read(size)
-        if self._head is not None:
-            self._head += data
-        return data
-
-    def rewind(self) -> None:
-        if hasattr(self, "seek"):
-            self.seek(0)
-        elif self._head is not None:
-            self._replay, self._head = io.BytesIO(bytes(self._head) + self._replay.read()), bytearray()
-
-    def opened(self) -> None:
-        """Nothing is kept of what is read from here on."""
-        self._head = None
 
 
 def describe(src: Source) -> str:
     """How messages call a source: its path, or what kind of bytes it is."""
     if isinstance(src, (str, os.PathLike)):
         return repr(os.fspath(src))
-    if isinstance(src, (bytes, bytearray, memoryview)):
+    if isinstance(src, CheckedFile):
+        return src.name
+    if hasattr(src, "read"):
+        return repr(getattr(src, "name", src))
+    try:
         return f"{memoryview(src).nbytes} bytes"
-    return repr(getattr(src, "name", src))
+    except TypeError:
+        return repr(src)
+
+
+def as_source(src: Any, name: str) -> Source:
+    """A path, bytes, or a file object that is checked. Raises TypeError for all else.
+
+    Bytes are anything with a buffer of them, such as an array of uint8 or a tensor.
+    """
+    if isinstance(src, (str, os.PathLike, bytes, bytearray, CheckedFile)):
+        return cast(Source, src)
+    if hasattr(src, "read"):
+        return cast(Source, CheckedFile(src, name))
+    if hasattr(src, "dtype"):
+        with suppress(TypeError, ValueError):
+            src = memoryview(cast(Any, np.asarray(src)))
+    try:
+        view = memoryview(src)
+    except TypeError:
+        raise TypeError(f"src is a {type(src).__name__}, but must be a path, bytes or a file object") from None
+    if view.ndim != 1 or view.itemsize != 1:
+        raise TypeError(f"src has items of format {view.format!r} and shape {view.shape}, but must be bytes")
+    return view if view.c_contiguous else view.tobytes()
 
 
 def can_rewind(src: Source) -> bool:
-    """Whether a source can be read a second time."""
+    """Whether a source, as `as_source` gives it, can be read a second time."""
     return not hasattr(src, "read") or bool(getattr(src, "seekable", lambda: False)())
+
+
+@contextmanager
+def passing() -> Iterator[None]:
+    """Raise what a file object raised that is no Exception, and av would have swallowed."""
+    try:
+        yield
+    except Interrupted as exn:
+        raise exn.error from exn.error.__cause__
 
 
 @contextmanager
 def failures(name: str, doing: str) -> Iterator[None]:
     """Turn every failure of av into a MediaError that names the source."""
     try:
-        yield
+        with passing():
+            yield
     except av.FFmpegError as exn:
         reason = exn.strerror or str(exn)
         raise MediaError(f"{name} cannot be {doing}: {reason}") from exn
@@ -141,15 +154,14 @@ def _target(src: Source, name: str, trusted: bool) -> Any:
         if not memoryview(src).nbytes:
             raise MediaError(f"{name} is empty")
         return io.BytesIO(src)
-    if hasattr(src, "read"):
-        return _Nameless(src)
-    raise TypeError(f"src is a {type(src).__name__}, but must be a path, bytes or a file object")
+    assert isinstance(src, CheckedFile)
+    return Unnamed(src)
 
 
 def _rewind(target: Any) -> None:
     if isinstance(target, io.BytesIO):
         target.seek(0)
-    elif isinstance(target, _Nameless):
+    elif isinstance(target, Unnamed):
         target.rewind()
 
 
@@ -219,6 +231,29 @@ def _check_header(target: Any, name: str, max_pixels: int) -> None:
             target.seek(position)
 
 
+def _check_order(read: bytes, container: av.container.InputContainer, name: str) -> None:
+    """Raise MediaError for MOV and MP4 whose data comes before what says where it is, from a file that cannot seek.
+
+    `read` is what was read while it was opened. Of a file that fits FFmpeg's buffer, the data is still there.
+    """
+    if "mp4" not in container.format.name or len(read) <= BUFFER_BYTES:
+        return
+    at = 0
+    while at + 16 <= len(read):
+        size, kind = int.from_bytes(read[at : at + 4], "big"), read[at + 4 : at + 8]
+        if kind == b"moov":
+            return
+        if kind == b"mdat":
+            raise MediaError(
+                f"{name} has its header (moov) behind its data, and cannot seek: give its path or its bytes, or write "
+                f"it with the header first (FFmpeg's -movflags +faststart)"
+            )
+        size = int.from_bytes(read[at + 8 : at + 16], "big") if size == 1 else size
+        if size < 8:
+            return
+        at += size
+
+
 def open_media(
     src: Source,
     name: str,
@@ -230,7 +265,7 @@ def open_media(
     """An open container that reads `src` and nothing else.
 
     Args:
-        src: path, bytes or file object; its name plays no part.
+        src: path, bytes or file object, as `as_source` takes them; its name plays no part.
         name: what messages call it.
         trusted: whether a path may also be an address, a pattern of image files or a playlist: it is given to av as it
             is, and all that FFmpeg reads is read, with what it refers to.
@@ -242,7 +277,7 @@ def open_media(
     read, for a format that is not known to open nothing else, and for frames larger than `max_pixels`.
     """
     limit = MAX_PIXELS if max_pixels is None else max_pixels
-    target = _target(src, name, trusted)
+    target = _target(as_source(src, name), name, trusted)
     with failures(name, "opened"):
         if trusted:
             container = _open(target, limit, options or {})
@@ -259,12 +294,13 @@ def open_media(
     try:
         known = _check_sizes(container, name, limit)
         if not known and not trusted and (isinstance(target, str) or hasattr(target, "seek")):
-            _check_header(target, name, limit)
+            with failures(name, "opened"):
+                _check_header(target, name, limit)
+        if isinstance(target, Unnamed):
+            _check_order(target.opened(), container, name)
     except BaseException:
         container.close()
         raise
-    if isinstance(target, _Nameless):
-        target.opened()
     for stream in container.streams.video:
         limit_pixels(stream, limit)
     return container

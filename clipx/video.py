@@ -18,7 +18,7 @@ from clipx.convert import Converter
 from clipx.errors import Damage, MediaError
 from clipx.format import ClipFormat, Views, draw_seed
 from clipx.index import NO_TIME, Index
-from clipx.media import Source, can_rewind, describe
+from clipx.media import Source, as_source, can_rewind, describe, passing
 from clipx.options import VideoOptions
 from clipx.plan import ALL, Rng, Selection, WindowSpec, as_generator, fill_bytes
 from clipx.pool import ClipPool
@@ -60,6 +60,7 @@ class _Cutting:
             pool.require(window.slots() * in_step)
         if window.sampling == "random" or format.is_random:
             rng = as_generator(rng)
+        src = as_source(src, name)
         rewinds = can_rewind(src)
         if window.num_clips is not None and not rewinds:
             src, rewinds = io.BytesIO(src.read()), True  # type: ignore[union-attr]
@@ -376,6 +377,7 @@ def count_frames(src: Source, window: WindowSpec, options: VideoOptions | None, 
     Of a file that is found to be damaged, the frames before the damage.
     """
     options = _at_rate(window, options)
+    src = as_source(src, name)
     reader = Reader(src, name, options)
     try:
         timeline = Timeline(options, reader.time_base, reader.rate)
@@ -422,9 +424,10 @@ class VideoClips(Iterator[Clip]):
         selection: Selection = ALL,
     ) -> None:
         options = _at_rate(window, options)
-        self._cutting = _Cutting(
-            src, window, format or ClipFormat(), options, pool, rng, name, in_step, audio, selection
-        )
+        with passing():
+            self._cutting = _Cutting(
+                src, window, format or ClipFormat(), options, pool, rng, name, in_step, audio, selection
+            )
         self._clips = self._cutting.clips()
 
     @property
@@ -448,7 +451,8 @@ class VideoClips(Iterator[Clip]):
         return self._cutting.frames_skipped
 
     def __next__(self) -> Clip:
-        return next(self._clips)
+        with passing():
+            return next(self._clips)
 
     def close(self) -> None:
         """Close the file and give up the clips that are not complete."""
@@ -470,7 +474,8 @@ def clips(
     """The clips of a video, in order of their starts.
 
     Args:
-        src: path, bytes, or file object of a video.
+        src: path, bytes (or an array or tensor of uint8), or file object of a video; a file object needs `read`, and
+            is read again where it has `seek`.
         window: which frames; with `options.fps`, or made by `WindowSpec.of_seconds`, frames at that rate.
         format: size, crop, flip, numbers and order; default the picture as it is.
         options: how the video is read; see VideoOptions.
