@@ -253,7 +253,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
             )
         handler = Recorder(self.errors, self._handler)
         shards = Shards(self._urls, handler)
-        shards.gate = Gate(max(self._memory // world.workers // 2, LEAST_READ))
+        shards.gate = self._gate(world)
         job = Job(
             shards=shards,
             share=mine,
@@ -297,10 +297,16 @@ class Loader(IterableDataset):  # type: ignore[misc]
             stream_random(self._seed, epoch, "shards").shuffle(shards)
         return share(shards, world)
 
+    def _gate(self, world: World) -> Gate:
+        """How much of a sample is read."""
+        return Gate(max(self._memory // world.workers // 2, LEAST_READ))
+
     def _target(self, epoch: int, world: World) -> int:
         """The clips that each rank is to give in an epoch, for all to have the same number of batches."""
         if self._counts is None:
-            self._counts = Counts(Shards(self._urls, self._handler), self._make_cutting(None).count, self._threads)
+            shards = Shards(self._urls, self._handler)
+            shards.gate = self._gate(world)
+            self._counts = Counts(shards, self._make_cutting(None).count, self._threads)
         clips = [self._counts.of(self._share(epoch, world._replace(rank=rank))) for rank in range(world.ranks)]
         if not self._drop_last:
             if max(clips) and not min(clips):

@@ -52,8 +52,9 @@ def members(path: str | os.PathLike[str]) -> Generator[Member]:
                 raise ValueError(f"{name!r} is damaged at byte {tar.offset}: no header of a member is there")
     except FileNotFoundError:
         raise
-    except (tarfile.TarError, OSError, EOFError) as exn:
-        raise ValueError(f"{name!r} is no uncompressed tar file: {exn}") from exn
+    # Where headers extend others without an end, or by more than there is memory, that is their fault.
+    except (tarfile.TarError, OSError, EOFError, OverflowError, IndexError, RecursionError, MemoryError) as exn:
+        raise ValueError(f"{name!r} is no uncompressed tar file: {exn or type(exn).__name__}") from exn
 
 
 def open_member(path: str | os.PathLike[str], member: Member) -> np.ndarray:

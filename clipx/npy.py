@@ -19,6 +19,7 @@ __all__ = ["MAGIC", "Header", "read_array", "read_header"]
 MAGIC = b"\x93NUMPY"
 LARGEST = 10_000  # bytes of a header's text, as NumPy has it
 MOST_DIMENSIONS = 32
+MOST_EMPTY = 1 << 20  # along a dimension of an array without bytes: what is planned for its frames does take memory
 
 # CPython's parser, which headers are read with, can fail where several threads are in it (its issue 106905).
 _PARSING = threading.Lock()
@@ -95,6 +96,8 @@ def read_header(file: IO[bytes], size: int) -> Header:
     held = size - head.tell()
     if len(header.shape) > MOST_DIMENSIONS or any(not 0 <= each <= sys.maxsize for each in header.shape):
         raise ValueError(f"its header gives the shape {header.shape}")
+    if not header.nbytes and any(each > MOST_EMPTY for each in header.shape):
+        raise ValueError(f"its header gives the shape {header.shape} and dtype {header.dtype}, which hold nothing")
     if header.nbytes > held:
         raise ValueError(
             f"its header gives shape {header.shape} and dtype {header.dtype}, {header.nbytes} bytes, but it has {held}"

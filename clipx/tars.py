@@ -26,6 +26,7 @@ MEMBER_BYTES = 512
 """What a member counts beside its bytes: its header."""
 
 MOST_EXTENDED = 1 << 20  # bytes of a header that extends another: a name, a list of fields
+MOST_NESTED = 16  # headers that extend one another
 MOST_HOLES = 1 << 16
 
 EXTENSIONS = {
@@ -97,6 +98,8 @@ class _Header(tarfile.TarInfo):
             return process(tar)
         if self.size > MOST_EXTENDED:
             raise _Invalid(f"a header that is extended by {self.size} bytes")
+        if tar.inside >= MOST_NESTED:
+            raise _Invalid(f"more than {MOST_NESTED} headers that extend one another")
         tar.inside += 1
         try:
             found = process(tar)

@@ -221,6 +221,8 @@ BROKEN = {
     "structured objects": described("(2,)", "[('a', '<i4'), ('b', '|O')]"),
     "subarray of objects": described("(2,)", "[('b', '|O', (2,))]"),
     "unclosed": header("{'descr': '<f4', 'fortran_order': False, 'shape': (2,", bytes(64)),
+    "many frames of nothing": described((10**9, 3, 0)),
+    "many numbers of nothing": described((10**9,), "'|V0'"),
     "unclosed text": header("{'descr': '''<f4, 'fortran_order': False, 'shape': (2,)}", bytes(64)),
     "nested": header("(" * 60000, bytes(64)),
     "nested brackets": header("[" * 190 + "]" * 190, bytes(64)),

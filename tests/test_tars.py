@@ -71,6 +71,8 @@ BAD = {
     "large name": member("././@LongLink", size=1 << 40, kind=b"L"),
     "large fields": member("./PaxHeaders/b", size=2 << 20, kind=b"x"),
     "broken fields": member("./PaxHeaders/b", b"99 a=b\nx\n", kind=b"x") + member("b.txt", b"data"),
+    "headers that extend one another": member("././@LongLink", b"n\0", kind=b"L") * 600 + member("b.txt"),
+    "fields of fields": member("./PaxHeaders/b", b"9 path=b\n", kind=b"x") * 600 + member("b.txt"),
     "negative size in fields": member("./PaxHeaders/b", b"13 size=-512\n", kind=b"x") + member("b.txt", b"data"),
     "negative sparse": sparse("b.txt", 0).replace(b"00000000000\0" * 2, b"\xff" * 24, 1),
     "list of holes": member("./PaxHeaders/b", b"24 GNU.sparse.major=1\n"[:22].ljust(22), kind=b"x") + member("b.txt"),

@@ -1,0 +1,132 @@
+"""States of a Loader whose numbers and lists are mutated, and their digest made right again."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import shutil
+import tempfile
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import clipx
+from clipx import state as states
+from fuzzing.arrays import FORMAT, good, member
+from fuzzing.structure import Random, number
+
+WINDOW = clipx.WindowSpec(3, 2)
+
+
+@cache
+def shards() -> list[str]:
+    folder = tempfile.mkdtemp(prefix="clipx-fuzzing-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    urls = []
+    for i in range(2):
+        path = Path(folder, f"shard-{i}.tar")
+        path.write_bytes(b"".join(member(b"s%d_%d.npy" % (i, j), good(7 + j)) for j in range(3)) + bytes(1024))
+        urls.append(str(path))
+    return urls
+
+
+def loader(shuffle: bool, **more: Any) -> clipx.Loader:
+    return clipx.Loader(
+        shards(),
+        WINDOW,
+        FORMAT,
+        batch_size=2,
+        memory="48MB",
+        threads=2,
+        shuffle=shuffle,
+        seed=1,
+        drop_last=False,
+        **more,
+    )
+
+
+@cache
+def saved(shuffle: bool, batches: int) -> str:
+    with loader(shuffle) as each:
+        for batch in islice(each, batches):
+            del batch
+        return json.dumps(each.state_dict())
+
+
+def places_of(value: Any) -> list[tuple[Any, Any]]:
+    """Every container and key or index in a value."""
+    found: list[tuple[Any, Any]] = []
+    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    for key in keys:
+        found.append((value, key))
+        found += places_of(value[key])
+    return found
+
+
+VALUES = [
+    None,
+    True,
+    "",
+    "x",
+    [],
+    {},
+    0,
+    -1,
+    1.5,
+    1 << 63,
+    -(1 << 63),
+    1 << 200,
+    [[]],
+    [0],
+    "Δ" * 50,
+    float("nan"),
+    float("inf"),
+]
+
+
+def state(random: Random) -> bytes:
+    shuffle = random.random() < 0.7
+    told = json.loads(saved(shuffle, random.choice((0, 1, 3, 7, 100))))
+    for _ in range(random.choice((1, 1, 1, 2, 4))):
+        # Settings and names are compared with the loader's own; the rest is believed.
+        where = [
+            each
+            for each in places_of(told)
+            if each[1] not in ("settings", "digest") and each[0] is not told.get("settings")
+        ]
+        inside, key = random.choice(where)
+        old = inside[key]
+        action = random.randrange(7)
+        if action == 0:
+            del inside[key]
+        elif action == 1:
+            inside[key] = random.choice(VALUES)
+        elif action == 2 and isinstance(old, list):
+            inside[key] = random.choice((old[::-1], [], [*old, random.choice(VALUES)], old * 4))
+        elif action == 3 and isinstance(old, list) and old:
+            old.insert(0, random.choice(old))
+        elif isinstance(old, int) and not isinstance(old, bool):
+            inside[key] = random.choice((old + 1, old - 1, -old, number(random, 4, old), number(random, 8, old)))
+        else:
+            inside[key] = random.choice(places_of(told))[1]
+    if random.random() < 0.02:
+        told = random.choice(VALUES)
+    if isinstance(told, dict) and random.random() < 0.97:
+        told["digest"] = states._digest(told)
+    return json.dumps([shuffle, told]).encode()
+
+
+def use_state(data: bytes, random: Random, documented: tuple[type[Exception], ...]) -> None:
+    shuffle, told = json.loads(data)
+    with loader(shuffle) as each:
+        try:
+            each.load_state_dict(told)
+        except (ValueError, TypeError):
+            return
+        try:
+            for batch in islice(each, 60):
+                del batch
+            each.state_dict()
+        except documented:
+            pass
