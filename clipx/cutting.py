@@ -113,6 +113,11 @@ def _in_step(cutters: Mapping[str, Iterator[Clip]]) -> list[Clip]:
     return [clip for clip in clips.values() if clip is not None]
 
 
+def _is_damaged(cutters: Mapping[str, Cutter]) -> bool:
+    """Whether damage has been found so far, or frames that are missing without a word."""
+    return bool(_damages(cutters)) or any(isinstance(each, VideoClips) and each.lost for each in cutters.values())
+
+
 def _damages(cutters: Mapping[str, Cutter]) -> list[tuple[str, Damage]]:
     """The damage that has been found in the fields so far, and is left out or kept."""
     return [
@@ -256,7 +261,7 @@ class Cutting:
                     out["audio" if len(fields) == 1 else f"{field}.audio"] = clip.audio
             out["__key__"] = f"{key}_{clips[0].index:06d}"
             out["clip.json"] = {name: fact for clip in reversed(clips) for name, fact in clip.facts().items()}
-            planned = PlannedClip(clips[0].index, selection.damaged or bool(_damages(cutters)), out)
+            planned = PlannedClip(clips[0].index, selection.damaged or _is_damaged(cutters), out)
             del clips, clip, out
             yield planned
             del planned

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-__all__ = ["NO_TIME", "Index", "frames_listed", "is_shown", "nal_units", "skips_exactly"]
+__all__ = ["NO_TIME", "Index", "frames_listed", "gives_frames", "is_shown", "nal_units", "skips_exactly"]
 
 NO_TIME = np.iinfo(np.int64).min
 """Stands for the time of a packet that has not been read."""
@@ -57,6 +57,11 @@ def _starts_anew(packet: av.Packet, codec: str, extradata: bytes) -> bool:
         return True
     idr = H264_IDR if codec == "h264" else HEVC_IDR
     return any(kind in idr for kind, _, _ in nal_units(bytes(packet), extradata, codec))
+
+
+def gives_frames(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
+    """Whether each packet of a stream, of this container and codec, is one frame."""
+    return bool(CONTAINERS & set(container.format.name.split(","))) and stream.codec.canonical_name in KEYED
 
 
 def is_shown(packet: av.Packet, codec: str) -> bool:
@@ -215,7 +220,7 @@ class _Packets:
         # The codec's name, not the decoder's: AV1 is decoded by libdav1d.
         self._codec = self._context.codec.canonical_name
         self._extradata = bytes(self._context.extradata or b"")
-        self.known = bool(CONTAINERS & set(container.format.name.split(","))) and self._codec in KEYED
+        self.known = gives_frames(container, stream)
         self.times: list[int] = []
         self._durations: list[int] = []
         self._keys: list[int] = []

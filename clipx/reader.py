@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fractions import Fraction
+from heapq import heappop, heappush
 from itertools import islice
 from typing import IO, Any, NamedTuple, cast
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from clipx.damage import Report, Taint
 from clipx.errors import MediaError
-from clipx.index import NO_TIME, Index, frames_listed, is_shown, skips_exactly
+from clipx.index import NO_TIME, Index, frames_listed, gives_frames, is_shown, skips_exactly
 from clipx.media import Source, best_video, can_rewind, failures, open_media, videos
 from clipx.options import VideoOptions
 from clipx.orientation import Orientation, carries_orientation
@@ -55,6 +56,7 @@ class Reader:
         rate: frames a second, as the file says or, where it does not, 25.
         frames_decoded: frames that the decoder has given, in all passes.
         report: the damage that was found.
+        lost: whether packets gave no frame where each gives one, so that frames are not numbered like packets.
         orientation: of the first frame, which is that of all; None before one has been decoded.
     """
 
@@ -66,7 +68,7 @@ class Reader:
         self._passed: deque[av.Packet] = deque()
         self._src, self._options = src, options
         self._start = cast(IO[bytes], src).tell() if can_rewind(src) and hasattr(src, "read") else 0
-        self.frames_decoded = 0
+        self.frames_decoded, self.lost = 0, False
         self.orientation: Orientation | None = None
         self.report = Report(name, options.damage)
         # Several threads conceal damage in other ways than one, and tell of it late: where it does not end the clips,
@@ -89,6 +91,7 @@ class Reader:
         self._context = self._stream.codec_context
         # Of MOV and MP4, whose header lists all packets; of others what the start of the file tells.
         self._announced = len(self._stream.index_entries) if "mp4" in self._container.format.name else 0
+        self._keyed = gives_frames(self._container, self._stream)
         if self._context.codec.canonical_name in ONE_THREAD:
             self._threads = 1
         self._context.thread_count = self._threads
@@ -250,7 +253,7 @@ class Reader:
         # Up to a key frame there are as many packets as frames.
         k, last_pts, last_duration, listed = first, None, 0, first
         taint, begun = Taint(), False
-        pending = _Pending(self._context.codec.canonical_name) if report is None else None
+        pending = _Pending(self._context.codec.canonical_name) if report is None or self._keyed else None
         packets = self._demux(hears) if index is None else _Packets(self, index).all_from(first)
 
         def harm(reason: str, pts: int | None, lost: bool, cause: Exception | None = None) -> None:
@@ -291,13 +294,15 @@ class Reader:
                 if pts is None or (last_pts is not None and pts <= last_pts):
                     pts = 0 if last_pts is None else last_pts + last_duration
                 last_pts, last_duration = pts, image.duration or self.frame_ticks
-                if pending is not None:
-                    pending.take(image)
+                if pending is not None and pending.take(image):
+                    if report is None:
+                        raise _NotAlone
+                    self.lost = True
                 if not self._check(image, k):
                     harm(f"is damaged at frame {k}", pts, False)
                 yield Frame(k, image, last_pts, last_duration, *taint.of(image))
                 k += 1
-        if pending is not None and pending.lacks:
+        if report is None and pending is not None and pending.lacks:
             raise _NotAlone
 
     def _check(self, image: object, k: int) -> bool:
@@ -405,30 +410,39 @@ class Reader:
 
 
 class _Pending:
-    """Packets that have given no frame yet. Of the errors of several threads av passes over those at the end."""
+    """Packets that have given no frame yet."""
 
     def __init__(self, codec: str) -> None:
         self._codec = codec
-        self._times: set[int] = set()
+        self._times: list[int] = []
         self._untimed = 0
 
+    @property
+    def lacks(self) -> bool:
+        """Whether frames are missing."""
+        return bool(self._times) or self._untimed > 0
+
     def send(self, packet: av.Packet) -> None:
+        """The packet that is decoded next."""
         if packet.is_discard or not is_shown(packet, self._codec):
             return
         if packet.pts is None:
             self._untimed += 1
         else:
-            self._times.add(packet.pts)
+            heappush(self._times, packet.pts)
 
-    def take(self, image: av.VideoFrame) -> None:
-        if image.pts in self._times:
-            self._times.discard(image.pts)
-        else:
+    def take(self, image: av.VideoFrame) -> bool:
+        """The frame that comes next. Whether one before it did not come."""
+        times, pts, passed = self._times, image.pts, False
+        if pts is None:
             self._untimed -= 1
-
-    @property
-    def lacks(self) -> bool:
-        return bool(self._times) or self._untimed > 0
+            return False
+        while times and times[0] < pts:
+            heappop(times)
+            passed = True
+        if times and times[0] == pts:
+            heappop(times)
+        return passed
 
 
 def _failed(k: int, exn: av.FFmpegError) -> str:

@@ -201,6 +201,11 @@ class Cutter:
                 targets.append(_put(each, place, shown))
         return targets
 
+    @property
+    def first_start(self) -> int | None:
+        """Start of the first clip that is open and not complete; None where there is none."""
+        return next((each.clip.start for each in self._open if each.missing), None)
+
     def first_pts(self) -> float | None:
         """When the first open clip starts; None where none is open."""
         return float(self._open[0].pts_seconds[0]) if self._open else None

@@ -105,6 +105,8 @@ class _Cutting:
         elif self._plan is not None and window.policy != "error" and (sparse or selection.first is None):
             self._starts = window.starts(len(self._plan))
         self._first = None if sparse else self._entrance()
+        # Start of the first clip that is open.
+        self._open_from: int | None = None
         self._seed = draw_seed(format, rng)
         self._views: Views | None = None
 
@@ -225,14 +227,16 @@ class _Cutting:
                             yield p, frame
                 return
             except MediaError:
-                # Where several threads decode, damage shows at another frame.
+                # Where several threads decode, damage shows at another frame; and what it may show in of the clips that
+                # are open is known when they are written again.
                 if self.reader.decode_alone():
                     self.reader.rewind()
                 elif self.reader.report.damage == "stop":
                     raise
                 else:
                     self._by_time = True
-            left = wanted & (np.arange(len(wanted)) > p)
+            done = p if self._open_from is None else min(p, self._open_from - 1)
+            left = wanted & (np.arange(len(wanted)) > done)
         self.reader.rewind()
         if np.any(self._index.packet_pts == NO_TIME):
             # Of the packets only those that are wanted have been read: all of them tell which frame is which.
@@ -293,6 +297,7 @@ class _Cutting:
             last = p, frame
             if self._kept is not None:
                 self._keep(p, frame)
+            self._open_from = cutter.first_start
             for clip in cutter.finished():
                 if self._gives(clip):
                     yield self._complete(clip)
@@ -439,6 +444,11 @@ class VideoClips(Iterator[Clip]):
     def damages(self) -> list[Damage]:
         """The damage that has been found so far, with damage="skip" or "keep"."""
         return self._cutting.reader.report.found
+
+    @property
+    def lost(self) -> bool:
+        """Whether packets have given no frame so far, where each is to give one."""
+        return self._cutting.reader.lost
 
     @property
     def frames_decoded(self) -> int:
