@@ -7,11 +7,26 @@ import operator
 import re
 import sys
 from fractions import Fraction
+from importlib import import_module
 from typing import Any, SupportsIndex
 
 import numpy as np
 
-__all__ = ["as_array", "as_fps", "byte_count", "check_kind", "check_total", "exact_number", "integer", "patience"]
+__all__ = [
+    "as_array",
+    "as_bytes",
+    "as_fps",
+    "byte_count",
+    "check_kind",
+    "check_total",
+    "exact_number",
+    "integer",
+    "patience",
+]
+
+OF_ML_DTYPES = frozenset(
+    f"torch.{name}" for name in ("bfloat16", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz")
+)
 
 UNITS = {"": 1, **{p: 1000**i for i, p in enumerate("kmgt", 1)}, **{p + "i": 1024**i for i, p in enumerate("kmgt", 1)}}
 
@@ -74,11 +89,33 @@ def _view(value: Any) -> np.ndarray | None:
         return np.asarray(memoryview(value))
     except TypeError:
         pass
+    if type(value).__module__.partition(".")[0] == "torch" and str(value.dtype) in OF_ML_DTYPES:
+        return _small_floats(value)
     if any(hasattr(value, each) for each in ("__array__", "__array_interface__", "__array_struct__")):
         return np.asarray(value)
     if hasattr(value, "__dlpack__"):
         return np.from_dlpack(value)
     return None
+
+
+def _small_floats(tensor: Any) -> np.ndarray:
+    """A torch tensor of numbers that NumPy does not know by itself, as the package ml_dtypes has them."""
+    name = str(tensor.dtype).removeprefix("torch.")
+    try:
+        dtype = np.dtype(getattr(import_module("ml_dtypes"), name))
+    except (ImportError, AttributeError) as exn:
+        raise TypeError(f"NumPy knows no {name} without the package ml_dtypes: pip install ml_dtypes") from exn
+    torch = sys.modules["torch"]
+    return tensor.view(torch.uint8 if dtype.itemsize == 1 else torch.int16).numpy().view(dtype)
+
+
+def as_bytes(value: Any) -> Any:
+    """The bytes of an array or a tensor of bytes, uint8 (n,), as a memoryview; all else as it is."""
+    is_bytes = str(getattr(value, "dtype", None)) in ("uint8", "torch.uint8")
+    if not is_bytes or not hasattr(value, "shape") or len(value.shape) != 1 or isinstance(value, np.ma.MaskedArray):
+        return value
+    array: Any = np.ascontiguousarray(as_array("a source of bytes", value))
+    return memoryview(array)
 
 
 def as_array(name: str, value: Any) -> np.ndarray:

@@ -42,7 +42,7 @@ class _Samples:
 
     def __init__(self, src: Source, name: str, format: AudioFormat, rate: Fraction | None) -> None:
         self._name = name
-        self._container = open_media(src, name, options=WAV_OPTIONS if _is_wav(src) else None)
+        self._container = open_media(src, name, options=WAV_OPTIONS if _is_wav(src) else None, can_trust=False)
         streams = self._container.streams.audio
         if not streams:
             self._container.close()

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import webdataset
 
-from clipx import _kernel
+from clipx import _kernel, memory
 from clipx._checks import check_kind, integer, patience
 from clipx.pool import ClipPool
 
-__all__ = ["Batch", "Like", "batched", "collate"]
+__all__ = ["CURE", "Batch", "Like", "batched", "collate"]
+
+CURE = (
+    "give the format resize=(height, width) or a crop; for sound, AudioFormat(sample_rate=, mono=True); other arrays "
+    "are for map to make alike, or to drop"
+)
+"""What makes clips alike."""
 
 
 def _as_row(sample: Any) -> Mapping[Any, Any]:
@@ -23,17 +30,23 @@ def _check_fields(first: Mapping[Any, Any], first_key: str, row: Mapping[Any, An
     if row.keys() != first.keys():
         raise ValueError(
             f"sample {first_key!r} has fields {', '.join(map(str, first))}, but sample {key!r} has "
-            f"{', '.join(map(str, row))}: a batch needs the same fields"
+            f"{', '.join(map(str, row))}: a batch needs the same fields; keys='wav;flac' of the stage that cuts gives "
+            f"clips of several kinds one name, and webdataset's rename and select other fields"
         )
 
 
 def _check_alike(name: Any, shape: tuple[int, ...], dtype: np.dtype, first_key: str, array: Any, key: str) -> None:
     if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
-        told = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise ValueError(
-            f"field {name!r} has {shape} {dtype} in sample {first_key!r}, but {told} in sample {key!r}: a "
-            f"batch needs clips that are alike"
-        )
+        raise _unlike(name, f"{shape} {dtype}", first_key, array, key)
+
+
+def _unlike(name: Any, kind: str, first_key: str, value: Any, key: str) -> ValueError:
+    """The error of a value that cannot stand in an array with others of this kind."""
+    told = f"{tuple(value.shape)} {value.dtype}" if hasattr(value, "shape") else type(value).__name__
+    return ValueError(
+        f"field {name!r} has {kind} in sample {first_key!r}, but {told} in sample {key!r}: a batch needs clips of one "
+        f"size and dtype; {CURE}"
+    )
 
 
 def _bits(array: np.ndarray) -> np.ndarray:
@@ -49,41 +62,140 @@ def _copy(arrays: list[np.ndarray], out: np.ndarray, footprint: int) -> None:
         np.stack(arrays, out=out)
 
 
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, webdataset.filters.TorchTensor)
+
+
+class _Column:
+    """The values of a field of a batch: an array that is filled row by row, or a list where not all are arrays.
+
+    Args:
+        count: rows that lack the field, before the first that has it.
+        make: gives memory for an array of a shape and a dtype.
+    """
+
+    def __init__(self, count: int, make: Callable[[tuple[int, ...], np.dtype], np.ndarray]) -> None:
+        self._make = make
+        self._array: np.ndarray | None = None
+        self._values: list[Any] = [None] * count
+        self._count = count
+
+    def differs(self, value: Any) -> str | None:
+        """Where a value cannot stand beside the others: what these are."""
+        if self._array is not None and value is not None:
+            shape, dtype = self._array.shape[1:], self._array.dtype
+            same = isinstance(value, np.ndarray) and (value.shape, value.dtype) == (shape, dtype)
+            return None if same else f"{shape} {dtype}"
+        first: Any = next((each for each in self._values if each is not None), None)
+        if value is None or not (isinstance(first, np.ndarray) or _is_tensor(first)):
+            return None
+        same = type(value) is type(first) and (value.shape, value.dtype) == (first.shape, first.dtype)
+        return None if same else f"{tuple(first.shape)} {first.dtype}"
+
+    def add(self, value: Any, size: int) -> None:
+        """Take the value of the next row of `size`; None stands for one that lacks the field."""
+        if isinstance(value, np.ndarray) and not self._count:
+            self._array = self._make((size, *value.shape), value.dtype)
+        if self._array is not None and value is None:
+            self._values, self._array = list(self._array[: self._count]), None
+        if self._array is not None:
+            _copy([value], self._array[self._count : self._count + 1], self._array.nbytes)
+        else:
+            # What is kept in a list is not to keep a slot.
+            self._values.append(value.copy() if isinstance(value, np.ndarray) and memory.leases(value) else value)
+        self._count += 1
+
+    def take(self) -> Any:
+        """All rows: an array, or, where any lacks the field, a list, with None there; all else as webdataset has it."""
+        if self._array is not None:
+            return self._array[: self._count]
+        if any(value is None for value in self._values):
+            return list(self._values)
+        return webdataset.filters.combine_values(self._values)
+
+
 class Batch:
     """A batch that is filled clip by clip, so that each gives its slot back at once.
 
+    It has each field that any of its samples has. An array's field is an array, of one shape and dtype, where all have
+    it; else a list, with None where a sample lacks it.
+
     Args:
         size: samples that it has room for.
-        like: a sample that all are to be like: the same fields, and arrays of the same shapes and dtypes.
+        like: what samples are like: all have its clips, and its arrays' shapes and dtypes where they have the field.
         make: gives memory for the array of a field, from its name, shape and dtype.
     """
 
     def __init__(self, size: int, like: Like, make: Callable[[str, tuple[int, ...], np.dtype], np.ndarray]) -> None:
-        self.like = like
-        self._arrays = {
-            name: make(name, (size, *kind[0]), kind[1]) for name, kind in like.fields.items() if kind is not None
-        }
-        self._lists: dict[Any, list[Any]] = {name: [] for name, kind in like.fields.items() if kind is None}
-        self.count = 0
+        self.like, self.count = like, 0
+        self._size, self._make = size, make
+        self._columns: dict[Any, _Column] = {}
+        self._first = ""
 
     def add(self, sample: Mapping[Any, Any]) -> None:
         """Copy a sample's arrays, and keep its other fields. Raises ValueError for one that is unlike the others."""
-        key = str(sample.get("__key__", self.count))
-        self.like.check_fields(sample)
-        for name in self._arrays:
-            kind = self.like.fields[name]
-            assert kind is not None
-            _check_alike(name, *kind, self.like.key, sample[name], key)
-        for name, out in self._arrays.items():
-            _copy([sample[name]], out[self.count : self.count + 1], out.nbytes)
-        for name, values in self._lists.items():
-            values.append(sample[name])
+        key, row = str(sample.get("__key__", self.count)), flatten(sample)
+        self.like.check_clips(row, key)
+        for name, value in row.items():
+            kind = self.like.fields.get(name)
+            if kind is not None and value is not None:
+                _check_alike(name, *kind, self.like.key, value, key)
+            differs = self._columns[name].differs(value) if name in self._columns else None
+            if differs is not None:
+                raise _unlike(name, differs, self._first, value, key)
+        self._first = self._first or key
+        for name, value in row.items():
+            if name not in self._columns:
+                self._columns[name] = _Column(self.count, partial(self._make, name))
+            self._columns[name].add(value, self._size)
+        for name, column in self._columns.items():
+            if name not in row:
+                column.add(None, self._size)
         self.count += 1
 
     def take(self) -> dict[Any, Any]:
         """What has been filled, collated as webdataset does."""
-        lists = {name: webdataset.filters.combine_values(values) for name, values in self._lists.items()}
-        return {name: lists[name] if name in lists else self._arrays[name][: self.count] for name in self.like.fields}
+        order = {name: at for at, name in enumerate(self.like.fields)}
+        batch: dict[Any, Any] = {}
+        for name in sorted(self._columns, key=lambda name: order.get(name, len(order))):
+            if isinstance(name, Member):
+                batch.setdefault(name.field, {})[name.member] = self._columns[name].take()
+            else:
+                batch[name] = self._columns[name].take()
+        return batch
+
+
+class Member(str):
+    """The name "npz:frames" of a member of a field that holds clips."""
+
+    __slots__ = ("field", "member")
+
+    field: Any
+    member: Any
+
+    def __new__(cls, field: Any, member: Any) -> Member:
+        made = super().__new__(cls, f"{field}:{member}")
+        made.field, made.member = field, member
+        return made
+
+
+def flatten(sample: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """A sample with the members of a field that holds clips, such as a decoded npz, as fields of their own."""
+    fields = [name for name, value in sample.items() if isinstance(value, Mapping) and _holds_clips(value)]
+    if not fields:
+        return sample
+    flat: dict[Any, Any] = {}
+    for name, value in sample.items():
+        flat |= {Member(name, member): each for member, each in value.items()} if name in fields else {name: value}
+    return flat
+
+
+def _holds_clips(value: Mapping[Any, Any]) -> bool:
+    return any(_is_clip(each) for each in value.values())
+
+
+def _is_clip(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and memory.leases(value) > 0
 
 
 Kind = tuple[tuple[int, ...], np.dtype] | None
@@ -91,23 +203,39 @@ Kind = tuple[tuple[int, ...], np.dtype] | None
 
 
 class Like(NamedTuple):
-    """What a sample is like: its key, and the kind of each field."""
+    """What samples are like: the key of the first, the kind of each of its fields, and which of these hold clips."""
 
     key: str
     fields: dict[Any, Kind]
+    clips: tuple[Any, ...] = ()
 
     @classmethod
-    def of(cls, sample: Mapping[Any, Any]) -> Like:
-        """What this sample is like."""
-        arrays = {
-            name: (value.shape, value.dtype) if isinstance(value, np.ndarray) else None
-            for name, value in sample.items()
-        }
-        return cls(str(sample.get("__key__", 0)), arrays)
+    def of(cls, sample: Mapping[Any, Any], cut: Iterable[str] = ()) -> Like:
+        """What this sample is like.
 
-    def check_fields(self, sample: Mapping[Any, Any]) -> None:
-        """Raise ValueError where a sample has other fields."""
-        _check_fields(self.fields, self.key, sample, str(sample.get("__key__")))
+        `cut` names the fields that were cut. These hold clips, and, for those that are gone, fields that were made of
+        them.
+        """
+        row, cut = flatten(sample), tuple(cut)
+        arrays = {
+            name: (value.shape, value.dtype) if isinstance(value, np.ndarray) else None for name, value in row.items()
+        }
+        named = [name for name in row if arrays[name] and name in cut]
+        clips = [*named, *(name for name, value in row.items() if name not in named and _is_clip(value))]
+        return cls(str(sample.get("__key__", 0)), arrays, tuple(clips[: len(cut)]))
+
+    def check_clips(self, row: Mapping[Any, Any], key: str) -> None:
+        """Raise ValueError where a sample, flattened, lacks clips that all have."""
+        missing = [name for name in self.clips if row.get(name) is None]
+        if not missing:
+            return
+        own = [str(name) for name, value in row.items() if name not in self.clips and _is_clip(value)]
+        have = f"has its clips in {', '.join(map(repr, own))}" if own else f"has {', '.join(map(str, row))}"
+        cure = ";".join([str(missing[0]), *own[:1]] if own else [str(missing[0]), "..."])
+        raise ValueError(
+            f"sample {self.key!r} has clips in field {str(missing[0])!r}, but sample {key!r} {have}: in a dataset of "
+            f"mixed kinds say which fields are one, keys={cure!r}, or {{'clip': {cure!r}}}, or rename them in map"
+        )
 
 
 def collate(samples: list[Any], make: Callable[[tuple[int, ...], np.dtype], np.ndarray] = np.empty) -> Any:

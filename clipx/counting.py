@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from clipx.cutting import NOT_A_SAMPLES_FAULT
-from clipx.shards import Shards, Unread
+from clipx.shards import CutShort, Shards, Unread
 from clipx.world import Share
 
 __all__ = ["Counts"]
@@ -28,7 +28,7 @@ class Counts:
             found = []
             for _, sample in shards.seen(shard):
                 found.append(0)
-                if any(isinstance(value, Unread) for value in sample.values()):
+                if isinstance(sample, CutShort) or any(isinstance(value, Unread) for value in sample.values()):
                     continue  # nor is it cut
                 try:
                     found[-1] = count(sample)

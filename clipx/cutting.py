@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,9 +14,10 @@ from clipx._checks import check_kind, integer
 from clipx.audio import AudioClips, count_samples
 from clipx.epochs import Epoch, check_epoch, count_epoch, sample_rng
 from clipx.errors import Damage, PoolExhausted, PoolTooSmall
-from clipx.fields import BytesFile, Sample, array_length, array_of, fields_to_cut, find_field, others
+from clipx.fields import BytesFile, Sample, array_length, array_of, fields_to_cut, find_field
 from clipx.format import ClipFormat, Views
 from clipx.formatted import FormattedFrames
+from clipx.keys import Keys, beside, find_fields, parse_keys, put
 from clipx.ledger import Ledger, Recorder
 from clipx.options import VideoOptions
 from clipx.origins import describe_error, locate, locating
@@ -87,6 +88,11 @@ class _ArrayClips(Iterator[Clip]):
 Cutter = _ArrayClips | AudioClips | VideoClips
 
 
+def _sound_of(name: str, fields: Collection[str]) -> str:
+    """The name of the sound of one of so many fields."""
+    return "audio" if len(fields) == 1 else f"{name}.audio"
+
+
 def _origin(sample: Sample) -> Sample:
     """What of a sample says where it comes from."""
     return {name: sample[name] for name in ("__key__", "__url__") if name in sample}
@@ -98,7 +104,8 @@ def _in_step(cutters: Mapping[str, Iterator[Clip]]) -> list[Clip]:
     """
     clips: dict[str, Clip | None] = dict.fromkeys(cutters)
     latest = -1
-    while any(clip is None or clip.index < latest for clip in clips.values()):
+    ended = False
+    while not ended and any(clip is None or clip.index < latest for clip in clips.values()):
         for field, cutter in cutters.items():
             clip = clips[field]
             if clip is None or clip.index < latest:
@@ -107,10 +114,11 @@ def _in_step(cutters: Mapping[str, Iterator[Clip]]) -> list[Clip]:
                 with locating(field=field):
                     clip = next(cutter, None)
                 if clip is None:
-                    return []
-                clips[field], latest = clip, max(latest, clip.index)
+                    ended = True  # the others are asked as well, so that they learn of their ends
+                else:
+                    clips[field], latest = clip, max(latest, clip.index)
             del clip
-    return [clip for clip in clips.values() if clip is not None]
+    return [] if ended else [clip for clip in clips.values() if clip is not None]
 
 
 def _is_damaged(cutters: Mapping[str, Cutter]) -> bool:
@@ -143,7 +151,7 @@ class Cutting:
         options: VideoOptions | None,
         audio: AudioFormat | None,
         pool: ClipPool | int | str | None,
-        keys: str | Iterable[str] | None,
+        keys: Keys,
         seed: int,
         epoch: Epoch,
         handler: Callable[[Exception], bool],
@@ -157,14 +165,10 @@ class Cutting:
             pool = ClipPool.of_bytes(pool)
         elif not isinstance(pool, (ClipPool, type(None))):
             raise TypeError(f"pool is {pool!r}, but must be a ClipPool, a number of bytes such as '2GB', or None")
-        if keys is not None:
-            keys = [keys] if isinstance(keys, str) else list(keys)
-            if not keys or not all(isinstance(key, str) for key in keys):
-                raise ValueError(f"keys is {keys!r}, but must name at least one field")
         if not callable(handler):
             raise TypeError(f"handler is {handler!r}, but must be a function of an exception")
         self._window, self._format, self._options, self._audio = window, format, options, audio
-        self._pool, self._keys = pool, keys
+        self._pool, self._keys = pool, parse_keys(keys)
         self._seed, self._epoch, self._handler = integer("seed", seed, 0), check_epoch(epoch), handler
         self.errors = Ledger() if errors is None else errors
         self._passes = 0
@@ -201,9 +205,11 @@ class Cutting:
                 del out
             del cut
 
-    def fields(self, sample: Sample) -> list[str]:
-        """The fields of a sample that are cut. Raises ValueError where that is not clear."""
-        return fields_to_cut(sample) if self._keys is None else self._keys
+    def fields(self, sample: Sample) -> dict[str, str]:
+        """The fields of a sample that are cut, by the names of their clips. Raises ValueError where it has none."""
+        if self._keys is None:
+            return {field: field for field in fields_to_cut(sample)}
+        return find_fields(self._keys, sample)
 
     def cut(self, sample: Sample, epoch: int, selection: Selection = ALL) -> Generator[PlannedClip]:
         """The clips of a sample, or those of a selection."""
@@ -222,43 +228,38 @@ class Cutting:
 
     def _cut_fields(self, sample: Sample, key: str, epoch: int, selection: Selection) -> Iterator[PlannedClip]:
         fields = self.fields(sample)
-        rest = {name: value for name, value in sample.items() if name not in fields}
         cutters = {}
-        for field in fields:
+        for field in fields.values():
             with locating(field=field):
                 cutters[field] = self._cutter(sample, field, key, epoch, len(fields), selection)
-        members: dict[str, list[str]] = {}
-        for field in fields:
-            name, _, member = field.partition(":")
-            if member and name in rest:
-                members.setdefault(name, []).append(member)
-        for name, cut in members.items():
-            with locating(field=name):
-                rest[name] = others(name, rest[name], cut)
-        origin = _origin(sample)
+        heard = self._audio is not None and any(isinstance(cutter, VideoClips) for cutter in cutters.values())
+        made = ["clip.json", *fields, *([_sound_of(name, fields) for name in fields] if heard else [])]
+        rest, origin = beside(sample, fields, made), _origin(sample)
         del sample
         try:
-            yield from self._clips_in_step(cutters, rest, key, origin, selection)
+            yield from self._clips_in_step(fields, cutters, rest, key, origin, selection)
         finally:
             for field, damage in _damages(cutters):
                 self.errors.note("damage", origin, damage.reason, field=field)
 
     def _clips_in_step(
-        self, cutters: Mapping[str, Cutter], rest: Sample, key: str, origin: Sample, selection: Selection
+        self,
+        fields: Mapping[str, str],
+        cutters: Mapping[str, Cutter],
+        rest: Sample,
+        key: str,
+        origin: Sample,
+        selection: Selection,
     ) -> Iterator[PlannedClip]:
         """The clips of fields that share one plan, with the rest of the sample."""
-        fields, given = list(cutters), False
+        given = False
         while clips := _in_step(cutters):
             given = True
             out = dict(rest)
-            for field, clip in zip(fields, clips):
-                name, _, member = field.partition(":")
-                if member and name in rest:
-                    out[name] = {**out[name], member: clip.data}
-                else:
-                    out[field] = clip.data
+            for name, clip in zip(fields, clips):
+                put(out, name, clip.data)
                 if clip.audio is not None:
-                    out["audio" if len(fields) == 1 else f"{field}.audio"] = clip.audio
+                    out[_sound_of(name, fields)] = clip.audio
             out["__key__"] = f"{key}_{clips[0].index:06d}"
             out["clip.json"] = {name: fact for clip in reversed(clips) for name, fact in clip.facts().items()}
             planned = PlannedClip(clips[0].index, selection.damaged or _is_damaged(cutters), out)
@@ -289,7 +290,7 @@ class Cutting:
 
         Of a video whose header lists more frames than can be decoded, those that it lists.
         """
-        return min(self._count(sample, field) for field in self.fields(sample))
+        return min(self._count(sample, field) for field in self.fields(sample).values())
 
     def _count(self, sample: Sample, field: str) -> int:
         kind, value = find_field(sample, field)
@@ -343,7 +344,7 @@ def clips(
     options: VideoOptions | None = None,
     audio: AudioFormat | None = None,
     pool: ClipPool | int | str | None = None,
-    keys: str | Iterable[str] | None = None,
+    keys: Keys = None,
     seed: int = 0,
     epoch: Epoch = None,
     handler: Callable[[Exception], bool] = webdataset.reraise_exception,
@@ -363,9 +364,12 @@ def clips(
             "{field}.audio" where several videos are cut).
         pool: a ClipPool, or bytes such as "2GB" to make one of in the process that uses it: clips are its slots. None
             gives each clip memory of its own. With N workers there are N pools.
-        keys: fields to cut, "npz:frames" for a member. Default: every encoded video (avi, mkv, mov, mp4, mpg, ts, webm
-            as bytes); where there is none, every sound (flac, m4a, mp3, ogg, opus, wav); else the sample's only array
-            (npy, a member of npz, a tensor). Several fields share one plan and must have the same number of frames.
+        keys: the field to cut, "npz:frames" for a member; "wav;flac;mp3" for the first of these that a sample has,
+            whose clips stand under the first name, and {"sound": "wav;flac;mp3"} to name them. Several, in a list or a
+            dict, share one plan and must have the same number of frames. A field whose name does not tell what it is is
+            looked into. Default: every encoded video (by name: mp4, mkv, webm, mov, avi, ts, mpg, flv, ...; also
+            "front.mp4"); where there is none, every sound (wav, flac, mp3, aac, ogg, opus, m4a, aiff, ...); else the
+            sample's only array (npy, a member of npz, a tensor).
         seed, epoch: random starts, crops and flips are drawn from (seed, epoch, `__key__`). epoch is a number, a
             function that gives one, or None to count the times that this stage is run.
         handler: called with the error of a broken sample, as webdataset's are: true goes on with the next sample,
@@ -375,7 +379,8 @@ def clips(
     A clip's sample has the source's other fields as they are, the clip under the field's name, `__key__`
     "{key}_{index:06d}", and "clip.json": index, start, valid, and for videos frame_indices, pts_seconds,
     duration_seconds, source_fps and rotation, and mirrored where it is true; crop and flip where they are drawn at
-    random.
+    random. A field of the source's own that one of these replaces, such as its "clip.json", stands under
+    "source.clip.json".
 
     The stage's `errors` is a `clipx.ledger.Ledger`: which samples of which shards were broken, damaged or gave no
     clips, in this process and in the DataLoader workers that run the stage.

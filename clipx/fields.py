@@ -7,17 +7,46 @@ from collections.abc import Collection, Mapping
 from typing import IO, Any, cast
 
 import numpy as np
+from av.stream import Disposition
 
-from clipx._checks import as_array
+from clipx._checks import as_array, as_bytes
+from clipx.media import open_media
 from clipx.npy import read_header
 from clipx.npz import Npz
 
-__all__ = ["BytesFile", "Sample", "array_length", "array_of", "fields_to_cut", "find_field", "load", "others"]
+__all__ = [
+    "AUDIO_FIELDS",
+    "FILES",
+    "VIDEO_FIELDS",
+    "BytesFile",
+    "Sample",
+    "array_length",
+    "array_of",
+    "extension_of",
+    "fields_to_cut",
+    "find_field",
+    "has_field",
+    "load",
+    "others",
+]
 
 Sample = dict[str, Any]
 
-AUDIO_FIELDS = frozenset({"flac", "m4a", "mp3", "ogg", "opus", "wav"})
-VIDEO_FIELDS = frozenset({"avi", "mkv", "mov", "mp4", "mpg", "ts", "webm"})
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+AUDIO_FIELDS = _names(
+    "aac ac3 aif aifc aiff amr ape au caf eac3 flac m4a m4b mka mp2 mp3 mpc oga ogg opus spx tak tta w64 wav wave weba "
+    "wma wv"
+)
+VIDEO_FIELDS = _names(
+    "3g2 3gp asf avi divx dv f4v flv h264 h265 hevc ivf m1v m2t m2ts m2v m4v mjpeg mjpg mkv mov mp4 mpe mpeg mpg mts "
+    "mxf nut obu ogv qt ts vob webm wmv y4m"
+)
+FILES = AUDIO_FIELDS | VIDEO_FIELDS | {"npy", "npz"}
+NPY_MAGIC, ZIP_MAGIC = b"\x93NUMPY", b"PK\x03\x04"
 MOST_EMPTY = 1 << 20
 BYTES = (bytes, bytearray, memoryview)
 
@@ -46,8 +75,31 @@ class BytesFile(io.RawIOBase):
         return self._at
 
 
-def _extension(field: str) -> str:
+def extension_of(field: str) -> str:
+    """What a field's or a file's name says that it is: "wav" of "front.WAV"."""
     return field.rpartition(".")[2].lower()
+
+
+def _kind_of_bytes(field: str, value: bytes | bytearray | memoryview) -> str:
+    """What the bytes of a field are, "video", "sound", "npy" or "npz": as its name tells, else as they begin."""
+    extension, head = extension_of(field), bytes(memoryview(value)[:8])
+    if extension in ("npy", "npz"):
+        return extension
+    if extension in AUDIO_FIELDS or extension in VIDEO_FIELDS:
+        return "sound" if extension in AUDIO_FIELDS else "video"
+    if head.startswith((NPY_MAGIC, ZIP_MAGIC)):
+        return "npy" if head.startswith(NPY_MAGIC) else "npz"
+    try:
+        with open_media(value, f"field {field!r}") as container:
+            pictures = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
+            return "video" if pictures or not container.streams.audio else "sound"
+    except ValueError:  # it is told where it is cut
+        return "video"
+
+
+def _encoded(field: str, value: Any) -> Any:
+    """The bytes of a file that is given as an array or a tensor of bytes; all else as it is."""
+    return as_bytes(value) if extension_of(field) in FILES else value
 
 
 def _is_array(value: Any) -> bool:
@@ -66,15 +118,17 @@ def load(field: str, value: Any) -> Any:
 
     Raises ValueError for what is no such file.
     """
+    value = _encoded(field, value)
     if not isinstance(value, BYTES):
         return value
+    kind = _kind_of_bytes(field, value)
     try:
-        if _extension(field) == "npy":
+        if kind == "npy":
             return _npy(value)
-        if _extension(field) == "npz":
+        if kind == "npz":
             return Npz(value)
     except ValueError as exn:
-        raise ValueError(f"field {field!r} is no {_extension(field)} file that can be cut: {exn}") from exn
+        raise ValueError(f"field {field!r} is no {kind} file that can be cut: {exn}") from exn
     return value
 
 
@@ -102,21 +156,32 @@ def _arrays_of(field: str, value: Any) -> list[str]:
 
 def fields_to_cut(sample: Sample) -> list[str]:
     """The fields to cut where the user named none; a member of an npz field is called "npz:member"."""
-    own = {field: value for field, value in sample.items() if not field.startswith("__")}
+    own = {field: _encoded(field, value) for field, value in sample.items() if not field.startswith("__")}
     for kind in (VIDEO_FIELDS, AUDIO_FIELDS):
-        encoded = [field for field, value in own.items() if isinstance(value, BYTES) and _extension(field) in kind]
+        encoded = [field for field, value in own.items() if isinstance(value, BYTES) and extension_of(field) in kind]
         if encoded:
             return encoded
     arrays = []
     for field, value in own.items():
-        if _is_array(value) or (isinstance(value, BYTES) and _extension(field) == "npy"):
+        if _is_array(value) or (isinstance(value, BYTES) and extension_of(field) == "npy"):
             arrays.append(field)
-        elif _extension(field) == "npz":
+        elif extension_of(field) == "npz":
             arrays += [f"{field}:{member}" for member in _arrays_of(field, value)]
     if len(arrays) != 1:
         found = "no field" if not arrays else f"{len(arrays)} fields ({', '.join(arrays)})"
         raise ValueError(f"{found} of {', '.join(own) or 'none'} to cut; name what to cut with keys=")
     return arrays
+
+
+def has_field(sample: Sample, field: str) -> bool:
+    """Whether a sample has a field, or the member of one that is called "npz:member"."""
+    name, _, member = field.partition(":")
+    if sample.get(field) is not None:
+        return True
+    if not member or sample.get(name) is None:
+        return False
+    members = load(name, sample[name])
+    return isinstance(members, Mapping) and member in members
 
 
 def find_field(sample: Sample, field: str) -> tuple[str, Any]:
@@ -125,11 +190,11 @@ def find_field(sample: Sample, field: str) -> tuple[str, Any]:
     value = sample.get(field, sample.get(name) if member else None)
     if value is None:
         raise ValueError(f"there is no field {field!r} among {', '.join(f for f in sample if f[:2] != '__')}")
-    if isinstance(value, BYTES) and _extension(field) in AUDIO_FIELDS:
-        return "sound", value
-    if isinstance(value, BYTES) and _extension(field) not in ("npy", "npz") and not member:
-        return "video", value
-    return "array", value
+    if field not in sample:
+        return "array", value
+    value = _encoded(field, value)
+    kind = _kind_of_bytes(field, value) if isinstance(value, BYTES) else "array"
+    return kind if kind in ("sound", "video") else "array", value
 
 
 def _check_empty(field: str, shape: tuple[int, ...], nbytes: int) -> None:
@@ -160,7 +225,7 @@ def array_of(sample: Sample, field: str, value: Any) -> np.ndarray:
 
 def array_length(sample: Sample, field: str, value: Any) -> int:
     """The length of the array of a field; of an .npy file, only its header is read."""
-    if isinstance(value, BYTES) and _extension(field) == "npy":
+    if isinstance(value, BYTES) and field in sample and _kind_of_bytes(field, value) == "npy":
         header = read_header(cast(IO[bytes], BytesFile(memoryview(value))), memoryview(value).nbytes)
         if header.shape:
             _check_empty(field, header.shape, header.nbytes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +18,7 @@ from clipx.origins import locating
 from clipx.plan import ALL, Selection
 from clipx.pool import ClipPool
 from clipx.progress import Looked, Progress
-from clipx.shards import Shards, Unread
+from clipx.shards import CutShort, Shards, Unread
 from clipx.world import Share
 
 __all__ = ["Job", "Pools"]
@@ -82,11 +82,11 @@ class Job:
 
     def look(self, sample: Sample, clip: Sample) -> Looked:
         """What the clip of a sample tells of all others."""
-        fields = self.cutting(None).fields(sample)
+        fields = list(self.cutting(None).fields(sample))
         sizes = [_member(clip, name).nbytes for name in fields]
-        beside = memory.payload_bytes([each for name, each in clip.items() if name not in fields])
+        beside = memory.payload_bytes(clip) - sum(sizes)
         budget = self.divide(max(sizes), len(sizes), beside, self.workers)
-        return Looked(self.workers, fields, max(sizes), budget, Like.of(clip))
+        return Looked(self.workers, fields, max(sizes), budget, Like.of(clip, fields))
 
     def make_pools(self, looked: Looked) -> Pools:
         """Memory for clips like these."""
@@ -95,29 +95,29 @@ class Job:
         return Pools(looked, clips, batches)
 
     def cut(
-        self, pool: ClipPool | None, like: Like | None, repeated: bool = False, noted: bool = True
+        self, pool: ClipPool | None, maps: bool = False, repeated: bool = False, noted: bool = True
     ) -> Callable[..., Generator[PlannedClip]]:
         """A function that gives clips of a sample as slots of `pool`, other fields decoded: an `interleave.Cut`.
 
-        With `like`, of samples with its fields alone, and what `map` makes of them. `repeated` says in "clip.json" that
-        they have been given before, `noted` whether `errors` is told of samples that give none.
+        With `maps`, what `map` makes of them. `repeated` says in "clip.json" that they have been given before, `noted`
+        whether `errors` is told of samples that give none.
         """
         cutting = self.cutting(pool)
         if noted:
             cutting.errors = self.errors
 
         def clips(sample: Sample, selection: Selection = ALL) -> Generator[PlannedClip]:
+            if isinstance(sample, CutShort):
+                return
             with locating(sample, clips=0):
                 self._check_read(sample)
                 fields = cutting.fields(sample)
-                sample = {**sample, **self._decoded(sample, fields)}
+                sample = {**sample, **self._decoded(sample, fields.values())}
             for given, clip in enumerate(cutting.cut(sample, self.progress.epoch, selection)):
                 self._check(clip.sample, fields)
-                if like is not None:
-                    like.check_fields(clip.sample)
                 if repeated:
                     clip.sample["clip.json"]["repeated"] = True
-                if like is None or self.map is None:
+                if self.map is None or not maps:
                     yield clip
                 else:
                     with locating(clip.sample, clips=given):
@@ -140,7 +140,7 @@ class Job:
             )
 
     @staticmethod
-    def _check(clip: Sample, fields: list[str]) -> None:
+    def _check(clip: Sample, fields: Iterable[str]) -> None:
         """Raise ValueError for a clip of no bytes, which no batch is made of."""
         for name in fields:
             array = _member(clip, name)
@@ -148,7 +148,7 @@ class Job:
                 with locating(clip, field=name):
                     raise ValueError(f"field {name!r} has clips of shape {array.shape}, which hold no bytes")
 
-    def _decoded(self, sample: Sample, cut: list[str]) -> Sample:
+    def _decoded(self, sample: Sample, cut: Iterable[str]) -> Sample:
         """The fields of a sample that are not cut, decoded."""
         fields = {name.partition(":")[0] for name in cut}
         return decode({name: value for name, value in sample.items() if name not in fields}, sys.maxsize)

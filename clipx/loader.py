@@ -21,6 +21,7 @@ from clipx.cutting import Cutting, Sample
 from clipx.epochs import Epoch, check_epoch, count_epoch, stream_random
 from clipx.format import ClipFormat
 from clipx.job import Job, Pools
+from clipx.keys import Keys, parse_keys
 from clipx.ledger import Ledger, Recorder
 from clipx.options import VideoOptions
 from clipx.plan import WindowSpec
@@ -48,7 +49,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
 
     >>> loader = clipx.Loader("videos-{000..099}.tar", window, format, batch_size=16, memory="4GB")
     >>> for batch in loader:
-    ...     clips = torch.from_numpy(batch["mp4"])
+    ...     clips = torch.as_tensor(batch["mp4"])
 
     Args:
         urls: shards as webdataset takes them: a text with braces, or a list; files, `pipe:` commands, remote addresses;
@@ -61,8 +62,8 @@ class Loader(IterableDataset):  # type: ignore[misc]
             `clipx.budget.divide` says, and by the number of DataLoader workers. Decoders are taken to hold
             `clipx.budget.DECODER_BYTES` each.
         threads: that decode; default as many as there are processors. More than there are sources are not used.
-        map: called with the sample of each clip, on those threads; what it returns is batched. Its own memory counts
-            as its own.
+        map: called with the sample of each clip, on those threads; what it returns is batched, so that it can add, drop
+            and rename fields. Its own memory counts as its own.
         shuffle: whether shards and clips are shuffled; else clips come in the shards' order.
         seed, epoch: what is random is drawn from both and each sample's `__key__`. epoch is a number, a function that
             gives one, or None to count the iterations; `set_epoch` says the next.
@@ -76,6 +77,9 @@ class Loader(IterableDataset):  # type: ignore[misc]
             consumer that holds several.
         timeout: seconds that the consumer waits where it holds all batches; None waits for ever. In the worker of a
             DataLoader, 0 stands for a minute: it lets go of batches when they are sent.
+
+    A batch has every field that any of its samples has: clips in all of them, of one size (else an error names both
+    samples); other fields as lists with None where a sample lacks one.
 
     Iterates over dicts: clips as arrays (batch, ...) that `torch.from_numpy` sees without a copy, `__key__` and
     `clip.json` as lists, and other fields decoded and collated as webdataset does, but that pickles, and what README's
@@ -110,7 +114,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
         shuffle: bool = True,
         seed: int = 0,
         epoch: Epoch = None,
-        keys: str | Iterable[str] | None = None,
+        keys: Keys = None,
         drop_last: bool = True,
         equal_batches: bool = False,
         handler: Callable[[Exception], bool] = webdataset.reraise_exception,
@@ -123,7 +127,8 @@ class Loader(IterableDataset):  # type: ignore[misc]
         self._seed, self._epoch = integer("seed", seed, 0), check_epoch(epoch)
         self._handler = handler
         self.errors = Ledger()
-        self._keys = [keys] if isinstance(keys, str) else None if keys is None else list(keys)
+        parsed = parse_keys(keys)
+        self._keys = None if parsed is None else {key.name: ";".join(key.fields) for key in parsed}
         self._make_cutting(None)
         self._batch_size = integer("batch_size", batch_size, 1)
         self._memory = byte_count("memory", memory)
@@ -174,7 +179,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
         view = format.view(height, width)
         shape = format.clip_shape(self._window.length, view.h, view.w, 1 if options.color == "gray" else 3)
         itemsize = format.written_dtype(np.dtype(np.uint8)).itemsize
-        return int(np.prod(shape)) * itemsize, len(self._keys or [""])
+        return int(np.prod(shape)) * itemsize, len(parse_keys(self._keys) or [""])
 
     def _divide(self, slot_bytes: int, fields: int, beside: int = 0, workers: int = 1) -> Budget:
         window = self._window
@@ -334,7 +339,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
             "format": plain(self._format or ClipFormat()),
             "options": options,
             "audio": plain(self._audio),
-            "keys": self._keys,
+            "keys": plain(parse_keys(self._keys)),
             "batch_size": self._batch_size,
             "batches": self._batches,
             "memory": self._memory,

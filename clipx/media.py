@@ -261,6 +261,7 @@ def open_media(
     trusted: bool = False,
     max_pixels: int | None = None,
     options: dict[str, str] | None = None,
+    can_trust: bool = True,
 ) -> av.container.InputContainer:
     """An open container that reads `src` and nothing else.
 
@@ -272,6 +273,7 @@ def open_media(
         max_pixels: of a frame; default 2**26. The decoders of all video streams keep to it (`limit_pixels`), so that
             options of a codec context are to be added to, not replaced.
         options: of demuxers; those that have no such option pass it over.
+        can_trust: whether there is an argument with which a source can be trusted, which an error may then name.
 
     Raises FileNotFoundError for a path that is not there (with `trusted`, MediaError), MediaError for what av cannot
     read, for a format that is not known to open nothing else, and for frames larger than `max_pixels`.
@@ -287,9 +289,10 @@ def open_media(
             except av.FFmpegError as exn:
                 if exn.errno != errno.EINVAL:
                     raise
+                cure = "; VideoOptions(trusted=True) reads all formats, for who trusts where it comes from"
                 raise MediaError(
                     f"{name} cannot be opened: its format is not one of those that never open other files, or its "
-                    "header is damaged; if it comes from someone you trust, trusted=True reads all formats"
+                    f"header is damaged{cure if can_trust else ''}"
                 ) from exn
     try:
         known = _check_sizes(container, name, limit)

@@ -100,7 +100,7 @@ class Order:
         )
 
     def _cut_of(self, pools: Pools) -> Cut:
-        return self._job.cut(pools.clips, pools.looked.like, repeated=self._passes > 0)
+        return self._job.cut(pools.clips, maps=True, repeated=self._passes > 0)
 
     def _rebuild(self, pools: Pools) -> tuple[list[ClipSample], list[Begun]]:
         """The clips that a loaded state held in the shuffle, and the samples that were being cut."""

@@ -122,6 +122,7 @@ class ClipPool:
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._layouts: dict[Any, tuple[tuple[int, ...], np.dtype]] = {}
         self._waits = self.reserve = 0
+        self._reserved: int | None = None
 
     def _forked(self) -> None:
         if self._generation is not None:
@@ -203,10 +204,12 @@ class ClipPool:
         dtype = self._dtype if dtype is None else _as_dtype(dtype)
         size = check_total("a clip", dims, dtype.itemsize)
         if size > self._slot_bytes:
-            raise PoolTooSmall(
+            error = PoolTooSmall(
                 f"a clip of shape {dims} and dtype {dtype} has {size} bytes, but a slot {self._slot_bytes}; make the "
                 f"pool with shape={dims}, dtype={str(dtype)!r}"
             )
+            error.shape = dims
+            raise error
         if isinstance(shape, (tuple, int, type(None))) and len(self._layouts) < LAYOUTS_KEPT:
             self._layouts[key] = dims, dtype
         return dims, dtype
@@ -279,6 +282,13 @@ class ClipPool:
         finally:
             slots.wait(-1)
         waited = f" after {timeout} s" if timeout else ""
+        if self._reserved is not None:
+            raise PoolExhausted(
+                f"all {self._slots} slots are leased{waited}, and the shuffle before fills all but {self._reserved} of "
+                f"them, however many there are; give clipx.wds.shuffle(pool=) a reserve= above {self._reserved}, for "
+                f"the {self.reserve} that a source holds while it is cut, and what the stages after it hold, such as "
+                f"the batch_size of batched"
+            )
         raise PoolExhausted(
             f"all {self._slots} slots of {self._slot_bytes} bytes are leased{waited}; hold fewer clips, or "
             f"{self._knob(self._slots + 1)}"
@@ -288,6 +298,10 @@ class ClipPool:
         if self._budget:
             return f"raise the pool's size of {self._budget} bytes to at least {slots * self._slot_bytes}"
         return f"raise slots to at least {slots}"
+
+    def held_back(self, reserve: int) -> None:
+        """A shuffle fills all slots but `reserve`: what lacks one then needs a larger reserve, not more slots."""
+        self._reserved = reserve
 
     def stats(self) -> PoolStats:
         """How many slots there are, are free and leased now, and were leased at most."""

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from clipx.batching import Batch, Like
+from clipx.batching import CURE, Batch, Like
 from clipx.cutting import NOT_A_SAMPLES_FAULT, PlannedClip, Sample
 from clipx.errors import PoolExhausted, PoolTooSmall
 from clipx.interleave import STOP_SECONDS, encoded_bytes
 from clipx.job import Job, Pools
 from clipx.order import Order, Stopped
-from clipx.origins import locate
+from clipx.origins import locate, origin_of
 from clipx.pool import ClipPool
 from clipx.progress import Step
 from clipx.shards import Place
@@ -97,13 +97,14 @@ class _Run:
         Without pools there is nothing to cut. What is wrong with samples shows later, in their turn.
         """
         job = self.job
-        cut, noted = job.cut(None, None, noted=False), job.cut(None, None)
+        cut, noted = job.cut(None, noted=False), job.cut(None)
         read = list(islice(samples, LOOKED_AT))
         # A sample that a damaged shard has cut short is not what the others are to be like.
         votes = Counter(frozenset(sample) for _, sample in read)
         usual = max(votes, key=lambda fields: (votes[fields], len(fields)), default=frozenset())
         kept = sum(encoded_bytes(sample) for _, sample in read)
-        for number, (place, sample) in enumerate(chain(read[:], samples)):
+        first = sorted(read, key=lambda each: frozenset(each[1]) != usual)
+        for number, (place, sample) in enumerate(chain(first, samples)):
             if self._stopped:
                 raise Stopped
             if number >= LOOKED_AT:
@@ -113,9 +114,8 @@ class _Run:
                     kept -= encoded_bytes(read[0][1])
                     self._tell(noted, read.pop(0)[1])
             clip = None
-            if frozenset(sample) == usual:
-                with suppress(Exception), closing(cut(sample)) as clips:
-                    clip = next(clips, None)
+            with suppress(Exception), closing(cut(sample)) as clips:
+                clip = next(clips, None)
             if clip is not None:
                 return job.make_pools(job.look(sample, clip.sample)), read
         return None, read
@@ -132,7 +132,7 @@ class _Run:
             job.pools, read = self._look(samples)
             if job.pools is None:
                 for _, sample in read:
-                    self._tell(job.cut(None, None), sample)
+                    self._tell(job.cut(None), sample)
                 logger.warning("Loader: no sample of %d shards gives a clip", len(job.share.shards))
                 if progress.target is not None:
                     raise self._order.nothing()
@@ -143,15 +143,23 @@ class _Run:
         try:
             self._make_batches(self._order.clips(samples, job.pools), job.pools)
         except PoolTooSmall as exn:
-            raise ValueError(
-                f"clips are not all of one size, as a batch needs them: {exn}; give the format a crop, or resize to "
-                f"(height, width)"
-            ) from exn
+            raise self._other_size(exn, job.pools) from exn
         except PoolExhausted as exn:
             raise PoolExhausted(
                 f"all {job.pools.clips.slots} slots for clips are held, more than cutting and shuffling take: `map` "
                 f"or a handler keeps clips; copy what is to be kept"
             ) from exn
+
+    def _other_size(self, exn: PoolTooSmall, pools: Pools) -> ValueError:
+        """The error of a clip that is larger than those that the pools were made for."""
+        like, origin = pools.looked.like, origin_of(exn)
+        kind = like.fields.get(origin.field) or next((like.fields[name] for name in like.clips), None)
+        first = "" if kind is None else f"their shape is {kind[0]} in sample {like.key!r}, but "
+        error = ValueError(
+            f"clips are not all of one size, as a batch needs them: {first}{exn.shape} in sample {origin.key!r}; {CURE}"
+        )
+        locate(error, **origin._asdict())
+        return error
 
     def _tell(self, cut: Callable[[Sample], Generator[PlannedClip]], sample: Sample) -> None:
         try:
@@ -166,15 +174,18 @@ class _Run:
     def _make_batches(self, clips: Iterator[Sample], pools: Pools) -> None:
         job = self.job
 
-        def make(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-            fits = int(np.prod(shape)) * dtype.itemsize <= pools.batches.slot_bytes
-            leases = name in pools.looked.fields and fits and not dtype.hasobject
-            return self._acquire(pools.batches, shape, dtype) if leases else np.empty(shape, dtype)
-
         batch: Batch | None = None
         like = self._like or (None if job.map is not None else pools.looked.like)
+
+        def make(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+            assert like is not None
+            # There are as many slots as fields that are cut, whatever `map` has made of these.
+            leases = name in like.clips[: len(pools.looked.fields)] and not dtype.hasobject
+            fits = int(np.prod(shape)) * dtype.itemsize <= pools.batches.slot_bytes
+            return self._acquire(pools.batches, shape, dtype) if leases and fits else np.empty(shape, dtype)
+
         for clip in clips:
-            like = like or Like.of(clip)
+            like = like or Like.of(clip, pools.looked.fields)
             batch = batch or Batch(job.batch_size, like, make)
             try:
                 batch.add(clip)

@@ -18,7 +18,7 @@ from clipx.origins import locate
 from clipx.tars import ENDS_BYTES, META, Gate, Unread, read_members
 from clipx.world import Share
 
-__all__ = ["META", "Gate", "Place", "Shards", "Unread", "local_path"]
+__all__ = ["META", "CutShort", "Gate", "Place", "Shards", "Unread", "local_path"]
 
 
 def local_path(url: str) -> str | None:
@@ -33,6 +33,10 @@ class Place(NamedTuple):
     shard: int
     sample: int
     check: int
+
+
+class CutShort(dict):
+    """A sample of which a member could not be read: it is not what its writer meant, and the handler has been told."""
 
 
 def _check(key: Any, fields: Iterable[tuple[str, int, bytes, bytes]]) -> int:
@@ -205,9 +209,16 @@ class Shards:
             exn.args = (*exn.args, url)
             handler(exn)
             return
-        files = read_members(stream, url, handler, self.gate)
+        lost: set[str] = set()
+        files = read_members(stream, url, handler, self.gate, lost)
         del stream
-        yield from webdataset.tariterators.group_by_keys(files, handler=handler)
+        for sample in webdataset.tariterators.group_by_keys(files, handler=handler):
+            if sample["__key__"] in lost:
+                lost.discard(sample["__key__"])
+                yield CutShort(sample)
+            else:
+                yield sample
+            del sample
 
     def _read_after(self, place: Place, teller: _Teller) -> Iterator[tuple[int, dict[str, Any]]]:
         """The samples of a shard, with their numbers, that come after this place."""

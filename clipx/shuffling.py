@@ -119,6 +119,7 @@ class _Stage:
             raise ValueError(
                 f"the pool has {self._pool.slots} slots, but {reserve} are kept free for other stages; give it more"
             )
+        self._pool.held_back(reserve)
         return self._pool.slots - reserve
 
     def _run(self, samples: Iterable[Any], rng: random.Random) -> Iterator[Any]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import Any
+from urllib.parse import urlsplit
 
 import webdataset
 from webdataset.pytorch import IterableDataset
 from webdataset.tariterators import base_plus_ext
 
 from clipx._checks import check_kind
-from clipx.fields import Sample
+from clipx.fields import AUDIO_FIELDS, FILES, Sample, extension_of
 from clipx.mapped import Member, members, open_member
 from clipx.shards import META, local_path
 
@@ -32,7 +34,42 @@ def expand_urls(urls: Any) -> list[str]:
         raise TypeError(f"urls is {urls!r}, but must be a text, a path, or a list of them")
     if not found or not all(isinstance(each, str) and each for each in found):
         raise ValueError(f"urls is {urls!r}, but must name at least one shard")
+    for url in found:
+        _check_pattern(url)
+        _check_shard(url)
     return list(found)
+
+
+def _check_shard(url: str) -> None:
+    """Raise ValueError for what is no shard but something that one is made of, or that names several."""
+    address = urlsplit(url).path if "://" in url else url
+    kind, path = extension_of(address), local_path(url)
+    if url.startswith("pipe:"):
+        return
+    if kind in FILES:
+        what = "an array" if kind in ("npy", "npz") else "a sound" if kind in AUDIO_FIELDS else "a video"
+        cuts = "windows.extract" if what == "an array" else "audio.clips" if what == "a sound" else "video.clips"
+        raise ValueError(
+            f"urls names {url!r}, {what}, but must name shards, tar files of samples: clipx.{cuts} cuts one {kind} "
+            f"file, and webdataset.TarWriter writes many into shards"
+        )
+    if path is None or kind in ("tar", "tgz", "gz", "zst", "bz2", "xz"):
+        return
+    if os.path.isdir(path):
+        raise ValueError(
+            f"urls names {url!r}, a folder, but must name shards: give its tar files, "
+            f"sorted(glob.glob({os.path.join(path, '*.tar')!r}))"
+        )
+
+
+def _check_pattern(url: str) -> None:
+    """Raise ValueError for a pattern of the shell's, which webdataset does not expand."""
+    path = local_path(url)
+    if path is not None and re.search(r"[*?]|\[[^\]]+\]", path) and not os.path.exists(path):
+        raise ValueError(
+            f"urls names {url!r}, a pattern: give sorted(glob.glob({path!r})), or a text with braces such as "
+            f"'shard-{{000..099}}.tar'"
+        )
 
 
 def _local(url: str) -> str:

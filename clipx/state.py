@@ -103,17 +103,17 @@ def _like_to_json(like: Like | None) -> Any:
         if not isinstance(name, str):
             raise TypeError(f"map gives a field that is called {name!r}, but a state needs names that are texts")
     kinds = [None if kind is None else [list(kind[0]), _dtype_to_json(kind[1])] for kind in like.fields.values()]
-    return [like.key, list(like.fields), kinds]
+    return [like.key, list(like.fields), kinds, list(like.clips)]
 
 
 def _like_of_json(told: Any) -> Like | None:
     if told is None:
         return None
-    key, names, kinds = told
+    key, names, kinds, clips = told
     fields: dict[Any, Kind] = {
         name: None if kind is None else (tuple(kind[0]), _dtype_of_json(kind[1])) for name, kind in zip(names, kinds)
     }
-    return Like(key, fields)
+    return Like(key, fields, tuple(clips))
 
 
 # Making

@@ -238,13 +238,13 @@ def _read(tar: _Tar, member: tarfile.TarInfo, held: int, gate: Gate) -> bytes | 
 
 
 def read_members(
-    stream: IO[bytes], url: str, handler: Callable[[Exception], bool], gate: Gate
+    stream: IO[bytes], url: str, handler: Callable[[Exception], bool], gate: Gate, lost: set[str]
 ) -> Iterator[dict[str, Any]]:
     """The files of a tar file in the form of webdataset: "fname", "data" and "__url__"; those without an extension and
     those that webdataset passes over are left out.
 
     `handler` is called with the error of a member that cannot be read, and of a header that cannot: what follows it is
-    looked for. Where it says so, all ends.
+    looked for. Where it says so, all ends. The keys of samples whose members cannot be read are added to `lost`.
     """
     try:
         with closing(_open(stream)) as tar:
@@ -271,6 +271,7 @@ def read_members(
                     exn.args = (f"{exn} @ {member.name!r} in {url!r}", *exn.args[1:])
                     if not handler(exn):
                         return
+                    lost.add(prefix)
                     continue
                 yield {"fname": member.name, "data": data, "__url__": url}
                 del data

@@ -143,7 +143,7 @@ class Training:
     def step(self, batch: dict[str, Any], caught: set[int]) -> tuple[float, int | None]:
         """Learn from a batch. Returns the loss, the mean of all ranks, and a signal that one of them has caught."""
         labels = torch.as_tensor(batch["cls"], device=self.device)
-        scores = self.model(torch.from_numpy(batch["mp4"]).to(self.device))
+        scores = self.model(torch.as_tensor(batch["mp4"]).to(self.device))
         loss = nn.functional.cross_entropy(scores, labels)
         self.optimizer.zero_grad()
         loss.backward()
