@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -15,10 +18,13 @@ from rich.table import Table
 
 import clipx
 
+if TYPE_CHECKING:
+    from clipx.checking import Summary
 
-def _progress(console: Console) -> Progress:
+
+def _progress(console: Console, disable: bool = False) -> Progress:
     columns = TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    return Progress(*columns, console=console, transient=True)
+    return Progress(*columns, console=console, transient=True, disable=disable)
 
 
 def _mb(amount: int) -> str:
@@ -106,6 +112,77 @@ def preview(src: Path, out: Path, seed: int, rows: int, no_rotate: bool, **chose
     except ImportError as exn:
         raise click.ClickException(f"pictures need matplotlib: pip install 'clipx[plot]' ({exn})") from exn
     Console().print(f"{shown} clips{', and there are more' if more else ''}: {out}")
+
+
+@main.command()
+@click.argument("src", nargs=-1, required=True)
+@click.option(
+    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON lines to write, one a finding."
+)
+@click.option("--headers", is_flag=True, help="Read headers and packets alone: fast, and blind to most damage.")
+@click.option("--threads", type=click.IntRange(1), help="That decode.  [default: one a processor]")
+@click.option("-q", "--quiet", is_flag=True, help="Print what is wrong, and nothing else.")
+def check(src: tuple[str, ...], out: Path | None, headers: bool, threads: int | None, quiet: bool) -> None:
+    """Look through SRC: shards, videos, sounds, arrays, and folders of them.
+
+    Says what is broken, damaged or cut short and where, and what there is. The exit status is 1 where anything is not
+    ok.
+    """
+    from clipx import checking
+
+    console = Console()
+    summary = checking.Summary()
+    try:
+        sources = checking.find_sources(src)
+        lines = out.open("w") if out is not None else None
+    except (ValueError, OSError) as exn:
+        raise click.ClickException(str(exn)) from exn
+    with ExitStack() as stack:
+        if lines is not None:
+            stack.enter_context(lines)
+        progress = stack.enter_context(_progress(console, disable=quiet))
+        task = progress.add_task("checking", total=len(sources))
+        found = checking.check(
+            sources,
+            threads=threads or os.cpu_count() or 1,
+            headers=headers,
+            done=lambda: progress.advance(task),
+        )
+        for each in stack.enter_context(closing(found)):
+            summary.add(each)
+            if lines is not None:
+                lines.write(json.dumps(each.as_json()) + "\n")
+            if each.status != "ok":
+                console.print(
+                    f"{each.name}: {each.status}: {each.error}", markup=False, highlight=False, soft_wrap=True
+                )
+    if not quiet:
+        _print_summary(console, summary)
+    if summary.failed:
+        raise click.exceptions.Exit(1)
+
+
+def _print_summary(console: Console, summary: Summary) -> None:
+    table = Table(show_header=False, box=None)
+
+    def row(name: str, counts: Mapping[Any, int], tell: Callable[[Any], str] = str, most: int = 6) -> None:
+        common = sorted(counts.items(), key=lambda each: -each[1])
+        told = [f"{count} {tell(value)}" for value, count in common[:most]]
+        if told:
+            table.add_row(name, ", ".join(told) + (f" and {len(common) - most} more" if len(common) > most else ""))
+
+    row("found", summary.kinds, lambda kind: f"{kind}s")
+    row("status", summary.statuses)
+    row("sizes", summary.sizes, lambda size: f"of {size[1]}x{size[0]}")
+    row("frame rates", summary.rates, lambda rate: f"at {rate:g}")
+    row("sample rates", summary.sample_rates, lambda rate: f"at {rate}")
+    for kind in ("video", "sound"):
+        if summary.kinds[kind]:
+            frames = f", {summary.frames} frames" if kind == "video" else ""
+            table.add_row(kind, f"{summary.seconds[kind] / 3600:.2f} hours{frames}")
+    if summary.silent:
+        table.add_row("without sound", f"{summary.silent} of {summary.kinds['video']} videos")
+    console.print(table)
 
 
 def _numbers(text: str) -> int | tuple[int, ...]:

@@ -7,10 +7,9 @@ from collections.abc import Collection, Mapping
 from typing import IO, Any, cast
 
 import numpy as np
-from av.stream import Disposition
 
 from clipx._checks import as_array, as_bytes
-from clipx.media import open_media
+from clipx.media import open_media, videos
 from clipx.npy import read_header
 from clipx.npz import Npz
 
@@ -26,6 +25,7 @@ __all__ = [
     "fields_to_cut",
     "find_field",
     "has_field",
+    "kind_of_bytes",
     "load",
     "others",
 ]
@@ -80,7 +80,7 @@ def extension_of(field: str) -> str:
     return field.rpartition(".")[2].lower()
 
 
-def _kind_of_bytes(field: str, value: bytes | bytearray | memoryview) -> str:
+def kind_of_bytes(field: str, value: bytes | bytearray | memoryview) -> str:
     """What the bytes of a field are, "video", "sound", "npy" or "npz": as its name tells, else as they begin."""
     extension, head = extension_of(field), bytes(memoryview(value)[:8])
     if extension in ("npy", "npz"):
@@ -91,8 +91,7 @@ def _kind_of_bytes(field: str, value: bytes | bytearray | memoryview) -> str:
         return "npy" if head.startswith(NPY_MAGIC) else "npz"
     try:
         with open_media(value, f"field {field!r}") as container:
-            pictures = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
-            return "video" if pictures or not container.streams.audio else "sound"
+            return "video" if videos(container) or not container.streams.audio else "sound"
     except ValueError:  # it is told where it is cut
         return "video"
 
@@ -121,7 +120,7 @@ def load(field: str, value: Any) -> Any:
     value = _encoded(field, value)
     if not isinstance(value, BYTES):
         return value
-    kind = _kind_of_bytes(field, value)
+    kind = kind_of_bytes(field, value)
     try:
         if kind == "npy":
             return _npy(value)
@@ -193,7 +192,7 @@ def find_field(sample: Sample, field: str) -> tuple[str, Any]:
     if field not in sample:
         return "array", value
     value = _encoded(field, value)
-    kind = _kind_of_bytes(field, value) if isinstance(value, BYTES) else "array"
+    kind = kind_of_bytes(field, value) if isinstance(value, BYTES) else "array"
     return kind if kind in ("sound", "video") else "array", value
 
 
@@ -225,7 +224,7 @@ def array_of(sample: Sample, field: str, value: Any) -> np.ndarray:
 
 def array_length(sample: Sample, field: str, value: Any) -> int:
     """The length of the array of a field; of an .npy file, only its header is read."""
-    if isinstance(value, BYTES) and field in sample and _kind_of_bytes(field, value) == "npy":
+    if isinstance(value, BYTES) and field in sample and kind_of_bytes(field, value) == "npy":
         header = read_header(cast(IO[bytes], BytesFile(memoryview(value))), memoryview(value).nbytes)
         if header.shape:
             _check_empty(field, header.shape, header.nbytes)
