@@ -10,6 +10,7 @@ import numpy as np
 
 from clipx.cutting import NOT_A_SAMPLES_FAULT
 from clipx.shards import CutShort, Shards, Unread
+from clipx.threads import call
 from clipx.world import Share
 
 __all__ = ["Counts"]
@@ -24,22 +25,27 @@ class Counts:
     """
 
     def __init__(self, shards: Shards, count: Callable[[dict[str, Any]], int], threads: int) -> None:
-        def count_shard(shard: int) -> np.ndarray:
-            found = []
-            for _, sample in shards.seen(shard):
-                found.append(0)
-                if isinstance(sample, CutShort) or any(isinstance(value, Unread) for value in sample.values()):
-                    continue  # nor is it cut
-                try:
-                    found[-1] = count(sample)
-                except NOT_A_SAMPLES_FAULT:
-                    raise
-                except Exception:  # it is told where the sample is cut
-                    continue
-            return np.array(found, dtype=np.int64)
+        def count_all(is_stopped: Callable[[], bool]) -> list[np.ndarray]:
+            def count_shard(shard: int) -> np.ndarray:
+                found: list[int] = []
+                for _, sample in () if is_stopped() else shards.seen(shard):
+                    if is_stopped():
+                        break
+                    found.append(0)
+                    if isinstance(sample, CutShort) or any(isinstance(value, Unread) for value in sample.values()):
+                        continue  # nor is it cut
+                    try:
+                        found[-1] = count(sample)
+                    except NOT_A_SAMPLES_FAULT:
+                        raise
+                    except Exception:  # it is told where the sample is cut
+                        continue
+                return np.array(found, dtype=np.int64)
 
-        with ThreadPoolExecutor(min(threads, len(shards.urls)), thread_name_prefix="clipx-count") as pool:
-            self._of_shard: Sequence[np.ndarray] = list(pool.map(count_shard, range(len(shards.urls))))
+            with ThreadPoolExecutor(min(threads, len(shards.urls)), thread_name_prefix="clipx-count") as pool:
+                return list(pool.map(count_shard, range(len(shards.urls))))
+
+        self._of_shard: Sequence[np.ndarray] = call(count_all, "clipx-counts")
 
     def of(self, share: Share) -> int:
         """The clips of a share."""

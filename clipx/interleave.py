@@ -116,7 +116,8 @@ class Interleave:
         handler: called with the error of a sample in its turn; as webdataset's are.
         position: where to go on; `begun` are then the samples that are active there, and `samples` those after them.
 
-    After `start`, `clips` is to be run once, by one thread. `stop` ends all threads, from any thread, at any time.
+    After `start`, `clips` is to be run once, by one thread. `stop` ends all threads, at any time, from any but these.
+    None of this is for a thread that may be interrupted.
     """
 
     def __init__(
@@ -303,16 +304,15 @@ class Interleave:
         finally:
             del error
 
-    def stop(self) -> None:
-        """End all threads and give up what was cut."""
+    def stop(self, seconds: float = 0) -> None:
+        """End all threads, wait so long for it, and give up what was cut."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
-        until = time.monotonic() + STOP_SECONDS
-        if not threading.current_thread().name.startswith("clipx-"):
-            for thread in self._threads:
-                if thread.ident is not None:
-                    thread.join(max(until - time.monotonic(), 0))
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(until - time.monotonic(), 0))
         left = [*self._active, *(source for source in self._queue if isinstance(source, _Source))]
         self._active.clear()
         self._queue.clear()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -26,7 +25,7 @@ from clipx.ledger import Ledger, Recorder
 from clipx.options import VideoOptions
 from clipx.plan import WindowSpec
 from clipx.progress import Looked, Progress
-from clipx.running import Batches
+from clipx.running import Batches, Running
 from clipx.shards import Gate, Shards
 from clipx.sound import AudioFormat
 from clipx.sources import expand_urls
@@ -144,8 +143,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
         self._timeout = patience("timeout", timeout)
         self._passes = 0
         self._length: int | None = None
-        self._running: weakref.ref[Batches] | None = None
-        self._process = os.getpid()
+        self._running: Running | None = None
         self._pools: Pools | None = None
         self._looked: Looked | None = None
         self._progress: Progress | None = None
@@ -201,10 +199,10 @@ class Loader(IterableDataset):  # type: ignore[misc]
         A state of that epoch which has been loaded stays: the next iteration goes on in it.
         """
         epoch = integer("epoch", epoch, 0)
-        waiting, running = self._waiting, None if self._running is None else self._running()
+        waiting, running = self._waiting, self._running
         if waiting is None or waiting.epoch != epoch:
             self._passes = epoch
-            if waiting is not None or running is None or not running.close.alive:
+            if waiting is not None or running is None or not running.alive:
                 self._progress = None
         self._epoch = None
 
@@ -242,6 +240,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
             self._passes += 1
         else:
             self._check_waiting(progress, world)
+            progress = progress.settled()
         if progress.target is None and self._equal_batches:
             progress.target = self._target(progress.epoch, world)
         self._progress = progress
@@ -282,9 +281,11 @@ class Loader(IterableDataset):  # type: ignore[misc]
             keep=self._keep,
             pools=self._pools if progress.looked is not None else None,
         )
-        running = Batches(job)
-        self._running, self._process = weakref.ref(running), os.getpid()
-        return running
+        batches = Batches(job)
+        self._running = Running(batches)
+        # Where this is interrupted, the threads know of it, and `close` knows of them.
+        batches.start()
+        return batches
 
     def _beginning(self, world: World) -> Progress:
         """The beginning of the next epoch."""
@@ -407,10 +408,8 @@ class Loader(IterableDataset):  # type: ignore[misc]
 
     def close(self) -> None:
         """End the iteration that is running, if any: its threads are gone when this returns."""
-        running = None if self._running is None else self._running()
-        # A forked process has its parent's, but none of its threads.
-        if running is not None and self._process == os.getpid():
-            running.close()
+        if self._running is not None:
+            self._running.close()
 
     def __enter__(self) -> Loader:
         return self

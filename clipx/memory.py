@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import queue
 import sys
-import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from clipx._slots import Lease
+from clipx.threads import Task
 
 __all__ = [
     "MemorySample",
@@ -177,8 +181,7 @@ class Meter:
         self.interval = interval
         self.samples: list[MemorySample] = []
         self._process = psutil.Process()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._task = Task()
         self._next_uss = 0.0
         self._began = time.perf_counter()
 
@@ -212,23 +215,17 @@ class Meter:
         self.samples.append(taken)
         return taken
 
-    def _run(self) -> None:
-        while not self._stop.wait(self.interval):
-            self.sample()
-
     def __enter__(self) -> Meter:
         self._began = time.perf_counter()
         self.samples.clear()
-        self._stop.clear()
         self.sample()
-        self._thread = threading.Thread(target=self._run, name="clipx-meter", daemon=True)
-        self._thread.start()
+        self._task = task = Task()
+        # The thread does not hold the meter, so that it ends where this is interrupted.
+        task.start(partial(_sample, weakref.ref(self), task.told, self.interval), "clipx-meter")
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._task.stop()
         self.sample()
 
     def plot(self, path: Any) -> None:
@@ -238,6 +235,19 @@ class Meter:
         if uss:
             curves["USS"] = uss
         plot_bytes(path, curves)
+
+
+def _sample(meter: weakref.ref[Meter], told: queue.SimpleQueue[Any], interval: float) -> None:
+    """Take samples until the meter ends, or is gone."""
+    while True:
+        with suppress(queue.Empty):
+            told.get(timeout=interval)
+            return
+        alive = meter()
+        if alive is None:
+            return
+        alive.sample()
+        del alive
 
 
 def plot_bytes(

@@ -53,12 +53,12 @@ class Order:
         mapped = None if self._job.map is None else like
         return Step(moves, self._interleave.position, self._passes, pools.looked, mapped)
 
-    def stop(self) -> None:
-        """End all threads, from any thread, at any time."""
+    def stop(self, seconds: float = 0) -> None:
+        """End all threads, at any time, and wait so long for it."""
         self._stopped = True
         interleave = self._interleave
         if interleave is not None:
-            interleave.stop()
+            interleave.stop(seconds)
 
     def clips(self, samples: Iterator[tuple[Place, Sample]], pools: Pools) -> Iterator[Sample]:
         """The clips of the epoch, in the order of its batches.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from clipx.batching import Like
@@ -59,7 +61,9 @@ class Progress:
         epoch: its number.
         target: clips that the epoch has; None for as many as there are.
         looked: what was known when the epoch began, and, once a batch was handed out, what is known.
-        batches: that were handed out.
+        batches: that were handed out; set by the consumer alone, in one step, so that an interrupt leaves it right.
+        folded: batches whose steps are taken up in what the other fields say.
+        steps: what the batches after these changed, also those that are still to be handed out.
         held: the clips in the shuffle, in its order.
         drawn: clips that the shuffle has given.
         world: of the process that a loaded state belongs to.
@@ -81,17 +85,48 @@ class Progress:
     finished: bool = False
     loaded: bool = False
     begun: bool = False
+    folded: int = -1
+    steps: deque[Step] = field(default_factory=deque, repr=False)
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    process: int = field(default_factory=os.getpid, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.folded < 0:
+            self.folded = self.batches
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "lock": None}
+        return {**self.settled().__dict__, "lock": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, lock=threading.Lock())
+        self.__dict__.update(state, lock=threading.Lock(), process=os.getpid())
 
-    def advance(self, step: Step) -> None:
-        """A batch has been handed out."""
+    def add(self, step: Step) -> None:
+        """A batch is about to be handed out. Called by the thread that makes them, which also takes up those before."""
         with self.lock:
+            self._take_up(self.batches)
+            self.steps.append(step)
+
+    def settled(self) -> Progress:
+        """A copy, for which what has been handed out is taken up; for any thread, at any time."""
+        # A forked process has no thread that could give the lock back.
+        with self.lock if self.process == os.getpid() else threading.Lock():
+            batches = self.batches
+            copy = replace(
+                self,
+                held=list(self.held),
+                steps=deque(self.steps),
+                lock=threading.Lock(),
+                process=os.getpid(),
+            )
+        copy._take_up(batches)
+        copy.batches = batches
+        copy.steps.clear()
+        return copy
+
+    def _take_up(self, batches: int) -> None:
+        """Apply the steps of the first so many batches."""
+        while self.folded < batches:
+            step = self.steps.popleft()
             for move in step.moves:
                 if isinstance(move, int):
                     take_out(self.held, move)
@@ -100,4 +135,4 @@ class Progress:
                     self.held.append(move)
             self.position, self.passes = step.position, step.passes
             self.looked, self.like = step.looked, step.like
-            self.batches += 1
+            self.folded += 1

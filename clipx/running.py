@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import queue
 import threading
 import time
 import traceback
 import weakref
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,8 +27,9 @@ from clipx.origins import locate, origin_of
 from clipx.pool import ClipPool
 from clipx.progress import Step
 from clipx.shards import Place
+from clipx.threads import Task
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "Running"]
 
 LOOKED_AT = 3
 """Samples whose fields say what samples are like."""
@@ -36,6 +38,9 @@ logger = logging.getLogger("clipx")
 
 WAKE_SECONDS = 0.02
 """How often a thread that waits for the consumer to let go of a batch looks whether it has."""
+
+LOOK_SECONDS = 1.0
+"""How often the consumer looks whether there are threads at all: what told it may have been lost in an interrupt."""
 
 
 def _trim() -> None:
@@ -54,26 +59,66 @@ def _chained(read: list[tuple[Place, Sample]], rest: Iterator[tuple[Place, Sampl
     yield from rest
 
 
+class _Ready(NamedTuple):
+    batch: dict[str, Any]
+    number: int
+
+
+class _Failed(NamedTuple):
+    error: BaseException
+
+
+class _Look:
+    """Wakes the consumer."""
+
+
+_LOOK = _Look()
+
+
 class _Run:
-    """The work of an epoch, done on its threads; it never refers to the iterator that hands its batches out."""
+    """The work of an epoch, done on its threads; it never refers to the iterator that hands its batches out.
+
+    Attributes:
+        task: the thread that ends all others once it is told to.
+        ready: for the consumer: a batch, the next one only when that has been taken; the end as _LOOK or _Failed.
+        asked: by the consumer, before and after it takes from `ready`.
+        asking: whether the consumer waits.
+        dropped: tells the task when the iterator is gone.
+        starved: whether the consumer has to let go of batches first.
+        done: whether all batches have been made that will be.
+    """
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.changed = threading.Condition()
-        self.ready: deque[tuple[dict[str, Any], Step]] = deque()
-        self.error: BaseException | None = None
-        self.done = self.starved = False
+        self.task = Task()
+        self.ready: queue.SimpleQueue[_Ready | _Failed | _Look] = queue.SimpleQueue()
+        self.asked: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.asking = self.starved = self.done = False
+        self.dropped: weakref.ref[Batches] | None = None
         self._stopped = False
         self._count, self._like = job.progress.batches, job.progress.like
         self._order = Order(job)
         self._thread = threading.Thread(target=self._work, name="clipx-batches", daemon=True)
 
     def start(self) -> None:
-        """Start the thread that starts all others; `stop` is then to be called."""
-        self._thread.start()
+        """Start the thread that starts all others."""
+        self.task.start(self._supervise, "clipx-loader")
+
+    def _supervise(self) -> None:
+        try:
+            self._thread.start()
+        except BaseException as exn:
+            self.ready.put(_Failed(exn))
+        self.task.told.get()
+        self._stopped = True
+        self.asked.put(None)
+        self._order.stop(STOP_SECONDS)
+        if self._thread.ident is not None:
+            self._thread.join(STOP_SECONDS)
 
     def _work(self) -> None:
         before = self.job.errors.counts
+        error: BaseException | None = None
         try:
             self._fill_batches()
             if not self._stopped:
@@ -82,14 +127,14 @@ class _Run:
             pass
         except BaseException as exn:  # it is raised where the batch is asked for
             traceback.clear_frames(exn.__traceback__)
-            self.error = exn
-        finally:
-            self._order.stop()
-            self.job.errors.log_new("Loader", before)
-            _trim()
-            with self.changed:
-                self.done = True
-                self.changed.notify_all()
+            error = exn
+        self._order.stop()
+        self.job.errors.log_new("Loader", before)
+        _trim()
+        self.done = True
+        self.ready.put(_LOOK if error is None else _Failed(error))
+        del error
+        self.task.told.put(None)
 
     def _look(self, samples: Iterator[tuple[Place, Sample]]) -> tuple[Pools | None, list[tuple[Place, Sample]]]:
         """Pools for clips like those of the first samples, and the samples that were read for it.
@@ -213,92 +258,142 @@ class _Run:
                 return pool.acquire(shape, dtype)
             except PoolExhausted:
                 pass
-            with self.changed:
-                self.starved = True
-                self.changed.notify_all()
-                while not pool.stats().free:
-                    if self._stopped:
-                        raise Stopped
-                    self.changed.wait(WAKE_SECONDS)
-                self.starved = False
+            self.starved = True
+            if self.asking:
+                self.ready.put(_LOOK)
+            while not pool.stats().free:
+                if self._stopped:
+                    raise Stopped
+                with suppress(queue.Empty):
+                    self.asked.get(timeout=WAKE_SECONDS)
+            self.starved = False
 
     def _hand_out(self, batch: Batch, step: Step) -> None:
-        with self.changed:
-            self.changed.wait_for(lambda: self._stopped or not self.ready)
-            if self._stopped:
-                raise Stopped
-            self.ready.append((batch.take(), step))
-            self._count += 1
-            self.changed.notify_all()
+        progress = self.job.progress
+        with suppress(queue.Empty):
+            while True:
+                self.asked.get_nowait()
+        while not self._stopped and not self.ready.empty():
+            self.asked.get()
+        if self._stopped:
+            raise Stopped
+        self._count += 1
+        progress.add(step)
+        self.ready.put(_Ready(batch.take(), self._count))
 
-    def stop(self) -> None:
-        """End all threads and give up what they made."""
-        with self.changed:
-            self._stopped = True
-            self.changed.notify_all()
-        self._order.stop()
-        if self._thread.ident is not None and threading.current_thread() is not self._thread:
-            self._thread.join(STOP_SECONDS)
-        self.ready.clear()
+    def close(self) -> None:
+        """End all threads, and give up what they made."""
+        self.task.stop()
+        with suppress(queue.Empty):
+            while True:
+                self.ready.get_nowait()
+        # For a thread that waits for a batch.
+        self.ready.put(_LOOK)
 
 
 class Batches(Iterator[dict[str, Any]]):
-    """Iterator of the batches of an epoch; dropping it, or `close`, ends its threads."""
+    """Iterator of the batches of an epoch; dropping it, or `close`, ends its threads.
+
+    The thread that iterates may be interrupted at any line: it takes no lock, and tells each thing in one call of C.
+    """
 
     def __init__(self, job: Job) -> None:
         self._run = _Run(job)
         self._timeout = job.timeout
-        self.close = weakref.finalize(self, self._run.stop)
-        try:
-            self._run.start()
-        except BaseException:
-            self.close()
-            raise
+        self.closed = False
+        # No Python runs where this is dropped.
+        self._run.dropped = weakref.ref(self, self._run.task.told.put)
+
+    def start(self) -> None:
+        """Start the threads."""
+        self._run.start()
+
+    def close(self) -> None:
+        """End all threads, and give up what they made."""
+        self.closed = True
+        self._run.close()
 
     def __next__(self) -> dict[str, Any]:
-        batch = None
-        if self.close.alive:
-            self._run.job.progress.begun = True
+        if self.closed:
+            raise StopIteration
+        progress = self._run.job.progress
+        progress.begun = True
         try:
-            batch = self._wait()
+            ready = self._wait()
+            if ready is not None:
+                # Nothing comes between this and the end: else a state would be behind a batch that nobody got.
+                progress.batches = ready.number
+                return ready.batch
+            # Not where the consumer has closed it.
+            if not self.closed:
+                progress.finished = True
         except BaseException as exn:
             # The consumer can go on once it has let go of batches; anything else ends the epoch.
             if not isinstance(exn, PoolExhausted) or self._run.done:
                 self.close()
             raise
-        if batch is None:
-            # Not where the consumer has closed it before.
-            if self.close.alive:
-                self._run.job.progress.finished = True
-            self.close()
-            raise StopIteration
-        return batch
+        self.close()
+        raise StopIteration
 
-    def _wait(self) -> dict[str, Any] | None:
+    def _wait(self) -> _Ready | None:
+        """The next batch; None at the end."""
         run, began = self._run, time.monotonic()
-        with run.changed:
+        try:
             while True:
-                if run.ready:
-                    batch, step = run.ready.popleft()
-                    run.job.progress.advance(step)
-                    run.changed.notify_all()
-                    return batch
-                if run.done:
-                    error, run.error = run.error, None
-                    if error is None:
-                        return None
-                    try:
-                        raise error
-                    finally:
-                        # Else the error would keep this frame, and this frame the error.
-                        del error
-                if not self.close.alive:
+                run.asking = True
+                run.asked.put(None)
+                item: _Ready | _Failed | _Look = _LOOK
+                with suppress(queue.Empty):
+                    item = run.ready.get(timeout=WAKE_SECONDS if run.starved else LOOK_SECONDS)
+                run.asked.put(None)
+                if isinstance(item, _Ready):
+                    return item
+                if isinstance(item, _Failed):
+                    self._raise(item)
+                if self.closed or ((run.done or run.task.ended) and run.ready.empty()):
                     return None
-                if run.starved and self._timeout is not None and time.monotonic() - began >= self._timeout:
-                    pool = run.job.pools.batches if run.job.pools else None
-                    if pool is not None and not pool.stats().free:
-                        raise PoolExhausted(
-                            f"the consumer holds all {pool.slots} batches that the loader has memory for; let go of "
-                            f"some, copy what is to be kept, or raise batches"
-                        )
-                run.changed.wait(WAKE_SECONDS if run.starved else None)
+                self._check_patience(began)
+        finally:
+            run.asking = False
+
+    def _raise(self, failed: _Failed) -> None:
+        try:
+            raise failed.error
+        finally:
+            # Else the error would keep this frame, and this frame the error.
+            del failed
+
+    def _check_patience(self, began: float) -> None:
+        """Raise PoolExhausted where the consumer has waited long enough for batches that it holds itself."""
+        run = self._run
+        pool = run.job.pools.batches if run.job.pools else None
+        if pool is None or self._timeout is None or time.monotonic() - began < self._timeout:
+            return
+        # In this order: the thread that has taken the last one is not starved, or its batch is ready by then.
+        if not pool.stats().free and run.starved and run.ready.empty():
+            raise PoolExhausted(
+                f"the consumer holds all {pool.slots} batches that the loader has memory for; let go of some, copy "
+                f"what is to be kept, or raise batches"
+            )
+
+
+class Running:
+    """What a Loader keeps of an iteration that it does not hold."""
+
+    def __init__(self, batches: Batches) -> None:
+        self._task = batches._run.task
+        self._batches = weakref.ref(batches)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the iteration can go on."""
+        batches = self._batches()
+        return batches is not None and not batches.closed
+
+    def close(self) -> None:
+        """End the iteration: its threads are gone when this returns."""
+        batches = self._batches()
+        if batches is not None:
+            batches.close()
+        else:
+            self._task.stop()

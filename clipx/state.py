@@ -127,42 +127,42 @@ def make_state(
     Of numbers and texts alone; what follows from its settings is left out. Its size is that of the shuffle, some 30
     bytes a clip, and of the shards' names and sizes, some 16 bytes each.
     """
-    with progress.lock:
-        places: dict[Place, int] = {}
+    progress = progress.settled()
+    places: dict[Place, int] = {}
 
-        def number(place: Place) -> int:
-            return places.setdefault(place, len(places))
+    def number(place: Place) -> int:
+        return places.setdefault(place, len(places))
 
-        looked, position = progress.looked, progress.position
-        state: State = {
-            "version": VERSION,
-            "settings": settings,
-            "shards": {"names": _names(urls), "sizes": list(sizes)},
-            "world": list(world),
-            "epoch": progress.epoch,
-            "finished": progress.finished,
-            "target": progress.target,
-            "batches": progress.batches,
-            "passes": progress.passes,
-            "drawn": progress.drawn,
-            "active": [[number(place), given] for place, given, _ in position.active],
-            "turn": position.turn,
-            "ended": position.ended,
-            "read": None if position.read is None else number(position.read),
-            "held": [[number(ref.place) for ref in progress.held], [ref.clip for ref in progress.held]],
-            "damaged": sorted({number(place) for place, _, found in [*progress.held, *position.active] if found}),
-            "looked": None
-            if looked is None
-            else [
-                looked.workers,
-                looked.fields,
-                looked.clip_bytes,
-                dataclasses.asdict(looked.budget),
-                _like_to_json(looked.like),
-            ],
-            "like": _like_to_json(progress.like),
-        }
-        state["places"] = [list(place) for place in places]
+    looked, position = progress.looked, progress.position
+    state: State = {
+        "version": VERSION,
+        "settings": settings,
+        "shards": {"names": _names(urls), "sizes": list(sizes)},
+        "world": list(world),
+        "epoch": progress.epoch,
+        "finished": progress.finished,
+        "target": progress.target,
+        "batches": progress.batches,
+        "passes": progress.passes,
+        "drawn": progress.drawn,
+        "active": [[number(place), given] for place, given, _ in position.active],
+        "turn": position.turn,
+        "ended": position.ended,
+        "read": None if position.read is None else number(position.read),
+        "held": [[number(ref.place) for ref in progress.held], [ref.clip for ref in progress.held]],
+        "damaged": sorted({number(place) for place, _, found in [*progress.held, *position.active] if found}),
+        "looked": None
+        if looked is None
+        else [
+            looked.workers,
+            looked.fields,
+            looked.clip_bytes,
+            dataclasses.asdict(looked.budget),
+            _like_to_json(looked.like),
+        ],
+        "like": _like_to_json(progress.like),
+    }
+    state["places"] = [list(place) for place in places]
     return {**state, "digest": _digest(state)}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any
 
@@ -18,6 +17,7 @@ from clipx.formatted import FormattedFrames
 from clipx.pages import Pages, check_mapped
 from clipx.plan import Rng, WindowSpec, as_generator, fill_bytes
 from clipx.pool import ClipPool
+from clipx.threads import each_on_a_thread
 
 __all__ = ["WindowSpec", "extract", "indices", "iterate", "starts"]
 
@@ -155,9 +155,7 @@ def _in_threads(parts: int, n: int, work: Callable[[int, int], None]) -> None:
         work(0, n)
         return
     bounds = [n * i // parts for i in range(parts + 1)]
-    with ThreadPoolExecutor(parts) as threads:
-        for each in [threads.submit(work, a, b) for a, b in zip(bounds, bounds[1:])]:
-            each.result()
+    each_on_a_thread([partial(work, a, b) for a, b in zip(bounds, bounds[1:])])
 
 
 def iterate(

@@ -3,6 +3,7 @@
 import gc
 import hashlib
 import io
+import os
 import threading
 import time
 
@@ -38,6 +39,8 @@ def write(path, samples):
 def array_sample(key, n, **fields):
     return {"__key__": key, "npy": npy(array(n, int.from_bytes(key.encode()[-4:], "big"))), **fields}
 
+
+PACKAGES = os.path.dirname(clipx.__file__)
 
 LEFT = set()  # threads that a failed test left, which later tests are not to blame for
 

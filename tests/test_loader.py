@@ -879,20 +879,42 @@ def test_keyboard_interrupt_while_the_consumer_holds_all(arrays):
 
 
 def test_keyboard_interrupt_while_threads_start(arrays, monkeypatch):
-    """Ctrl-C inside `Thread.start`, which waits for the thread, comes before there is an iterator to close."""
-    start = threading.Thread.start
+    """Ctrl-C that comes once the first thread runs comes before there is an iterator to close."""
+    start = _thread.start_new_thread
 
-    def interrupted(thread):
-        start(thread)
-        if thread.name == "clipx-batches":
-            raise KeyboardInterrupt
+    def interrupted(work, args):
+        start(work, args)
+        raise KeyboardInterrupt
 
     loader = of_arrays(arrays[0])
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", interrupted)
+        patch.setattr(_thread, "start_new_thread", interrupted)
+        # Threads start others in the same way.
+        patch.setattr(threading, "_start_new_thread", start)
         with pytest.raises(KeyboardInterrupt) as caught:
             iter(loader)
     del caught
+    check_ended(loader)
+
+
+@pytest.mark.parametrize("where", ["clipx-loader", "clipx-batches", "clipx-read", "clipx-cut-1"])
+def test_threads_that_cannot_be_started(arrays, monkeypatch, where):
+    """The error of a system that has no more threads comes with the first batch."""
+    start = threading.Thread.start
+
+    def refused(thread):
+        if thread.name == where:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    loader = of_arrays(arrays[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refused)
+        with pytest.raises(RuntimeError, match="can't start new thread") as caught:
+            next(iter(loader))
+    del caught
+    check_ended(loader)
+    assert clips_of(loader)
     check_ended(loader)
 
 
