@@ -3,138 +3,27 @@
 from __future__ import annotations
 
 import io
-import os
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import IO, Any, cast
+from typing import IO, cast
 
-import av
 import numpy as np
 
 from clipx._checks import check_kind, check_total
+from clipx.damage import Report
 from clipx.errors import Damage, MediaError
-from clipx.media import Source, as_source, can_rewind, describe, failures, open_media, passing
+from clipx.media import Source, as_source, can_rewind, describe, passing
 from clipx.plan import ALL, Rng, Selection, WindowSpec, as_generator, fill_bytes
 from clipx.pool import ClipPool
-from clipx.sound import GAP_SECONDS, AudioFormat, Sound
+from clipx.samples import Samples
+from clipx.sound import AudioFormat
 from clipx.streams import Clip
 
-__all__ = ["AudioClips", "AudioFormat", "Clip", "clips", "count_samples"]
-
-WAV_OPTIONS = {"max_size": "65536", "probesize": "32768"}
-"""Bytes of a packet, of which FFmpeg's 4096 are mostly calls, and of what it looks into before the first one."""
-
-BLOCK_SAMPLES = 1 << 16
-"""Samples that are written to clips at a time; a decoder gives a thousand or so."""
+__all__ = ["AudioClips", "AudioFormat", "Clip", "clips", "count_clips", "count_samples"]
 
 LOOKS_BACK = frozenset({"backpad", "reflect", "repeat_last", "wrap"})
-
-
-class _Samples:
-    """The decoded samples of a file's first audio stream, in pieces (channels, m).
-
-    Attributes:
-        start: time of the first sample in seconds; None before it has come.
-    """
-
-    def __init__(self, src: Source, name: str, format: AudioFormat, rate: Fraction | None) -> None:
-        self._name = name
-        self._container = open_media(src, name, options=WAV_OPTIONS if _is_wav(src) else None, can_trust=False)
-        streams = self._container.streams.audio
-        if not streams:
-            self._container.close()
-            raise MediaError(f"{name} has no audio stream")
-        self._stream = streams[0]
-        if cast(Any, self._stream.codec_context) is None:
-            self._container.close()
-            raise MediaError(f"{name} has sound of a codec that is not known")
-        self.sound = Sound(format, name)
-        self.start: Fraction | None = None
-        self._rate = rate
-        self._dtype = np.dtype(format.dtype)
-
-    def close(self) -> None:
-        self._container.close()
-
-    def pieces(self) -> Iterator[np.ndarray]:
-        """Samples (channels, m) one after the other, each valid until the next.
-
-        Raises MediaError at damage, after the samples before it.
-        """
-        block, used = np.empty((0, 0), self._dtype), 0
-        try:
-            for planes in self._planes():
-                m = len(planes[0])
-                if used and used + m > block.shape[1]:
-                    yield block[:, :used]
-                    used = 0
-                if used + m > block.shape[1]:
-                    block = np.empty((len(planes), max(BLOCK_SAMPLES, m)), self._dtype)
-                for channel, plane in zip(block, planes):
-                    channel[used : used + m] = plane
-                used += m
-        except (MediaError, av.FFmpegError):
-            yield block[:, :used]
-            raise
-        yield block[:, :used]
-
-    def _planes(self) -> Iterator[list[np.ndarray]]:
-        first = arrived = 0
-        ticks = parts = gap = 0
-        with failures(self._name, "decoded"):
-            for packet in self._container.demux(self._stream):
-                if packet.is_corrupt:
-                    raise MediaError(f"{self._name} is damaged or ends inside a packet of sound")
-                for decoded in packet.decode():
-                    frame: Any = decoded
-                    pts = frame.pts
-                    if self.start is None:
-                        # A tick and a sample, in parts of a second that both are whole numbers of: a Fraction a frame
-                        # would cost more than its decoding.
-                        first, rate, base = pts or 0, frame.sample_rate, Fraction(frame.time_base or 1)
-                        ticks, parts = base.numerator * rate, base.denominator
-                        gap = int(GAP_SECONDS * rate * parts)
-                        self.start = first * base
-                        self._check_rate(rate)
-                    elif pts is not None:
-                        late = (pts - first) * ticks - arrived * parts
-                        if abs(late) > gap:
-                            rate = frame.sample_rate
-                            at, seconds = float(self.start) + arrived / rate, late / rate / parts
-                            raise MediaError(f"{self._name} has a gap of {seconds:.3f} s in its sound at {at:.3f} s")
-                    arrived += frame.samples
-                    yield from self.sound.convert(frame)
-            yield from self.sound.convert(None)
-
-    def _check_rate(self, rate: int) -> None:
-        rate = self.sound.rate or rate
-        if self._rate is not None and rate != self._rate:
-            raise ValueError(
-                f"the window was made for {self._rate} samples a second, but {self._name} has {rate}; say it in "
-                f"AudioFormat(sample_rate=)"
-            )
-
-
-def _is_wav(src: Source) -> bool:
-    """Whether a source says that it is RIFF WAVE, as far as that can be seen without taking bytes from it."""
-    if isinstance(src, (bytes, bytearray, memoryview)):
-        head = bytes(memoryview(src)[:12])
-    elif isinstance(src, (str, os.PathLike)):
-        try:
-            with open(src, "rb") as file:
-                head = file.read(12)
-        except OSError:  # it is told where the file is opened
-            return False
-    elif hasattr(src, "read") and can_rewind(src):
-        at = src.tell()
-        head = src.read(12)
-        src.seek(at)
-    else:
-        return False
-    return head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE"
 
 
 @dataclass(eq=False)
@@ -172,15 +61,15 @@ class _Cutting:
         if window.num_clips is not None:
             n, src = self._count(src)
             self._starts = window.starts(n, as_generator(rng) if window.sampling == "random" else rng)
-        self.samples = _Samples(src, name, format, window.fps)
+        self.samples = Samples(src, name, format, window.fps)
         self._opened = 0
 
     def _count(self, src: Source) -> tuple[int, Source]:
-        """Number of samples, by decoding them, and a source to decode them from again."""
+        """Number of samples, those behind damage among them, by decoding them, and a source to decode them again."""
         if not can_rewind(src):
             src = io.BytesIO(cast(IO[bytes], src).read())
         at = cast(IO[bytes], src).tell() if hasattr(src, "read") else None
-        n = sum(piece.shape[1] for piece in _pieces(src, self._window, self._format, self._name))
+        n = _Counted(src, self._window, replace(self._format, damage="keep"), self._name).samples
         if at is not None:
             cast(IO[bytes], src).seek(at)
         return n, src
@@ -232,15 +121,19 @@ class _Cutting:
             while at < end:
                 # Up to where a clip is complete, so that no more are open than the pool was asked for.
                 upto = min(end, open_clips[0].clip.start + window.span if open_clips else end)
-                while (clip := self._next()) is not None and clip[1] < upto:
-                    open_clips.append(self._open(*clip))
+                while (following := self._next()) is not None and following[1] < upto:
+                    open_clips.append(self._open(*following))
                     upto = min(upto, open_clips[0].clip.start + window.span)
                 for opened in open_clips:
                     self._write(opened, at, piece[:, at - begin : upto - begin])
                     del opened
                 at = upto
                 while open_clips and open_clips[0].done == window.length:
-                    yield self._complete(open_clips.popleft().clip)
+                    # No name keeps the clip: its slot is free as soon as the consumer lets go.
+                    if self._gives(open_clips[0].clip):
+                        yield self._complete(open_clips.popleft().clip)
+                    else:
+                        open_clips.popleft()
                 if not open_clips and self._selection.at(self._opened) is None:
                     self.samples.close()
                     return
@@ -268,12 +161,15 @@ class _Cutting:
         start = np.concatenate(head, axis=1) if head else None
         rows = window.indices_at(np.array([each.clip.start for each in left], dtype=np.int64), n)
         for row in rows:
-            # No name here keeps the clip: its slot is free as soon as the consumer lets go.
-            yield self._complete(self._fill_tail(left.pop(0), row, n, start, before))
+            self._fill_tail(left[0], row, n, start, before)
+            if self._gives(left[0].clip, row):
+                yield self._complete(left.pop(0).clip, row)
+            else:
+                left.pop(0)
 
     def _fill_tail(
         self, opened: _Open, row: np.ndarray, n: int, start: np.ndarray | None, before: np.ndarray | None
-    ) -> Clip:
+    ) -> None:
         """Write the places that a clip lacks, from the first samples and the last ones of n."""
         places = np.arange(opened.done, self._window.length)
         opened.clip.valid = self._window.valid(opened.clip.start, n)
@@ -287,33 +183,87 @@ class _Cutting:
         if early.any():
             assert start is not None
             opened.seen[:, places[early]] = start[:, wanted[early]]
-        return opened.clip
 
-    def _complete(self, clip: Clip) -> Clip:
+    def _gives(self, clip: Clip, row: np.ndarray | None = None) -> bool:
+        """Whether a clip is given, whatever damage may show in it. `row`: its samples, where they are out of order."""
+        return self._format.damage != "skip" or not self._touched(clip, row)
+
+    def _touched(self, clip: Clip, row: np.ndarray | None) -> bool:
+        if not self.samples.harmed:
+            return False
+        if row is None:
+            return bool(self.samples.touches(clip.start, clip.start + self._window.span))
+        return bool(self.samples.shows_damage(row, self._window.dilation).any())
+
+    def _complete(self, clip: Clip, row: np.ndarray | None = None) -> Clip:
         rate = self.samples.sound.rate
-        assert self.samples.start is not None
-        clip.pts_seconds = float(self.samples.start + Fraction(clip.start, rate))
+        clip.pts_seconds = float(self.samples.time(clip.start))
         clip.duration_seconds = float(Fraction(self._window.span, rate))
         clip.sample_rate = rate
+        if self._touched(clip, row):
+            if row is None:
+                row = clip.start + np.arange(self._window.length) * self._window.dilation
+            clip.damaged = _runs(self.samples.shows_damage(row, self._window.dilation))
         return clip
 
 
-def _pieces(src: Source, window: WindowSpec, format: AudioFormat, name: str) -> Iterator[np.ndarray]:
-    """The samples of a file, opened and closed."""
-    samples = _Samples(src, name, format, window.fps)
-    try:
-        yield from samples.pieces()
-    finally:
-        samples.close()
+def _runs(marks: np.ndarray) -> list[list[int]] | None:
+    """Where marks are set, as [first, end); None where nowhere."""
+    edges = np.flatnonzero(np.diff(marks.astype(np.int8), prepend=0, append=0))
+    return edges.reshape(-1, 2).tolist() or None
+
+
+class _Counted:
+    """The samples of a file, counted by decoding them, up to where a run over them ends.
+
+    Attributes:
+        samples: their number.
+        source: what they came from, closed; it knows where damage may show.
+        stopped: whether a run raises MediaError behind them.
+    """
+
+    def __init__(self, src: Source, window: WindowSpec, format: AudioFormat, name: str) -> None:
+        self.samples, self.stopped = 0, False
+        report = Report(name, format.damage, log=False)
+        self.source = Samples(as_source(src, name), name, format, window.fps, report)
+        try:
+            for piece in self.source.pieces():
+                self.samples += piece.shape[1]
+        except MediaError:
+            self.stopped = True
+        finally:
+            self.source.close()
 
 
 def count_samples(src: Source, window: WindowSpec, format: AudioFormat | None, name: str) -> int:
-    """Number of samples of a file's sound, by decoding them; of a damaged file, those before the damage."""
-    n = 0
-    with suppress(MediaError):
-        for piece in _pieces(as_source(src, name), window, format or AudioFormat(), name):
-            n += piece.shape[1]
-    return n
+    """Number of samples of a file's sound, by decoding them; where damage ends the clips, those before it."""
+    return _Counted(src, window, format or AudioFormat(), name).samples
+
+
+def count_clips(src: Source, window: WindowSpec, format: AudioFormat | None, name: str) -> int:
+    """Number of clips that a file's sound gives, by decoding it; those that damage ends or leaves out do not count.
+
+    With sampling "random" it is not known which these are, and all count.
+    """
+    format = format or AudioFormat()
+    if window.num_clips is None:
+        counted = _Counted(src, window, format, name)
+        n = counted.samples
+        if counted.stopped:
+            window = replace(window, policy="drop")  # the clips of the end are never reached
+    else:
+        counted = _Counted(src, window, replace(format, damage="keep"), name)
+        n = counted.samples
+    found = counted.source
+    if not found.harmed or format.damage == "keep" or window.sampling == "random":
+        return window.count(n)
+    starts = window.starts(n)
+    if format.damage == "stop":
+        return int(np.sum(starts + window.span <= found.harmed[0][0]))
+    inside = starts[starts + window.span <= n]
+    rows = window.indices_at(starts[len(inside) :], n)
+    left_out = [found.shows_damage(row[row >= 0], window.dilation).any() for row in rows]
+    return len(starts) - int(np.sum(found.touches(inside, inside + window.span))) - int(np.sum(left_out))
 
 
 class AudioClips(Iterator[Clip]):
@@ -336,14 +286,14 @@ class AudioClips(Iterator[Clip]):
         self._clips = self._cutting.clips()
 
     @property
-    def damages(self) -> list[Damage]:
-        """The damage that has been found so far."""
-        return []
-
-    @property
     def num_frames(self) -> int | None:
         """Samples of the sound at its rate; None until the last clip has been given."""
         return self._cutting.num_samples
+
+    @property
+    def damages(self) -> list[Damage]:
+        """The damage that has been found so far, with damage="skip" or "keep"."""
+        return self._cutting.samples.report.found
 
     def __next__(self) -> Clip:
         with passing():
@@ -364,7 +314,7 @@ def clips(
     rng: Rng = None,
     name: str | None = None,
 ) -> AudioClips:
-    """The clips of a file's sound, its first audio stream, in order of their starts.
+    """The clips of a file's sound, of the stream that `format.stream` names, in order of their starts.
 
     >>> window = clipx.WindowSpec.of_seconds(2, stride=1, fps=16000)
     >>> for clip in clipx.audio.clips("talk.flac", window, clipx.AudioFormat(sample_rate=16000, mono=True)): ...
@@ -372,7 +322,8 @@ def clips(
     Args:
         src: path, bytes (or an array or tensor of uint8), or file object of a sound or a video.
         window: which samples. A window made by `WindowSpec.of_seconds` remembers its rate, which must be the sound's.
-        format: rate, channels, dtype and order; default the file's rate and channels, float32, "CN".
+        format: rate, channels, dtype, order, stream and what happens at damage; default the file's rate and channels,
+            float32, "CN", of the stream that FFmpeg chooses.
         pool: clips are slots of it; None gives each clip memory of its own.
         rng: Generator or seed for sampling "random".
         name: what messages call the source; default its path.
@@ -380,12 +331,25 @@ def clips(
     No array ever holds the whole sound, only what the end of a policy may need: two spans. `num_clips` decodes the
     sound twice, once to count. Samples that the encoder added at the ends are left out, as FFmpeg does.
 
-    Returns an iterator of Clip: `data` (channels, length) or (length, channels), `pts_seconds` of its first sample and
-    `duration_seconds` as floats, and `sample_rate`.
+    Samples are those that FFmpeg decodes, one after the other. A stream ends where nothing more can be decoded: a size
+    in a header that was never written, tags and zeros behind the last frame, and a last packet that is cut short are
+    no damage, nor is what comes before the first sound that can be decoded. Files that have been joined are cut through;
+    times go on where their clock starts anew.
 
-    Raises FileNotFoundError; MediaError for what cannot be read, for a rate or channels that change midway, and for a
-    gap of more than a tenth of a second, after the clips before it; ValueError for a window of another rate or a pool
-    that is too small; PoolExhausted.
+    Damage is a packet that the decoder refuses, with sound behind it; a clock that jumps ahead by more than a tenth of a
+    second; up to three frames of another rate or layout; and an end before the samples that a header of MP4, MOV, FLAC
+    or WavPack announces. `format.damage` says what follows. "stop": the clips before it, then MediaError. "keep": clips
+    of what the decoder gives; what is lost is left out, and `pts_seconds` tells when a clip is heard. `damaged` lists
+    the places [first, end) of the frame behind what was lost, which may show it. "skip": the clips of "keep" in which
+    no such place stands or lies between samples, with the same `index`. `damages` lists what was found, at most 100
+    parts, and the log tells of it once a file.
+
+    Returns an iterator of Clip: `data` (channels, length) or (length, channels), `pts_seconds` of its first sample and
+    `duration_seconds` as floats, and `sample_rate`; its `damages` is a list of (seconds, reason).
+
+    Raises FileNotFoundError; MediaError for what cannot be read, for a rate or channels that change midway, and for
+    damage, after the clips before it; ValueError for a window of another rate or a pool that is too small;
+    PoolExhausted.
     """
     check_kind("window", window, WindowSpec)
     check_kind("format", format, AudioFormat, None)

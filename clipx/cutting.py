@@ -11,7 +11,7 @@ import numpy as np
 import webdataset
 
 from clipx._checks import check_kind, integer
-from clipx.audio import AudioClips, count_samples
+from clipx.audio import AudioClips, count_clips
 from clipx.epochs import Epoch, check_epoch, count_epoch, sample_rng
 from clipx.errors import Damage, PoolExhausted, PoolTooSmall
 from clipx.fields import BytesFile, Sample, array_length, array_of, fields_to_cut, find_field
@@ -302,7 +302,7 @@ class Cutting:
         # The clips that are complete come before the error of those that are not.
         window = replace(self._window, policy="drop") if self._window.policy == "error" else self._window
         if kind == "sound":
-            return window.count(count_samples(value, window, self._audio, told))
+            return count_clips(value, window, self._audio, told)
         return window.count(count_frames(value, window, self._options, told))
 
     def _cutter(self, sample: Sample, field: str, key: str, epoch: int, in_step: int, selection: Selection) -> Cutter:

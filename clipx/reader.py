@@ -13,6 +13,7 @@ from typing import IO, Any, NamedTuple, cast
 import av
 import numpy as np
 
+from clipx.audio_decoder import demuxed
 from clipx.damage import Report, Taint
 from clipx.errors import MediaError
 from clipx.index import NO_TIME, Index, frames_listed, gives_frames, is_shown, skips_exactly
@@ -55,7 +56,7 @@ class Reader:
         time_base: seconds of a tick.
         rate: frames a second, as the file says or, where it does not, 25.
         frames_decoded: frames that the decoder has given, in all passes.
-        report: the damage that was found.
+        report, sound_report: the damage that was found, in the pictures and in the sound.
         lost: whether packets gave no frame where each gives one, so that frames are not numbered like packets.
         orientation: of the first frame, which is that of all; None before one has been decoded.
     """
@@ -66,11 +67,13 @@ class Reader:
         self._track: Track | None = None
         self._packets: Iterator[av.Packet] = iter(())
         self._passed: deque[av.Packet] = deque()
+        self._failed: av.FFmpegError | None = None
         self._src, self._options = src, options
         self._start = cast(IO[bytes], src).tell() if can_rewind(src) and hasattr(src, "read") else 0
         self.frames_decoded, self.lost = 0, False
         self.orientation: Orientation | None = None
         self.report = Report(name, options.damage)
+        self.sound_report = Report(name, "stop" if audio is None else audio.damage)
         # Several threads conceal damage in other ways than one, and tell of it late: where it does not end the clips,
         # one decodes, and else a file that has some is decoded again by one.
         self._threads = options.num_threads if options.damage == "stop" else 1
@@ -117,37 +120,40 @@ class Reader:
 
     def _demux(self, hears: bool) -> Iterator[av.Packet]:
         """The packets of the video; those of the sound that lie between are decoded on the way."""
-        if not hears:
+        track = self._hear() if hears else None
+        if track is None or track.stream is None:
             yield from self._container.demux(self._stream)
             return
-        track = self._hear()
-        self._packets = self._container.demux(self._stream, track.stream)
+        self._packets, self._failed = demuxed(self._container, self._stream, track.stream), None
         while True:
             packet = self._passed.popleft() if self._passed else self._next_of_video(track)
             if packet is None:
-                return
+                break
             yield packet
+        if self._failed is not None:
+            raise self._failed
 
     def _hear(self) -> Track:
         assert self._audio is not None
-        streams = self._container.streams.audio
-        if not streams or cast(Any, streams[0].codec_context) is None:
-            raise MediaError(f"{self.name} has no audio stream")
-        self._track = Track(streams[0], self._audio, self.name)
+        self._track = Track(self._container, self._audio, self.name, self._stream, self.sound_report)
         return self._track
 
     def _next_of_video(self, track: Track) -> av.Packet | None:
-        for packet in self._packets:
-            # Not stream_index, which is 0 in the empty packets at the end.
-            if packet.stream.index != track.stream.index:
-                return packet
-            if packet.is_corrupt:
-                raise MediaError(f"{self.name} is damaged or ends inside a packet of sound")
-            track.feed(packet)
+        try:
+            for packet in self._packets:
+                # Not stream_index, which is 0 in the empty packets at the end.
+                if track.stream is None or packet.stream.index != track.stream.index:
+                    return packet
+                track.feed(packet)
+        except av.FFmpegError as exn:
+            # It is told where the pictures have come as far.
+            self._failed = exn
+        if not track.ended:
+            track.feed(None)
         return None
 
-    def sound(self, seconds: float, duration: Fraction) -> np.ndarray:
-        """The sound from this time on, of a run of `frames` that hears it.
+    def sound(self, seconds: float, duration: Fraction) -> np.ndarray | None:
+        """The sound from this time on, of a run of `frames` that hears it; None where damage leaves it out.
 
         Reads ahead as far as it needs; the packets of the video that lie between are kept, not decoded.
         """
@@ -168,7 +174,7 @@ class Reader:
     def sample_rate(self) -> int:
         """Of the sound."""
         assert self._track is not None
-        return self._track.sound.rate or self._track.stream.rate
+        return self._track.sample_rate
 
     def forget_sound(self, seconds: float) -> None:
         """Samples before this time are not asked for any more."""

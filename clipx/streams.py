@@ -37,7 +37,7 @@ class Clip:
         audio: the sound of a video's clip, from its first frame on, where it was asked for.
         sample_rate: of sound, samples a second.
         damaged: with damage="keep", the places of frames that damage of the file may show in, and of those right behind
-            frames that are lost. None where there are none.
+            frames that are lost; of sound, pairs of places [first, end). None where there are none.
     """
 
     data: np.ndarray

@@ -338,8 +338,14 @@ class _Cutting:
             del clip
 
     def _gives(self, clip: Clip) -> bool:
-        """Whether a clip is given, whatever damage may show in it."""
-        return not clip.damaged or self.reader.report.damage == "keep" or clip.index in self._selection.some
+        """Whether a clip is given, whatever damage may show in it; its sound is then read."""
+        gives = not clip.damaged or self.reader.report.damage == "keep" or clip.index in self._selection.some
+        if gives and self._audio is not None:
+            assert isinstance(clip.pts_seconds, np.ndarray)
+            clip.audio = self.reader.sound(float(clip.pts_seconds[0]), self._sound_duration)
+            clip.sample_rate = self.reader.sample_rate
+            gives = clip.audio is not None
+        return gives
 
     def _end(self, n: int) -> None:
         self.num_frames = n
@@ -352,11 +358,6 @@ class _Cutting:
         clip.rotation, clip.mirrored = self._converter.orientation
         if self.reader.report.damage != "keep":
             clip.damaged = None
-        if self._audio is not None:
-            assert isinstance(clip.pts_seconds, np.ndarray)
-            first = float(clip.pts_seconds[0])
-            clip.audio = self.reader.sound(first, self._sound_duration)
-            clip.sample_rate = self.reader.sample_rate
         return clip if self._views is None else clip.record(self._views)
 
     def _place_tail(self, tail: Tail, frames: list[tuple[int, Frame]]) -> None:
@@ -442,8 +443,8 @@ class VideoClips(Iterator[Clip]):
 
     @property
     def damages(self) -> list[Damage]:
-        """The damage that has been found so far, with damage="skip" or "keep"."""
-        return self._cutting.reader.report.found
+        """The damage that has been found so far in pictures and sound, with damage="skip" or "keep"."""
+        return self._cutting.reader.report.found + self._cutting.reader.sound_report.found
 
     @property
     def lost(self) -> bool:
@@ -492,7 +493,8 @@ def clips(
         pool: clips are slots of it; None gives each clip memory of its own.
         audio: how the sound of each clip is written, in memory of its own: `round(length * dilation / fps * rate)`
             samples from the clip's first frame on, with `options.fps` or the stream's average; silence where there is
-            none. It is decoded in the same pass, which then goes over the whole file. None: no sound.
+            none. It is decoded in the same pass, which then goes over the whole file. A video without an audio stream
+            gives silence where `sample_rate` and `mono=True` say of what shape, else MediaError. None: no sound.
         rng: Generator or seed for sampling "random", and for what the format draws.
         name: what messages call the source; default its path.
 
@@ -511,6 +513,10 @@ def clips(
     behind one that is lost. "skip": the clips of "keep" that have no such place, bit for bit, with the same `index`, so
     that indices have gaps. `damages` lists what was found, and the log tells of it once a file. A decoder that conceals
     damage without a word cannot be told from one that has none.
+
+    Of sound, damage is what the decoder refuses, with sound behind it. `audio.damage` says what follows. "stop": the
+    clips whose sound ends before it, then MediaError. "skip": clips are left out in whose sound it may show. "keep":
+    silence stands for what is lost. Either is listed in `damages`.
 
     Returns an iterator of Clip, `data` uint8 (length, height, width, 3), or 1 channel with `options.color="gray"`, and
     as the format says.

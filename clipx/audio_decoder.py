@@ -1,0 +1,94 @@
+"""Packets of sound to decoded frames, as players do it: what a decoder refuses is passed over, and told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import av
+
+__all__ = ["Decoder", "demuxed", "reason_of"]
+
+TAGGED = frozenset({"aac", "ac3", "eac3", "mp3"})
+"""Formats without a header, in which tags stand between the frames, and behind them."""
+
+TAGS = (b"ID3", b"3DI", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
+ID3_HEADER = 10  # bytes
+
+
+def demuxed(container: av.container.InputContainer, *streams: Any) -> Iterator[av.Packet]:
+    """The packets of some streams. Empty ones hold no sound, and of those that av gives at the end no time either."""
+    try:
+        yield from container.demux(*streams)
+    except IndexError:
+        # av at the end of a file in which further streams have begun, which it does not know.
+        return
+
+
+def _tag_bytes(data: bytes) -> int:
+    """Bytes up to the end of the tag that data begins with, which may reach past it; 0 where it begins with none."""
+    padding = len(data) - len(data.lstrip(b"\0"))
+    tag = data[padding:]
+    if tag[:3] == b"ID3" and len(tag) >= ID3_HEADER:
+        # The size is written in four times seven bits.
+        size = sum((byte & 127) << shift for byte, shift in zip(tag[6:ID3_HEADER], (21, 14, 7, 0)))
+        return padding + ID3_HEADER + size
+    return len(data) if not tag or tag.startswith(TAGS) else 0
+
+
+def reason_of(exn: Exception) -> str:
+    """What an error says, without its number."""
+    return getattr(exn, "strerror", None) or str(exn)
+
+
+class Decoder:
+    """The decoder of a stream of sound.
+
+    Attributes:
+        refused: what the decoder said to the first packet that it refused since the last frame; None where it refused
+            none. Packets before the first frame do not count: a stream may begin in the middle.
+        unheard: the same of packets before the first frame.
+        passed: whether tags or zeros between frames have been passed over since the last frame.
+    """
+
+    def __init__(self, container: av.container.InputContainer, stream: av.AudioStream) -> None:
+        self._context = stream.codec_context
+        self._has_tags = container.format.name in TAGGED
+        self._tag_end: int | None = None
+        self._begun = False
+        self.refused: Exception | None = None
+        self.unheard: av.FFmpegError | None = None
+        self.passed = False
+
+    def decode(self, packet: av.Packet | None) -> list[Any]:
+        """The frames of a packet, none where it is refused; of None, those that the decoder still holds."""
+        try:
+            frames: list[Any] = self._context.decode(packet)
+        except av.FFmpegError as exn:
+            self._refuse(packet, exn)
+            return []
+        self._begun = self._begun or bool(frames)
+        return frames
+
+    def go_on(self) -> None:
+        """What was refused so far has been told."""
+        self.refused, self.passed = None, False
+
+    def _refuse(self, packet: av.Packet | None, exn: av.FFmpegError) -> None:
+        if not self._begun:
+            self.unheard = self.unheard or exn
+        elif packet is not None and self._is_tag(packet):
+            self.passed = True
+        else:
+            self.refused = self.refused or exn
+
+    def _is_tag(self, packet: av.Packet) -> bool:
+        """Whether a packet that was refused is a tag or zeros, or a part of a tag that has begun before it."""
+        if not self._has_tags:
+            return False
+        if self.passed or (self._tag_end is not None and packet.pos is not None and packet.pos < self._tag_end):
+            return True
+        size = _tag_bytes(bytes(packet))
+        if size and packet.pos is not None:
+            self._tag_end = packet.pos + size
+        return size > 0
