@@ -289,9 +289,11 @@ class ClipPool:
                 f"the {self.reserve} that a source holds while it is cut, and what the stages after it hold, such as "
                 f"the batch_size of batched"
             )
+        held = f"a source holds up to {self.reserve} while it is cut, and " if self.reserve else ""
         raise PoolExhausted(
             f"all {self._slots} slots of {self._slot_bytes} bytes are leased{waited}; hold fewer clips, or "
-            f"{self._knob(self._slots + 1)}"
+            f"{self._knob(self._slots + 1)}: {held}stages and consumers hold what they keep, such as a shuffle's "
+            f"buffer and a batch"
         )
 
     def _knob(self, slots: int) -> str:

@@ -200,8 +200,10 @@ class _Run:
         like, origin = pools.looked.like, origin_of(exn)
         kind = like.fields.get(origin.field) or next((like.fields[name] for name in like.clips), None)
         first = "" if kind is None else f"their shape is {kind[0]} in sample {like.key!r}, but "
+        other = "" if origin.field in pools.looked.fields else f", whose field is {origin.field!r}"
         error = ValueError(
-            f"clips are not all of one size, as a batch needs them: {first}{exn.shape} in sample {origin.key!r}; {CURE}"
+            f"clips are not all of one size, as a batch needs them: {first}{exn.shape} in sample {origin.key!r}"
+            f"{other}; {CURE}"
         )
         locate(error, **origin._asdict())
         return error

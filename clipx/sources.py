@@ -16,6 +16,7 @@ from webdataset.tariterators import base_plus_ext
 from clipx._checks import check_kind
 from clipx.fields import AUDIO_FIELDS, FILES, Sample, extension_of
 from clipx.mapped import Member, members, open_member
+from clipx.origins import locate
 from clipx.shards import META, local_path
 
 __all__ = ["expand_urls", "mapped_samples"]
@@ -103,6 +104,7 @@ class _MappedSamples(IterableDataset):  # type: ignore[misc]
                     try:
                         files = [_read(path, member) for member in group if not META.match(member.name)]
                     except (OSError, ValueError, MemoryError) as exn:
+                        locate(exn, shard=url)
                         # The sample is lost; what is left of its members is passed over with it.
                         if not self._handler(exn):
                             return
@@ -111,6 +113,7 @@ class _MappedSamples(IterableDataset):  # type: ignore[misc]
                         yield {**file, "__url__": url}
                     del files
             except (OSError, ValueError) as exn:
+                locate(exn, shard=url)
                 if not self._handler(exn):
                     return
             # Where a shard ends a sample does, whatever the next one is called.

@@ -1,6 +1,7 @@
 """Errors say which sample, field and shard they are of, in their attributes and in their text."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -83,6 +84,16 @@ def test_an_error_that_takes_no_attributes_stays():
     error = Closed("bad")
     locate(error, SAMPLE)
     assert describe_error(error) == "Closed: bad (sample 'k', shard 'x.tar')"
+
+
+def test_errors_of_mapped_shards(tmp_path):
+    url = write(tmp_path / "x.tar", [array_sample("a", 9)])
+    whole = (tmp_path / "x.tar").read_bytes()
+    (tmp_path / "x.tar").write_bytes(whole[:700])
+    for path in (url, str(tmp_path / "none.tar")):
+        with pytest.raises(Exception, match=re.escape(path)) as caught:
+            list(wds.mapped_samples(path))
+        assert caught.value.shard == path
 
 
 def test_names_of_any_length_do_not_fill_the_message():
