@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 from collections.abc import Callable, Mapping
@@ -130,6 +131,7 @@ def check(src: tuple[str, ...], out: Path | None, headers: bool, threads: int | 
     """
     from clipx import checking
 
+    logging.getLogger("clipx").setLevel(logging.ERROR)  # what it warns of is found, and told below
     console = Console()
     summary = checking.Summary()
     try:

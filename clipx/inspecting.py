@@ -24,6 +24,7 @@ from clipx.options import VideoOptions
 from clipx.origins import describe_error, shorten
 from clipx.plan import WindowSpec
 from clipx.reader import Reader
+from clipx.sound import AudioFormat
 
 __all__ = ["Checked", "Stopped", "inspect"]
 
@@ -31,6 +32,10 @@ MOST_UNPACKED = 1 << 32
 """Bytes that the members of an npz may unpack to, for them to be read."""
 
 MOST_TEXT = 1000
+MOST_CHUNKS = 1000  # of a WAV, before its sound
+NEVER_WRITTEN = 0x7FFF0000
+"""Sizes from here on stand in a WAV whose size was not known when its header was written."""
+
 BLOCK = WindowSpec(1 << 16, policy="constant")
 """Samples of a sound that are decoded at a time."""
 
@@ -55,7 +60,7 @@ class Checked:
         status: "ok"; "broken": it gives nothing; "damaged": it plays, but parts of it are wrong; "cut short": its end
             is missing.
         error: in words, where it is not ok.
-        damage: the parts of a video that are damaged, with their time in seconds where it is known.
+        damage: the parts that are damaged, with their time in seconds where it is known.
         codec, frames, width, height, fps, seconds: of a video, or (without width, height and fps) a sound, whose frames
             are audio samples.
         sample_rate, channels: of the sound, alone or beside a video; None where there is none.
@@ -196,25 +201,18 @@ def _inspect_video(found: Checked, src: Source, headers: bool, is_stopped: Calla
             return
         reached, first = 0.0, None
         found.frames = 0
-        try:
-            for frame in reader.frames():
-                _check_stopped(is_stopped)
-                found.frames += 1
-                found.width, found.height = frame.image.width, frame.image.height
-                first = frame.pts if first is None else first
-                reached = float((frame.pts + frame.duration) * reader.time_base)
-        finally:
-            found.damage = list(report.found)
+        for frame in reader.frames():
+            _check_stopped(is_stopped)
+            found.frames += 1
+            found.width, found.height = frame.image.width, frame.image.height
+            first = frame.pts if first is None else first
+            reached = float((frame.pts + frame.duration) * reader.time_base)
     finally:
         reader.close()
     found.seconds = 0.0 if first is None else round(reached - float(first * reader.time_base), 6)
     if not found.frames:
-        found.fail("broken", found.damage[0].reason if found.damage else "it has a video stream without frames")
-    if found.damage:
-        first_damage = found.damage[0]
-        at = "" if first_damage.seconds is None else f" (at {first_damage.seconds:.3f} s)"
-        more = f", and at {len(found.damage) - 1} more places" if len(found.damage) > 1 else ""
-        found.fail(_status(first_damage.reason), f"{first_damage.reason}{at}{more}")
+        found.fail("broken", report.found[0].reason if report.found else "it has a video stream without frames")
+    _tell_damage(found, report.found)
     if found.sample_rate is not None:
         _hear(found, src, is_stopped, beside=True)
     if found.sound_frames and found.sample_rate:
@@ -229,11 +227,35 @@ def _count_packets(found: Checked, reader: Reader) -> None:
         found.frames = None if index is None else index.frames
 
 
+def _check_riff(found: Checked, src: Any) -> None:
+    """Compare the size of the sound in a WAV with the bytes that are there; FFmpeg takes what there is."""
+    file: Any = open(src, "rb") if isinstance(src, (str, os.PathLike)) else BytesFile(memoryview(src))  # noqa: SIM115
+    with file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        head, at = file.read(12), 12
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+            return
+        for _ in range(MOST_CHUNKS):
+            file.seek(at)
+            chunk = file.read(8)
+            if len(chunk) < 8:
+                return
+            told = int.from_bytes(chunk[4:], "little")
+            if chunk[:4] == b"data":
+                # Who writes to a pipe cannot go back to say how much it was.
+                if size - at - 8 < told < NEVER_WRITTEN:
+                    found.fail("cut short", f"its header says {told} bytes of sound, but {size - at - 8} are there")
+                return
+            at += 8 + told + told % 2
+
+
 def _inspect_sound(found: Checked, src: Source, headers: bool, is_stopped: Callable[[], bool]) -> None:
     with open_media(src, "it", can_trust=False) as container:
         name, duration = _facts(found, container)
         if found.channels is None:
             raise MediaError("it has no audio stream")
+    _check_riff(found, src)
     if headers:
         return
     _hear(found, src, is_stopped, beside=False)
@@ -244,7 +266,7 @@ def _inspect_sound(found: Checked, src: Source, headers: bool, is_stopped: Calla
 
 def _hear(found: Checked, src: Source, is_stopped: Callable[[], bool], beside: bool) -> None:
     """Decode the sound of a file to its end, or to where it is damaged."""
-    clips, count = sound_clips(src, BLOCK, name="it"), 0
+    clips, count = sound_clips(src, BLOCK, AudioFormat(damage="keep"), name="it"), 0
     try:
         for clip in clips:
             _check_stopped(is_stopped)
@@ -256,10 +278,20 @@ def _hear(found: Checked, src: Source, is_stopped: Callable[[], bool], beside: b
         found.fail(_status(str(exn), whole), f"{exn}{at}")
     finally:
         clips.close()
+    _tell_damage(found, clips.damages)
     if beside:
         found.sound_frames = count
     else:
         found.frames = count
+
+
+def _tell_damage(found: Checked, damages: list[Damage]) -> None:
+    """Say what is damaged, and where the first of it is."""
+    found.damage += damages
+    if damages:
+        at = "" if damages[0].seconds is None else f" (at {damages[0].seconds:.3f} s)"
+        more = f", and at {len(damages) - 1} more places" if len(damages) > 1 else ""
+        found.fail(_status(damages[0].reason), f"{damages[0].reason}{at}{more}")
 
 
 def _status(reason: str, otherwise: str = "damaged") -> str:
