@@ -332,17 +332,17 @@ def clips(
     sound twice, once to count. Samples that the encoder added at the ends are left out, as FFmpeg does.
 
     Samples are those that FFmpeg decodes, one after the other. A stream ends where nothing more can be decoded: a size
-    in a header that was never written, tags and zeros behind the last frame, and a last packet that is cut short are
-    no damage, nor is what comes before the first sound that can be decoded. Files that have been joined are cut through;
+    in a header that was never written, tags and zeros behind the last frame, and a last packet that is cut short are no
+    damage, nor is what comes before the first sound that can be decoded. Files that have been joined are cut through;
     times go on where their clock starts anew.
 
-    Damage is a packet that the decoder refuses, with sound behind it; a clock that jumps ahead by more than a tenth of a
-    second; up to three frames of another rate or layout; and an end before the samples that a header of MP4, MOV, FLAC
-    or WavPack announces. `format.damage` says what follows. "stop": the clips before it, then MediaError. "keep": clips
-    of what the decoder gives; what is lost is left out, and `pts_seconds` tells when a clip is heard. `damaged` lists
-    the places [first, end) of the frame behind what was lost, which may show it. "skip": the clips of "keep" in which
-    no such place stands or lies between samples, with the same `index`. `damages` lists what was found, at most 100
-    parts, and the log tells of it once a file.
+    Damage is a packet that the decoder refuses, with sound behind it; a clock that jumps ahead by more than a tenth of
+    a second; up to three frames of another rate or layout; and an end before the samples that a header of MP4, MOV,
+    FLAC or WavPack announces. `format.damage` says what follows. "stop": the clips before it, then MediaError. "keep":
+    clips of what the decoder gives; what is lost is left out, and `pts_seconds` tells when a clip is heard. `damaged`
+    lists the places [first, end) of the frame behind what was lost, which may show it. "skip": the clips of "keep" in
+    which no such place stands or lies between samples, with the same `index`. `damages` lists what was found, at most
+    100 parts, and the log tells of it once a file.
 
     Returns an iterator of Clip: `data` (channels, length) or (length, channels), `pts_seconds` of its first sample and
     `duration_seconds` as floats, and `sample_rate`; its `damages` is a list of (seconds, reason).

@@ -50,8 +50,7 @@ class _Cutting:
         selection: Selection,
     ) -> None:
         self.num_frames: int | None = None
-        self._selection = selection
-        self._audio = audio
+        self._selection, self._audio = selection, audio
         self.frames_skipped = 0
         self._window, self._format, self._pool, self._in_step = window, format, pool, in_step
         fill_bytes(window, DTYPE)
