@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from numbers import Number
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import webdataset
 
 from clipx import _kernel, memory
 from clipx._checks import check_kind, integer, patience
+from clipx.origins import locate
 from clipx.pool import ClipPool
 
 __all__ = ["CURE", "Batch", "Like", "batched", "collate"]
@@ -43,10 +45,12 @@ def _check_alike(name: Any, shape: tuple[int, ...], dtype: np.dtype, first_key: 
 def _unlike(name: Any, kind: str, first_key: str, value: Any, key: str) -> ValueError:
     """The error of a value that cannot stand in an array with others of this kind."""
     told = f"{tuple(value.shape)} {value.dtype}" if hasattr(value, "shape") else type(value).__name__
-    return ValueError(
+    error = ValueError(
         f"field {name!r} has {kind} in sample {first_key!r}, but {told} in sample {key!r}: a batch needs clips of one "
         f"size and dtype; {CURE}"
     )
+    locate(error, key=key, field=name)
+    return error
 
 
 def _bits(array: np.ndarray) -> np.ndarray:
@@ -109,7 +113,8 @@ class _Column:
         """All rows: an array, or, where any lacks the field, a list, with None there; all else as webdataset has it."""
         if self._array is not None:
             return self._array[: self._count]
-        if any(value is None for value in self._values):
+        numbers = [isinstance(value, Number) for value in self._values]
+        if any(value is None for value in self._values) or (any(numbers) and not all(numbers)):
             return list(self._values)
         return webdataset.filters.combine_values(self._values)
 
@@ -178,6 +183,9 @@ class Member(str):
         made.field, made.member = field, member
         return made
 
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        return self.field, self.member
+
 
 def flatten(sample: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """A sample with the members of a field that holds clips, such as a decoded npz, as fields of their own."""
@@ -232,10 +240,12 @@ class Like(NamedTuple):
         own = [str(name) for name, value in row.items() if name not in self.clips and _is_clip(value)]
         have = f"has its clips in {', '.join(map(repr, own))}" if own else f"has {', '.join(map(str, row))}"
         cure = ";".join([str(missing[0]), *own[:1]] if own else [str(missing[0]), "..."])
-        raise ValueError(
+        error = ValueError(
             f"sample {self.key!r} has clips in field {str(missing[0])!r}, but sample {key!r} {have}: in a dataset of "
             f"mixed kinds say which fields are one, keys={cure!r}, or {{'clip': {cure!r}}}, or rename them in map"
         )
+        locate(error, key=key, field=own[0] if own else missing[0])
+        raise error
 
 
 def collate(samples: list[Any], make: Callable[[tuple[int, ...], np.dtype], np.ndarray] = np.empty) -> Any:

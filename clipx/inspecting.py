@@ -201,12 +201,15 @@ def _inspect_video(found: Checked, src: Source, headers: bool, is_stopped: Calla
             return
         reached, first = 0.0, None
         found.frames = 0
-        for frame in reader.frames():
-            _check_stopped(is_stopped)
-            found.frames += 1
-            found.width, found.height = frame.image.width, frame.image.height
-            first = frame.pts if first is None else first
-            reached = float((frame.pts + frame.duration) * reader.time_base)
+        try:
+            for frame in reader.frames():
+                _check_stopped(is_stopped)
+                found.frames += 1
+                found.width, found.height = frame.image.width, frame.image.height
+                first = frame.pts if first is None else first
+                reached = float((frame.pts + frame.duration) * reader.time_base)
+        except MediaError as exn:
+            found.fail(_status(str(exn)) if found.frames else "broken", str(exn))
     finally:
         reader.close()
     found.seconds = 0.0 if first is None else round(reached - float(first * reader.time_base), 6)

@@ -206,7 +206,7 @@ class ClipPool:
         if size > self._slot_bytes:
             error = PoolTooSmall(
                 f"a clip of shape {dims} and dtype {dtype} has {size} bytes, but a slot {self._slot_bytes}; make the "
-                f"pool with shape={dims}, dtype={str(dtype)!r}"
+                f"pool with shape={dims}, dtype={str(dtype)!r}, or clips of one size with the format's resize= or crop="
             )
             error.shape = dims
             raise error

@@ -12,7 +12,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -149,7 +149,7 @@ class _Run:
         usual = max(votes, key=lambda fields: (votes[fields], len(fields)), default=frozenset())
         kept = sum(encoded_bytes(sample) for _, sample in read)
         first = sorted(read, key=lambda each: frozenset(each[1]) != usual)
-        for number, (place, sample) in enumerate(chain(first, samples)):
+        for number, (place, sample) in enumerate(_chained(first, samples)):
             if self._stopped:
                 raise Stopped
             if number >= LOOKED_AT:

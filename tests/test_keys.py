@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import pickle
 import wave
 
 import av
@@ -226,7 +227,12 @@ def test_a_loader_of_members(tmp_path, keys):
     iterator.close()
     other = make()
     other.load_state_dict(state)
-    assert head + values(other) == whole
+    assert head + values(pickle.loads(pickle.dumps(other))) == whole
+    iterator = iter(loader)
+    head = values(next(iterator) for _ in range(3))
+    again = pickle.loads(pickle.dumps(loader))
+    assert again.state_dict() == loader.state_dict()
+    iterator.close()
     if keys is not None:
         with pytest.raises(ValueError, match="keys"):
             clipx.Loader(url, WINDOW, batch_size=4, memory="60kB", drop_last=False).load_state_dict(state)
@@ -286,7 +292,7 @@ def test_without_keys_a_dataset_of_mixed_kinds_says_so(sounds, caplog):
         ValueError, match=r"'a0_000000'.*'wav'.*'a1_000000'.*'flac'.*mixed kinds.*keys='wav;flac'"
     ) as caught:
         list(loader)
-    assert caught.value.key == "a1_000000"
+    assert (caught.value.key, caught.value.field, caught.value.shard) == ("a1_000000", "flac", sounds)
     loader = clipx.Loader(
         sounds, SOUND, audio=MONO, batch_size=2, memory="1MB", shuffle=False, handler=wds.log_and_continue
     )
@@ -341,6 +347,19 @@ def test_an_optional_clip_that_map_makes_keeps_no_slot(tmp_path):
     assert seen == 280 // 8 * 8
 
 
+def test_values_of_several_types_stand_in_a_list(tmp_path):
+    samples = [array_sample("a", 6), array_sample("b", 6), array_sample("c", 6)]
+    values = {"a": [1, "x"], "b": ["x", 1], "c": [2.5, np.arange(2)]}
+
+    def change(sample):
+        key, number = sample["__key__"].split("_")
+        return {**sample, "value": values[key][int(number)]}
+
+    url = write(tmp_path / "a.tar", samples)
+    loader = clipx.Loader(url, WINDOW, batch_size=2, memory="60kB", map=change, shuffle=False)
+    assert [list(map(str, batch["value"])) for batch in loader] == [["1", "x"], ["x", "1"], ["2.5", "[0 1]"]]
+
+
 def test_sizes_that_differ_are_named_with_a_cure(tmp_path, make_video):
     small, large = (make_video(n=8, size=size).read_bytes() for size in ((48, 64), (64, 96)))
     for order in ([small, large], [large, small]):
@@ -348,6 +367,7 @@ def test_sizes_that_differ_are_named_with_a_cure(tmp_path, make_video):
         loader = clipx.Loader(write(tmp_path / "a.tar", samples), WINDOW, batch_size=4, memory="8MB", shuffle=False)
         with pytest.raises(ValueError) as caught:
             list(loader)
+        assert (caught.value.key[:2], caught.value.field) == ("v1", "mp4")
         for words in ("'v0_000000'", "'v1", "(4, 48, 64, 3)", "(4, 64, 96, 3)", "resize", "crop"):
             assert words in str(caught.value)
     clips = [{"__key__": "a", "mp4": np.zeros((4, 48, 64, 3))}, {"__key__": "b", "mp4": np.zeros((4, 64, 96, 3))}]
