@@ -283,7 +283,10 @@ class Cutting:
         n = min((n for n in counts if n is not None), default=None)
         if not n:
             return "no frame lies in the range that is cut" if self._options else "it has no frames"
-        return f"its {n} frames are fewer than a clip spans, {self._window.span}"
+        few = n < self._window.span
+        return (
+            f"its {n} frames are fewer than a clip spans, {self._window.span}" if few else f"its {n} frames give none"
+        )
 
     def count(self, sample: Sample) -> int:
         """Number of clips that `cut` gives, without cutting them, and mostly without decoding.

@@ -71,7 +71,10 @@ def find_fields(keys: list[Key], sample: Sample) -> dict[str, str]:
     found = {}
     for key in keys:
         one = key.fields[0] if len(key.fields) == 1 else None  # what is wrong with it shows where it is cut
-        field = one or next((each for each in key.fields if has_field(sample, each)), None)
+        field = one
+        for each in key.fields:
+            with locating(field=each):
+                field = field or (each if has_field(sample, each) else None)
         if field is None:
             told = " or ".join(map(repr, key.fields))
             have = ", ".join(name for name in sample if name[:2] != "__") or "none"
