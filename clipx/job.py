@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -13,15 +12,20 @@ from clipx.batching import Like
 from clipx.budget import Budget
 from clipx.cutting import Cutting, PlannedClip, Sample
 from clipx.decoding import decode
+from clipx.interleave import Weight
 from clipx.ledger import Ledger
+from clipx.needs import Needs, encoded_bytes, needs_of
 from clipx.origins import locating
-from clipx.plan import ALL, Selection
+from clipx.plan import Selection
 from clipx.pool import ClipPool
 from clipx.progress import Looked, Progress
 from clipx.shards import CutShort, Shards, Unread
 from clipx.world import Share
 
 __all__ = ["Job", "Pools"]
+
+LEAST_PIXELS = 1920 * 1152
+"""Pixels that any picture may have, whatever the header says."""
 
 
 @dataclass
@@ -51,7 +55,9 @@ class Job:
         shards, share: what to read.
         progress: where to begin; the consumer moves it on.
         cutting: makes the cutter of samples for a pool.
-        divide: the budget for clips of so many bytes in so many fields, so many bytes beside, and so many workers.
+        divide: the budget for clips of so many bytes in so many fields, so many bytes beside, and so many workers,
+            and a decoder of so many bytes beyond what every one takes.
+        decoder_threads: of a decoder.
         workers: of a DataLoader, that share the bytes.
         kept_bytes: of samples that are read before the first clip is found.
         errors: what is wrong with samples.
@@ -62,8 +68,9 @@ class Job:
     shards: Shards
     share: Share
     progress: Progress
-    cutting: Callable[[ClipPool | None], Cutting]
-    divide: Callable[[int, int, int, int], Budget]
+    cutting: Callable[[ClipPool | None, int | None], Cutting]
+    divide: Callable[[int, int, int, int, int], Budget]
+    decoder_threads: int
     workers: int
     kept_bytes: int
     batch_size: int
@@ -82,11 +89,20 @@ class Job:
 
     def look(self, sample: Sample, clip: Sample) -> Looked:
         """What the clip of a sample tells of all others."""
-        fields = list(self.cutting(None).fields(sample))
+        fields = self.cutting(None, None).fields(sample)
         sizes = [_member(clip, name).nbytes for name in fields]
         beside = memory.payload_bytes(clip) - sum(sizes)
-        budget = self.divide(max(sizes), len(sizes), beside, self.workers)
-        return Looked(self.workers, fields, max(sizes), budget, Like.of(clip, fields))
+        needs = needs_of(sample, list(fields.values()), self.decoder_threads, self.shards.gate.limit)
+        budget = self._divide(max(sizes), len(sizes), beside, needs)
+        return Looked(self.workers, list(fields), max(sizes), budget, Like.of(clip, fields))
+
+    def _divide(self, slot_bytes: int, fields: int, beside: int, needs: Needs) -> Budget:
+        """The budget for clips like those of a sample that needs so much."""
+        try:
+            return self.divide(slot_bytes, fields, beside + needs.beside, self.workers, needs.decoder)
+        except ValueError:
+            # If there is memory for others, what this one takes beyond it is told in its turn.
+            return self.divide(slot_bytes, fields, beside, self.workers, 0)
 
     def make_pools(self, looked: Looked) -> Pools:
         """Memory for clips like these."""
@@ -102,15 +118,23 @@ class Job:
         With `maps`, what `map` makes of them. `repeated` says in "clip.json" that they have been given before, `noted`
         whether `errors` is told of samples that give none.
         """
-        cutting = self.cutting(pool)
-        if noted:
-            cutting.errors = self.errors
+        limited: dict[int | None, Cutting] = {}
 
-        def clips(sample: Sample, selection: Selection = ALL) -> Generator[PlannedClip]:
+        def cutting_of(pixels: int | None) -> Cutting:
+            if pixels not in limited:
+                limited.clear()
+                limited[pixels] = self.cutting(pool, pixels)
+                if noted:
+                    limited[pixels].errors = self.errors
+            return limited[pixels]
+
+        def clips(sample: Sample, selection: Selection, weight: Weight) -> Generator[PlannedClip]:
+            if weight.error is not None:
+                raise weight.error
             if isinstance(sample, CutShort):
                 return
+            cutting = cutting_of(weight.pixels)
             with locating(sample, clips=0):
-                self._check_read(sample)
                 fields = cutting.fields(sample)
                 sample = {**sample, **self._decoded(sample, fields.values())}
             for given, clip in enumerate(cutting.cut(sample, self.progress.epoch, selection)):
@@ -130,13 +154,53 @@ class Job:
 
         return clips
 
+    def weigh(self, sample: Sample, budget: Budget | None = None) -> Weight:
+        """What a sample takes; with the error of one that takes more than the budget has for it."""
+        if isinstance(sample, CutShort):
+            return Weight(encoded_bytes(sample))
+        try:
+            with locating(sample, clips=0):
+                self._check_read(sample)
+                try:
+                    fields = list(self.cutting(None, None).fields(sample).values())
+                except ValueError:
+                    return Weight(encoded_bytes(sample))  # which is told where it is cut
+                needs = needs_of(sample, fields, self.decoder_threads, self._most(budget))
+                return self._weight(needs, fields, budget)
+        except ValueError as exn:
+            return Weight(error=exn)
+
+    def _most(self, budget: Budget | None) -> int:
+        """Bytes that a sample may take."""
+        return self.shards.gate.limit if budget is None else budget.sample_bytes
+
+    def _weight(self, needs: Needs, fields: list[str], budget: Budget | None) -> Weight:
+        """Raise ValueError where the budget has not so much for a sample."""
+        pixels = max(needs.pixels * 9 // 8, LEAST_PIXELS) if needs.pixels else None
+        # Where sources need no decoder, what is set aside for it is at hand.
+        decoder = budget.decoder(needs.decoder) if needs.pixels and budget is not None else needs.decoder
+        taken, most = needs.size + decoder, self._most(budget)
+        if taken > most:
+            raise ValueError(
+                f"field {', '.join(map(repr, fields))} takes {taken} bytes while it is cut ({needs.describe()}), but "
+                f"with this memory a sample may take {most}: raise memory about {taken / most:.1f} times"
+            )
+        if budget is not None and needs.beside > budget.clip_beside:
+            raise ValueError(
+                f"the fields beside the clips take {needs.beside} bytes, but with this memory at most "
+                f"{budget.clip_beside} of each clip's may: raise memory, or leave fields out"
+            )
+        return Weight(needs.size, decoder, needs.beside, pixels)
+
     def _check_read(self, sample: Sample) -> None:
         """Raise ValueError for a sample of which not everything has been read."""
         sizes = {name: value.size for name, value in sample.items() if isinstance(value, Unread)}
         if sizes:
-            told = ", ".join(f"field {name!r} of {size} bytes" for name, size in sizes.items())
+            sizes |= {name: len(value) for name, value in sample.items() if isinstance(value, bytes)}
+            taken, most, largest = sum(sizes.values()), self.shards.gate.limit, max(sizes, key=lambda name: sizes[name])
             raise ValueError(
-                f"{told} is too large: with this memory, a sample may have {self.shards.gate.limit} bytes; raise memory"
+                f"the sample has {taken} bytes, of which field {largest!r} {sizes[largest]}, but with this memory a "
+                f"sample may take {most}: raise memory about {taken / most:.1f} times"
             )
 
     @staticmethod
@@ -151,7 +215,7 @@ class Job:
     def _decoded(self, sample: Sample, cut: Iterable[str]) -> Sample:
         """The fields of a sample that are not cut, decoded."""
         fields = {name.partition(":")[0] for name in cut}
-        return decode({name: value for name, value in sample.items() if name not in fields}, sys.maxsize)
+        return decode({name: value for name, value in sample.items() if name not in fields}, self.shards.gate.limit)
 
 
 def _member(clip: Sample, field: str) -> np.ndarray:

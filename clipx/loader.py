@@ -6,6 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,7 +15,7 @@ import webdataset
 from webdataset.pytorch import IterableDataset
 
 from clipx._checks import byte_count, check_kind, integer, patience
-from clipx.budget import Budget, divide
+from clipx.budget import LEAST_SAMPLE, Budget, divide
 from clipx.counting import Counts
 from clipx.cutting import Cutting, Sample
 from clipx.epochs import Epoch, check_epoch, count_epoch, stream_random
@@ -35,9 +36,6 @@ from clipx.world import Share, World, find_ranks, find_world, in_worker, share
 __all__ = ["Loader"]
 
 logger = logging.getLogger("clipx")
-
-LEAST_READ = 1 << 20
-"""Bytes that a sample may have, however little memory there is."""
 
 WORKER_SECONDS = 60.0
 """How long batches are waited for in the worker of a DataLoader, which may hold them until they are sent."""
@@ -155,11 +153,16 @@ class Loader(IterableDataset):  # type: ignore[misc]
         if known is not None:
             self._divide(*known)
 
-    def _make_cutting(self, pool: Any) -> Cutting:
+    def _make_cutting(self, pool: Any, pixels: int | None = None) -> Cutting:
+        """A cutter of samples, whose pictures have at most so many pixels."""
+        options = self._options
+        if pixels is not None:
+            options = options or VideoOptions()
+            options = replace(options, max_pixels=min(options.max_pixels, pixels))
         return Cutting(
             self._window,
             self._format,
-            options=self._options,
+            options=options,
             audio=self._audio,
             pool=pool,
             keys=self._keys,
@@ -179,12 +182,13 @@ class Loader(IterableDataset):  # type: ignore[misc]
         itemsize = format.written_dtype(np.dtype(np.uint8)).itemsize
         return int(np.prod(shape)) * itemsize, len(parse_keys(self._keys) or [""])
 
-    def _divide(self, slot_bytes: int, fields: int, beside: int = 0, workers: int = 1) -> Budget:
+    def _divide(self, slot_bytes: int, fields: int, beside: int = 0, workers: int = 1, decoder: int = 0) -> Budget:
         window = self._window
         return divide(
             self._memory,
             -(-slot_bytes // 64) * 64,
             beside=beside,
+            decoder=decoder,
             held=window.slots() if window.num_clips is None else window.num_clips + 1,
             fields=fields,
             batch_size=self._batch_size,
@@ -264,6 +268,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
             progress=progress,
             cutting=self._make_cutting,
             divide=self._divide,
+            decoder_threads=(self._options or VideoOptions()).num_threads,
             workers=world.workers,
             kept_bytes=self._memory // world.workers // 8,
             batch_size=self._batch_size,
@@ -305,7 +310,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
 
     def _gate(self, world: World) -> Gate:
         """How much of a sample is read."""
-        return Gate(max(self._memory // world.workers // 2, LEAST_READ))
+        return Gate(max(self._memory // world.workers // 2, LEAST_SAMPLE))
 
     def _target(self, epoch: int, world: World) -> int:
         """The clips that each rank is to give in an epoch, for all to have the same number of batches."""

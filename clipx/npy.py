@@ -8,7 +8,7 @@ import math
 import struct
 import sys
 import threading
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -108,8 +108,17 @@ def read_header(file: IO[bytes], size: int) -> Header:
 def read_array(file: IO[bytes], size: int) -> np.ndarray:
     """The array of an .npy file of `size` bytes, read into memory. Raises as `read_header`."""
     header = read_header(file, size)
-    data = bytearray()
-    read_bytes(file, header.nbytes, data.extend)
-    if len(data) < header.nbytes:
-        raise ValueError(f"it ends after {len(data)} of {header.nbytes} bytes")
+    try:
+        data = memoryview(cast(Any, np.empty(header.nbytes, np.uint8)))  # pages come as they are written
+    except MemoryError as exn:
+        raise ValueError(f"its header gives an array of {header.nbytes} bytes, for which there is no memory") from exn
+    at = 0
+
+    def take(piece: bytes) -> None:
+        nonlocal at
+        data[at : at + len(piece)] = piece
+        at += len(piece)
+
+    if read_bytes(file, header.nbytes, take) < header.nbytes:
+        raise ValueError(f"it ends after {at} of {header.nbytes} bytes")
     return header.array(data)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator
+from functools import partial
 
 from clipx.batching import Like
+from clipx.budget import Budget
 from clipx.cutting import Sample
 from clipx.epochs import stream_random
 from clipx.interleave import BEGINNING, Begun, ClipSample, Cut, Interleave, Position, Ref
@@ -40,6 +42,7 @@ class Order:
         self._moves: list[Ref | int] = []
         self._interleave: Interleave | None = None
         self._stopped = False
+        self._beside = 0  # bytes that the clips in the shuffle have beside their slots
 
     @property
     def full(self) -> bool:
@@ -71,7 +74,7 @@ class Order:
             given = self.given
             clips = self._cut(samples, self._cut_of(pools), position, begun, pools)
             if self._passes == 0 and job.shuffle:
-                yield from self._shuffled(clips, pools.budget.shuffled, held)
+                yield from self._shuffled(clips, pools.budget, held)
             else:
                 for clip in clips:
                     yield clip.sample
@@ -110,14 +113,15 @@ class Order:
             refs,
             job.progress.position.active,
             job.shards.find,
+            partial(job.weigh, budget=budget),
             self._cut_of(pools),
             threads=min(job.threads, budget.sources),
-            most_encoded_bytes=budget.encoded_bytes,
+            most_encoded_bytes=budget.encoded_bytes + budget.decoders_bytes,
             is_stopped=lambda: self._stopped,
         )
         if self._stopped:
             raise Stopped
-        return [ClipSample(ref, sample) for ref, sample in zip(refs, clips)], begun
+        return clips, begun
 
     def _cut(
         self,
@@ -131,13 +135,16 @@ class Order:
         job, budget = self._job, pools.budget
         clips = Interleave(
             samples,
+            partial(job.weigh, budget=budget),
             cut,
             active=budget.active,
             waiting=budget.sources - budget.active,
             ready=budget.ready,
             encoded_bytes=budget.encoded_bytes,
+            decoders_bytes=budget.decoders_bytes,
             threads=job.threads,
             handler=job.handler,
+            gate=job.shards.gate,
             position=position,
             begun=begun,
         )
@@ -149,21 +156,30 @@ class Order:
         clips.start()
         return clips.clips()
 
-    def _shuffled(self, clips: Iterator[ClipSample], capacity: int, held: list[ClipSample]) -> Iterator[Sample]:
-        """The clips in a random order, `capacity` of them held back; `held` are from before, and are emptied."""
+    def _shuffled(self, clips: Iterator[ClipSample], budget: Budget, held: list[ClipSample]) -> Iterator[Sample]:
+        """The clips in a random order, as many held back as the budget has room for; `held` are from before, and are
+        emptied.
+        """
         progress = self._job.progress
         buffer = Draw(stream_random(self._job.seed, progress.epoch, "clips"), held, progress.drawn)
+        self._beside = sum(clip.beside for clip in held)
         held.clear()
-        for clip in clips:
+        while True:
+            # A state may have been saved between two clips that one which came has displaced.
+            while len(buffer) > budget.shuffled or (len(buffer) and self._beside > budget.shuffled_beside):
+                yield self._pick(buffer)
+            clip = next(clips, None)
+            if clip is None:
+                break
             buffer.add(clip)
+            self._beside += clip.beside
             self._moves.append(clip.ref)
             del clip
-            if len(buffer) > capacity:
-                yield self._pick(buffer)
         while len(buffer):
             yield self._pick(buffer)
 
     def _pick(self, buffer: Draw[ClipSample]) -> Sample:
         at, clip = buffer.pick()
+        self._beside -= clip.beside
         self._moves.append(at)
         return clip.sample

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 
 from clipx.cutting import NOT_A_SAMPLES_FAULT, PlannedClip, Sample
-from clipx.interleave import Begun, Cut, Ref, encoded_bytes
+from clipx.interleave import Begun, ClipSample, Cut, Ref, Weight
 from clipx.plan import ALL, Selection
 from clipx.shards import Place
 
@@ -22,17 +22,19 @@ def rebuild(
     held: Sequence[Ref],
     active: Sequence[tuple[Place, int, bool]],
     find: Callable[[list[Place]], Iterator[tuple[Place, Sample]]],
+    weigh: Callable[[Sample], Weight],
     cut: Cut,
     *,
     threads: int,
     most_encoded_bytes: int,
     is_stopped: Callable[[], bool],
-) -> tuple[list[Sample], list[Begun]]:
+) -> tuple[list[ClipSample], list[Begun]]:
     """The clips `held`, and the samples that are `active`, cut as far as they were; in their orders.
 
     Args:
         active: places of samples, the index that follows the last clip of each, whether damage had been found in it.
         find: gives the samples at places.
+        weigh: says what a sample takes.
         cut: gives clips of a sample; run by threads.
         most_encoded_bytes: of samples that are read and not yet cut; one is read whatever its size.
         is_stopped: whether to give up; empty lists are then returned.
@@ -44,6 +46,7 @@ def rebuild(
         indices[place].append(index)
     given = {place: index for place, index, _ in active}
     read, begun = dict[Place, Sample](), dict[Place, Begun]()
+    weights: dict[Place, Weight] = {}
     made: Clips = {}
     # Of these, what had been found is found again only where they are decoded from their start.
     damaged = {place for place, _, found in [*held, *active] if found}
@@ -64,12 +67,13 @@ def rebuild(
     pool = ThreadPoolExecutor(threads, thread_name_prefix="clipx-rebuild")
     try:
         for place, sample in find([*indices, *given]):
+            weight = weights[place] = weigh(sample)
             if place in given:
                 read[place] = sample
             else:
-                size = encoded_bytes(sample)
+                size, wanted = weight.size + weight.decoder, sorted(indices[place])
                 collect(threads, most_encoded_bytes - size)
-                pending[pool.submit(cutter.again, place, sample, sorted(indices[place]), place in damaged)] = size
+                pending[pool.submit(cutter.again, place, sample, wanted, place in damaged, weight)] = size
             del sample
             if is_stopped():
                 break
@@ -78,12 +82,14 @@ def rebuild(
         while read and not is_stopped():
             place, sample = read.popitem()
             wanted = sorted(indices[place])
-            pending[pool.submit(cutter.further, place, sample, wanted, given[place], place in damaged)] = 0
+            told = wanted, given[place], place in damaged, weights[place]
+            pending[pool.submit(cutter.further, place, sample, *told)] = 0
             del sample
         collect(0, 0)
         if is_stopped():
             return [], []
-        return [made.pop(ref[:2]) for ref in held], [begun[place] for place, _, _ in active]
+        clips = [ClipSample(ref, made.pop(ref[:2]), weights[ref.place].beside) for ref in held]
+        return clips, [begun[place] for place, _, _ in active]
     finally:
         pool.shutdown(cancel_futures=True)
         # The traceback of an error keeps `collect`, and that these.
@@ -97,14 +103,16 @@ class _Cutter:
     def __init__(self, cut: Cut, is_stopped: Callable[[], bool]) -> None:
         self._cut, self._is_stopped = cut, is_stopped
 
-    def again(self, place: Place, sample: Sample, indices: list[int], damaged: bool) -> tuple[Clips, None]:
+    def again(
+        self, place: Place, sample: Sample, indices: list[int], damaged: bool, weight: Weight
+    ) -> tuple[Clips, None]:
         """The clips of a sample at these indices."""
         error: Exception | None = None
         found: Clips = {}
         # In a damaged file a clip can hang on frames that a selection leaves out: then all of it is cut, as before.
         for selection in (Selection(tuple(indices), None, damaged), ALL):
             found.clear()  # gives the slots back
-            with closing(self._cut(sample, selection)) as clips:
+            with closing(self._cut(sample, selection, weight)) as clips:
                 found, error = self._take(place, clips, indices)
             if len(found) == len(indices) or self._is_stopped():
                 return found, None
@@ -114,17 +122,17 @@ class _Cutter:
         ) from error
 
     def further(
-        self, place: Place, sample: Sample, indices: list[int], given: int, damaged: bool
+        self, place: Place, sample: Sample, indices: list[int], given: int, damaged: bool, weight: Weight
     ) -> tuple[Clips, Begun]:
         """The clips of a sample at these indices, and all from index `given` on."""
-        clips = self._cut(sample, Selection(tuple(indices), given, damaged))
+        clips = self._cut(sample, Selection(tuple(indices), given, damaged), weight)
         found, _ = self._take(place, clips, indices)
         if len(found) < len(indices):
             clips.close()
             found.clear()
-            found, _ = self.again(place, sample, indices, damaged)
-            clips = self._cut(sample, Selection(first=given, damaged=damaged))
-        return found, Begun(place, encoded_bytes(sample), given, damaged, clips)
+            found, _ = self.again(place, sample, indices, damaged, weight)
+            clips = self._cut(sample, Selection(first=given, damaged=damaged), weight)
+        return found, Begun(place, weight, given, damaged, clips)
 
     def _take(
         self, place: Place, clips: Generator[PlannedClip], wanted: Sequence[int]

@@ -10,7 +10,7 @@ import time
 import traceback
 import weakref
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from itertools import islice
 from typing import Any, NamedTuple
@@ -18,12 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clipx.batching import CURE, Batch, Like
-from clipx.cutting import NOT_A_SAMPLES_FAULT, PlannedClip, Sample
+from clipx.cutting import NOT_A_SAMPLES_FAULT, Sample
 from clipx.errors import PoolExhausted, PoolTooSmall
-from clipx.interleave import STOP_SECONDS, encoded_bytes
+from clipx.interleave import STOP_SECONDS, Cut
 from clipx.job import Job, Pools
+from clipx.needs import encoded_bytes
 from clipx.order import Order, Stopped
 from clipx.origins import locate, origin_of
+from clipx.plan import ALL
 from clipx.pool import ClipPool
 from clipx.progress import Step
 from clipx.shards import Place
@@ -143,23 +145,28 @@ class _Run:
         """
         job = self.job
         cut, noted = job.cut(None, noted=False), job.cut(None)
-        read = list(islice(samples, LOOKED_AT))
+        read, kept = [], 0
+        for each in islice(samples, LOOKED_AT):
+            read.append(each)
+            kept += encoded_bytes(each[1])
+            if kept > job.kept_bytes:
+                break
+        few = len(read)
         # A sample that a damaged shard has cut short is not what the others are to be like.
         votes = Counter(frozenset(sample) for _, sample in read)
         usual = max(votes, key=lambda fields: (votes[fields], len(fields)), default=frozenset())
-        kept = sum(encoded_bytes(sample) for _, sample in read)
         first = sorted(read, key=lambda each: frozenset(each[1]) != usual)
         for number, (place, sample) in enumerate(_chained(first, samples)):
             if self._stopped:
                 raise Stopped
-            if number >= LOOKED_AT:
+            if number >= few:
                 read.append((place, sample))
                 kept += encoded_bytes(sample)
                 while kept > job.kept_bytes and len(read) > 1:
                     kept -= encoded_bytes(read[0][1])
                     self._tell(noted, read.pop(0)[1])
             clip = None
-            with suppress(Exception), closing(cut(sample)) as clips:
+            with suppress(Exception), closing(cut(sample, ALL, job.weigh(sample))) as clips:
                 clip = next(clips, None)
             if clip is not None:
                 return job.make_pools(job.look(sample, clip.sample)), read
@@ -185,6 +192,8 @@ class _Run:
             samples = _chained(read, samples)
             del read
         job.keep(job.pools)
+        gate = job.shards.gate
+        gate.limit = min(gate.limit, job.pools.budget.sample_bytes)
         try:
             self._make_batches(self._order.clips(samples, job.pools), job.pools)
         except PoolTooSmall as exn:
@@ -208,9 +217,9 @@ class _Run:
         locate(error, **origin._asdict())
         return error
 
-    def _tell(self, cut: Callable[[Sample], Generator[PlannedClip]], sample: Sample) -> None:
+    def _tell(self, cut: Cut, sample: Sample) -> None:
         try:
-            with closing(cut(sample)) as clips:
+            with closing(cut(sample, ALL, self.job.weigh(sample))) as clips:
                 next(clips, None)
         except NOT_A_SAMPLES_FAULT:
             raise
