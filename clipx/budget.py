@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DECODER_BYTES", "LEAST_SAMPLE", "READY", "Budget", "divide"]
+__all__ = ["DECODER_BYTES", "LEAST_SAMPLE", "READY", "Budget", "divide", "most_read"]
 
 READY = 2
 """Clips of a source that wait, at least, while others have their turn."""
@@ -61,6 +61,11 @@ class Budget:
     def decoder(self, beyond: int) -> int:
         """What a source's decoder counts that takes so many bytes beyond those that every one is granted."""
         return max(DECODER_BYTES + beyond, self.decoder_bytes)
+
+
+def most_read(memory: int) -> int:
+    """Bytes of a sample that are read of `memory`, before it is known how that is divided."""
+    return max(memory // 2, LEAST_SAMPLE)
 
 
 def divide(

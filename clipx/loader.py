@@ -15,7 +15,7 @@ import webdataset
 from webdataset.pytorch import IterableDataset
 
 from clipx._checks import byte_count, check_kind, integer, patience
-from clipx.budget import LEAST_SAMPLE, Budget, divide
+from clipx.budget import Budget, divide, most_read
 from clipx.counting import Counts
 from clipx.cutting import Cutting, Sample
 from clipx.epochs import Epoch, check_epoch, count_epoch, stream_random
@@ -56,8 +56,8 @@ class Loader(IterableDataset):  # type: ignore[misc]
             `clipx.wds.clips`.
         batch_size: clips of a batch.
         memory: bytes that the slots, the batches and the encoded samples take together, such as "2GB"; divided as
-            `clipx.budget.divide` says, and by the number of DataLoader workers. Decoders are taken to hold
-            `clipx.budget.DECODER_BYTES` each.
+            `clipx.budget.divide` says, and by the number of DataLoader workers. Decoders are taken to hold what the
+            headers of their videos say, and `clipx.budget.DECODER_BYTES` at least.
         threads: that decode; default as many as there are processors. More than there are sources are not used.
         map: called with the sample of each clip, on those threads; what it returns is batched, so that it can add, drop
             and rename fields. Its own memory counts as its own.
@@ -310,7 +310,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
 
     def _gate(self, world: World) -> Gate:
         """How much of a sample is read."""
-        return Gate(max(self._memory // world.workers // 2, LEAST_SAMPLE))
+        return Gate(most_read(self._memory // world.workers))
 
     def _target(self, epoch: int, world: World) -> int:
         """The clips that each rank is to give in an epoch, for all to have the same number of batches."""
