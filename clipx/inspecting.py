@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 import av
 
 from clipx.audio import clips as sound_clips
+from clipx.audio_decoder import channels_of
 from clipx.damage import Report
 from clipx.errors import Damage, MediaError
 from clipx.fields import BytesFile, kind_of_bytes
@@ -182,7 +183,7 @@ def _facts(found: Checked, container: av.container.InputContainer) -> tuple[str,
             found.fail("cut short", f"its header lists packets up to byte {end}, but it has {size}")
     if sound is not None and cast(Any, sound.codec_context) is not None:
         heard = cast(Any, sound.codec_context)
-        found.sample_rate, found.channels = heard.sample_rate, heard.channels
+        found.sample_rate, found.channels = heard.sample_rate, channels_of(sound)
         if found.kind == "sound":
             found.codec = heard.codec.canonical_name
     found.seconds = None if duration is None else round(duration, 6)

@@ -12,7 +12,7 @@ import numpy as np
 from av.audio.plane import AudioPlane
 
 from clipx._checks import integer
-from clipx.audio_decoder import Decoder, reason_of
+from clipx.audio_decoder import Decoder, channels_of, hold_layout, reason_of
 from clipx.damage import Report
 from clipx.errors import MediaError
 from clipx.options import DAMAGE
@@ -185,7 +185,10 @@ class Sound:
                 f"{self._name} has {self._kind} (sample rate, channels), which FFmpeg cannot turn into "
                 f"{self.rate}, {'mono' if self._format.mono else 'the same channels'}"
             ) from exn
-        return [self._samples(each) for each in made if each is not None and each.samples]
+        frames = [each for each in made if each is not None and each.samples]
+        for each in frames:
+            hold_layout(each.layout)
+        return [self._samples(each) for each in frames]
 
     def _begin(self, frame: av.AudioFrame) -> None:
         channels = frame.layout.nb_channels
@@ -323,7 +326,7 @@ class Track:
             raise MediaError(
                 f"a clip of {float(duration):.0f} s of sound has {n} samples; at most {MOST_SAMPLES} are given"
             )
-        channels = self.sound.channels or (1 if self.stream is None else self.stream.channels)
+        channels = self.sound.channels or (1 if self.stream is None else channels_of(self.stream))
         out = np.zeros(self._format.shape(channels, n), self._format.dtype)
         if self._start is None:
             return out
