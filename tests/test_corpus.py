@@ -73,6 +73,9 @@ def test_frames_at_another_rate(name):
 
 # Damage
 
+# They leave what they cannot decode as their memory or the frame before was, without a word: only counts and times are
+# known of what they give.
+SILENT = {"mjpeg", "ffv1", "msmpeg4"}
 WINDOWS = [clipx.WindowSpec(1), clipx.WindowSpec(3, 2), *SPARSE[:4]]
 
 
@@ -141,32 +144,35 @@ def check_damaged(data, whole, window, threads=1):
         assert clips["stop"][1] is None
 
 
-def try_play(name, data):
+def try_play(name, data, flips):
     try:
         whole = play(data)
-        if VIDEOS[name].codec == "mjpeg" and whole.failed:
-            # It leaves what it cannot decode as its memory was, without a word: only counts and times are known.
-            whole = whole._replace(frames=[None] * len(whole.frames))
-        return whole
     except (av.FFmpegError, clipx.MediaError):
         return None
+    if flips and VIDEOS[name].codec in SILENT:
+        whole = whole._replace(frames=[None] * len(whole.frames))
+    return whole
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
 @pytest.mark.parametrize("name", VIDEOS)
 def test_damaged(name, damage):
     data = DAMAGED[damage](video_bytes(name))
-    whole = try_play(name, data)
+    whole = try_play(name, data, "flipped" in damage)
     for window in WINDOWS if LONG or len(data) < 1 << 20 else WINDOWS[:3]:
         check_damaged(data, whole, window)
 
 
 @pytest.mark.skipif(not LONG, reason="CLIPX_LONG=1 runs it")
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("name", [name for name in VIDEOS if name != "dv"])
+@pytest.mark.parametrize("name", [name for name in VIDEOS if name not in ("dv", "ts h264")])
 def test_many_flips(name, seed):
+    """Not of dv, which is large, nor of ts with h264, whose order is guessed while it is opened, other than here."""
     data = flipped(video_bytes(name), seed, (5, 20, 200)[seed % 3])
-    whole = try_play(name, data)
+    whole = try_play(name, data, True)
+    if whole is not None:
+        # A decoder may give fewer frames than there are packets and not say why.
+        whole = whole._replace(failed=True)
     for window in WINDOWS:
         check_damaged(data, whole, window)
 
