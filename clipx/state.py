@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -18,6 +19,7 @@ from clipx.budget import Budget
 from clipx.interleave import Position, Ref
 from clipx.progress import Looked, Progress
 from clipx.shards import Place, local_path
+from clipx.state_contents import check_contents, refuse
 from clipx.world import World
 
 __all__ = ["Settings", "check_state", "check_world", "make_state", "plain", "progress_of", "shard_sizes"]
@@ -29,6 +31,11 @@ Settings = dict[str, Any]
 """What fixes the order and the bytes of a loader's batches, as JSON takes it."""
 
 State = dict[str, Any]
+
+ENTRIES = frozenset((
+    "settings", "shards", "world", "epoch", "finished", "target", "batches", "passes", "drawn", "active", "turn",
+    "ended", "read", "held", "damaged", "looked", "like", "places",
+))  # fmt: skip
 
 
 def plain(value: Any) -> Any:
@@ -185,9 +192,18 @@ def check_state(state: Any, settings: Settings, urls: Sequence[str], sizes: Sequ
         raise ValueError(f"state is not as state_dict gave it: {exn}") from exn
     if found != state["digest"]:
         raise ValueError("state is not as state_dict gave it: its digest does not match, so it was edited or cut short")
+    missing = ENTRIES - state.keys()
+    if missing:
+        raise ValueError(f"state has no {', '.join(sorted(missing))}: it is not as state_dict gave it")
     _check_settings(state["settings"], settings)
     _check_shards(state["shards"], urls, sizes)
+    check_contents(state, len(urls), settings)
     check_world(World(*state["world"]), world)
+    for name, told in (("like", state["like"]), ("looked's like", (state["looked"] or [None])[-1])):
+        try:
+            _like_of_json(told)
+        except (TypeError, ValueError, ImportError, LookupError, OverflowError, SyntaxError, RecursionError) as exn:
+            raise refuse(name, told, f"it names no dtype: {exn}") from exn
 
 
 def check_world(saved: World, now: World) -> None:
@@ -216,10 +232,17 @@ def _told(value: Any) -> str:
     return text if len(text) < 200 else f"{text[:200]}..."
 
 
-def _check_shards(saved: dict[str, Any], urls: Sequence[str], sizes: Sequence[int | None]) -> None:
+def _check_shards(saved: Any, urls: Sequence[str], sizes: Sequence[int | None]) -> None:
+    if not isinstance(saved, dict) or saved.keys() != {"names", "sizes"} or not isinstance(saved["sizes"], list):
+        raise refuse("shards", saved, "must have names and sizes")
+    if not isinstance(saved["names"], str) or not re.fullmatch(r"[A-Za-z0-9+/]*={0,2}", saved["names"]):
+        raise refuse("the names of shards", saved["names"], "must be base64")
     if len(saved["sizes"]) != len(urls):
         raise ValueError(f"state is of {len(saved['sizes'])} shards, but urls names {len(urls)}")
-    names, now = base64.b64decode(saved["names"]), base64.b64decode(_names(urls))
+    try:
+        names, now = base64.b64decode(saved["names"]), base64.b64decode(_names(urls))
+    except ValueError as exn:
+        raise refuse("the names of shards", saved["names"], "must be base64") from exn
     for shard, (url, before, size) in enumerate(zip(urls, saved["sizes"], sizes)):
         here = slice(shard * NAME_BYTES, (shard + 1) * NAME_BYTES)
         if names[here] != now[here]:

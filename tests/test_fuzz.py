@@ -10,7 +10,7 @@ INPUTS = int(os.environ.get("CLIPX_FUZZ_INPUTS", "100"))
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("kind", [kind for kind in running.KINDS if kind != "state"])
+@pytest.mark.parametrize("kind", running.KINDS)
 def test_mutated_inputs(kind, tmp_path):
     report = running.run(kind, 0, INPUTS, running.Bounds(seconds=60), tmp_path)
     assert report.inputs == INPUTS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import io
 import json
 import shutil
 import tempfile
@@ -11,12 +12,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import clipx
 from clipx import state as states
-from fuzzing.arrays import FORMAT, good, member
+from fuzzing.arrays import member
 from fuzzing.structure import Random, number
 
 WINDOW = clipx.WindowSpec(3, 2)
+
+
+def large(n: int) -> bytes:
+    """Frames so large that the shuffle holds few clips, and samples are being cut where a state is saved."""
+    file = io.BytesIO()
+    np.save(file, np.random.default_rng(n).integers(0, 256, (n, 256, 256, 3), dtype=np.uint8))
+    return file.getvalue()
 
 
 @cache
@@ -26,7 +36,7 @@ def shards() -> list[str]:
     urls = []
     for i in range(2):
         path = Path(folder, f"shard-{i}.tar")
-        path.write_bytes(b"".join(member(b"s%d_%d.npy" % (i, j), good(7 + j)) for j in range(3)) + bytes(1024))
+        path.write_bytes(b"".join(member(b"s%d_%d.npy" % (i, j), large(7 + 2 * j)) for j in range(3)) + bytes(1024))
         urls.append(str(path))
     return urls
 
@@ -35,7 +45,6 @@ def loader(shuffle: bool, **more: Any) -> clipx.Loader:
     return clipx.Loader(
         shards(),
         WINDOW,
-        FORMAT,
         batch_size=2,
         memory="48MB",
         threads=2,
