@@ -270,7 +270,8 @@ def _inspect_sound(found: Checked, src: Source, headers: bool, is_stopped: Calla
 
 def _hear(found: Checked, src: Source, is_stopped: Callable[[], bool], beside: bool) -> None:
     """Decode the sound of a file to its end, or to where it is damaged."""
-    clips, count = sound_clips(src, BLOCK, AudioFormat(damage="keep"), name="it"), 0
+    # The log, which tells of the first damage, needs the name; what is said here stands beside it.
+    clips, count = sound_clips(src, BLOCK, AudioFormat(damage="keep"), name=found.name), 0
     try:
         for clip in clips:
             _check_stopped(is_stopped)
@@ -279,10 +280,10 @@ def _hear(found: Checked, src: Source, is_stopped: Callable[[], bool], beside: b
     except MediaError as exn:
         at = f", after {count / found.sample_rate:.3f} s of sound" if found.sample_rate else ""
         whole = "damaged" if count or beside else "broken"
-        found.fail(_status(str(exn), whole), f"{exn}{at}")
+        found.fail(_status(str(exn), whole), f"{exn}{at}".replace(found.name, "it", 1))
     finally:
         clips.close()
-    _tell_damage(found, clips.damages)
+    _tell_damage(found, [each._replace(reason=each.reason.replace(found.name, "it", 1)) for each in clips.damages])
     if beside:
         found.sound_frames = count
     else:
