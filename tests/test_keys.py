@@ -249,6 +249,23 @@ def test_members_beside_those_that_are_cut(tmp_path):
         del batch
 
 
+@pytest.mark.parametrize("keys", [["npz:x", "npz:y"], {"a": "npz:x", "b": "npz:y"}])
+def test_two_members_share_one_plan(tmp_path, keys):
+    samples = [{"__key__": f"s{i}", "npz": npz(x=array(9, i), y=array(9, i + 50, (2,)))} for i in range(12)]
+    url = write(tmp_path / "a.tar", samples)
+    loader = clipx.Loader(url, WINDOW, batch_size=4, memory="120kB", keys=keys)
+    seen = 0
+    for batch in loader:
+        x, y = (batch["a"], batch["b"]) if isinstance(keys, dict) else (batch["npz"]["x"], batch["npz"]["y"])
+        for key, one, other in zip(batch["__key__"], x, y):
+            i, j = int(key[1:-7]), int(key[-6:])
+            assert (one == array(9, i)[2 * j : 2 * j + 4]).all()
+            assert (other == array(9, i + 50, (2,))[2 * j : 2 * j + 4]).all()
+            seen += 1
+        del batch, x, y, one, other
+    assert seen == 36
+
+
 def test_counts_of_alternatives(sounds):
     loader = clipx.Loader(
         sounds, SOUND, audio=MONO, batch_size=2, memory="1MB", keys="wav;flac", equal_batches=True, drop_last=False
