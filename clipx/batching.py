@@ -82,39 +82,43 @@ class _Column:
         self._make = make
         self._array: np.ndarray | None = None
         self._values: list[Any] = [None] * count
-        self._count = count
+        self._first: Any = None  # where the values are arrays or tensors: one that all are like
+        self._count, self._all_none = count, True
 
     def differs(self, value: Any) -> str | None:
-        """Where a value cannot stand beside the others: what these are."""
-        if self._array is not None and value is not None:
-            shape, dtype = self._array.shape[1:], self._array.dtype
-            same = isinstance(value, np.ndarray) and (value.shape, value.dtype) == (shape, dtype)
-            return None if same else f"{shape} {dtype}"
-        first: Any = next((each for each in self._values if each is not None), None)
-        if value is None or not (isinstance(first, np.ndarray) or _is_tensor(first)):
+        """Where a value cannot stand beside the others, arrays or tensors: what these are."""
+        first = self._first
+        kind = np.ndarray if isinstance(first, np.ndarray) else type(first)
+        if first is None or (isinstance(value, kind) and value.shape == first.shape and value.dtype == first.dtype):
             return None
-        same = type(value) is type(first) and (value.shape, value.dtype) == (first.shape, first.dtype)
-        return None if same else f"{tuple(first.shape)} {first.dtype}"
+        return f"{tuple(first.shape)} {first.dtype}"
 
     def add(self, value: Any, size: int) -> None:
         """Take the value of the next row of `size`; None stands for one that lacks the field."""
-        if isinstance(value, np.ndarray) and not self._count:
-            self._array = self._make((size, *value.shape), value.dtype)
-        if self._array is not None and value is None:
+        if self._array is None and isinstance(value, np.ndarray):
+            if not self._count:
+                self._array = self._make((size, *value.shape), value.dtype)
+                self._first = self._array[0, ...]
+            elif memory.leases(value):
+                value = value.copy()  # what is kept in a list is not to keep a slot
+        elif self._array is not None and value is None:
             self._values, self._array = list(self._array[: self._count]), None
         if self._array is not None:
             _copy([value], self._array[self._count : self._count + 1], self._array.nbytes)
         else:
-            # What is kept in a list is not to keep a slot.
-            self._values.append(value.copy() if isinstance(value, np.ndarray) and memory.leases(value) else value)
+            if self._all_none and value is not None:
+                self._all_none = False
+                self._first = value if isinstance(value, np.ndarray) or _is_tensor(value) else self._first
+            self._values.append(value)
         self._count += 1
 
     def take(self) -> Any:
         """All rows: an array, or, where any lacks the field, a list, with None there; all else as webdataset has it."""
         if self._array is not None:
             return self._array[: self._count]
-        numbers = [isinstance(value, Number) for value in self._values]
-        if any(value is None for value in self._values) or (any(numbers) and not all(numbers)):
+        kinds = {type(value) for value in self._values}
+        numbers = [issubclass(kind, Number) for kind in kinds]
+        if type(None) in kinds or (any(numbers) and not all(numbers)):
             return list(self._values)
         return webdataset.filters.combine_values(self._values)
 
@@ -141,21 +145,25 @@ class Batch:
         """Copy a sample's arrays, and keep its other fields. Raises ValueError for one that is unlike the others."""
         key, row = str(sample.get("__key__", self.count)), flatten(sample)
         self.like.check_clips(row, key)
+        columns, kinds = self._columns, self.like.fields
         for name, value in row.items():
-            kind = self.like.fields.get(name)
-            if kind is not None and value is not None:
+            kind, column = kinds.get(name), columns.get(name)
+            if value is None:
+                continue
+            if kind is not None:
                 _check_alike(name, *kind, self.like.key, value, key)
-            differs = self._columns[name].differs(value) if name in self._columns else None
-            if differs is not None:
+            elif column is not None and (differs := column.differs(value)) is not None:
                 raise _unlike(name, differs, self._first, value, key)
         self._first = self._first or key
         for name, value in row.items():
-            if name not in self._columns:
-                self._columns[name] = _Column(self.count, partial(self._make, name))
-            self._columns[name].add(value, self._size)
-        for name, column in self._columns.items():
-            if name not in row:
-                column.add(None, self._size)
+            column = columns.get(name)
+            if column is None:
+                column = columns[name] = _Column(self.count, partial(self._make, name))
+            column.add(value, self._size)
+        if len(columns) > len(row):
+            for name, column in columns.items():
+                if name not in row:
+                    column.add(None, self._size)
         self.count += 1
 
     def take(self) -> dict[Any, Any]:
@@ -189,7 +197,7 @@ class Member(str):
 
 def flatten(sample: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """A sample with the members of a field that holds clips, such as a decoded npz, as fields of their own."""
-    fields = [name for name, value in sample.items() if isinstance(value, Mapping) and _holds_clips(value)]
+    fields = [name for name, value in sample.items() if type(value) not in PLAIN and _holds_clips(value)]
     if not fields:
         return sample
     flat: dict[Any, Any] = {}
@@ -198,8 +206,11 @@ def flatten(sample: Mapping[Any, Any]) -> Mapping[Any, Any]:
     return flat
 
 
-def _holds_clips(value: Mapping[Any, Any]) -> bool:
-    return any(_is_clip(each) for each in value.values())
+PLAIN = frozenset({str, bytes, int, float, list, np.ndarray, type(None)})  # values that are no mappings, to be quick
+
+
+def _holds_clips(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(_is_clip(each) for each in value.values())
 
 
 def _is_clip(value: Any) -> bool:

@@ -205,7 +205,7 @@ def test_a_loader_of_members(tmp_path, keys):
     url = write(tmp_path / "a.tar", samples)
 
     def make():
-        return clipx.Loader(url, WINDOW, batch_size=4, memory="60kB", keys=keys, drop_last=False, shuffle=True)
+        return clipx.Loader(url, WINDOW, batch_size=4, memory="100kB", keys=keys, drop_last=False, shuffle=True)
 
     def values(batches):
         out = []
@@ -235,7 +235,7 @@ def test_a_loader_of_members(tmp_path, keys):
     iterator.close()
     if keys is not None:
         with pytest.raises(ValueError, match="keys"):
-            clipx.Loader(url, WINDOW, batch_size=4, memory="60kB", drop_last=False).load_state_dict(state)
+            clipx.Loader(url, WINDOW, batch_size=4, memory="100kB", drop_last=False).load_state_dict(state)
 
 
 def test_members_beside_those_that_are_cut(tmp_path):
