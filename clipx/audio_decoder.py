@@ -14,6 +14,9 @@ __all__ = ["Decoder", "channels_of", "demuxed", "hold_layout", "is_mapped", "rea
 TAGGED = frozenset({"aac", "ac3", "eac3", "mp3"})
 """Formats without a header, in which tags stand between the frames, and behind them."""
 
+TELL_LATE = frozenset({"mp1", "mp2", "mp3"})
+"""Codecs whose frames have the rate of the frame before; that of the first is the last one that was seen in probing."""
+
 TAGS = (b"ID3", b"3DI", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 ID3_HEADER = 10  # bytes
 
@@ -90,6 +93,7 @@ class Decoder:
 
     def __init__(self, container: av.container.InputContainer, stream: av.AudioStream) -> None:
         self._context = stream.codec_context
+        self._tells_late = self._context.codec.canonical_name in TELL_LATE
         self._has_tags = container.format.name in TAGGED
         self._tag_end: int | None = None
         self._begun = False
@@ -106,6 +110,8 @@ class Decoder:
             return []
         for frame in frames:
             hold_layout(frame.layout)
+            if self._tells_late:
+                frame.sample_rate = self._context.sample_rate
         self._begun = self._begun or bool(frames)
         return frames
 
