@@ -34,7 +34,7 @@ class Budget:
         shuffled: clips that wait in the shuffle.
         encoded_bytes: of samples that are read and not yet cut, and of what they are decoded and unpacked to.
         decoder_bytes: of a source's decoder.
-        clip_beside: what a clip may have beside its slots.
+        clip_beside: what a clip may have beside its slots; BESIDE_BYTES at least, however little that is.
         shuffled_beside: what the clips in the shuffle may have beside their slots.
     """
 
@@ -57,6 +57,11 @@ class Budget:
     def sample_bytes(self) -> int:
         """What one sample may take that is cut alone: as it is read, decoded and unpacked, and with its decoder."""
         return max(self.encoded_bytes + self.decoders_bytes, LEAST_SAMPLE)
+
+    @property
+    def most_beside(self) -> int:
+        """Bytes that a clip may have beside its slots."""
+        return max(self.clip_beside, BESIDE_BYTES)
 
     def decoder(self, beyond: int) -> int:
         """What a source's decoder counts that takes so many bytes beyond those that every one is granted."""
@@ -112,7 +117,6 @@ def divide(
     shuffled = spare if shuffle else 0
     waiting = 2 if sources > 6 else 1 if sources > 3 else 0
     slots = (sources * (held + ready) + shuffled + 2) * fields
-    clip_beside = max(2 * beside, encoded // 4 // (batches * batch_size), BESIDE_BYTES)
     return Budget(
         sources,
         sources - waiting if shuffle else 1,
@@ -121,6 +125,6 @@ def divide(
         shuffled,
         encoded,
         decoder,
-        clip_beside,
+        max(2 * beside, encoded // 4 // (batches * batch_size)),
         shuffled * beside + encoded // 4,
     )

@@ -185,10 +185,10 @@ class Job:
                 f"field {', '.join(map(repr, fields))} takes {taken} bytes while it is cut ({needs.describe()}), but "
                 f"with this memory a sample may take {most}: raise memory about {taken / most:.1f} times"
             )
-        if budget is not None and needs.beside > budget.clip_beside:
+        if budget is not None and needs.beside > budget.most_beside:
             raise ValueError(
                 f"the fields beside the clips take {needs.beside} bytes, but with this memory at most "
-                f"{budget.clip_beside} of each clip's may: raise memory, or leave fields out"
+                f"{budget.most_beside} of each clip's may: raise memory, or leave fields out"
             )
         return Weight(needs.size, decoder, needs.beside, pixels)
 

@@ -240,7 +240,8 @@ class Selection:
     @property
     def passes_over(self) -> bool:
         """Whether there are clips before the last of these that are left out."""
-        return self.some != tuple(range(len(self.some) if self.first is None else self.first))
+        first = len(self.some) if self.first is None else self.first
+        return len(self.some) != first or self.some != tuple(range(first))
 
     def at(self, i: int) -> int | None:
         """Index in the source of the i-th clip that is cut; None where there is none."""
