@@ -240,3 +240,44 @@ DAMAGED = {
     "the first kilobyte lost": lambda data: data[1024:],
     "200 bytes flipped": lambda data: flipped(data, 1),
 }
+
+
+class Heard(NamedTuple):
+    """What a plain decode of sound gives: float32 (channels, n). failed: whether a packet could not be decoded, or gave
+    sound of another kind, which is left out.
+    """
+
+    samples: np.ndarray
+    failed: bool
+
+
+def hear(data: bytes) -> Heard:
+    """All sound that FFmpeg gives of a file, passing over packets that it cannot decode. Raises what opening raises."""
+    pieces: list[np.ndarray] = []
+    kind, failed, resampler = None, False, av.AudioResampler("fltp")
+    with av.open(io.BytesIO(data), metadata_errors="ignore") as container:
+        stream: Any = container.streams.best("audio")
+        if stream is None or stream.codec_context is None:
+            raise clipx.MediaError("there is no sound")
+        packets, packet = container.demux(stream), True
+        while packet is not None:
+            try:
+                packet = next(packets, None)
+            except (av.FFmpegError, IndexError):
+                packet, failed = None, True
+            if packet is not None and not packet.size:
+                continue
+            try:
+                frames = stream.codec_context.decode(packet)
+            except av.FFmpegError:
+                frames, failed = [], True
+            for frame in frames:
+                kind = kind or (frame.sample_rate, frame.layout.name)
+                if kind == (frame.sample_rate, frame.layout.name):
+                    pieces += [each.to_ndarray() for each in resampler.resample(frame)]
+                else:
+                    failed = True
+        if kind is None:
+            raise clipx.MediaError("there is no sound that can be decoded")
+        pieces += [each.to_ndarray() for each in resampler.resample(None)]
+    return Heard(np.concatenate(pieces, axis=1), failed)

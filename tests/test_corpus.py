@@ -1,13 +1,12 @@
 """Videos and sounds of many containers and codecs: their clips are those of a full decode, whole or damaged."""
 
-import io
 import os
 from functools import cache
 
 import av
 import numpy as np
 import pytest
-from _corpus import DAMAGED, FRAMES, RATE, SOUNDS, VIDEOS, flipped, play, sound_bytes, video_bytes
+from _corpus import DAMAGED, FRAMES, RATE, SOUNDS, VIDEOS, flipped, hear, play, sound_bytes, video_bytes
 
 import clipx
 
@@ -180,18 +179,10 @@ def test_many_flips(name, seed):
 # Sound
 
 
-def heard(data):
-    with av.open(io.BytesIO(data)) as container:
-        resampler = av.AudioResampler("fltp")
-        frames = [each for frame in container.decode(audio=0) for each in resampler.resample(frame)]
-        frames += resampler.resample(None)
-    return np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
-
-
 @pytest.mark.parametrize("name", SOUNDS)
 def test_windows_of_sound_are_those_of_a_full_decode(name):
     data = sound_bytes(name)
-    whole = heard(data)
+    whole = hear(data).samples
     n = whole.shape[1]
     assert n >= 7000
     for window in (
@@ -205,3 +196,36 @@ def test_windows_of_sound_are_those_of_a_full_decode(name):
         assert len(got) == len(table)
         for clip, row in zip(got, table):
             np.testing.assert_array_equal(clip.data, whole[:, row])
+
+
+def cut_sound(data, damage):
+    got = []
+    try:
+        for clip in clipx.audio.clips(data, clipx.WindowSpec(500), clipx.AudioFormat(damage=damage)):
+            got.append(clip)
+    except clipx.MediaError as exn:
+        return got, exn
+    return got, None
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+@pytest.mark.parametrize("name", SOUNDS)
+def test_damaged_sound(name, damage):
+    for seed in range(10 if LONG and "flipped" in damage else 1):
+        data = flipped(sound_bytes(name), seed) if seed else DAMAGED[damage](sound_bytes(name))
+        clips = {each: cut_sound(data, each) for each in ("stop", "skip", "keep")}
+        try:
+            whole = hear(data)
+        except (av.FFmpegError, clipx.MediaError):
+            assert all(not got and error is not None for got, error in clips.values())
+            continue
+        for got, _ in clips.values():
+            for clip in got:
+                assert clip.start == 500 * clip.index
+                np.testing.assert_array_equal(clip.data, whole.samples[:, clip.start : clip.start + 500])
+        kept, skipped, stopped = ([clip.index for clip in clips[each][0]] for each in ("keep", "skip", "stop"))
+        assert kept == list(range(whole.samples.shape[1] // 500))
+        assert set(skipped) <= set(kept)
+        assert stopped == kept[: len(stopped)]
+        assert clips["stop"][1] is not None or stopped == kept
+        assert clips["keep"][1] is clips["skip"][1] is None
