@@ -67,7 +67,8 @@ class Ledger(Sequence[Entry]):
     ...     print(entry)
 
     What the workers of a DataLoader note is here too, in the main process: they write it to a file in the folder of
-    temporary files, which is made with the first entry, is at most two megabytes and goes with the ledger.
+    temporary files, which is made with the first entry, is at most two megabytes and goes with the ledger, but not
+    where the process is killed.
     """
 
     def __init__(self) -> None:

@@ -144,12 +144,16 @@ class _Teller:
         self.stopped = False
 
     def __call__(self, exn: Exception) -> bool:
-        while len(exn.args) > 1 and (exn.args[-1] in (None, self._shard) or hasattr(exn.args[-1], "read")):
-            exn.args = exn.args[:-1]  # webdataset has added the stream and its address
+        while len(exn.args) > 1 and self._is_added(exn.args[-1]):
+            exn.args = exn.args[:-1]
         locate(exn, shard=self._shard)
         goes_on = bool(self._handler(exn))
         self.stopped = self.stopped or not goes_on
         return goes_on
+
+    def _is_added(self, arg: Any) -> bool:
+        """Whether webdataset has added this to an error: a stream, or its address, where they are known."""
+        return arg is None or hasattr(arg, "read") or (isinstance(arg, str) and arg == self._shard)
 
 
 class _Quiet:
