@@ -155,13 +155,17 @@ def check(src: tuple[str, ...], out: Path | None, headers: bool, threads: int | 
             if lines is not None:
                 lines.write(json.dumps(each.as_json()) + "\n")
             if each.status != "ok":
-                console.print(
-                    f"{each.name}: {each.status}: {each.error}", markup=False, highlight=False, soft_wrap=True
-                )
+                line = _printable(f"{each.name}: {each.status}: {each.error}")
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
     if not quiet:
         _print_summary(console, summary)
     if summary.failed:
         raise click.exceptions.Exit(1)
+
+
+def _printable(text: str) -> str:
+    """A text without what a terminal would obey, or could not show: names in shards may hold anything."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _print_summary(console: Console, summary: Summary) -> None:

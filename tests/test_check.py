@@ -287,6 +287,16 @@ def test_the_command(tmp_path, shard):
     assert {line["status"] for line in lines} == {"ok", "broken"}
 
 
+def test_the_command_on_names_that_a_terminal_would_obey(tmp_path):
+    shard = write_tar(tmp_path / "s.tar", [("a\x1b[31m\udcff.mp4", b"no video")])
+    out = tmp_path / "found.jsonl"
+    done = CliRunner().invoke(main, ["check", str(shard), "-o", str(out)])
+    assert done.exit_code == 1
+    assert "\x1b" not in done.output
+    assert "a\\x1b[31m\\udcff mp4: broken" in done.output
+    assert json.loads(out.read_text().splitlines()[0])["sample"] == "a\x1b[31m\udcff"
+
+
 def test_the_command_on_what_is_whole(tmp_path, video):
     (tmp_path / "a.mp4").write_bytes(video(20))
     done = CliRunner().invoke(main, ["check", str(tmp_path)])
