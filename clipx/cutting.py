@@ -183,7 +183,7 @@ class Cutting:
         try:
             yield from self._cut_all(samples, epoch, handler)
         finally:
-            self.errors.log_new("clips", before)
+            self.errors.log_new("clipx.wds.clips", before)
 
     def _cut_all(self, samples: Iterable[Sample], epoch: int, handler: Callable[[Exception], bool]) -> Iterator[Sample]:
         for sample in samples:
