@@ -30,6 +30,7 @@ MOST_OF_ANOTHER_KIND = 3
 """Frames of another rate or layout, one after the other, that may be damage; more of them are other sound."""
 
 MOST_UPSAMPLED = 256
+MOST_DOWNSAMPLED = 512  # for which a resampler takes 64 MiB
 MOST_SAMPLES = 2**27  # of a clip's sound: 46 minutes at 48 kHz
 
 
@@ -197,6 +198,11 @@ class Sound:
             raise MediaError(
                 f"{self._name} has {frame.sample_rate} samples a second; sample_rate is {self.rate}, but must be at "
                 f"most {MOST_UPSAMPLED} times as many"
+            )
+        if self.rate * MOST_DOWNSAMPLED < frame.sample_rate:
+            raise MediaError(
+                f"{self._name} has {frame.sample_rate} samples a second; sample_rate is {self.rate}, but must be at "
+                f"least 1/{MOST_DOWNSAMPLED} of them"
             )
         self.channels = self.channels or channels
         if self.rate == frame.sample_rate and self.channels == channels:

@@ -7,6 +7,7 @@ import logging
 import av
 import numpy as np
 import pytest
+import webdataset
 from _sounds import CORPUS, corpus_file, decoded, encode, flipped, noise
 
 import clipx
@@ -372,3 +373,36 @@ def test_wrong_arguments():
             AudioFormat(**arguments)
     assert AudioFormat(stream=np.int64(2)) == AudioFormat(stream=2)
     assert set(FLIPPED) <= set(CORPUS)
+
+
+@pytest.mark.parametrize("damage", ["skip", "keep"])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_loader_goes_on_in_damaged_sound(alac, tmp_path, damage, shuffle):
+    with webdataset.TarWriter(str(tmp_path / "a.tar")) as tar:
+        for i in range(4):
+            tar.write({"__key__": f"s{i}", "m4a": spoil(alac, 2 * i, 7)})
+
+    def make():
+        format = AudioFormat(damage=damage)
+        rest = {"batch_size": 5, "memory": "512MB", "threads": 2, "shuffle": shuffle, "drop_last": False}
+        return clipx.Loader(str(tmp_path / "a.tar"), WindowSpec(1000, 900), audio=format, **rest)
+
+    def facts(batches):
+        return [(batch["__key__"], batch["clip.json"], batch["m4a"].copy()) for batch in batches]
+
+    with make() as loader:
+        whole = facts(loader)
+    assert len(whole) > 20 - 8 * (damage == "skip")
+    for stop in (1, 4, len(whole) - 2):
+        with make() as loader:
+            batches = iter(loader)
+            for _ in range(stop):
+                next(batches)
+            state = json.loads(json.dumps(loader.state_dict()))
+        with make() as loader:
+            loader.load_state_dict(state)
+            rest = facts(loader)
+        assert len(rest) == len(whole) - stop
+        for (key, fact, data), (other_key, other_fact, other_data) in zip(rest, whole[stop:]):
+            assert (key, fact) == (other_key, other_fact)
+            np.testing.assert_array_equal(data, other_data)

@@ -179,6 +179,19 @@ def test_numbers_that_change_midway():
     np.testing.assert_allclose(np.concatenate([planes[0] for planes in got]), wanted, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("of_file", "wanted", "message"),
+    [(10, 2561, "at most 256 times"), (2**31 - 1, 48000, "at least 1/512"), (48000, 93, "at least 1/512")],
+)
+def test_rates_that_are_too_far_apart(of_file, wanted, message):
+    """A header may claim any, and the filter of a resampler grows with how far apart they are."""
+    data = bytearray(encode(noise(4000), "pcm_s16le", "wav", 8000))
+    data[24:28] = of_file.to_bytes(4, "little")
+    for window in (WindowSpec(50), WindowSpec(50, num_clips=2)):
+        with pytest.raises(clipx.MediaError, match=message):
+            list(clipx.audio.clips(bytes(data), window, AudioFormat(sample_rate=wanted)))
+
+
 # Which stream.
 
 
