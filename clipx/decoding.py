@@ -197,6 +197,15 @@ def decoded_bytes(name: str, value: Any, most: int) -> tuple[int, int]:
     """
     if not _is_decoded(name, value):
         return 0, 0
+    try:
+        return _decoded_bytes(name, value, most)
+    except (TooLarge, MemoryError):
+        raise
+    except Exception as exn:
+        raise ValueError(f"field {name!r} cannot be decoded: {exn}") from exn
+
+
+def _decoded_bytes(name: str, value: bytes, most: int) -> tuple[int, int]:
     kind, packed = _split(name)
     if packed and kind in UNTOUCHED:
         return 0, 0

@@ -10,7 +10,7 @@ import numpy as np
 from clipx import memory
 from clipx.batching import Like
 from clipx.budget import Budget
-from clipx.cutting import Cutting, PlannedClip, Sample
+from clipx.cutting import NOT_A_SAMPLES_FAULT, Cutting, PlannedClip, Sample
 from clipx.decoding import decode
 from clipx.interleave import Weight
 from clipx.ledger import Ledger
@@ -167,7 +167,9 @@ class Job:
                     return Weight(encoded_bytes(sample))  # which is told where it is cut
                 needs = needs_of(sample, fields, self.decoder_threads, self._most(budget))
                 return self._weight(needs, fields, budget)
-        except ValueError as exn:
+        except NOT_A_SAMPLES_FAULT:
+            raise
+        except Exception as exn:
             return Weight(error=exn)
 
     def _most(self, budget: Budget | None) -> int:
