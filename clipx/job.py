@@ -24,6 +24,8 @@ from clipx.world import Share
 
 __all__ = ["Job", "Pools"]
 
+MOST_LIMITS = 16  # of pictures' sizes, for which a cutter is kept
+
 LEAST_PIXELS = 1920 * 1152
 """Pixels that any picture may have, whatever the header says."""
 
@@ -121,12 +123,16 @@ class Job:
         limited: dict[int | None, Cutting] = {}
 
         def cutting_of(pixels: int | None) -> Cutting:
-            if pixels not in limited:
-                limited.clear()
-                limited[pixels] = self.cutting(pool, pixels)
+            # Run by several threads at a time.
+            found = limited.get(pixels)
+            if found is None:
+                found = self.cutting(pool, pixels)
                 if noted:
-                    limited[pixels].errors = self.errors
-            return limited[pixels]
+                    found.errors = self.errors
+                if len(limited) >= MOST_LIMITS:
+                    limited.clear()
+                limited[pixels] = found
+            return found
 
         def clips(sample: Sample, selection: Selection, weight: Weight) -> Generator[PlannedClip]:
             if weight.error is not None:
