@@ -73,6 +73,7 @@ def info() -> None:
 @click.option("--fps", help="Frames a second that the video is resampled to, such as 8 or 30000/1001.")
 @click.option("--start-seconds", type=float, help="Where the part that is cut begins.")
 @click.option("--end-seconds", type=float, help="Where it ends.")
+@click.option("--at-start", default="next", show_default=True, help="Which frame is the first: next or shown.")
 @click.option("--resize", help="Shorter side, or HEIGHT,WIDTH.")
 @click.option("--crop", help="Side of a square in the centre, or HEIGHT,WIDTH, or Y,X,HEIGHT,WIDTH.")
 @click.option("--flip", is_flag=True, help="Left and right change places.")
@@ -103,7 +104,7 @@ def preview(src: Path, out: Path, seed: int, rows: int, no_rotate: bool, **chose
             chosen["stream"] = int(chosen["stream"])
         options = clipx.VideoOptions(
             rotate=not no_rotate,
-            **pick("fps", "start_seconds", "end_seconds", "colorspace", "color_range", "color"),
+            **pick("fps", "start_seconds", "end_seconds", "at_start", "colorspace", "color_range", "color"),
             **pick("stream", "num_threads", "damage", "max_pixels", "trusted"),
         )
         cut = clipx.video.clips(src, window, form, options=options, rng=seed)

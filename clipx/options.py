@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
-from clipx._checks import as_fps, exact_number, integer
+from clipx._checks import as_fps, integer
 from clipx.color import COLORSPACES, RANGES
+from clipx.seconds import as_seconds
 
 __all__ = ["DAMAGE", "VideoOptions"]
 
 COLORS = ("rgb", "gray")
 BEST = "best"
+AT_START = ("next", "shown")
 DAMAGE = ("stop", "skip", "keep")
 """What can be done where a file is damaged."""
 
 MAX_PIXELS = 2**26  # 8192 by 8192
-
-
-def _seconds(name: str, value: Any) -> Fraction | None:
-    return None if value is None else exact_number(name, value, "seconds")
 
 
 def _one_of(name: str, value: Any, known: Any) -> None:
@@ -35,7 +32,11 @@ class VideoOptions:
     Args:
         fps: frames a second of the plan: plan frame k shows what the video shows at `t0 + k / fps`. Default: every
             frame of the video.
-        start_seconds, end_seconds: the part of the video that is cut, [start, end) on the video's own clock.
+        start_seconds, end_seconds: the part of the video that is cut, [start, end) on the video's own clock. Ints,
+            Fractions and texts such as "30000/1001" are exact; a float that comes from `clip.pts_seconds`, also through
+            JSON or 32 bits, stands for the very time of that frame.
+        at_start: "next": the first frame is the first that begins at start_seconds or later. "shown": it is the one
+            that is on screen at start_seconds, where there is one, and with `fps` t0 is start_seconds then.
         rotate: whether frames are rotated (by a multiple of 90 degrees) and mirrored as the file asks players to, its
             container or else the stream: as its first frame says, also for clips that begin later.
         colorspace: "bt601" (BT.470 BG and SMPTE 170M are the same), "bt709", "bt2020" (non-constant luminance), "fcc"
@@ -60,6 +61,7 @@ class VideoOptions:
     fps: Any = None
     start_seconds: Any = None
     end_seconds: Any = None
+    at_start: str = "next"
     rotate: bool = True
     colorspace: str | None = None
     color_range: str | None = None
@@ -74,11 +76,16 @@ class VideoOptions:
         if self.fps is not None:
             object.__setattr__(self, "fps", as_fps("fps", self.fps))
         for name in ("start_seconds", "end_seconds"):
-            object.__setattr__(self, name, _seconds(name, getattr(self, name)))
+            object.__setattr__(self, name, as_seconds(name, getattr(self, name)))
         if self.start_seconds is not None and self.end_seconds is not None and self.end_seconds <= self.start_seconds:
             raise ValueError(
                 f"end_seconds is {self.end_seconds}, but must be above start_seconds, {self.start_seconds}"
             )
+        if self.at_start is None:
+            raise ValueError(f"at_start is None, but must be one of {', '.join(AT_START)}")
+        _one_of("at_start", self.at_start, AT_START)
+        if self.at_start != "next" and self.start_seconds is None:
+            raise ValueError(f"at_start is {self.at_start!r}, but start_seconds is None; give the time that is meant")
         _one_of("colorspace", self.colorspace, COLORSPACES)
         _one_of("color_range", self.color_range, RANGES)
         for name, known in (("color", COLORS), ("damage", DAMAGE)):

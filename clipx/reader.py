@@ -20,6 +20,7 @@ from clipx.index import NO_TIME, Index, frames_listed, gives_frames, is_shown, s
 from clipx.media import Source, best_video, can_rewind, failures, open_media, videos
 from clipx.options import VideoOptions
 from clipx.orientation import Orientation, carries_orientation
+from clipx.rates import MEASURED_PACKETS, grace_of, likely_rate, stated_rate
 from clipx.sound import AudioFormat, Track
 
 __all__ = ["Frame", "Reader"]
@@ -54,7 +55,8 @@ class Reader:
 
     Attributes:
         time_base: seconds of a tick.
-        rate: frames a second, as the file says or, where it does not, 25.
+        rate: frames a second, as the file says where that can be, else as its first packets tell; else 25.
+        grace: by how much the container may have rounded the times of frames.
         frames_decoded: frames that the decoder has given, in all passes.
         report, sound_report: the damage that was found, in the pictures and in the sound.
         lost: whether packets gave no frame where each gives one, so that frames are not numbered like packets.
@@ -79,6 +81,8 @@ class Reader:
         self._threads = options.num_threads if options.damage == "stop" else 1
         self._rewinds = can_rewind(src)
         self._open()
+        self.rate = self._find_rate()
+        self.grace = grace_of(self._container, self._stream, self.rate)
 
     def _open(self) -> None:
         options = self._options
@@ -104,7 +108,20 @@ class Reader:
         # files have been joined. Only at the end is such a packet one that was cut short.
         self._counts_packets = "mpegts" in self._container.format.name
         self.time_base = self._stream.time_base or Fraction(1, 90000)
-        self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
+
+    def _find_rate(self) -> Fraction:
+        rate = stated_rate(self._container, self._stream)
+        if rate is not None:
+            return rate
+        packets: list[av.Packet] = []
+        if self._rewinds:
+            with suppress(av.FFmpegError, IndexError):
+                for packet in self._container.demux(self._stream):
+                    packets.append(packet)
+                    if len(packets) == MEASURED_PACKETS:
+                        break
+            self.rewind()
+        return likely_rate(self._stream, packets)
 
     def _choose(self, stream: int | str) -> av.VideoStream:
         known = videos(self._container)

@@ -65,7 +65,7 @@ class _Cutting:
             src, rewinds = io.BytesIO(src.read()), True  # type: ignore[union-attr]
         self._converter = Converter(format, options, name)
         self.reader = Reader(src, name, options, audio)
-        self._timeline = Timeline(options, self.reader.time_base, self.reader.rate)
+        self._timeline = Timeline(options, self.reader)
         self._slack = (
             float(window.span / Fraction(options.fps or self.reader.rate)) + 1 if window.policy == "backpad" else 0.0
         )
@@ -385,7 +385,7 @@ def count_frames(src: Source, window: WindowSpec, options: VideoOptions | None, 
     src = as_source(src, name)
     reader = Reader(src, name, options)
     try:
-        timeline = Timeline(options, reader.time_base, reader.rate)
+        timeline = Timeline(options, reader)
         listed = reader.listed if timeline.whole else None
         if listed is not None:
             return listed
@@ -505,6 +505,9 @@ def clips(
 
     A frame without a time, or whose time is not after the frame before it, is taken to follow that at once. Empty
     packets, and those before the first key frame that cannot be decoded, are passed over, as players do.
+
+    With `options.fps`, a clock that jumps so far that one frame would stand in the plan more than 2**22 times, and a plan
+    of more than 2**25 frames, are a MediaError, in time and memory that do not grow with the jump.
 
     Damage is what the decoder refuses or says is damaged, and a file that ends too early. `options.damage` says what
     follows. "stop": the clips before it, then MediaError. "keep": clips of the frames that the decoder gives; a clip's

@@ -104,7 +104,7 @@ def test_as_fps_wants_a_rate_and_names_it():
 def test_seconds(name, value, seconds):
     made = getattr(VideoOptions(**{name: value}), name)
     assert made == seconds
-    assert type(made) is type(seconds)
+    assert isinstance(made, type(seconds))
 
 
 @pytest.mark.parametrize("value", ["soon", float("nan"), float("inf"), 1j, [1]])

@@ -40,14 +40,21 @@ FILES = {
 
 
 def shown(path):
-    """The grace of the file's times; when each frame of a full decode is shown, and for how long; in seconds."""
+    """The grace of the file's times; when each frame of a full decode is shown, and for how long; in seconds.
+
+    Matroska and MPEG-TS have clocks of their own, to which they round what is not on them: the grace is a tick, but
+    none for frames that are whole periods of the file's rate apart, where a period is a whole number of ticks.
+    """
     with av.open(str(path) if not isinstance(path, bytes) else io.BytesIO(path)) as container:
         stream = container.streams.video[0]
         frames = list(container.decode(stream))
         tick, rate = stream.time_base, stream.average_rate or stream.guessed_rate
+        rate = rate if rate <= 240 else 25
         unsaid = max(round(1 / (rate * tick)), 1)
         durations = [(frame.duration or unsaid) * tick for frame in frames]
-        return tick if 2 * tick * rate <= 1 else Fraction(0), [frame.pts * tick for frame in frames], durations
+        period = 1 / Fraction(rate) if (1 / (rate * tick)).denominator == 1 else None
+        rounds = container.format.name in ("matroska,webm", "mpegts")
+        return (tick if rounds else Fraction(0), period), [frame.pts * tick for frame in frames], durations
 
 
 def resampled(grace, times, durations, fps, start=None, end=None):
@@ -55,13 +62,16 @@ def resampled(grace, times, durations, fps, start=None, end=None):
     inside = [k for k, t in enumerate(times) if (start is None or t >= start) and (end is None or t < end)]
     if fps is None:
         return inside
+    tick, period = grace
+    first = times[inside[0]]
+    graces = {k: 0 if period and (times[k] - first) % period == 0 else tick for k in inside}
     fps = Fraction(fps)
     over = times[inside[-1]] + durations[inside[-1]]
     over = over if end is None else min(over, end)
-    plan, t0 = [], times[inside[0]]
+    plan, t0 = [], first
     while t0 + len(plan) / fps < over:
         at = t0 + len(plan) / fps
-        plan.append(max(k for k in inside if times[k] <= at + grace))
+        plan.append(max(k for k in inside if times[k] <= at + graces[k]))
     return plan
 
 

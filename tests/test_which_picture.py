@@ -295,6 +295,7 @@ def test_bare_streams(make_video, format):
 
 
 CONTAINERS = {
+    "gxf": ("mpeg2video", (576, 720)),
     "rm": ("rv10", (144, 176)),
     "swf": ("flv1", (64, 64)),
     "wtv": ("mpeg2video", (64, 64)),

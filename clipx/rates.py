@@ -1,0 +1,104 @@
+"""How many frames a second a stream has, of the several answers that a file gives, some of which cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from statistics import median
+from typing import Any, NamedTuple, cast
+
+import av
+
+__all__ = ["DEFAULT_RATE", "MEASURED_PACKETS", "Grace", "grace_of", "likely_rate", "stated_rate"]
+
+DEFAULT_RATE = Fraction(25)
+MEASURED_PACKETS = 32
+ORDINARY, MOST = 240, 1000  # frames a second; above the first, only where time is counted in finer steps
+MEASURED_MOST = 10**6
+AGREE = Fraction(1, 100)
+NEAR = Fraction(1, 20)
+# Containers in which the time base is not chosen for the stream, so that times may be rounded to it.
+FIXED_CLOCKS = frozenset({"matroska", "webm", "flv", "asf", "mpegts", "mpeg", "rm", "wtv"})
+
+
+def _plausible(rate: Fraction | None, time_base: Fraction) -> bool:
+    return rate is not None and 0 < rate <= MOST and (rate <= ORDINARY or 2 * rate * time_base < 1)
+
+
+def _agree(a: Fraction | None, b: Fraction | None) -> bool:
+    return a is not None and b is not None and abs(a - b) <= AGREE * b
+
+
+def _codec_rate(stream: av.VideoStream) -> Fraction | None:
+    return getattr(cast(Any, stream.codec_context), "framerate", None)
+
+
+def stated_rate(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction | None:
+    """What the file says, where that is sure: its answers agree, or it is a MOV or MP4, which list their frames."""
+    time_base = stream.time_base or Fraction(1, 90000)
+    average, guessed, of_codec = stream.average_rate, stream.guessed_rate, _codec_rate(stream)
+    if _plausible(average, time_base) and ("mp4" in container.format.name or _agree(average, guessed)):
+        return average
+    if not average and _plausible(guessed, time_base) and (not of_codec or _agree(of_codec, guessed)):
+        return guessed
+    return None
+
+
+def likely_rate(stream: av.VideoStream, packets: Sequence[av.Packet]) -> Fraction:
+    """The likeliest rate of a stream, by its first packets: the answer that is near their times, else what these tell.
+
+    Without packets that tell, the first answer that can be; and where none can, 25.
+    """
+    time_base = stream.time_base or Fraction(1, 90000)
+    answers = [stream.average_rate, stream.guessed_rate, _codec_rate(stream), stream.base_rate]
+    measured = [each for each in _measured(packets, time_base) if 0 < each <= MEASURED_MOST]
+    near = [(abs(answer / each - 1), Fraction(answer)) for answer in answers if answer for each in measured]
+    if near and min(near)[0] <= NEAR:
+        return min(near)[1]
+    if measured:
+        average, typical = measured[0], measured[-1]
+        # One long pause among a few frames says nothing of the rest.
+        return average if 10 * average > typical else typical
+    answers = [answers[1], answers[2], answers[0]]
+    return next((Fraction(each) for each in answers if each and _plausible(each, time_base)), DEFAULT_RATE)
+
+
+def _measured(packets: Sequence[av.Packet], time_base: Fraction) -> list[Fraction]:
+    """The average and the typical rate of packets, in this order; of the same value where only durations are known."""
+    times = sorted({packet.pts for packet in packets if packet.pts is not None})
+    if len(times) > 1:
+        steps = [b - a for a, b in zip(times, times[1:])]
+        return [(len(times) - 1) / ((times[-1] - times[0]) * time_base), 1 / (Fraction(median(steps)) * time_base)]
+    durations = [packet.duration for packet in packets if packet.duration]
+    return [1 / (Fraction(median(durations)) * time_base)] if durations else []
+
+
+class Grace(NamedTuple):
+    """By how many ticks the container may have rounded the time of a frame: `ticks`, 0 or 1.
+
+    None where the time is a whole number of `period`, the ticks of a frame, after the first.
+    """
+
+    ticks: int
+    period: int | None
+
+    def of(self, pts: Any, first: int) -> Any:
+        """Ticks of the frames at `pts`, an int or an array, where the first is at `first`."""
+        return self.ticks if self.period is None else self.ticks * ((pts - first) % self.period != 0)
+
+
+def grace_of(container: av.container.InputContainer, stream: av.VideoStream, rate: Fraction) -> Grace:
+    """The grace of a stream's times.
+
+    There is none where the time base is the stream's own, and either frames last a whole number of ticks or there is
+    no steady rate; and none where a tick is as long as a frame, as it would be a frame of grace.
+    """
+    time_base = stream.time_base or Fraction(1, 90000)
+    ticks = 1 / (rate * time_base)
+    if ticks < 2:
+        return Grace(0, None)
+    if FIXED_CLOCKS & set(container.format.name.split(",")):
+        return Grace(1, int(ticks) if ticks.denominator == 1 else None)
+    steady = stream.base_rate
+    rounds = steady and _plausible(steady, time_base) and (1 / (steady * time_base)).denominator != 1
+    return Grace(int(bool(rounds) and ticks.denominator != 1), None)

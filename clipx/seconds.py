@@ -1,0 +1,64 @@
+"""Seconds as users give them, and the ticks of a time base that they stand for."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from clipx._checks import exact_number
+
+__all__ = ["Rounded", "as_seconds", "as_ticks"]
+
+
+class Rounded(Fraction):
+    """A number that was given as a float: as it is written, and known to be rounded."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(float(self))
+
+
+def as_seconds(name: str, value: Any) -> Fraction | None:
+    """Seconds as an exact fraction, or None; a float is a Rounded. Raises as `exact_number`."""
+    if value is None or isinstance(value, Rounded):
+        return value
+    exact = exact_number(name, value, "seconds")
+    return exact if isinstance(value, (str, int, Fraction, np.integer)) else Rounded(exact)
+
+
+def as_ticks(seconds: Fraction, time_base: Fraction) -> Fraction:
+    """Seconds in ticks: exactly, but a float that is a tick's time as `pts_seconds` has it stands for that tick.
+
+    So does a float of 32 bits, also one that has become one of 64. Where several ticks have the same time as a float,
+    it is the first of them.
+    """
+    if isinstance(seconds, Rounded):
+        value = float(seconds)
+        kinds: list[type[np.floating]] = [np.float64]
+        with np.errstate(over="ignore"):
+            single = np.float32(value)
+        # A float of 32 bits, and not one that is written with as few digits by hand.
+        if float(single) == value != float(str(single)):
+            kinds.append(np.float32)
+        for kind in kinds:
+            tick = _first_tick(value, kind, time_base)
+            if tick is not None:
+                return Fraction(tick)
+    return Fraction(seconds) / time_base
+
+
+def _first_tick(value: float, kind: type[np.floating], time_base: Fraction) -> int | None:
+    """The first tick whose time is `value`, as a float of 64 bits that is rounded to `kind`."""
+    below = float(np.nextafter(kind(value), kind(-math.inf)))
+    if math.isinf(below):
+        return None
+    # What lies nearer to `value` than to the float before it; a tick half way goes to one of them.
+    tick = math.ceil((Fraction(below) + Fraction(value)) / 2 / time_base) - 1
+    for each in range(tick, tick + 3):
+        if float(kind(each * time_base.numerator / time_base.denominator)) == value:
+            return each
+    return None
