@@ -24,6 +24,7 @@ from clipx.npz import Npz
 from clipx.options import VideoOptions
 from clipx.origins import describe_error, shorten
 from clipx.plan import WindowSpec
+from clipx.rates import likely_rate, stated_rate
 from clipx.reader import Reader
 from clipx.sound import AudioFormat
 
@@ -174,8 +175,8 @@ def _facts(found: Checked, container: av.container.InputContainer) -> tuple[str,
         if context is not None:
             found.codec = context.codec.canonical_name
             found.width, found.height = context.width or None, context.height or None
-        rate = video.average_rate or video.guessed_rate
-        found.fps = None if rate is None else round(float(rate), 6)
+        rate = stated_rate(container, video) or likely_rate(video, [])
+        found.fps = round(float(rate), 6)
         entries = list(video.index_entries) if "mp4" in container.format.name else []
         size = container.size
         if entries and size > 0 and max(entry.pos + entry.size for entry in entries) > size:

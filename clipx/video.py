@@ -506,8 +506,8 @@ def clips(
     A frame without a time, or whose time is not after the frame before it, is taken to follow that at once. Empty
     packets, and those before the first key frame that cannot be decoded, are passed over, as players do.
 
-    With `options.fps`, a clock that jumps so far that one frame would stand in the plan more than 2**22 times, and a plan
-    of more than 2**25 frames, are a MediaError, in time and memory that do not grow with the jump.
+    With `options.fps`, a clock that jumps so far that one frame would stand in the plan more than 2**22 times, and a
+    plan of more than 2**25 frames, are a MediaError, in time and memory that do not grow with the jump.
 
     Damage is what the decoder refuses or says is damaged, and a file that ends too early. `options.damage` says what
     follows. "stop": the clips before it, then MediaError. "keep": clips of the frames that the decoder gives; a clip's
