@@ -27,6 +27,7 @@ MEMBER_BYTES = 512
 
 MOST_EXTENDED = 1 << 20  # bytes of a header that extends another: a name, a list of fields
 MOST_NESTED = 16  # headers that extend one another
+BLOCKS_BYTES = 1 << 16  # that are read of a file at a time
 MOST_HOLES = 1 << 16
 
 EXTENSIONS = {
@@ -207,17 +208,19 @@ def _open(stream: IO[bytes]) -> _Tar:
         return _Tar.open(fileobj=bz2.BZ2File(replayed), mode="r|")
     if head.startswith((b"\xfd7zXZ", b"\x5d\x00\x00\x80")):
         return _Tar.open(fileobj=lzma.LZMAFile(replayed), mode="r|")
-    return _Tar.open(fileobj=replayed, mode="r|*")
+    return _Tar.open(fileobj=replayed, mode="r|*", bufsize=BLOCKS_BYTES)
 
 
 def _ends(file: IO[bytes], size: int) -> Unread:
     """Both ends of a member, which is read and forgotten. Raises tarfile.ReadError where it is not all there."""
     head = read_all(file, min(size, ENDS_BYTES))
-    tail, count = head, len(head)
-    while piece := file.read(CHUNK_BYTES):
-        count += len(piece)
+    tail = head
+
+    def keep(piece: bytes) -> None:
+        nonlocal tail
         tail = (tail + piece)[-ENDS_BYTES:]
-    if count < size:
+
+    if len(head) + read_bytes(file, size - len(head), keep) < size:
         raise tarfile.ReadError("unexpected end of data")
     return Unread(size, head, tail[-ENDS_BYTES:])
 
@@ -226,8 +229,8 @@ def _read(tar: _Tar, member: tarfile.TarInfo, held: int, gate: Gate) -> bytes | 
     """A member's bytes. `held` are those of its sample up to its end."""
     if held > gate.limit and member.issparse() and member.size > gate.most_holes:
         return Unread(member.size, b"", b"")
-    file = tar.extractfile(member)
-    assert file is not None
+    # The bytes of a member without holes come next.
+    file = cast(IO[bytes], tar.extractfile(member) if member.issparse() else tar.fileobj)
     if held > gate.limit:
         return _ends(file, member.size)
     gate.wait(held)
