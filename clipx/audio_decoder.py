@@ -9,6 +9,8 @@ from typing import Any
 
 import av
 
+from clipx.errors import MediaError
+
 __all__ = ["Decoder", "channels_of", "demuxed", "hold_layout", "is_mapped", "reason_of"]
 
 TAGGED = frozenset({"aac", "ac3", "eac3", "mp3"})
@@ -91,7 +93,8 @@ class Decoder:
         passed: whether tags or zeros between frames have been passed over since the last frame.
     """
 
-    def __init__(self, container: av.container.InputContainer, stream: av.AudioStream) -> None:
+    def __init__(self, container: av.container.InputContainer, stream: av.AudioStream, name: str, damage: str) -> None:
+        self._name, self._stops = name, damage == "stop"
         self._context = stream.codec_context
         self._tells_late = self._context.codec.canonical_name in TELL_LATE
         self._has_tags = container.format.name in TAGGED
@@ -110,10 +113,19 @@ class Decoder:
             return []
         for frame in frames:
             hold_layout(frame.layout)
-            if self._tells_late:
-                frame.sample_rate = self._context.sample_rate
+            if self._tells_late and frame.sample_rate != self._context.sample_rate:
+                self._tell(frame)
         self._begun = self._begun or bool(frames)
         return frames
+
+    def _tell(self, frame: Any) -> None:
+        """A frame has the rate of the one before, and its own is another."""
+        rate = self._context.sample_rate
+        if self._stops or not self._begun:
+            frame.sample_rate = rate
+        else:
+            # It is given as FFmpeg gives it, and left out where damage is.
+            self.refused = self.refused or MediaError(f"{self._name} has a frame of {rate} samples a second")
 
     def go_on(self) -> None:
         """What was refused so far has been told."""

@@ -181,7 +181,7 @@ class Samples:
         yield block[:, :used]
 
     def _planes(self) -> Iterator[list[np.ndarray]]:
-        decoder = Decoder(self._container, self._stream)
+        decoder = Decoder(self._container, self._stream, self._name, self.report.damage)
         clock: _Clock | None = None
         with failures(self._name, "decoded"):
             for packet in self._packets():

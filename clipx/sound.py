@@ -119,7 +119,7 @@ class OtherKind(MediaError):
 
 def told(name: str, refused: Exception) -> str:
     """What messages say of sound that was refused."""
-    return str(refused) if isinstance(refused, OtherKind) else f"{name} cannot be decoded: {reason_of(refused)}"
+    return str(refused) if isinstance(refused, MediaError) else f"{name} cannot be decoded: {reason_of(refused)}"
 
 
 class Sound:
@@ -240,7 +240,7 @@ class Track:
             )
         self.sound = Sound(format, name)
         self.ended = self.stream is None
-        self._decoder = None if self.stream is None else Decoder(container, self.stream)
+        self._decoder = None if self.stream is None else Decoder(container, self.stream, name, format.damage)
         self._format, self._name, self._report = format, name, report
         self._start: Fraction | None = None
         self._chunks: deque[tuple[int, np.ndarray]] = deque()
