@@ -280,6 +280,31 @@ def collate(samples: list[Any], make: Callable[[tuple[int, ...], np.dtype], np.n
     return tuple(batch[i] for i in range(len(batch))) if isinstance(samples[0], (list, tuple)) else batch
 
 
+class _Batched:
+    """`batched` with its arguments, as a step of a pipeline."""
+
+    def __init__(self, batch_size: int, partial: bool, pool: ClipPool | None, timeout: float | None) -> None:
+        self._batch_size, self._partial, self._pool, self._timeout = batch_size, partial, pool, timeout
+
+    def _make(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        if self._pool is None or dtype.hasobject:
+            return np.empty(shape, dtype)
+        return self._pool.acquire(shape, dtype, timeout=self._timeout)
+
+    def __call__(self, samples: Iterable[Any]) -> Iterator[Any]:
+        held: list[Any] = []
+        for sample in samples:
+            held.append(sample)
+            del sample
+            if len(held) == self._batch_size:
+                batch = collate(held, self._make)
+                held = []
+                yield batch
+                del batch
+        if held and self._partial:
+            yield collate(held, self._make)
+
+
 def batched(
     batch_size: int, *, partial: bool = True, pool: ClipPool | None = None, timeout: float | None = 0
 ) -> Callable[[Iterable[Any]], Iterator[Any]]:
@@ -297,24 +322,4 @@ def batched(
     batch_size = integer("batch_size", batch_size, 1)
     check_kind("partial", partial, bool)
     check_kind("pool", pool, ClipPool, None)
-    timeout = patience("timeout", timeout)
-
-    def make(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        if pool is None or dtype.hasobject:
-            return np.empty(shape, dtype)
-        return pool.acquire(shape, dtype, timeout=timeout)
-
-    def stage(samples: Iterable[Any]) -> Iterator[Any]:
-        held: list[Any] = []
-        for sample in samples:
-            held.append(sample)
-            del sample
-            if len(held) == batch_size:
-                batch = collate(held, make)
-                held = []
-                yield batch
-                del batch
-        if held and partial:
-            yield collate(held, make)
-
-    return stage
+    return _Batched(batch_size, partial, pool, patience("timeout", timeout))

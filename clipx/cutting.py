@@ -12,7 +12,7 @@ import webdataset
 
 from clipx._checks import check_kind, integer
 from clipx.audio import AudioClips, count_clips
-from clipx.epochs import Epoch, check_epoch, count_epoch, sample_rng
+from clipx.epochs import Epoch, check_epoch, sample_rng
 from clipx.errors import Damage, PoolExhausted, PoolTooSmall
 from clipx.fields import BytesFile, Sample, array_length, array_of, fields_to_cut, find_field
 from clipx.format import ClipFormat, Views
@@ -21,6 +21,7 @@ from clipx.keys import Keys, beside, find_fields, parse_keys, put
 from clipx.ledger import Ledger, Recorder
 from clipx.options import VideoOptions
 from clipx.origins import describe_error, locate, locating
+from clipx.passes import Passes
 from clipx.plan import ALL, Selection, WindowSpec
 from clipx.pool import ClipPool
 from clipx.sound import AudioFormat
@@ -171,12 +172,10 @@ class Cutting:
         self._pool, self._keys = pool, parse_keys(keys)
         self._seed, self._epoch, self._handler = integer("seed", seed, 0), check_epoch(epoch), handler
         self.errors = Ledger() if errors is None else errors
-        self._passes = 0
+        self._passes = Passes()
 
     def __call__(self, samples: Iterable[Sample]) -> Iterator[Sample]:
-        epoch = count_epoch(self._epoch, self._passes)
-        self._passes += 1
-        return self._run(samples, epoch)
+        return self._run(samples, self._passes.epoch(self._epoch))
 
     def _run(self, samples: Iterable[Sample], epoch: int) -> Iterator[Sample]:
         handler, before = Recorder(self.errors, self._handler), self.errors.counts
@@ -374,7 +373,7 @@ def clips(
             "front.mp4"); where there is none, every sound (wav, flac, mp3, aac, ogg, opus, m4a, aiff, ...); else the
             sample's only array (npy, a member of npz, a tensor).
         seed, epoch: random starts, crops and flips are drawn from (seed, epoch, `__key__`). epoch is a number, a
-            function that gives one, or None to count the times that this stage is run.
+            function that gives one, or None to count the times that this stage is run, in DataLoader workers, too.
         handler: called with the error of a broken sample, as webdataset's are: true goes on with the next sample,
             false ends the stage, and it may raise. `log_and_continue` is one. PoolExhausted, a pool that is too small
             and MemoryError are no sample's fault and are raised past it.

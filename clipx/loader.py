@@ -24,6 +24,7 @@ from clipx.job import Job, Pools
 from clipx.keys import Keys, parse_keys
 from clipx.ledger import Ledger, Recorder
 from clipx.options import VideoOptions
+from clipx.passes import Passes
 from clipx.plan import WindowSpec
 from clipx.progress import Looked, Progress
 from clipx.running import Batches, Running
@@ -63,7 +64,8 @@ class Loader(IterableDataset):  # type: ignore[misc]
             and rename fields. Its own memory counts as its own.
         shuffle: whether shards and clips are shuffled; else clips come in the shards' order.
         seed, epoch: what is random is drawn from both and each sample's `__key__`. epoch is a number, a function that
-            gives one, or None to count the iterations; `set_epoch` says the next.
+            gives one, or None to count the iterations, also those of a DataLoader with workers; `set_epoch` says the
+            next.
         drop_last: whether a last batch of fewer clips is left out.
         equal_batches: whether all ranks get the same number of batches: with `drop_last` as many as the rank with the
             fewest clips can fill; without, all get as many clips as the one with the most, and what a rank lacks are
@@ -139,7 +141,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
         self._shuffle, self._drop_last, self._equal_batches = shuffle, drop_last, equal_batches
         self._batches = integer("batches", batches, 2)
         self._timeout = patience("timeout", timeout)
-        self._passes = 0
+        self._passes = Passes()
         self._length: int | None = None
         self._running: Running | None = None
         self._pools: Pools | None = None
@@ -198,14 +200,15 @@ class Loader(IterableDataset):  # type: ignore[misc]
         )
 
     def set_epoch(self, epoch: int) -> None:
-        """Make `epoch` that of the next iteration; those after it count on.
+        """Make `epoch` that of the next iteration; those after it count on. In the main process of a DataLoader, this
+        reaches its workers, too.
 
         A state of that epoch which has been loaded stays: the next iteration goes on in it.
         """
         epoch = integer("epoch", epoch, 0)
         waiting, running = self._waiting, self._running
         if waiting is None or waiting.epoch != epoch:
-            self._passes = epoch
+            self._passes.tell(epoch)
             if waiting is not None or running is None or not running.alive:
                 self._progress = None
         self._epoch = None
@@ -213,13 +216,14 @@ class Loader(IterableDataset):  # type: ignore[misc]
     def __len__(self) -> int:
         """Batches of an epoch of this process: the one that runs, or the next.
 
-        With `equal_batches` they are counted; in the main process of a DataLoader, as if it had no workers. Raises
+        With `equal_batches` they are counted; in the main process of a DataLoader, for the next epoch, as if it had no
+        workers. Raises
         TypeError without it, before the first epoch has been gone through: only then are they known.
         """
         if self._equal_batches:
             progress = self._progress
             if progress is None or progress.finished:
-                target = self._target(count_epoch(self._epoch, self._passes), find_world(self._ranks))
+                target = self._target(self._next_epoch(), find_world(self._ranks))
             elif progress.target is None:
                 target = progress.target = self._target(progress.epoch, find_world(self._ranks))
             else:
@@ -240,8 +244,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
         world = find_world(self._ranks)
         progress = self._waiting
         if progress is None:
-            progress = self._beginning(world)
-            self._passes += 1
+            progress = self._beginning(world, self._passes.epoch(self._epoch))
         else:
             self._check_waiting(progress, world)
             progress = progress.settled()
@@ -292,11 +295,14 @@ class Loader(IterableDataset):  # type: ignore[misc]
         batches.start()
         return batches
 
-    def _beginning(self, world: World) -> Progress:
-        """The beginning of the next epoch."""
+    def _next_epoch(self) -> int:
+        return count_epoch(None if in_worker() and self._passes.told else self._epoch, self._passes.following)
+
+    def _beginning(self, world: World, epoch: int) -> Progress:
+        """The beginning of an epoch."""
         # A forked DataLoader worker has its parent's, whose bytes are divided by fewer.
         known = self._looked is not None and self._looked.workers == world.workers
-        return Progress(count_epoch(self._epoch, self._passes), looked=self._looked if known else None)
+        return Progress(epoch, looked=self._looked if known else None)
 
     def _keep(self, pools: Pools) -> None:
         self._pools, self._looked = pools, pools.looked
@@ -370,7 +376,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
         """
         world, progress = find_world(self._ranks), self._progress
         if progress is None:
-            progress = self._beginning(world)
+            progress = self._beginning(world, self._next_epoch())
         return make_state(self._settings(), self._urls, self._shard_sizes(), world, progress)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -388,17 +394,17 @@ class Loader(IterableDataset):  # type: ignore[misc]
         world = find_world(self._ranks)
         check_state(state, self._settings(), self._urls, shard_sizes(self._urls), world)
         progress = progress_of(dict(state))
+        epoch = None if in_worker() and self._passes.told else self._epoch
         # In a worker, the DataLoader asks for the end of the epoch that it knows is over.
         if progress.finished and not in_worker():
-            progress = Progress(
-                count_epoch(self._epoch, progress.epoch + 1), looked=progress.looked, loaded=True, like=None
-            )
-        if self._epoch is not None and count_epoch(self._epoch, 0) != progress.epoch:
+            progress = Progress(count_epoch(epoch, progress.epoch + 1), looked=progress.looked, loaded=True, like=None)
+        if epoch is not None and count_epoch(epoch, 0) != progress.epoch:
             raise ValueError(
-                f"state is of epoch {progress.epoch}, but epoch of the loader says {count_epoch(self._epoch, 0)}"
+                f"state is of epoch {progress.epoch}, but epoch of the loader says {count_epoch(epoch, 0)}"
             )
         self.close()
-        self._progress, self._passes, self._loaded_in = progress, progress.epoch + 1, os.getpid()
+        self._passes.move(progress.epoch + 1)
+        self._progress, self._loaded_in = progress, os.getpid()
         self._looked, self._pools = progress.looked, None
 
     def _check_waiting(self, progress: Progress, world: World) -> None:

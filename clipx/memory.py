@@ -23,7 +23,9 @@ __all__ = [
     "Meter",
     "check",
     "describe_retention",
+    "is_leaf",
     "leases",
+    "owner",
     "owners",
     "payload_bytes",
     "plot_bytes",
@@ -39,25 +41,33 @@ def _torch_tensor(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor) and value.layout == torch.strided
 
 
-def _leaves(obj: Any, seen: dict[int, Any]) -> Iterator[Any]:
+def is_leaf(obj: Any) -> bool:
+    """Whether this is an array, a tensor, a memoryview or bytes."""
+    return isinstance(obj, (np.ndarray, memoryview, bytes, bytearray)) or _torch_tensor(obj)
+
+
+def _leaves(obj: Any) -> Iterator[Any]:
     """Arrays, tensors, memoryviews and bytes in nested mappings, sequences, sets and dataclasses, each object once."""
-    if id(obj) in seen:
-        return
-    if isinstance(obj, (np.ndarray, memoryview, bytes, bytearray)) or _torch_tensor(obj):
+    seen: dict[int, Any] = {}
+    todo = [obj]
+    while todo:
+        obj = todo.pop()
+        if id(obj) in seen:
+            continue
+        if is_leaf(obj):
+            seen[id(obj)] = obj
+            yield obj
+            continue
+        if isinstance(obj, Mapping):
+            inner = list(obj.values())
+        elif isinstance(obj, (list, tuple, set, frozenset, deque)):
+            inner = list(obj)
+        elif dataclasses.is_dataclass(obj) and not isinstance(obj, type):
+            inner = [getattr(obj, field.name) for field in dataclasses.fields(obj)]
+        else:
+            continue
         seen[id(obj)] = obj
-        yield obj
-        return
-    if isinstance(obj, Mapping):
-        inner = list(obj.values())
-    elif isinstance(obj, (list, tuple, set, frozenset, deque)):
-        inner = list(obj)
-    elif dataclasses.is_dataclass(obj) and not isinstance(obj, type):
-        inner = [getattr(obj, field.name) for field in dataclasses.fields(obj)]
-    else:
-        return
-    seen[id(obj)] = obj
-    for each in inner:
-        yield from _leaves(each, seen)
+        todo.extend(reversed(inner))
 
 
 def payload_bytes(obj: Any) -> int:
@@ -65,10 +75,10 @@ def payload_bytes(obj: Any) -> int:
 
     A view of ten elements shows ten, whatever it keeps alive; see `retained_bytes`.
     """
-    return sum(len(each) if isinstance(each, (bytes, bytearray)) else each.nbytes for each in _leaves(obj, {}))
+    return sum(len(each) if isinstance(each, (bytes, bytearray)) else each.nbytes for each in _leaves(obj))
 
 
-def _owner(leaf: Any) -> tuple[int, int]:
+def owner(leaf: Any) -> tuple[int, int]:
     """Where the memory that keeps a leaf's bytes starts and ends."""
     if _torch_tensor(leaf):
         storage = leaf.untyped_storage()
@@ -81,7 +91,7 @@ def _owner(leaf: Any) -> tuple[int, int]:
         leaf, held = (held, behind) if isinstance(held, np.ndarray) else (leaf, behind)
     if not isinstance(held, np.ndarray):
         if _torch_tensor(held):
-            return _owner(held)
+            return owner(held)
         try:
             held = np.frombuffer(held, np.uint8)
         except (TypeError, ValueError):  # no buffer, or an empty one: what the array shows must do
@@ -94,12 +104,12 @@ def _owner(leaf: Any) -> tuple[int, int]:
 
 def owners(obj: Any) -> set[tuple[int, int]]:
     """Where the pieces of memory that a nested sample keeps alive start and end."""
-    return {_owner(each) for each in _leaves(obj, {})}
+    return {owner(each) for each in _leaves(obj)}
 
 
 def leases(obj: Any) -> int:
     """Number of pool slots that a nested sample keeps."""
-    return len({id(lease) for lease in map(_lease, _leaves(obj, {})) if lease is not None})
+    return len({id(lease) for lease in map(_lease, _leaves(obj)) if lease is not None})
 
 
 def _lease(leaf: Any) -> Any:

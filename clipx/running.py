@@ -316,8 +316,12 @@ class Batches(Iterator[dict[str, Any]]):
         self._run.dropped = weakref.ref(self, self._run.task.told.put)
 
     def start(self) -> None:
-        """Start the threads."""
-        self._run.start()
+        """Start the threads. Interrupted, this ends them: a traceback may hold the iterator for long."""
+        try:
+            self._run.start()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """End all threads, and give up what they made."""

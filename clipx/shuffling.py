@@ -10,7 +10,9 @@ from typing import Any, Generic, TypeVar
 
 from clipx import memory
 from clipx._checks import byte_count, check_kind, integer
-from clipx.epochs import Epoch, check_epoch, count_epoch, stream_random
+from clipx.epochs import Epoch, check_epoch, stream_random
+from clipx.objects import extents
+from clipx.passes import Passes
 from clipx.pool import ClipPool
 
 __all__ = ["Buffer", "Draw", "shuffle", "take_out"]
@@ -71,7 +73,7 @@ class Buffer:
 
     def add(self, sample: Any) -> None:
         """Take a sample; one without any slot counts as one."""
-        owners = list(memory.owners(sample))
+        owners = list(extents(sample))
         slots = max(memory.leases(sample), 1)
         self._samples.add((sample, owners, slots))
         for owner in owners:
@@ -98,12 +100,10 @@ class _Stage:
     ) -> None:
         self._max_bytes, self._pool, self._reserve = max_bytes, pool, reserve
         self._seed, self._epoch = seed, epoch
-        self._passes = 0
+        self._passes = Passes()
 
     def __call__(self, samples: Iterable[Any]) -> Iterator[Any]:
-        epoch = count_epoch(self._epoch, self._passes)
-        self._passes += 1
-        return self._run(samples, stream_random(self._seed, epoch, "shuffle"))
+        return self._run(samples, stream_random(self._seed, self._passes.epoch(self._epoch), "shuffle"))
 
     def _capacity(self) -> int:
         """Slots that the buffer may hold; known once the first clip has been cut."""
@@ -162,13 +162,15 @@ def shuffle(
 
     Args:
         max_bytes: what the samples in the buffer may keep alive, such as "2GB": a view counts as all that it keeps,
-            memory that several samples share once. One sample is held even where it is larger.
+            memory that several samples share once. Texts, PIL images, lists and other objects count as Python knows
+            their sizes; beside arrays and bytes, numbers and fields such as `__key__` count nothing. One sample is
+            held even where it is larger.
         pool: the ClipPool that the samples' clips are slots of: the buffer holds as many of them as the pool has, less
             `reserve`.
         reserve: slots for the clips that are being cut and for the stages after this one. Default: those of the cut
             and one; with `batched` after it, `pool.reserve + batch_size`.
         seed, epoch: the order is drawn from both. epoch is a number, a function that gives one, or None to count the
-            times that this stage is run.
+            times that this stage is run, in the workers of a DataLoader as if there were none.
 
     The buffer fills up before the first sample is passed on; then each one that comes takes the place of one drawn at
     random. Takes samples of any kind. Raises TypeError and ValueError for arguments, and ValueError at the first sample

@@ -19,17 +19,13 @@ LEAST_SECONDS = 1.0
 """Between two lines of the log, however fast samples come."""
 
 
-def watch(every: int = 100) -> Callable[[Iterable[Any]], Iterator[Any]]:
-    """A stage that passes samples through and logs, on logger "clipx" at INFO, what the pipeline holds.
+class _Watch:
+    """`watch` with its arguments, as a step of a pipeline."""
 
-    Every so many samples, and at most once a second: samples a second, the process's resident memory, how many slots of
-    each pool are leased, and the bytes that these samples showed against those that they kept alive. Once it warns,
-    with the field's name and both figures, where a sample keeps far more alive than it shows: views of whole videos
-    are upstream. `clipx.memory.check` raises where this warns.
-    """
-    every = integer("every", every, 1)
+    def __init__(self, every: int) -> None:
+        self._every = every
 
-    def stage(samples: Iterable[Any]) -> Iterator[Any]:
+    def __call__(self, samples: Iterable[Any]) -> Iterator[Any]:
         import psutil
 
         process = psutil.Process()
@@ -45,7 +41,7 @@ def watch(every: int = 100) -> Callable[[Iterable[Any]], Iterator[Any]]:
                     warned = True
                     logger.warning("%s (sample %r)", memory.describe_retention(*found), sample.get("__key__"))
             elapsed = time.monotonic() - began
-            if count >= every and elapsed >= LEAST_SECONDS:
+            if count >= self._every and elapsed >= LEAST_SECONDS:
                 stats = [pool.stats() for pool in live_pools()]
                 logger.info(
                     "%.1f samples/s, %.0f MB resident, %s, %.1f MB shown and %.1f MB retained by %d samples",
@@ -61,4 +57,13 @@ def watch(every: int = 100) -> Callable[[Iterable[Any]], Iterator[Any]]:
             yield sample
             del sample
 
-    return stage
+
+def watch(every: int = 100) -> Callable[[Iterable[Any]], Iterator[Any]]:
+    """A stage that passes samples through and logs, on logger "clipx" at INFO, what the pipeline holds.
+
+    Every so many samples, and at most once a second: samples a second, the process's resident memory, how many slots of
+    each pool are leased, and the bytes that these samples showed against those that they kept alive. Once it warns,
+    with the field's name and both figures, where a sample keeps far more alive than it shows: views of whole videos
+    are upstream. `clipx.memory.check` raises where this warns.
+    """
+    return _Watch(integer("every", every, 1))

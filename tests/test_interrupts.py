@@ -350,25 +350,25 @@ CHILD = """
 """
 
 
-def test_signals_to_a_child(arrays, videos, tmp_path):
+@pytest.mark.parametrize("number", range(SIGNALS))
+def test_signals_to_a_child(arrays, videos, tmp_path, number):
     """SIGINT at random times: a child ends at once, by KeyboardInterrupt, with no thread left."""
     script = tmp_path / "child.py"
     script.write_text(textwrap.dedent(CHILD))
-    rng = random.Random(3)
-    for number in range(SIGNALS):
-        kind = rng.choice(["arrays", "videos"])
-        what = ["all", "drop", "state", "len"][number % 4]
-        urls = (arrays if kind == "arrays" else videos)[0]
-        child = subprocess.run(
-            [sys.executable, script, " ".join(urls), kind, what, str(rng.uniform(0, 0.4))],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        )
-        told = (number, kind, what, child.stdout, child.stderr)
-        assert child.stdout == "ready\nleft []\n", told
-        assert child.returncode == -signal.SIGINT, told
-        assert child.stderr.rstrip().endswith("KeyboardInterrupt"), told
-        assert "Exception ignored" not in child.stderr, told
+    rng = random.Random(number)
+    kind = rng.choice(["arrays", "videos"])
+    what = ["all", "drop", "state", "len"][number % 4]
+    urls = (arrays if kind == "arrays" else videos)[0]
+    child = subprocess.run(
+        [sys.executable, script, " ".join(urls), kind, what, str(rng.uniform(0, 0.4))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    told = (kind, what, child.stdout, child.stderr)
+    assert child.stdout == "ready\nleft []\n", told
+    assert child.returncode == -signal.SIGINT, told
+    assert child.stderr.rstrip().endswith("KeyboardInterrupt"), told
+    assert "Exception ignored" not in child.stderr, told
