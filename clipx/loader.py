@@ -82,10 +82,10 @@ class Loader(IterableDataset):  # type: ignore[misc]
 
     Iterates over dicts: clips as arrays (batch, ...) that `torch.from_numpy` sees without a copy, `__key__` and
     `clip.json` as lists, and other fields decoded and collated as webdataset does, but that pickles, and what README's
-    "Files from strangers" does not list, stay bytes. What clips have beside their slots is taken to be as large as the
-    first clip's. Every batch is memory of a pool,
-    which is used again when nothing sees it any more. Iterating again is the next epoch, and ends an iteration that is
-    still running. Batches are the same for the same seed, epoch, memory and data, whatever the number of threads.
+    "Files from strangers" does not list, stay bytes. A sample that takes more than README's "How much memory" leaves it
+    goes to `handler`. Every batch is memory of a pool, which is used again when nothing sees it any more. Iterating
+    again is the next epoch, and ends an iteration that is still running. Batches are the same for the same seed, epoch,
+    memory and data, whatever the number of threads.
 
     `errors` is a `clipx.ledger.Ledger`: which samples of which shards were broken, damaged or gave no clips, in this
     process and in its DataLoader workers.

@@ -91,7 +91,7 @@ def texts_that_grow():
     data = gzip.compress(b"x" * 4_000_000)
     return tar("a.tar", each(8, lambda i: {"npy": small, "txt.gz": data})), "150MB", {"batch_size": 1}, good
 def texts_that_grow_too_much():
-    data, little = gzip.compress(bytes(150_000_000), 1), gzip.compress(b"words")
+    data, little = gzip.compress(bytes(90_000_000), 1), gzip.compress(b"words")
     rest = {"npy": small}
     return tar("a.tar", each(8, lambda i: {**rest, "txt.gz": little if i % 2 else data})), "100MB", {}, odd
 def lists_of_nothing():
@@ -113,7 +113,7 @@ def holes():
     Path(path).write_bytes(data[:at] + hole(8**11 - 1) + hole(45_000_000) + data[at:])
     return path, "100MB", {}, good
 def bomb(pack):
-    return tar("a.tar", each(9, lambda i: {"npy": bytes(150_000_000) if i == 8 else small}), pack), "100MB", {}, good
+    return tar("a.tar", each(9, lambda i: {"npy": bytes(70_000_000) if i == 8 else small}), pack), "100MB", {}, good
 def bomb_of_gzip(): return bomb(gzip.compress)
 def bomb_of_bzip2(): return bomb(lambda data: bz2.compress(data, 1))
 def many_references():

@@ -14,7 +14,7 @@ from _loaders import array, digest, no_threads_left, npy, small_decoders  # noqa
 
 import clipx
 
-COUNT = 40  # mutated members of a shard
+COUNT = 25  # mutated members of a shard
 
 
 def video():
