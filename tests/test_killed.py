@@ -1,0 +1,133 @@
+"""SIGKILL at any moment, in random configurations: a run goes on with the very batches of one that never stopped."""
+
+import io
+import json
+import multiprocessing
+import os
+import random
+import signal
+import warnings
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from _loaders import array_sample, everything, no_threads_left, small_decoders, wait_until, write
+
+import clipx
+
+__all__ = ["no_threads_left", "small_decoders"]
+
+KILLS = 50 if os.environ.get("CLIPX_LONG") == "1" else 6
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def sound(n, seed):
+    """A wav file of n audio samples."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="wav") as out:
+        stream = out.add_stream("pcm_s16le", rate=8000, layout="mono")
+        noise = np.random.default_rng(seed).integers(-9000, 9000, (1, n)).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(noise, format="s16", layout="mono")
+        frame.sample_rate = 8000
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory, make_video):
+    """Shards of each kind of sample."""
+    folder = tmp_path_factory.mktemp("killed")
+    samples = {
+        "arrays": lambda i, j: array_sample(f"s{i}_{j}", 9 + 5 * i + 3 * j, cls=j, txt=f"text {i}"),
+        "videos": lambda i, j: {"__key__": f"v{i}_{j}", "mp4": make_video(n=14 + 4 * i + j).read_bytes(), "cls": i},
+        "cameras": lambda i, j: {
+            "__key__": f"c{i}_{j}",
+            "front.mp4": make_video(n=14 + 4 * i + j).read_bytes(),
+            "rear.mp4": make_video(n=14 + 4 * i + j, still=True).read_bytes(),
+        },
+        "sound": lambda i, j: {"__key__": f"w{i}_{j}", "wav": sound(3000 + 700 * i + 90 * j, 10 * i + j)},
+    }
+    return {
+        kind: [write(folder / f"{kind}-{i}.tar", [make(i, j) for j in range(4)]) for i in range(3)]
+        for kind, make in samples.items()
+    }
+
+
+def configuration(rng, datasets):
+    """Arguments of a Loader, drawn at random, and two numbers of threads."""
+    kind = rng.choice(sorted(datasets))
+    length = rng.choice([200, 333]) if kind == "sound" else rng.choice([2, 4, 5])
+    plan = rng.choice(
+        [
+            {"stride": length // 2},
+            {"stride": length, "policy": "repeat_last"},
+            {"stride": length, "policy": "reflect"},
+            {"num_clips": 4, "sampling": "random"},
+            {"stride": length - 1, "dilation": 2, "policy": "constant"},
+        ]
+    )
+    format = clipx.ClipFormat(crop=(16, 16), flip=rng.choice([False, 0.5])) if kind in ("videos", "cameras") else None
+    rest = {
+        "batch_size": rng.choice([1, 3, 4]),
+        "memory": {"arrays": "150kB", "videos": "400kB", "cameras": "900kB", "sound": "300kB"}[kind],
+        "shuffle": rng.random() < 0.7,
+        "seed": rng.randrange(5),
+        "epoch": rng.randrange(4),
+        "drop_last": rng.random() < 0.5,
+        "equal_batches": rng.random() < 0.3,
+        "batches": rng.choice([2, 3]),
+        "keys": ("front.mp4", "rear.mp4") if kind == "cameras" else None,
+        "audio": clipx.AudioFormat(sample_rate=rng.choice([None, 4000])) if kind == "sound" else None,
+    }
+    return (
+        datasets[kind],
+        clipx.WindowSpec(length, **plan),
+        format,
+        rest,
+        (rng.choice([1, 2, 5]), rng.choice([1, 3, 8])),
+    )
+
+
+def child(make, log, saved):
+    """Iterates, noting each batch and saving the state behind it."""
+    loader = make()
+    with Path(log).open("a") as lines:
+        for batch in loader:
+            lines.write(f"{everything([batch])[0]}\n")
+            lines.flush()
+            Path(f"{saved}.new").write_text(json.dumps(loader.state_dict()))
+            os.replace(f"{saved}.new", saved)
+            del batch
+
+
+@pytest.mark.parametrize("number", range(KILLS))
+def test_killed(datasets, tmp_path, number):
+    rng = random.Random(number)
+    urls, window, format, rest, (before, after) = configuration(rng, datasets)
+
+    def make(threads):
+        return clipx.Loader(urls, window, format, threads=threads, **rest)
+
+    wanted = [str(each) for each in everything(make(2))]
+    assert len(wanted) > 3
+    log, saved = tmp_path / "log", tmp_path / "state"
+    log.write_text("")
+    kill_at = rng.randrange(1, len(wanted))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks where there are threads
+        process = multiprocessing.get_context("fork").Process(target=child, args=(lambda: make(before), log, saved))
+        process.start()
+    try:
+        assert wait_until(lambda: log.read_text().count("\n") >= kill_at and saved.exists(), 60)
+        os.kill(process.pid, signal.SIGKILL)
+    finally:
+        process.join(60)
+    state = json.loads(saved.read_text())
+    done = state["batches"]
+    assert log.read_text().splitlines()[:done] == wanted[:done]
+    other = make(after)
+    other.load_state_dict(state)
+    assert [str(each) for each in everything(other)] == wanted[done:]
