@@ -14,12 +14,15 @@ from fcntl import F_GETFL, F_SETFL, fcntl
 from multiprocessing import context, reduction
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from clipx.epochs import Epoch, count_epoch
 from clipx.world import in_worker
 
 __all__ = ["Passes"]
 
-RECORD = struct.Struct("<qqqqqq")
+RECORD_NUMBERS = 6
+RECORD = struct.Struct(f"={RECORD_NUMBERS}q")
 
 BEGUN, MOVED, TOLD = range(3)
 """Kinds of records: a worker has begun a pass; a process goes on with an epoch, or was told one."""
@@ -43,11 +46,13 @@ class _Board:
         """Append a record, whole, behind all others."""
         os.write(self._file, RECORD.pack(*record))
 
-    def records(self, *of: int) -> list[tuple[int, ...]]:
+    def records(self, key: int, main: int) -> list[list[int]]:
         """The rest of the records that begin so."""
         told = os.pread(self._file, os.fstat(self._file).st_size, 0)
-        whole = len(told) // RECORD.size * RECORD.size
-        return [each[len(of) :] for each in RECORD.iter_unpack(told[:whole]) if each[: len(of)] == of]
+        table = np.frombuffer(told, np.int64, len(told) // RECORD.size * RECORD_NUMBERS).reshape(-1, RECORD_NUMBERS)
+        # The file is that of all loaders and stages of the process.
+        rows: list[list[int]] = table[(table[:, 0] == key) & (table[:, 1] == main), 2:].tolist()
+        return rows
 
 
 def _given_board(file: Any) -> _Board:
