@@ -18,6 +18,7 @@ import av
 import numpy as np
 from av.stream import Disposition
 
+from clipx.boxes import check_boxes
 from clipx.errors import MediaError
 from clipx.files import CheckedFile, Interrupted, Unnamed
 from clipx.options import MAX_PIXELS
@@ -254,6 +255,19 @@ def _check_order(read: bytes, container: av.container.InputContainer, name: str)
         at += size
 
 
+def _check_claims(target: Any, name: str) -> None:
+    """Check what a header claims, where that can be read before it is opened."""
+    if isinstance(target, str):
+        path = target.removeprefix("file:")
+        with suppress(OSError), open(path, "rb") as file:  # what is wrong with it is told where it is opened
+            check_boxes(file, os.fstat(file.fileno()).st_size, name)
+    elif hasattr(target, "seek"):
+        with passing():
+            at = target.tell()
+            check_boxes(target, target.seek(0, io.SEEK_END), name)
+            target.seek(at)
+
+
 def open_media(
     src: Source,
     name: str,
@@ -280,6 +294,8 @@ def open_media(
     """
     limit = MAX_PIXELS if max_pixels is None else max_pixels
     target = _target(as_source(src, name), name, trusted)
+    if not trusted:
+        _check_claims(target, name)
     with failures(name, "opened"):
         if trusted:
             container = _open(target, limit, options or {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import math
+import re
 import struct
 import sys
 import threading
@@ -65,6 +66,19 @@ def _read_version_3(file: IO[bytes]) -> tuple[Any, Any, Any]:
     return shape, fortran, np.lib.format.descr_to_dtype(told["descr"])
 
 
+# A backslash, and what makes it the beginning of an escape sequence.
+_ESCAPE = re.compile(rb"""\\([\n\\'"abfnrtvxNuU]|[0-3]?[0-7]{1,2}(?![0-7])|[0-3][0-7]{2})?""")
+
+
+def _check_escapes(head: bytes, version: tuple[int, int]) -> None:
+    """Raise ValueError where Python's parser would warn of a header's text, or will not take it one day."""
+    width = 2 if version == (1, 0) else 4
+    begin = len(MAGIC) + 2 + width
+    text = head[begin : begin + int.from_bytes(head[begin - width : begin], "little")]
+    if any(not each[1] for each in _ESCAPE.finditer(text)):
+        raise ValueError("its header has a backslash that begins no escape sequence")
+
+
 _READERS: dict[tuple[int, int], Any] = {
     (1, 0): lambda file: np.lib.format.read_array_header_1_0(file, max_header_size=LARGEST),
     (2, 0): lambda file: np.lib.format.read_array_header_2_0(file, max_header_size=LARGEST),
@@ -84,6 +98,7 @@ def read_header(file: IO[bytes], size: int) -> Header:
         version = np.lib.format.read_magic(head)
         if version not in _READERS:
             raise ValueError(f"version {version} of the format is not read")
+        _check_escapes(head.getvalue(), version)
         with _PARSING:
             header = Header(*_READERS[version](head))
         if not all(type(each) is int for each in header.shape):

@@ -20,7 +20,7 @@ from clipx.index import NO_TIME, Index, frames_listed, gives_frames, is_shown, s
 from clipx.media import Source, best_video, can_rewind, failures, open_media, videos
 from clipx.options import VideoOptions
 from clipx.orientation import Orientation, carries_orientation
-from clipx.rates import MEASURED_PACKETS, grace_of, likely_rate, stated_rate
+from clipx.rates import MEASURED_PACKETS, Grace, grace_of, likely_rate, stated_rate
 from clipx.sound import AudioFormat, Track
 
 __all__ = ["Frame", "Reader"]
@@ -56,7 +56,7 @@ class Reader:
     Attributes:
         time_base: seconds of a tick.
         rate: frames a second, as the file says where that can be, else as its first packets tell; else 25.
-        grace: by how much the container may have rounded the times of frames.
+        grace: by how much the container may have rounded the times of frames, which counts at a rate alone.
         frames_decoded: frames that the decoder has given, in all passes.
         report, sound_report: the damage that was found, in the pictures and in the sound.
         lost: whether packets gave no frame where each gives one, so that frames are not numbered like packets.
@@ -82,7 +82,9 @@ class Reader:
         self._rewinds = can_rewind(src)
         self._open()
         self.rate = self._find_rate()
-        self.grace = grace_of(self._container, self._stream, self.rate)
+        self.grace = Grace(0, None)
+        if options.fps is not None:
+            self.grace = grace_of(self._container, self._stream, self.rate)
 
     def _open(self) -> None:
         options = self._options

@@ -1,0 +1,65 @@
+"""What the boxes of a MOV or MP4 file claim, before FFmpeg sets memory aside for it (ISO/IEC 14496-12)."""
+
+from __future__ import annotations
+
+import struct
+from typing import IO
+
+from clipx.errors import MediaError
+
+__all__ = ["check_boxes"]
+
+CONTAINERS = frozenset(
+    b"moov trak mdia minf stbl moof traf mvex edts udta dinf tapt wave sinf schi".split()  # those that hold boxes alone
+)
+# Boxes that say how many samples there are, and at which byte behind their size and type.
+COUNTS = {b"stsz": 8, b"stz2": 8, b"trun": 4}
+MOST_PACKED = 64
+"""Samples of packed QuickTime sound, which counts them as it plays them, in a byte."""
+FIRST = frozenset({b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"sidx", b"pnot", b"uuid"})
+MOST_DEPTH = 10
+MOST_BOXES = 1 << 20
+
+
+def check_boxes(file: IO[bytes], size: int, name: str) -> None:
+    """Raise MediaError where a MOV or MP4 of `size` bytes claims more samples than it has bytes.
+
+    FFmpeg takes 24 bytes and more for each sample that a header claims. Other files are passed over, and so is what is
+    wrong with the boxes otherwise. Where the file stands then is not said.
+    """
+    left = [MOST_BOXES]
+
+    def walk(at: int, end: int, depth: int) -> None:
+        while at + 8 <= end and left[0]:
+            left[0] -= 1
+            file.seek(at)
+            head = file.read(16)
+            if len(head) < 8:
+                return
+            length, kind = struct.unpack(">I4s", head[:8])
+            begin = at + 8
+            if length == 1 and len(head) == 16:
+                (length,), begin = struct.unpack(">Q", head[8:]), at + 16
+            if depth == 0 and at == 0 and kind not in FIRST:
+                return
+            length = length or end - at
+            if kind in COUNTS:
+                _check_count(file, begin, kind, size, name)
+            elif kind in CONTAINERS and depth < MOST_DEPTH:
+                walk(begin, min(at + length, end), depth + 1)
+            if length < begin - at:
+                return
+            at += length
+
+    walk(0, size, 0)
+
+
+def _check_count(file: IO[bytes], at: int, kind: bytes, size: int, name: str) -> None:
+    file.seek(at)
+    box = file.read(12)
+    count = int.from_bytes(box[COUNTS[kind] : COUNTS[kind] + 4], "big")
+    most = size * MOST_PACKED if kind == b"stsz" and box[4:8] == b"\0\0\0\1" else size
+    if count > most:
+        raise MediaError(
+            f"{name} is damaged: its box {kind.decode()!r} at byte {at} claims {count} samples, but it has {size} bytes"
+        )
