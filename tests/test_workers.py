@@ -2,13 +2,22 @@
 
 import copy
 import multiprocessing
-import os
 import pickle
 import warnings
 
 import numpy as np
 import pytest
-from _loaders import array_sample, arrays, no_threads_left, npy, of_arrays, small_decoders, write
+from _loaders import (
+    array_sample,
+    arrays,
+    no_threads_left,
+    npy,
+    of_arrays,
+    run_stages,
+    small_decoders,
+    to_numbers,
+    write,
+)
 
 import clipx
 from clipx import budget, wds
@@ -275,12 +284,6 @@ def test_stages_that_are_given_an_epoch(shard):
     assert values(data) == first == values(pipeline(shard, "1MB", epoch=3))
 
 
-def run_stages(stages, samples, queue):
-    for stage in stages:
-        samples = stage(samples)
-    queue.put([(batch["__key__"], batch["npy"].tobytes(), os.getpid()) for batch in samples])
-
-
 @pytest.mark.parametrize("method", ["pickle", *METHODS])
 def test_stages_go_to_other_processes(method):
     pool = clipx.ClipPool(40, (4, 8, 8, 3))
@@ -321,7 +324,3 @@ def test_mapped_samples_in_workers(tmp_path, method):
     url = write(tmp_path / "a.tar", [{"__key__": f"s{i}", "npy": npy(np.arange(12) + i)} for i in range(5)])
     dataset = webdataset.DataPipeline(wds.mapped_samples(url), webdataset.map(to_numbers))
     assert [each["sum"] for each in data_loader(dataset, 1, method=method)] == [66 + 12 * i for i in range(5)]
-
-
-def to_numbers(sample):
-    return {"sum": int(sample["npy"].sum())}
