@@ -132,7 +132,6 @@ def check(src: tuple[str, ...], out: Path | None, headers: bool, threads: int | 
     """
     from clipx import checking
 
-    logging.getLogger("clipx").setLevel(logging.ERROR)  # what it warns of is found, and told below
     console = Console()
     summary = checking.Summary()
     try:
@@ -143,6 +142,9 @@ def check(src: tuple[str, ...], out: Path | None, headers: bool, threads: int | 
     with ExitStack() as stack:
         if lines is not None:
             stack.enter_context(lines)
+        logger = logging.getLogger("clipx")
+        stack.callback(logger.setLevel, logger.level)
+        logger.setLevel(logging.ERROR)  # what it warns of is found, and told below
         progress = stack.enter_context(_progress(console, disable=quiet))
         task = progress.add_task("checking", total=len(sources))
         found = checking.check(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import io
 import lzma
 import re
 import sys
@@ -27,7 +28,7 @@ MEMBER_BYTES = 512
 
 MOST_EXTENDED = 1 << 20  # bytes of a header that extends another: a name, a list of fields
 MOST_NESTED = 16  # headers that extend one another
-BLOCKS_BYTES = 1 << 16  # that are read of a file at a time
+BLOCKS_BYTES = 1 << 16  # that are read of a file at a time, where it has them
 MOST_HOLES = 1 << 16
 
 EXTENSIONS = {
@@ -164,11 +165,14 @@ class _Replayed:
     """A stream of which the beginning has been read."""
 
     def __init__(self, head: bytes, stream: IO[bytes]) -> None:
-        self._head, self._stream = head, stream
+        self._head = head
+        # What has come is given at once: a pipe may stay open behind the last member.
+        self._read: Callable[[int], bytes] = stream.read1 if isinstance(stream, io.BufferedReader) else stream.read
 
     def read(self, size: int) -> bytes:
+        """Some bytes, and none at the end."""
         head, self._head = self._head[:size], self._head[size:]
-        return head or self._stream.read(size)
+        return head or self._read(size)
 
 
 class _Gunzip:
@@ -208,7 +212,8 @@ def _open(stream: IO[bytes]) -> _Tar:
         return _Tar.open(fileobj=bz2.BZ2File(replayed), mode="r|")
     if head.startswith((b"\xfd7zXZ", b"\x5d\x00\x00\x80")):
         return _Tar.open(fileobj=lzma.LZMAFile(replayed), mode="r|")
-    return _Tar.open(fileobj=replayed, mode="r|*", bufsize=BLOCKS_BYTES)
+    bufsize = BLOCKS_BYTES if isinstance(stream, io.BufferedReader) else tarfile.RECORDSIZE
+    return _Tar.open(fileobj=replayed, mode="r|*", bufsize=bufsize)
 
 
 def _ends(file: IO[bytes], size: int) -> Unread:
