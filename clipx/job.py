@@ -88,10 +88,17 @@ class Job:
     keep: Callable[[Pools], None]
     errors: Ledger = field(default_factory=Ledger)
     pools: Pools | None = None
+    _plain: Cutting | None = field(init=False, default=None, repr=False)
+
+    def _fields(self, sample: Sample) -> dict[str, str]:
+        """The fields of a sample that are cut, by the names of the clips'."""
+        if self._plain is None:
+            self._plain = self.cutting(None, None)
+        return self._plain.fields(sample)
 
     def look(self, sample: Sample, clip: Sample) -> Looked:
         """What the clip of a sample tells of all others."""
-        fields = self.cutting(None, None).fields(sample)
+        fields = self._fields(sample)
         sizes = [_member(clip, name).nbytes for name in fields]
         beside = memory.payload_bytes(clip) - sum(sizes)
         needs = needs_of(sample, list(fields.values()), self.decoder_threads, self.shards.gate.limit)
@@ -168,7 +175,7 @@ class Job:
             with locating(sample, clips=0):
                 self._check_read(sample)
                 try:
-                    fields = list(self.cutting(None, None).fields(sample).values())
+                    fields = list(self._fields(sample).values())
                 except ValueError:
                     return Weight(encoded_bytes(sample))  # which is told where it is cut
                 needs = needs_of(sample, fields, self.decoder_threads, self._most(budget))
