@@ -299,10 +299,17 @@ def test_samples_of_a_short_block():
     assert meter.samples[-1].seconds < 60  # it does not wait for the interval to end
 
 
+def fresh(size):
+    """Memory that was not there before: what this process has freed may still be resident."""
+    block = np.frombuffer(mmap.mmap(-1, size), np.uint8)
+    block[:] = 1
+    return block
+
+
 def test_peak():
     size = 64 << 20
     with Meter(0.01) as meter:
-        block = np.ones(size, np.uint8)
+        block = fresh(size)
         settled(meter, 2)
         del block
     slack = 8 << 20  # the system counts pages by the batch
@@ -312,9 +319,7 @@ def test_peak():
 def test_peak_at_the_end():
     size = 64 << 20
     with Meter(60) as meter:
-        # Memory of its own: what this process has freed before may still be resident.
-        block = np.frombuffer(mmap.mmap(-1, size), np.uint8)
-        block[:] = 1
+        block = fresh(size)
     assert meter.peak - meter.start >= size - (8 << 20)
     assert block.nbytes == size
 
