@@ -117,8 +117,8 @@ class Reader:
             return rate
         packets: list[av.Packet] = []
         if self._rewinds:
-            with suppress(av.FFmpegError, IndexError):
-                for packet in self._container.demux(self._stream):
+            with suppress(av.FFmpegError):
+                for packet in demuxed(self._container, self._stream):
                     packets.append(packet)
                     if len(packets) == MEASURED_PACKETS:
                         break
@@ -141,7 +141,7 @@ class Reader:
         """The packets of the video; those of the sound that lie between are decoded on the way."""
         track = self._hear() if hears else None
         if track is None or track.stream is None:
-            yield from self._container.demux(self._stream)
+            yield from demuxed(self._container, self._stream)
             return
         self._packets, self._failed = demuxed(self._container, self._stream, track.stream), None
         while True:
@@ -358,7 +358,7 @@ class Reader:
 
     def _packet_at(self, pts: int) -> av.Packet | None:
         self._container.seek(pts, stream=self._stream)
-        return next((packet for packet in self._container.demux(self._stream) if packet.size), None)
+        return next((packet for packet in demuxed(self._container, self._stream) if packet.size), None)
 
     def selected(self, index: Index, wanted: np.ndarray) -> Iterator[Frame]:
         """The frames k with wanted[k], in order, bit for bit as `frames` gives them.
@@ -484,10 +484,7 @@ def _until_error(
             return next(packets, None)
         except av.FFmpegError as exn:
             tell(exn)
-        except IndexError:
-            # av at the end of a file in which further streams have begun, which it does not know.
-            pass
-        return None
+            return None
 
     packet = following()
     while packet is not None:
@@ -536,7 +533,7 @@ class _Packets:
     def _seek(self, position: int) -> None:
         reader = self._reader
         reader._container.seek(int(self._pts_of[position]), stream=reader._stream)
-        self._packets = reader._container.demux(reader._stream)
+        self._packets = demuxed(reader._container, reader._stream)
         packet = next((packet for packet in self._packets if packet.size), None)
         found: Any = [] if packet is None else np.flatnonzero(self._pts_of == packet.pts)
         if len(found) == 1 and found[0] <= position:
@@ -544,5 +541,5 @@ class _Packets:
         else:
             # The file's own index is off: from the start, then.
             reader.rewind()
-            self._packets = reader._container.demux(reader._stream)
+            self._packets = demuxed(reader._container, reader._stream)
             self._held, self.position = None, 0

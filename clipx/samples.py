@@ -12,7 +12,7 @@ from typing import Any, cast
 import av
 import numpy as np
 
-from clipx.audio_decoder import Decoder, reason_of
+from clipx.audio_decoder import Decoder, demuxed, reason_of
 from clipx.damage import Report
 from clipx.errors import MediaError
 from clipx.media import Source, can_rewind, failures, open_media
@@ -211,14 +211,10 @@ class Samples:
     def _packets(self) -> Iterator[av.Packet | None]:
         """The packets up to the end, or to where the file cannot be read on, and then None."""
         try:
-            for packet in self._container.demux(self._stream):
-                # Empty packets hold no sound, and of those that av gives at the end no time either.
+            for packet in demuxed(self._container, self._stream):
                 self._found += bool(packet.size) or packet.dts is not None
                 if packet.size:
                     yield packet
-        except IndexError:
-            # av at the end of a file in which further streams have begun, which it does not know.
-            pass
         except (av.error.InvalidDataError, av.error.PatchWelcomeError) as exn:
             self._failed = exn
         yield None
