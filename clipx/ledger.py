@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import multiprocessing
@@ -9,7 +10,6 @@ import os
 import secrets
 import tempfile
 import threading
-import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 from clipx.origins import describe_error, origin_of, shorten
+from clipx.registry import Registry
 from clipx.world import in_worker
 
 __all__ = ["Entry", "Ledger", "Recorder"]
@@ -29,8 +30,6 @@ MOST_TEXT = 1000
 
 MOST_FILE_BYTES = 1 << 20
 """Of what the workers of a process tell it in full; what comes after is only counted, up to as many more."""
-
-_LEDGERS: weakref.WeakSet[Ledger] = weakref.WeakSet()
 
 
 class Entry(NamedTuple):
@@ -67,8 +66,8 @@ class Ledger(Sequence[Entry]):
     ...     print(entry)
 
     What the workers of a DataLoader note is here too, in the main process: they write it to a file in the folder of
-    temporary files, which is made with the first entry, is at most two megabytes and goes with the ledger, but not
-    where the process is killed.
+    temporary files, which is made with the first entry and is at most two megabytes. It goes when another ledger is
+    made after this one is gone, or when the process ends, but not where the process is killed.
     """
 
     def __init__(self) -> None:
@@ -76,14 +75,13 @@ class Ledger(Sequence[Entry]):
 
     def _start(self, entries: Iterable[Entry], counts: Mapping[str, int], prefix: str) -> None:
         self._entries, self._counts, self._prefix = dict.fromkeys(entries), Counter(counts), prefix
-        _LEDGERS.add(self)
         self._started()
 
     def _started(self) -> None:
         """This process has the ledger; after a fork, a thread that it does not have may have held the lock."""
         self._lock = threading.Lock()
         self._read = 0
-        weakref.finalize(self, _remove, self._prefix, os.getpid())
+        _LEDGERS.add(self, self._prefix, os.getpid())
 
     def __getstate__(self) -> dict[str, Any]:
         with self._lock:
@@ -238,6 +236,10 @@ def _tell(prefix: str, entry: Entry) -> None:
                 os.write(file, json.dumps(told).encode() + b"\n")
         finally:
             os.close(file)
+
+
+_LEDGERS: Registry[Ledger] = Registry(_remove)
+atexit.register(_LEDGERS.end)
 
 
 def _start_again() -> None:

@@ -9,7 +9,6 @@ import os
 import queue
 import threading
 import time
-import weakref
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from clipx._checks import as_array, byte_count, check_total, integer, patience
 from clipx._slots import Slots
 from clipx.errors import PoolExhausted, PoolTooSmall
+from clipx.registry import Registry
 
 __all__ = ["ClipPool", "PoolStats"]
 
@@ -25,7 +25,7 @@ LAYOUTS_KEPT = 64  # shapes whose checks are remembered; ragged clips have more,
 GARBAGE_SECONDS = 1.0  # that a wait lasts before it looks for slots held by reference cycles
 
 
-_POOLS: weakref.WeakSet[ClipPool] = weakref.WeakSet()
+_POOLS: Registry[ClipPool] = Registry()
 
 
 class PoolStats(NamedTuple):

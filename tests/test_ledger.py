@@ -26,11 +26,12 @@ def files():
 
 @pytest.fixture(autouse=True)
 def no_files_left(tmp_path, monkeypatch):
-    """Ledgers go, and their files with them."""
+    """Ledgers go, and their files before the next one is made."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     yield
     gc.collect()
+    Ledger()
     assert files() == []
 
 
