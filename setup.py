@@ -10,8 +10,8 @@ flags = ["/O2"] if sys.platform == "win32" else ["-O3", "-Wall", "-Wextra", "-ff
 
 
 def extension(name, **more):
-    return Extension(f"clipx.{name}", [f"clipx/{name}.pyx"], extra_compile_args=flags, **more)
+    return Extension(f"clipx._kernel.{name}", [f"clipx/_kernel/{name}.pyx"], extra_compile_args=flags, **more)
 
 
-rows = {"include_dirs": ["clipx"], "depends": sorted(glob.glob("clipx/_rows/*.h"))}
-setup(ext_modules=cythonize([extension("_kernel", **rows), extension("_slots")]))
+rows = {"include_dirs": ["clipx/_kernel"], "depends": sorted(glob.glob("clipx/_kernel/rows/*.h"))}
+setup(ext_modules=cythonize([extension("kernel", **rows), extension("slots")]))

@@ -59,8 +59,8 @@ from _videos import Video, find_files, find_missing, kept_files, load, write_sha
 from rich.console import Console
 
 import clipx
-from clipx.budget import divide
 from clipx.format import PRESETS
+from clipx.loader.budget import divide
 
 LENGTH, STRIDE, CROP, BATCH = 16, 8, 224, 8
 WINDOW = clipx.WindowSpec(LENGTH, STRIDE)

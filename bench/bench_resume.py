@@ -75,7 +75,7 @@ from av.video.reformatter import VideoReformatter
 from rich.console import Console
 
 import clipx
-from clipx.budget import divide
+from clipx.loader.budget import divide
 
 LENGTH, BATCH, SEED = 16, 8, 1
 THREADS, WORKERS = 2, 2

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from clipx import audio, errors, mapped, memory, plan, pool, video, wds, windows
     from clipx._kernel import simd
+    from clipx.audio.sound import AudioFormat
     from clipx.errors import MediaError, PoolExhausted
     from clipx.format import ClipFormat
     from clipx.loader import Loader
-    from clipx.options import VideoOptions
     from clipx.plan import WindowSpec
     from clipx.pool import ClipPool, PoolStats
-    from clipx.sound import AudioFormat
+    from clipx.video.options import VideoOptions
 
 __version__ = "0.1.0"
 
 HOMES = {
-    "AudioFormat": "sound",
+    "AudioFormat": "audio.sound",
     "ClipFormat": "format",
-    "VideoOptions": "options",
+    "VideoOptions": "video.options",
     "ClipPool": "pool",
     "MediaError": "errors",
     "Loader": "loader",

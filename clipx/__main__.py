@@ -1,6 +1,6 @@
 """`python -m clipx` is the command line."""
 
-from clipx.cli import main
+from clipx.cli.main import main
 
 if __name__ == "__main__":
     main(prog_name="clipx")

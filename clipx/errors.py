@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Damage", "MediaError", "PoolExhausted", "PoolTooSmall"]
+__all__ = ["NOT_A_SAMPLES_FAULT", "Damage", "MediaError", "PoolExhausted", "PoolTooSmall"]
 
 
 class PoolExhausted(BufferError):
@@ -32,3 +32,7 @@ class Damage(NamedTuple):
 
     seconds: float | None
     reason: str
+
+
+NOT_A_SAMPLES_FAULT = (PoolExhausted, PoolTooSmall, MemoryError)
+"""They end the run, and no handler sees them."""

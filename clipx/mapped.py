@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clipx.npy import read_header
+from clipx.arrays.npy import read_header
 
 __all__ = ["Member", "members", "open", "open_member"]
 

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clipx._slots import Lease
-from clipx.threads import Task
+from clipx._kernel.slots import Lease
+from clipx._threads import Task
 
 __all__ = [
     "MemorySample",

@@ -12,12 +12,12 @@ from numpy.exceptions import AxisError
 
 from clipx import _kernel
 from clipx._checks import as_array, check_kind, check_total, integer
+from clipx._threads import each_on_a_thread
+from clipx.arrays.pages import Pages, check_mapped
+from clipx.arrays.writer import FormattedFrames
 from clipx.format import ClipFormat
-from clipx.formatted import FormattedFrames
-from clipx.pages import Pages, check_mapped
-from clipx.plan import Rng, WindowSpec, as_generator, fill_bytes
+from clipx.plan.windows import Rng, WindowSpec, as_generator, fill_bytes
 from clipx.pool import ClipPool
-from clipx.threads import each_on_a_thread
 
 __all__ = ["WindowSpec", "extract", "indices", "iterate", "starts"]
 

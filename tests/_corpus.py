@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 import clipx
-from clipx.convert import Converter
+from clipx.video.writer import Converter
 
 RATE, FRAMES, HEIGHT, WIDTH = 25, 40, 48, 64
 X264 = {"g": "10", "x264-params": "threads=1", "preset": "veryfast"}

@@ -12,7 +12,8 @@ import pytest
 import webdataset
 
 import clipx
-from clipx import budget, wds
+from clipx import wds
+from clipx.loader import budget
 
 WINDOW = clipx.WindowSpec(4, 2)
 CROP = clipx.ClipFormat(crop=(16, 16))

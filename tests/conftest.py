@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import clipx
-from clipx.convert import Converter
+from clipx.video.writer import Converter
 
 PACKAGE = Path(clipx.__file__).resolve().parent
 SOURCE = Path(__file__).resolve().parents[1] / "clipx"

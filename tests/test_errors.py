@@ -9,7 +9,7 @@ from _loaders import WINDOW, array_sample, no_threads_left, npy, of_arrays, smal
 
 import clipx
 from clipx import wds
-from clipx.origins import Origin, describe_error, locate, locating, origin_of
+from clipx.datasets.origins import Origin, describe_error, locate, locating, origin_of
 
 SAMPLE = {"__key__": "k", "__url__": "x.tar"}
 WHERE = "(sample 'k', field 'mp4', shard 'x.tar')"

@@ -35,4 +35,4 @@ def test_metadata_and_typing():
     assert told["License-Expression"] == "Apache-2.0"
     folder = Path(clipx.__file__).parent
     assert (folder / "py.typed").exists()
-    assert (folder / "_kernel.pyi").exists()
+    assert (folder / "_kernel" / "kernel.pyi").exists()

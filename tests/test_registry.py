@@ -3,8 +3,8 @@
 import sys
 
 import clipx
-from clipx.ledger import Ledger
-from clipx.registry import Registry
+from clipx._registry import Registry
+from clipx.datasets.ledger import Ledger
 
 
 class Thing:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import clipx
-from clipx import state as states
+from clipx.loader import state as states
 from fuzzing.arrays import member
 from fuzzing.structure import Random, number
 

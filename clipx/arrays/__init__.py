@@ -1,0 +1,1 @@
+"""Arrays as sources: `.npy` and `.npz`, mapped pages, and frames written as a format says."""

@@ -1,0 +1,88 @@
+"""Frames of arrays written as a `ClipFormat` says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from clipx import _kernel
+from clipx.arrays.pages import Pages
+from clipx.format import ClipFormat, View, Views
+from clipx.plan.windows import WindowSpec, fill_bytes
+
+__all__ = ["FormattedFrames"]
+
+
+class FormattedFrames:
+    """The frames of an array (n, height, width, channels), time axis first, on their way into clips.
+
+    Attributes:
+        shape, dtype: of a clip.
+        views: what is taken of each clip's frames.
+        pages: those of the array, where it is mapped.
+
+    Raises ValueError for what this format cannot be written from.
+    """
+
+    def __init__(self, array: np.ndarray, spec: WindowSpec, format: ClipFormat) -> None:
+        if array.ndim != 4:
+            raise ValueError(f"frames has shape {array.shape}, but a format is for (n, height, width, channels)")
+        if format.resize is not None:
+            raise ValueError(f"resize is {format.resize}, but arrays are not resized, only videos")
+        height, width, channels = array.shape[1:]
+        if not (height and width and channels):
+            raise ValueError(f"frames has shape {array.shape}, but a format needs pictures with pixels")
+        if array.dtype.kind not in "buif" and (format.computes or format.dtype is not None):
+            raise ValueError(f"frames has dtype {array.dtype}, but a format is for numbers")
+        if format.dtype == "uint8" and array.dtype not in (np.uint8, np.bool_):
+            raise ValueError(f"dtype is 'uint8', which cannot hold the frames' {array.dtype}")
+        fill_bytes(spec, array.dtype)
+        fill = np.array(spec.fill_value).astype(array.dtype)
+        if format.dtype == "uint8":
+            array = array.view(np.uint8)
+        self._array, self._format = array, format
+        self.pages = Pages(array)
+        self.views = Views(format, height, width)
+        self.shape = format.clip_shape(spec.length, *self.views.size, channels)
+        self.dtype = format.written_dtype(array.dtype)
+        # Numbers that only change places are copied as bytes are, unless the kernel has rows for them.
+        self._moves = self.dtype == array.dtype and not format.computes
+        side_by_side = (array.strides[3] == 1 or channels == 1) and (array.strides[2] == channels or width == 1)
+        if not self._moves or (array.dtype == np.uint8 and channels in (1, 3) and side_by_side):
+            if array.dtype.char not in "?bBhHiIlLqQefd" or not array.dtype.isnative:
+                raise ValueError(
+                    f"frames has dtype {array.dtype}, but only integers and floats of up to 64 bits in this machine's "
+                    f"byte order are read"
+                )
+            format.arithmetic(channels)
+            self._moves = False
+            self._frames = _kernel.Formatted(array, format.output(channels, array.dtype))
+        self._fill = format.fill(fill.astype(array.dtype), channels)
+
+    def write(self, out: np.ndarray, table: np.ndarray, first: int, footprint: int = 0) -> None:
+        """Write clips into out, (clips, *shape), C-contiguous; `table` has their rows, `first` is the first's index."""
+        views: Sequence[View] = (
+            [self.views.one] if self.views.one is not None else [self.views[first + i] for i in range(len(table))]
+        )
+        if self._moves:
+            for i, row in enumerate(table):
+                self._move(out[i], row, views[i % len(views)], footprint or out.nbytes)
+        else:
+            bits = out.view(np.uint16) if self._format.dtype == "bfloat16" else out
+            self._frames.write(bits, table, views, footprint)
+        for i, place in zip(*np.nonzero(table < 0)):
+            self._format.time_first(out[i])[place] = self._fill
+
+    def _move(self, clip: np.ndarray, row: np.ndarray, view: View, footprint: int) -> None:
+        seen = self._array[:, view.y : view.y + view.h, view.x : view.x + view.w]
+        if view.flip:
+            seen = seen[:, :, ::-1]
+        fill: Any = bytes(self._array.itemsize)
+        if self._format.order == "CTHW":
+            for c in range(seen.shape[3]):
+                _kernel.gather(seen[..., c], clip[c], row, fill, footprint)
+        else:
+            planar = self._format.order in ("TCHW", "CHW")
+            _kernel.gather(seen.transpose(0, 3, 1, 2) if planar else seen, clip, row, fill, footprint)

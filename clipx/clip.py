@@ -1,0 +1,83 @@
+"""One clip of a source, and where it came from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clipx.format import Views
+
+__all__ = ["Clip"]
+
+
+@dataclass(eq=False)
+class Clip:
+    """One clip of a stream, and where it came from.
+
+    Attributes:
+        data: the frames, (length, ...).
+        index: 0 for the first clip of its source.
+        start: frame of the plan that the clip starts at.
+        valid: places before the end of the source; those after it are the policy's.
+        frame_indices: frame of the video at each place, int64 (length,); -1 where fill_value stands. None for arrays.
+        pts_seconds: when each frame is shown, float64 (length,); nan where fill_value stands. Of sound: when it starts.
+            None for arrays.
+        duration_seconds: for how long, float64 (length,). Of sound: from its first sample to its last. None for arrays.
+        source_fps: the stream's average frames a second. None for arrays.
+        rotation: degrees by which frames were turned counterclockwise, as the file asks. None for arrays.
+        mirrored: whether left and right changed places then, as the file asks. None for arrays.
+        crop: (y, x, height, width) of the clip in its pictures, where the format draws it or `flip` at random.
+        flip: whether left and right changed places, likewise.
+        audio: the sound of a video's clip, from its first frame on, where it was asked for.
+        sample_rate: of sound, samples a second.
+        damaged: with damage="keep", the places of frames that damage of the file may show in, and of those right behind
+            frames that are lost; of sound, pairs of places [first, end). None where there are none.
+    """
+
+    data: np.ndarray
+    index: int
+    start: int
+    valid: int
+    frame_indices: np.ndarray | None = None
+    pts_seconds: np.ndarray | float | None = None
+    duration_seconds: np.ndarray | float | None = None
+    source_fps: float | None = None
+    rotation: int | None = None
+    mirrored: bool | None = None
+    crop: tuple[int, int, int, int] | None = None
+    flip: bool | None = None
+    audio: np.ndarray | None = None
+    sample_rate: int | None = None
+    damaged: list[Any] | None = None
+
+    def record(self, views: Views) -> Clip:
+        """The same clip, with the crop and flip that were drawn for it."""
+        if views.one is None:
+            *crop, self.flip = views[self.index]
+            self.crop = tuple(crop)  # type: ignore[assignment]
+        return self
+
+    def facts(self) -> dict[str, Any]:
+        """Where the clip came from, as JSON takes it: what is nan here is None there."""
+        facts: dict[str, Any] = {"index": self.index, "start": self.start, "valid": self.valid}
+        if self.frame_indices is not None:
+            facts["frame_indices"] = self.frame_indices.tolist()
+        for name in ("pts_seconds", "duration_seconds"):
+            values = getattr(self, name)
+            if isinstance(values, np.ndarray):
+                facts[name] = [None if math.isnan(value) else value for value in values.tolist()]
+            elif values is not None:
+                facts[name] = values
+        for name in ("source_fps", "rotation", "flip", "sample_rate"):
+            if getattr(self, name) is not None:
+                facts[name] = getattr(self, name)
+        if self.mirrored:
+            facts["mirrored"] = True
+        if self.crop is not None:
+            facts["crop"] = list(self.crop)
+        if self.damaged:
+            facts["damaged"] = self.damaged
+        return facts

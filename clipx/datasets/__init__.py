@@ -1,0 +1,1 @@
+"""Where samples come from: shards, their members and fields, and who reads which."""

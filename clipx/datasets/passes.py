@@ -1,0 +1,185 @@
+"""Which pass over the data begins: counted in a process and in all the DataLoader workers that it starts."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import secrets
+import struct
+import sys
+import tempfile
+from collections import Counter
+from contextlib import suppress
+from fcntl import F_GETFL, F_SETFL, fcntl
+from multiprocessing import context, reduction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from clipx.datasets.world import in_worker
+from clipx.plan.draws import Epoch, count_epoch
+
+__all__ = ["Passes"]
+
+RECORD_NUMBERS = 6
+RECORD = struct.Struct(f"={RECORD_NUMBERS}q")
+
+BEGUN, MOVED, TOLD = range(3)
+"""Kinds of records: a worker has begun a pass; a process goes on with an epoch, or was told one."""
+
+
+class _Board:
+    """A file without a name, to which a process and its workers append records: each whole, and in one order.
+
+    It is memory where the system has such files. A process that is started while its parent's objects are pickled for
+    it gets the same file, as a forked one does.
+    """
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        fcntl(file, F_SETFL, fcntl(file, F_GETFL) | os.O_APPEND)
+
+    def __reduce__(self) -> Any:
+        return (_given_board, (reduction.DupFd(self._file),))
+
+    def add(self, *record: int) -> None:
+        """Append a record, whole, behind all others."""
+        os.write(self._file, RECORD.pack(*record))
+
+    def records(self, key: int, main: int) -> list[list[int]]:
+        """The rest of the records that begin so."""
+        told = os.pread(self._file, os.fstat(self._file).st_size, 0)
+        table = np.frombuffer(told, np.int64, len(told) // RECORD.size * RECORD_NUMBERS).reshape(-1, RECORD_NUMBERS)
+        # The file is that of all loaders and stages of the process.
+        rows: list[list[int]] = table[(table[:, 0] == key) & (table[:, 1] == main), 2:].tolist()
+        return rows
+
+
+def _given_board(file: Any) -> _Board:
+    return _Board(file.detach())
+
+
+_BOARDS: list[_Board] = []
+"""That of this process, or of the one that it was forked from, once there is one."""
+
+
+def _board() -> _Board:
+    if not _BOARDS:
+        if hasattr(os, "memfd_create"):
+            file = os.memfd_create("clipx-passes")
+        else:
+            file, path = tempfile.mkstemp(prefix="clipx-")
+            with suppress(OSError):
+                os.unlink(path)
+        _BOARDS.append(_Board(file))
+    return _BOARDS[0]
+
+
+class _Stand(NamedTuple):
+    """Where the passes stand: the epoch of the next, those of the passes that workers have begun, how often each worker
+    has begun each, and whether an epoch was told.
+    """
+
+    following: int
+    begun: dict[tuple[int, ...], int]
+    times: Counter[tuple[int, ...]]
+    told: bool
+
+
+class Passes:
+    """The passes of a Loader or a stage: those of this process, and those of the DataLoader workers that it starts.
+
+    All workers of an iteration of a DataLoader have the same epoch, whichever begins first, and each iteration has the
+    next, whether its workers are new (then their base seed is) or persist. An iteration of a DataLoader counts once,
+    as one in the process itself does. Other processes, such as those of ranks, count on their own from where their
+    parent stands.
+    """
+
+    def __init__(self, start: int = 0) -> None:
+        self._begin(secrets.randbits(63), _board(), os.getpid(), start, start)
+
+    def _begin(self, key: int, board: _Board, owner: int, start: int, known: int) -> None:
+        self._key, self._board = key, board
+        # The process that has begun at `start`; others begin at what was known when they were started.
+        self._owner, self._start, self._known = owner, start, known
+        self._process, self._runs = os.getpid(), 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        if context.get_spawning_popen() is None:
+            return {"start": self.following}
+        told = {"key": self._key, "board": self._board, "owner": self._owner, "start": self._start}
+        return {**told, "known": self.following}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "key" in state:
+            self._begin(**state)
+        else:
+            self._begin(secrets.randbits(63), _board(), os.getpid(), state["start"], state["start"])
+
+    def _main(self) -> int:
+        """The process whose passes these are: this one, or that of the DataLoader."""
+        parent = multiprocessing.parent_process() if in_worker() else None
+        return os.getpid() if parent is None or parent.pid is None else parent.pid
+
+    def _stand(self) -> _Stand:
+        main = self._main()
+        if main == os.getpid() != self._owner:
+            self._owner, self._start = main, self._known
+        following, told = self._start if main == self._owner else self._known, False
+        begun: dict[tuple[int, ...], int] = {}
+        times: Counter[tuple[int, ...]] = Counter()
+        for kind, first, number, worker in self._board.records(self._key, main):
+            if kind == BEGUN:
+                # The same seed once more is another iteration: a generator that was seeded again.
+                identity = first, number, times[first, number, worker]
+                times[first, number, worker] += 1
+                if identity not in begun:
+                    begun[identity] = following
+                    following += 1
+            else:
+                following, told = first, told or kind == TOLD
+        if main == os.getpid():
+            self._known = following
+        return _Stand(following, begun, times, told)
+
+    @property
+    def following(self) -> int:
+        """The epoch of the pass that begins next, as far as it is counted."""
+        return self._stand().following
+
+    @property
+    def told(self) -> bool:
+        """Whether an epoch was told."""
+        return self._stand().told
+
+    def epoch(self, epoch: Epoch) -> int:
+        """The epoch of the pass that begins now: counted where `epoch` is None, or where another was told since."""
+        if not in_worker():
+            following = self.following
+            self.move(following + 1)
+            return count_epoch(epoch, following)
+        info = sys.modules["torch.utils.data"].get_worker_info()
+        if self._process != os.getpid():
+            self._process, self._runs = os.getpid(), 0
+        identity = info.seed - info.id, self._runs, info.id
+        self._runs += 1
+        self._board.add(self._key, self._main(), BEGUN, *identity)
+        stand = self._stand()
+        counted = stand.begun[identity[0], identity[1], stand.times[identity] - 1]
+        return counted if stand.told else count_epoch(epoch, counted)
+
+    def move(self, epoch: int) -> None:
+        """Make `epoch` that of the next pass."""
+        self._add(MOVED, epoch)
+
+    def tell(self, epoch: int) -> None:
+        """Make `epoch` that of the next pass, also in workers that were given another before."""
+        self._add(TOLD, epoch)
+
+    def _add(self, kind: int, epoch: int) -> None:
+        if epoch >= 1 << 63:
+            raise ValueError(f"epoch is {epoch}, but must be below 2 ** 63")
+        main = self._main()
+        self._board.add(self._key, main, kind, epoch, 0, 0)
+        if main == os.getpid():
+            self._known = epoch

@@ -1,0 +1,67 @@
+"""Shards as users name them: texts with braces, paths, or lists of these."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+import webdataset
+
+from clipx.datasets.fields import AUDIO_FIELDS, FILES, extension_of
+from clipx.datasets.shards import local_path
+
+__all__ = ["expand_urls"]
+
+
+def expand_urls(name: str, urls: Any) -> list[str]:
+    """The shards that a text with braces, a path, or a list of them names. Raises ValueError where there are none."""
+    if isinstance(urls, (str, os.PathLike)):
+        found = webdataset.shardlists.expand_urls(os.fspath(urls))
+    elif isinstance(urls, Iterable) and not isinstance(urls, bytes):
+        found = list(urls)
+        if not all(isinstance(each, (str, os.PathLike)) for each in found):
+            raise TypeError(f"urls is {found!r}, but must hold texts and paths")
+        found = [os.fspath(each) for each in found]
+    else:
+        raise TypeError(f"{name} is {urls!r}, but must be a text, a path, or a list of them")
+    if not found or not all(isinstance(each, str) and each for each in found):
+        raise ValueError(f"{name} is {urls!r}, but must name at least one shard")
+    for url in found:
+        _check_pattern(name, url)
+        _check_shard(name, url)
+    return list(found)
+
+
+def _check_shard(name: str, url: str) -> None:
+    """Raise ValueError for what is no shard but something that one is made of, or that names several."""
+    address = urlsplit(url).path if "://" in url else url
+    kind, path = extension_of(address), local_path(url)
+    if url.startswith("pipe:"):
+        return
+    if kind in FILES:
+        what = "an array" if kind in ("npy", "npz") else "a sound" if kind in AUDIO_FIELDS else "a video"
+        cuts = "windows.extract" if what == "an array" else "audio.clips" if what == "a sound" else "video.clips"
+        raise ValueError(
+            f"{name} names {url!r}, {what}, but must name shards, tar files of samples: clipx.{cuts} cuts one {kind} "
+            f"file, and webdataset.TarWriter writes many into shards"
+        )
+    if path is None or kind in ("tar", "tgz", "gz", "zst", "bz2", "xz"):
+        return
+    if os.path.isdir(path):
+        raise ValueError(
+            f"{name} names {url!r}, a folder, but must name shards: give its tar files, "
+            f"sorted(glob.glob({os.path.join(path, '*.tar')!r}))"
+        )
+
+
+def _check_pattern(name: str, url: str) -> None:
+    """Raise ValueError for a pattern of the shell's, which webdataset does not expand."""
+    path = local_path(url)
+    if path is not None and re.search(r"[*?]|\[[^\]]+\]", path) and not os.path.exists(path):
+        raise ValueError(
+            f"{name} names {url!r}, a pattern: give sorted(glob.glob({path!r})), or a text with braces such as "
+            f"'shard-{{000..099}}.tar'"
+        )

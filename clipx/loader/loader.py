@@ -1,0 +1,434 @@
+"""A whole training loader: shards to batches, on threads, inside one number of bytes."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import webdataset
+from webdataset.pytorch import IterableDataset
+
+from clipx._checks import byte_count, check_kind, integer, patience
+from clipx.audio.sound import AudioFormat
+from clipx.datasets.fields import Sample
+from clipx.datasets.keys import Keys, parse_keys
+from clipx.datasets.ledger import Ledger, Recorder
+from clipx.datasets.passes import Passes
+from clipx.datasets.shards import Gate, Shards
+from clipx.datasets.urls import expand_urls
+from clipx.datasets.world import Share, World, find_ranks, find_world, in_worker, share
+from clipx.format import ClipFormat
+from clipx.loader.budget import Budget, divide, most_read
+from clipx.loader.config import Job, Pools
+from clipx.loader.counts import Counts
+from clipx.loader.pipeline import Batches, Running
+from clipx.loader.position import Looked, Progress
+from clipx.loader.state import Settings, check_state, check_world, make_state, plain, progress_of, shard_sizes
+from clipx.plan.draws import Epoch, check_epoch, count_epoch, stream_random
+from clipx.plan.windows import WindowSpec
+from clipx.video.options import VideoOptions
+from clipx.wds.sample_clips import Cutting
+
+__all__ = ["Loader"]
+
+logger = logging.getLogger("clipx")
+
+WORKER_SECONDS = 60.0
+"""How long batches are waited for in the worker of a DataLoader, which may hold them until they are sent."""
+
+
+class Loader(IterableDataset):  # type: ignore[misc]
+    """Batches of clips from shards of videos, cut by threads, within so many bytes.
+
+    >>> loader = clipx.Loader("videos-{000..099}.tar", spec, format, batch_size=16, memory="4GB")
+    >>> for batch in loader:
+    ...     clips = torch.as_tensor(batch["mp4"])
+
+    Args:
+        dataset: shards as webdataset takes them: a text with braces, or a list; files, `pipe:` commands, remote
+            addresses; plain or compressed tars. Ranks share them, and a rank's DataLoader workers; samples, where
+            shards are too few.
+        spec, format, options, audio, keys: which frames, how they are written and read, and of which fields; see
+            `clipx.wds.clips`.
+        batch_size: clips of a batch.
+        memory: bytes that the slots, the batches and the encoded samples take together, such as "2GB"; divided as
+            `clipx.loader.budget.divide` says, and by the number of DataLoader workers. Decoders are taken to hold what
+            the headers of their videos say, and `clipx.loader.budget.DECODER_BYTES` at least.
+        threads: that decode; default as many as there are processors. More than there are sources are not used.
+        map: called with the sample of each clip, on those threads; what it returns is batched, so that it can add, drop
+            and rename fields. Its own memory counts as its own.
+        shuffle: whether shards and clips are shuffled; else clips come in the shards' order.
+        seed, epoch: what is random is drawn from both and each sample's `__key__`. epoch is a number, a function that
+            gives one, or None to count the iterations, also those of a DataLoader with workers; `set_epoch` says the
+            next.
+        drop_last: whether a last batch of fewer clips is left out.
+        equal_batches: whether all ranks get the same number of batches: with `drop_last` as many as the rank with the
+            fewest clips can fill; without, all get as many clips as the one with the most, and what a rank lacks are
+            clips of its own once more, with "repeated" in `clip.json`. The clips of all shards are counted once, before
+            the first epoch, by headers and packets, mostly without decoding; `len` tells the number.
+        handler: called with the error of a broken shard or sample, as webdataset's are; a broken sample loses no other.
+        batches: that there can be at a time: the consumer's, the next, and the one that is being filled. Raise it for a
+            consumer that holds several.
+        timeout: seconds that the consumer waits where it holds all batches; None waits for ever. In the worker of a
+            DataLoader, 0 stands for a minute: it lets go of batches when they are sent.
+
+    A batch has every field that any of its samples has: clips in all of them, of one size (else an error names both
+    samples); other fields as lists with None where a sample lacks one.
+
+    Iterates over dicts: clips as arrays (batch, ...) that `torch.from_numpy` sees without a copy, `__key__` and
+    `clip.json` as lists, and other fields decoded and collated as webdataset does, but that pickles, and what README's
+    "Files from strangers" does not list, stay bytes. A sample that takes more than README's "How much memory" leaves it
+    goes to `handler`. Every batch is memory of a pool, which is used again when nothing sees it any more. Iterating
+    again is the next epoch, and ends an iteration that is still running. Batches are the same for the same seed, epoch,
+    memory and data, whatever the number of threads.
+
+    `errors` is a `clipx.datasets.ledger.Ledger`: which samples of which shards were broken, damaged or gave no
+    clips, in this process and in its DataLoader workers.
+
+    Also the dataset of a `torch.utils.data.DataLoader(loader, batch_size=None, num_workers=N)`. `state_dict` and
+    `load_state_dict` go on where an iteration was, there through torchdata's `StatefulDataLoader`.
+
+    Raises TypeError and ValueError that name the argument; ValueError where memory is too little, with the least that
+    works; while iterating ValueError for a rank outside the world, PoolExhausted where the consumer keeps every batch,
+    and what `handler` does not take.
+    """
+
+    def __init__(
+        self,
+        dataset: str | Iterable[str | os.PathLike[str]],
+        spec: WindowSpec,
+        format: ClipFormat | None = None,
+        *,
+        batch_size: int,
+        memory: int | str = "2GB",
+        threads: int | None = None,
+        options: VideoOptions | None = None,
+        audio: AudioFormat | None = None,
+        map: Callable[[Sample], Sample] | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        epoch: Epoch = None,
+        keys: Keys = None,
+        drop_last: bool = True,
+        equal_batches: bool = False,
+        handler: Callable[[Exception], bool] = webdataset.reraise_exception,
+        batches: int = 3,
+        timeout: float | None = 0,
+    ) -> None:
+        super().__init__()
+        self._urls = expand_urls("dataset", dataset)
+        self._spec, self._format, self._options, self._audio = spec, format, options, audio
+        self._seed, self._epoch = integer("seed", seed, 0), check_epoch(epoch)
+        self._handler = handler
+        self.errors = Ledger()
+        parsed = parse_keys(keys)
+        self._keys = None if parsed is None else {key.name: ";".join(key.fields) for key in parsed}
+        self._make_cutting(None)
+        self._batch_size = integer("batch_size", batch_size, 1)
+        self._memory = byte_count("memory", memory)
+        self._threads = integer("threads", (os.cpu_count() or 1) if threads is None else threads, 1)
+        if map is not None and not callable(map):
+            raise TypeError(f"map is {map!r}, but must be a function of a sample")
+        self._map = map
+        check_kind("shuffle", shuffle, bool)
+        check_kind("drop_last", drop_last, bool)
+        check_kind("equal_batches", equal_batches, bool)
+        self._shuffle, self._drop_last, self._equal_batches = shuffle, drop_last, equal_batches
+        self._batches = integer("batches", batches, 2)
+        self._timeout = patience("timeout", timeout)
+        self._passes = Passes()
+        self._length: int | None = None
+        self._running: Running | None = None
+        self._pools: Pools | None = None
+        self._looked: Looked | None = None
+        self._progress: Progress | None = None
+        self._loaded_in: int | None = None
+        self._ranks: tuple[int, int] | None = None
+        self._sizes: list[int | None] | None = None
+        self._counts: Counts | None = None
+        known = self._known_clip()
+        if known is not None:
+            self._divide(*known)
+
+    def _make_cutting(self, pool: Any, pixels: int | None = None) -> Cutting:
+        """A cutter of samples, whose pictures have at most so many pixels."""
+        options = self._options
+        if pixels is not None:
+            options = options or VideoOptions()
+            options = replace(options, max_pixels=min(options.max_pixels, pixels))
+        return Cutting(
+            self._spec,
+            self._format,
+            options=options,
+            audio=self._audio,
+            pool=pool,
+            keys=self._keys,
+            seed=self._seed,
+            epoch=0,
+            handler=self._handler,
+        )
+
+    def _known_clip(self) -> tuple[int, int] | None:
+        """Bytes of a video's clip, and the number of fields, where the arguments tell the picture's size."""
+        format, options = self._format or ClipFormat(), self._options or VideoOptions()
+        if format.crop is None and not isinstance(format.resize, tuple):
+            return None
+        height, width = format.resize if isinstance(format.resize, tuple) else (1 << 24, 1 << 24)
+        view = format.view(height, width)
+        shape = format.clip_shape(self._spec.length, view.h, view.w, 1 if options.color == "gray" else 3)
+        itemsize = format.written_dtype(np.dtype(np.uint8)).itemsize
+        return int(np.prod(shape)) * itemsize, len(parse_keys(self._keys) or [""])
+
+    def _divide(self, slot_bytes: int, fields: int, beside: int = 0, workers: int = 1, decoder: int = 0) -> Budget:
+        spec = self._spec
+        return divide(
+            self._memory,
+            -(-slot_bytes // 64) * 64,
+            beside=beside,
+            decoder=decoder,
+            held=spec.slots() if spec.num_clips is None else spec.num_clips + 1,
+            fields=fields,
+            batch_size=self._batch_size,
+            batches=self._batches,
+            shuffle=self._shuffle,
+            workers=workers,
+        )
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make `epoch` that of the next iteration; those after it count on. In the main process of a DataLoader, this
+        reaches its workers, too.
+
+        A state of that epoch which has been loaded stays: the next iteration goes on in it.
+        """
+        epoch = integer("epoch", epoch, 0)
+        waiting, running = self._waiting, self._running
+        if waiting is None or waiting.epoch != epoch:
+            self._passes.tell(epoch)
+            if waiting is not None or running is None or not running.alive:
+                self._progress = None
+        self._epoch = None
+
+    def __len__(self) -> int:
+        """Batches of an epoch of this process: the one that runs, or the next.
+
+        With `equal_batches` they are counted; in the main process of a DataLoader, for the next epoch, as if it had no
+        workers. Raises
+        TypeError without it, before the first epoch has been gone through: only then are they known.
+        """
+        if self._equal_batches:
+            progress = self._progress
+            if progress is None or progress.finished:
+                target = self._target(self._next_epoch(), find_world(self._ranks))
+            elif progress.target is None:
+                target = progress.target = self._target(progress.epoch, find_world(self._ranks))
+            else:
+                target = progress.target
+            return math.ceil(target / self._batch_size)
+        if self._length is None:
+            raise TypeError("the number of batches is not known before the first epoch has been gone through")
+        return self._length
+
+    @property
+    def _waiting(self) -> Progress | None:
+        """A state that has been loaded, as long as no batch has been asked for since."""
+        progress = self._progress
+        return progress if progress is not None and progress.loaded and not progress.begun else None
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        self.close()
+        world = find_world(self._ranks)
+        progress = self._waiting
+        if progress is None:
+            progress = self._beginning(world, self._passes.epoch(self._epoch))
+        else:
+            self._check_waiting(progress, world)
+            progress = progress.settled()
+        if progress.target is None and self._equal_batches:
+            progress.target = self._target(progress.epoch, world)
+        self._progress = progress
+        mine = self._share(progress.epoch, world)
+        if mine.step > 1:
+            logger.warning(
+                "Loader: %d shards are too few for %d ranks of %d workers: %s takes one of %d samples of %d shards",
+                len(self._urls),
+                world.ranks,
+                world.workers,
+                world,
+                mine.step,
+                len(mine.shards),
+            )
+        handler = Recorder(self.errors, self._handler)
+        shards = Shards(self._urls, handler)
+        shards.gate = self._gate(world)
+        job = Job(
+            shards=shards,
+            share=mine,
+            progress=progress,
+            cutting=self._make_cutting,
+            divide=self._divide,
+            decoder_threads=(self._options or VideoOptions()).num_threads,
+            workers=world.workers,
+            kept_bytes=self._memory // world.workers // 8,
+            batch_size=self._batch_size,
+            batches=self._batches,
+            threads=self._threads,
+            map=self._map,
+            shuffle=self._shuffle,
+            seed=self._seed,
+            drop_last=self._drop_last,
+            handler=handler,
+            errors=self.errors,
+            # The worker of a DataLoader lets go of a batch when a thread of its own has sent it.
+            timeout=WORKER_SECONDS if in_worker() and self._timeout == 0 else self._timeout,
+            finished=partial(setattr, self, "_length"),
+            keep=self._keep,
+            pools=self._pools if progress.looked is not None else None,
+        )
+        batches = Batches(job)
+        self._running = Running(batches)
+        # Where this is interrupted, the threads know of it, and `close` knows of them.
+        batches.start()
+        return batches
+
+    def _next_epoch(self) -> int:
+        return count_epoch(None if in_worker() and self._passes.told else self._epoch, self._passes.following)
+
+    def _beginning(self, world: World, epoch: int) -> Progress:
+        """The beginning of an epoch."""
+        # A forked DataLoader worker has its parent's, whose bytes are divided by fewer.
+        known = self._looked is not None and self._looked.workers == world.workers
+        return Progress(epoch, looked=self._looked if known else None)
+
+    def _keep(self, pools: Pools) -> None:
+        self._pools, self._looked = pools, pools.looked
+
+    def _share(self, epoch: int, world: World) -> Share:
+        """What a process reads in an epoch, in its order."""
+        shards = list(range(len(self._urls)))
+        if self._shuffle:
+            stream_random(self._seed, epoch, "shards").shuffle(shards)
+        return share(shards, world)
+
+    def _gate(self, world: World) -> Gate:
+        """How much of a sample is read."""
+        return Gate(most_read(self._memory // world.workers))
+
+    def _target(self, epoch: int, world: World) -> int:
+        """The clips that each rank is to give in an epoch, for all to have the same number of batches."""
+        if self._counts is None:
+            shards = Shards(self._urls, self._handler)
+            shards.gate = self._gate(world)
+            self._counts = Counts(shards, self._make_cutting(None).count, self._threads)
+        clips = [self._counts.of(self._share(epoch, world._replace(rank=rank))) for rank in range(world.ranks)]
+        if not self._drop_last:
+            if max(clips) and not min(clips):
+                raise ValueError(
+                    f"equal_batches is True, but rank {clips.index(0)} of {world.ranks} has no clips to fill its "
+                    f"batches with in epoch {epoch}"
+                )
+            return max(clips)
+        if min(clips) < self._batch_size:
+            logger.warning(
+                "Loader: rank %d of %d has %d clips, fewer than a batch of %d: with equal_batches none has any batches",
+                clips.index(min(clips)),
+                world.ranks,
+                min(clips),
+                self._batch_size,
+            )
+        return min(clips) // self._batch_size * self._batch_size
+
+    def _settings(self) -> Settings:
+        """What a state and the loader that takes it up must have in common."""
+        options = plain(self._options or VideoOptions())
+        del options["num_threads"]  # has no part in what comes
+        return {
+            "spec": plain(self._spec),
+            "format": plain(self._format or ClipFormat()),
+            "options": options,
+            "audio": plain(self._audio),
+            "keys": plain(parse_keys(self._keys)),
+            "batch_size": self._batch_size,
+            "batches": self._batches,
+            "memory": self._memory,
+            "shuffle": self._shuffle,
+            "seed": self._seed,
+            "drop_last": self._drop_last,
+            "equal_batches": self._equal_batches,
+        }
+
+    def _shard_sizes(self) -> list[int | None]:
+        if self._sizes is None:
+            self._sizes = shard_sizes(self._urls)
+        return self._sizes
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader stands behind the batch that was handed out last, for `load_state_dict`.
+
+        A dict of numbers and texts that JSON takes: the epoch, how far each video is cut, and which clips the shuffle
+        holds, not their pixels. For any thread, at any time; in a DataLoader's worker that of this worker.
+
+        Raises ValueError for a rank outside the world, TypeError where `map` gives fields whose names are no texts.
+        """
+        world, progress = find_world(self._ranks), self._progress
+        if progress is None:
+            progress = self._beginning(world, self._next_epoch())
+        return make_state(self._settings(), self._urls, self._shard_sizes(), world, progress)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where a loader was: the next iteration begins with the batch that would have come next there.
+
+        The clips that were in the shuffle are cut again, and nothing else that had been cut, as far as a file's kind
+        allows (README, "Stop and go on"). threads, handler, timeout and the decoder's num_threads may differ; `map`
+        must make the same of the same sample. A state of a finished epoch is the beginning of the next one.
+
+        Raises TypeError for what is no state. Raises ValueError for a state that was edited or cut short; for another
+        window, format, seed or other argument than it was saved with, which the message names; for shards that are
+        missing, or have another name or size; and for another rank, world size or number of workers. While iterating,
+        ValueError for a sample that is not the one that was read.
+        """
+        world = find_world(self._ranks)
+        check_state(state, self._settings(), self._urls, shard_sizes(self._urls), world)
+        progress = progress_of(dict(state))
+        epoch = None if in_worker() and self._passes.told else self._epoch
+        # In a worker, the DataLoader asks for the end of the epoch that it knows is over.
+        if progress.finished and not in_worker():
+            progress = Progress(count_epoch(epoch, progress.epoch + 1), looked=progress.looked, loaded=True, like=None)
+        if epoch is not None and count_epoch(epoch, 0) != progress.epoch:
+            raise ValueError(
+                f"state is of epoch {progress.epoch}, but epoch of the loader says {count_epoch(epoch, 0)}"
+            )
+        self.close()
+        self._passes.move(progress.epoch + 1)
+        self._progress, self._loaded_in = progress, os.getpid()
+        self._looked, self._pools = progress.looked, None
+
+    def _check_waiting(self, progress: Progress, world: World) -> None:
+        """Raise ValueError where a state was loaded, and this is not the process that it is for."""
+        if self._loaded_in != os.getpid():
+            raise ValueError(
+                "a state was loaded before this process was started, and each process goes on from a state of its own: "
+                "load it there, in DataLoader workers through torchdata's StatefulDataLoader"
+            )
+        if progress.world is not None:
+            check_world(progress.world, world)
+
+    def close(self) -> None:
+        """End the iteration that is running, if any: its threads are gone when this returns."""
+        if self._running is not None:
+            self._running.close()
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A process that is started has no torch.distributed of its own.
+        return {**self.__dict__, "_running": None, "_pools": None, "_ranks": find_ranks() or self._ranks}

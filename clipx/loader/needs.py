@@ -1,0 +1,110 @@
+"""What a sample needs while it is cut, as its headers say it, before anything of it is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from clipx.arrays.npz import Npz
+from clipx.datasets.decoding import TooLarge, decoded_bytes
+from clipx.datasets.fields import BYTES, Sample, find_field
+from clipx.video.decoder_memory import PictureNeeds, decoder_bytes
+
+__all__ = ["Needs", "encoded_bytes", "needs_of"]
+
+PLAIN_BYTES = 24_000_000
+"""What every source is granted for its decoder: some twenty pictures of 720p."""
+
+SMALL_BYTES = 4096
+"""Fields beside the clips that together take less are not counted in each clip."""
+
+
+class Needs(NamedTuple):
+    """Bytes that a sample takes.
+
+    Attributes:
+        read: as it is read.
+        decoded: of its fields beside the clips once they are decoded, of packed arrays once they are unpacked, and what
+            that takes for a while.
+        decoder: of its decoders, beyond PLAIN_BYTES.
+        beside: of what each of its clips has beside its slots.
+        pixels: of its largest pictures; 0 where that is not known.
+    """
+
+    read: int = 0
+    decoded: int = 0
+    decoder: int = 0
+    beside: int = 0
+    pixels: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes that it is held as."""
+        return self.read + self.decoded
+
+    def describe(self) -> str:
+        """In a message."""
+        told = [f"{self.read} as it is read"]
+        if self.decoded:
+            told.append(f"{self.decoded} for its fields when they are unpacked and decoded")
+        if self.decoder:
+            told.append(f"{self.decoder + PLAIN_BYTES} for a decoder of {self.pixels} pixels")
+        return ", ".join(told)
+
+
+def encoded_bytes(sample: Sample) -> int:
+    """Bytes of a sample's fields as they are read."""
+    return sum(len(value) for value in sample.values() if isinstance(value, (bytes, bytearray)))
+
+
+def _source_needs(sample: Sample, field: str, threads: int) -> tuple[int, PictureNeeds]:
+    """What the source of a field takes unpacked, and its decoder."""
+    kind, value = find_field(sample, field)
+    if not isinstance(value, BYTES):
+        return 0, PictureNeeds()
+    if kind == "video":
+        return 0, decoder_bytes(value, f"field {field!r}", threads)
+    name = field.partition(":")[0]
+    is_npz = kind == "array" and name.rpartition(".")[2].lower() == "npz"
+    return Npz(value).unpacked_bytes if is_npz else 0, PictureNeeds()
+
+
+def needs_of(sample: Sample, fields: Sequence[str], threads: int, most: int) -> Needs:
+    """What a sample needs of which these fields are cut, by decoders of so many threads.
+
+    Raises TooLarge where it unpacks to more than `most` bytes. What else is wrong with it is told where it is cut.
+    """
+    decoded = decoder = beside = pixels = 0
+    for field in _one_of_each(fields):
+        try:
+            unpacked, pictures = _source_needs(sample, field, threads)
+        except ValueError:
+            continue
+        decoded, decoder = decoded + unpacked, decoder + pictures.nbytes
+        pixels = max(pixels, pictures.pixels)
+    files = {field.partition(":")[0] for field in fields}
+    for name, value in sample.items():
+        if name in files or name in fields:
+            continue
+        try:
+            size, passing = decoded_bytes(name, value, most)
+        except TooLarge as exn:
+            raise TooLarge(f"field {name!r} is too large: {exn}") from exn
+        except ValueError:
+            continue
+        kept = size if size else _kept(name, value)
+        decoded, beside = decoded + size + passing, beside + kept
+    small = beside <= SMALL_BYTES
+    return Needs(encoded_bytes(sample), decoded, max(decoder - PLAIN_BYTES, 0), 0 if small else beside, pixels)
+
+
+def _kept(name: str, value: Any) -> int:
+    return len(value) if isinstance(value, (bytes, bytearray)) and not name.startswith("__") else 0
+
+
+def _one_of_each(fields: Iterable[str]) -> list[str]:
+    """Of the members of a file that are cut, one: it is unpacked as a whole."""
+    found: dict[str, str] = {}
+    for field in fields:
+        found.setdefault(field.partition(":")[0], field)
+    return list(found.values())

@@ -1,0 +1,327 @@
+"""Opening files with PyAV: one kind of error, one way to name a source, and no reach beyond the source.
+
+FFmpeg reads more than media. A playlist names other files and addresses, a path may itself be an address, and which
+reader is chosen follows the name of a file too. So only formats that hold all of their data themselves are opened,
+paths are files and nothing else, and file objects lose their names.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, Any, cast
+
+import av
+import numpy as np
+from av.stream import Disposition
+
+from clipx.errors import MediaError
+from clipx.media.boxes import check_boxes
+from clipx.media.file_objects import CheckedFile, Interrupted, Unnamed
+
+__all__ = [
+    "MAX_PIXELS",
+    "Source",
+    "as_source",
+    "best_video",
+    "can_rewind",
+    "describe",
+    "failures",
+    "limit_pixels",
+    "open_media",
+    "passing",
+    "videos",
+]
+
+MAX_PIXELS = 2**26  # 8192 by 8192
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
+
+FORMATS = (
+    "mov,matroska,avi,asf,nut,mxf,ivf,yuv4mpegpipe,gif,apng,dv,"
+    "h261,h263,h264,hevc,vvc,evc,av1,obu,m4v,mpegvideo,mjpeg,vc1,vc1test,cavsvideo,avs2,avs3,dirac,dnxhd,"
+    "jpeg_pipe,png_pipe,bmp_pipe,pbm_pipe,pgm_pipe,ppm_pipe,pam_pipe,webp_pipe,jpegls_pipe,j2k_pipe,qoi_pipe,dpx_pipe,"
+    "rm,gxf,wav,w64,flac,mp3,aac,aiff,caf,au,amr,ac3,eac3,dts,dtshd,truehd,mlp,tta,tak,wv,ape,mpc,mpc8"
+)
+"""Demuxers that open nothing and know their streams when the header has been read.
+
+Those named pipes read pictures one behind the other, such as motion JPEG of files that begin with JFIF."""
+
+LATE_FORMATS = "mpegts,mpeg,flv,ogg,swf,wtv"
+"""Demuxers that open nothing, whose streams may begin anywhere."""
+
+BUFFER_BYTES = 32768
+"""What FFmpeg keeps of a file object that it reads."""
+
+PIXELS_MAX = 2**31 - 1
+"""The largest `max_pixels` that FFmpeg takes."""
+
+
+def describe(src: Source) -> str:
+    """How messages call a source: its path, or what kind of bytes it is."""
+    if isinstance(src, (str, os.PathLike)):
+        return repr(os.fspath(src))
+    if isinstance(src, CheckedFile):
+        return src.name
+    if hasattr(src, "read"):
+        return repr(getattr(src, "name", src))
+    try:
+        return f"{memoryview(src).nbytes} bytes"
+    except TypeError:
+        return repr(src)
+
+
+def as_source(src: Any, name: str) -> Source:
+    """A path, bytes, or a file object that is checked. Raises TypeError for all else.
+
+    Bytes are anything with a buffer of them, such as an array of uint8 or a tensor.
+    """
+    if isinstance(src, (str, os.PathLike, bytes, bytearray, CheckedFile)):
+        return cast(Source, src)
+    if hasattr(src, "read"):
+        return cast(Source, CheckedFile(src, name))
+    if hasattr(src, "dtype"):
+        with suppress(TypeError, ValueError):
+            src = memoryview(cast(Any, np.asarray(src)))
+    try:
+        view = memoryview(src)
+    except TypeError:
+        raise TypeError(f"src is a {type(src).__name__}, but must be a path, bytes or a file object") from None
+    if view.ndim != 1 or view.itemsize != 1:
+        raise TypeError(f"src has items of format {view.format!r} and shape {view.shape}, but must be bytes")
+    return view if view.c_contiguous else view.tobytes()
+
+
+def can_rewind(src: Source) -> bool:
+    """Whether a source, as `as_source` gives it, can be read a second time."""
+    return not hasattr(src, "read") or bool(getattr(src, "seekable", lambda: False)())
+
+
+@contextmanager
+def passing() -> Iterator[None]:
+    """Raise what a file object raised that is no Exception, and av would have swallowed."""
+    try:
+        yield
+    except Interrupted as exn:
+        raise exn.error from exn.error.__cause__
+
+
+@contextmanager
+def failures(name: str, doing: str) -> Iterator[None]:
+    """Turn every failure of av into a MediaError that names the source."""
+    try:
+        with passing():
+            yield
+    except av.FFmpegError as exn:
+        reason = exn.strerror or str(exn)
+        raise MediaError(f"{name} cannot be {doing}: {reason}") from exn
+
+
+def videos(container: av.container.InputContainer) -> list[av.VideoStream]:
+    """The video streams of a file. Cover art, an attached picture, is none."""
+    return [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
+
+
+def best_video(container: av.container.InputContainer) -> av.VideoStream | None:
+    """The video stream that FFmpeg takes by itself, of those that are not cover art; None where there is none."""
+    others = videos(container)
+    best = container.streams.best("video")
+    for each in others:
+        if best is not None and each.index == best.index:
+            return each
+    # Cover art can be marked as the default: then the first that is, among the others, as FFmpeg would without it.
+    return max(others, key=lambda each: bool(each.disposition & Disposition.default), default=None)
+
+
+def limit_pixels(stream: av.video.stream.VideoStream, max_pixels: int) -> None:
+    """Make a stream's decoder refuse frames of more than `max_pixels`, also where the size changes midway.
+
+    To be called before the first packet is decoded. A larger frame is then an error of av, before memory is taken.
+    """
+    context = cast(Any, stream.codec_context)
+    if context is not None:
+        context.options = {**context.options, "max_pixels": str(min(max_pixels, PIXELS_MAX))}
+
+
+def _target(src: Source, name: str, trusted: bool) -> Any:
+    if isinstance(src, (str, os.PathLike)):
+        path = os.fsdecode(os.fspath(src))
+        if trusted:
+            return path
+        os.stat(path)
+        return f"file:{path}"  # Whatever stands before a colon in the path is not taken for a protocol.
+    if isinstance(src, (bytes, bytearray, memoryview)):
+        if not memoryview(src).nbytes:
+            raise MediaError(f"{name} is empty")
+        return io.BytesIO(src)
+    assert isinstance(src, CheckedFile)
+    return Unnamed(src)
+
+
+def _rewind(target: Any) -> None:
+    if isinstance(target, io.BytesIO):
+        target.seek(0)
+    elif isinstance(target, Unnamed):
+        target.rewind()
+
+
+def _open(target: Any, max_pixels: int, restrictions: dict[str, str]) -> av.container.InputContainer:
+    _rewind(target)
+    # `options` go to the decoders that look into the streams while the file is opened, too.
+    return av.open(
+        target,
+        mode="r",
+        options={"max_pixels": str(min(max_pixels, PIXELS_MAX))},
+        container_options=restrictions,
+        metadata_errors="replace",
+    )
+
+
+def _restrictions(target: Any, formats: str, decode: bool) -> dict[str, str]:
+    """Options under which av opens these formats and no protocol but a path's own; "none" is the name of nothing."""
+    made = {"format_whitelist": formats, "protocol_whitelist": "file" if isinstance(target, str) else "none"}
+    return made if decode else {**made, "codec_whitelist": "none"}
+
+
+def _open_listed(target: Any, max_pixels: int, options: dict[str, str]) -> av.container.InputContainer:
+    """Open what is in one of the formats of the lists; an error of av for all others."""
+    try:
+        container = _open(target, max_pixels, {**options, **_restrictions(target, FORMATS, decode=True)})
+    except av.FFmpegError as exn:
+        if exn.errno != errno.EINVAL:
+            raise
+        # The limit does not reach the decoders of streams that begin late, so none may run while the file is opened.
+        # Frames and times are the same without; only of a pipe that omits times are these guessed differently.
+        container = _open(target, max_pixels, {**options, **_restrictions(target, LATE_FORMATS, decode=False)})
+        for stream in container.streams.video:
+            context = cast(Any, stream.codec_context)
+            if context is not None and context.name == "h264":
+                # Nor has one seen by how much frames are reordered: take what the level allows, not a guess.
+                context.options = {**context.options, "strict": "1"}
+    return container
+
+
+def _check_sizes(container: av.container.InputContainer, name: str, max_pixels: int) -> bool:
+    """Whether the sizes of all video streams are known. Raises MediaError for one that is too large."""
+    known = True
+    for stream in videos(container):
+        context = cast(Any, stream.codec_context)
+        if context is None:
+            continue
+        pixels = context.width * context.height
+        known = known and pixels > 0
+        if pixels > max_pixels:
+            raise MediaError(
+                f"{name} has frames of {context.width} by {context.height}, {pixels} pixels, "
+                f"but max_pixels is {max_pixels}"
+            )
+    return known
+
+
+def _check_header(target: Any, name: str, max_pixels: int) -> None:
+    """Check the sizes as the header gives them; a decoder that refuses them leaves 0 by 0 and would not say why."""
+    position = None if isinstance(target, str) else target.tell()
+    try:
+        with _open(target, max_pixels, _restrictions(target, f"{FORMATS},{LATE_FORMATS}", decode=False)) as container:
+            _check_sizes(container, name, max_pixels)
+    except av.FFmpegError:
+        return  # It could be opened, so what is wrong with it shows when it is decoded.
+    finally:
+        if position is not None:
+            target.seek(position)
+
+
+def _check_order(read: bytes, container: av.container.InputContainer, name: str) -> None:
+    """Raise MediaError for MOV and MP4 whose data comes before what says where it is, from a file that cannot seek.
+
+    `read` is what was read while it was opened. Of a file that fits FFmpeg's buffer, the data is still there.
+    """
+    if "mp4" not in container.format.name or len(read) <= BUFFER_BYTES:
+        return
+    at = 0
+    while at + 16 <= len(read):
+        size, kind = int.from_bytes(read[at : at + 4], "big"), read[at + 4 : at + 8]
+        if kind == b"moov":
+            return
+        if kind == b"mdat":
+            raise MediaError(
+                f"{name} has its header (moov) behind its data, and cannot seek: give its path or its bytes, or write "
+                f"it with the header first (FFmpeg's -movflags +faststart)"
+            )
+        size = int.from_bytes(read[at + 8 : at + 16], "big") if size == 1 else size
+        if size < 8:
+            return
+        at += size
+
+
+def _check_claims(target: Any, name: str) -> None:
+    """Check what a header claims, where that can be read before it is opened."""
+    if isinstance(target, str):
+        path = target.removeprefix("file:")
+        with suppress(OSError), open(path, "rb") as file:  # what is wrong with it is told where it is opened
+            check_boxes(file, os.fstat(file.fileno()).st_size, name)
+    elif hasattr(target, "seek"):
+        with passing():
+            at = target.tell()
+            check_boxes(target, target.seek(0, io.SEEK_END), name)
+            target.seek(at)
+
+
+def open_media(
+    src: Source,
+    name: str,
+    *,
+    trusted: bool = False,
+    max_pixels: int | None = None,
+    options: dict[str, str] | None = None,
+    can_trust: bool = True,
+) -> av.container.InputContainer:
+    """An open container that reads `src` and nothing else.
+
+    Args:
+        src: path, bytes or file object, as `as_source` takes them; its name plays no part.
+        name: what messages call it.
+        trusted: whether a path may also be an address, a pattern of image files or a playlist: it is given to av as it
+            is, and all that FFmpeg reads is read, with what it refers to.
+        max_pixels: of a frame; default 2**26. The decoders of all video streams keep to it (`limit_pixels`), so that
+            options of a codec context are to be added to, not replaced.
+        options: of demuxers; those that have no such option pass it over.
+        can_trust: whether there is an argument with which a source can be trusted, which an error may then name.
+
+    Raises FileNotFoundError for a path that is not there (with `trusted`, MediaError), MediaError for what av cannot
+    read, for a format that is not known to open nothing else, and for frames larger than `max_pixels`.
+    """
+    limit = MAX_PIXELS if max_pixels is None else max_pixels
+    target = _target(as_source(src, name), name, trusted)
+    if not trusted:
+        _check_claims(target, name)
+    with failures(name, "opened"):
+        if trusted:
+            container = _open(target, limit, options or {})
+        else:
+            try:
+                container = _open_listed(target, limit, options or {})
+            except av.FFmpegError as exn:
+                if exn.errno != errno.EINVAL:
+                    raise
+                cure = "; VideoOptions(trusted=True) reads all formats, for who trusts where it comes from"
+                raise MediaError(
+                    f"{name} cannot be opened: its format is not one of those that never open other files, or its "
+                    f"header is damaged{cure if can_trust else ''}"
+                ) from exn
+    try:
+        known = _check_sizes(container, name, limit)
+        if not known and not trusted and (isinstance(target, str) or hasattr(target, "seek")):
+            with failures(name, "opened"):
+                _check_header(target, name, limit)
+        if isinstance(target, Unnamed):
+            _check_order(target.opened(), container, name)
+    except BaseException:
+        container.close()
+        raise
+    for stream in container.streams.video:
+        limit_pixels(stream, limit)
+    return container

@@ -1,0 +1,6 @@
+"""Videos to clips: each frame that a clip needs is written from the decoder's planes into every clip that holds it."""
+
+from clipx.video.clips import VideoClips, clips, count_frames
+from clipx.video.options import VideoOptions
+
+__all__ = ["VideoClips", "VideoOptions", "clips", "count_frames"]

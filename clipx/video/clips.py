@@ -1,0 +1,538 @@
+"""Videos to clips: each frame that a clip needs is written from the decoder's planes into every clip that holds it."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+
+import numpy as np
+
+from clipx._checks import check_kind, check_total
+from clipx.audio.sound import AudioFormat
+from clipx.clip import Clip
+from clipx.errors import Damage, MediaError
+from clipx.format import ClipFormat, Views, draw_seed
+from clipx.media.open_clips import Cutter, Memory, Shown, Tail
+from clipx.media.opening import Source, as_source, can_rewind, describe, passing
+from clipx.media.packet_index import NO_TIME, Index
+from clipx.plan.windows import ALL, Rng, Selection, WindowSpec, as_generator, fill_bytes
+from clipx.pool import ClipPool
+from clipx.video.options import VideoOptions
+from clipx.video.reader import Frame, Reader
+from clipx.video.timeline import Timeline
+from clipx.video.writer import Converter
+
+__all__ = ["Clip", "VideoClips", "VideoOptions", "clips", "count_frames"]
+
+DTYPE = np.dtype("uint8")
+LOOKS_BACK = frozenset({"wrap", "reflect", "backpad"})
+
+
+class _Cutting:
+    """One run over a video. It never refers to the iterator that drives it, so that dropping that frees the slots."""
+
+    def __init__(
+        self,
+        src: Source,
+        spec: WindowSpec,
+        format: ClipFormat,
+        options: VideoOptions,
+        pool: ClipPool | None,
+        rng: Rng,
+        name: str,
+        in_step: int,
+        audio: AudioFormat | None,
+        selection: Selection,
+    ) -> None:
+        self.num_frames: int | None = None
+        self._selection, self._audio = selection, audio
+        self.frames_skipped = 0
+        self._spec, self._format, self._pool, self._in_step = spec, format, pool, in_step
+        fill_bytes(spec, DTYPE)
+        self._footprint = 0
+        if pool is not None:
+            pool.require(spec.slots() * in_step)
+        if spec.sampling == "random" or format.is_random:
+            rng = as_generator(rng)
+        src = as_source(src, name)
+        rewinds = can_rewind(src)
+        if spec.num_clips is not None and not rewinds:
+            src, rewinds = io.BytesIO(src.read()), True  # type: ignore[union-attr]
+        self._converter = Converter(format, options, name)
+        self.reader = Reader(src, name, options, audio)
+        self._timeline = Timeline(options, self.reader)
+        self._slack = (
+            float(spec.span / Fraction(options.fps or self.reader.rate)) + 1 if spec.policy == "backpad" else 0.0
+        )
+        self._sound_duration = spec.length * spec.dilation / Fraction(options.fps or self.reader.rate)
+        # Whether frames are found by their times among all that the decoder gives, not only those decoded that are
+        # wanted: so it is once damage has been found.
+        self._by_time = False
+        self._index: Index | None = None
+        self._plan: np.ndarray | None = None
+        self._starts: np.ndarray | None = None
+        # Where the source cannot be read again: the frames that its end may still need.
+        self._kept: deque[tuple[int, Frame]] | None = None
+        if spec.policy in LOOKS_BACK and not rewinds:
+            self._kept = deque()
+        sparse = self._is_sparse()
+        # From a key frame on, frames are numbered like packets only where no damage comes before.
+        enters = selection.passes_over and not selection.damaged
+        if rewinds and (sparse or enters):
+            # Where damage does not end the clips, what is known of the packets must not depend on which are selected.
+            ends = selection.first is None and (options.damage == "stop" or not sparse)
+            gaps = spec.stride is None or spec.stride > spec.span or ends
+            apart = gaps and (spec.stride is None or spec.policy != "error")
+            wanted = partial(self._needed, copy.deepcopy(rng)) if apart and self._timeline.whole else None
+            self._index = self.reader.read_index(wanted)
+        if self._index is not None:
+            self._plan = self._timeline.plan(self._index, self.reader.frame_ticks)
+        self._by_time = selection.damaged and sparse and self._index is not None
+        if self._index is not None and audio is not None:
+            # The sound lies between all packets: they are read from the first to the last.
+            self._by_time = options.damage != "stop"
+            self._index = self._index if self._by_time else None
+            self.reader.rewind()
+        if spec.num_clips is not None:
+            n = len(self._plan) if self._plan is not None else self._count()
+            self._starts = spec.starts(n, rng)
+        elif self._plan is not None and spec.policy != "error" and (sparse or selection.first is None):
+            self._starts = spec.starts(len(self._plan))
+        self._first = None if sparse else self._entrance()
+        # Start of the first clip that is open.
+        self._open_from: int | None = None
+        self._seed = draw_seed(format, rng)
+        self._views: Views | None = None
+
+    def _entrance(self) -> int | None:
+        """The key frame from which a video is decoded without a gap, for a selection that begins later.
+
+        It is one key frame earlier than it need be: one that is damaged is concealed with what came before.
+        """
+        if self._index is None or self._selection.first is None:
+            return None
+        start = self._spec.start(self._selection.first, None)
+        assert start is not None
+        return int(self._index.keys[self._index.keys <= start][-2:][0])
+
+    def _needed(self, rng: Rng, n: int) -> np.ndarray:
+        """The frames of n that clips hold, those of the tail among them."""
+        needed = np.zeros(n, dtype=bool)
+        starts = self._spec.starts(n, rng)
+        selected = np.arange(len(starts))
+        if self.reader.report.damage == "stop":
+            selected = np.union1d(self._selection.of(len(starts)), self._before(len(starts)))
+        rows = self._spec.indices_at(starts[selected], n)
+        needed[rows[rows >= 0]] = True
+        return needed
+
+    def _is_sparse(self) -> bool:
+        """Whether an index pays: some frames are not needed, or the number of frames is."""
+        spec, timeline = self._spec, self._timeline
+        gaps = spec.stride is None or spec.dilation > 1 or spec.stride > spec.span
+        return gaps or timeline.sparse or spec.policy in LOOKS_BACK
+
+    def _count(self) -> int:
+        """Number of frames of the plan, by decoding them all."""
+        n = sum(1 for _ in self._timeline.follow(self.reader.frames(count=True)))
+        self.reader.rewind()
+        return n
+
+    def _cutter(self) -> Cutter:
+        size, channels = self._converter.size, self._converter.channels
+        assert size is not None
+        views = self._views = Views(self._format, *size, self._seed)
+        shape = self._format.clip_shape(self._spec.length, *views.size, channels)
+        dtype = self._format.written_dtype(DTYPE)
+        check_total("a clip", shape, dtype.itemsize)
+        allocate = partial(np.empty, shape, dtype)
+        if self._pool is not None:
+            self._pool.require(self._spec.slots(self._starts) * self._in_step, shape, dtype)
+            self._footprint = self._pool.nbytes
+            allocate = partial(self._pool.acquire, shape, dtype)
+        time_first = self._format.time_first
+
+        def make(index: int) -> Memory:
+            clip = allocate()
+            return Memory(clip, time_first(clip), views[index])
+
+        return Cutter(self._spec, make, self._starts, self._selection)
+
+    def _shown(self, frame: Frame) -> Shown:
+        # Integers, for a quotient that is rounded once: a Fraction a frame would cost more than its conversion.
+        ticks, second = self.reader.time_base.numerator, self.reader.time_base.denominator
+        pts, duration = frame.pts * ticks / second, frame.duration * ticks / second
+        return Shown(frame.k, pts, duration, frame.damaged, frame.lost)
+
+    def _wanted(self, plan: np.ndarray) -> np.ndarray:
+        """The frames of the plan that clips hold in their order; the tail's others come after."""
+        spec, n = self._spec, len(plan)
+        starts = self._starts
+        if starts is None and spec.policy == "error":
+            starts = np.arange(max((n - spec.span) // (spec.stride or 1) + 1, 0)) * (spec.stride or 1)
+        elif starts is None:
+            starts = spec.starts(n)
+        selected = self._held(starts[self._selection.of(len(starts))], n)
+        before = self._before(len(starts))
+        if self._first is not None or not len(before) or self._index is None:
+            return selected
+        # From the end of the clip before `first` on, stretches between key frames are decoded as in a cut of all
+        # clips: damage then shows at the same clip.
+        stretches = np.searchsorted(self._index.keys, plan, side="right")
+        end = np.max(stretches[self._held(starts[before], n)], initial=0)
+        here = (stretches == end) | ((stretches > end) & np.isin(stretches, stretches[selected]))
+        return selected | (self._held(starts, n) & here)
+
+    def _before(self, count: int) -> np.ndarray:
+        """The index of the clip before the selection's `first`; none where that is the first of all."""
+        first = self._selection.first or 0
+        return np.arange(max(first - 1, 0), min(first, count))
+
+    def _held(self, starts: np.ndarray, n: int) -> np.ndarray:
+        """The frames of the plan that clips from these starts hold before frame n."""
+        held = np.zeros(n, dtype=bool)
+        for place in range(self._spec.length):
+            at = starts + place * self._spec.dilation
+            held[at[at < n]] = True
+        return held
+
+    def _events(
+        self, wanted: np.ndarray | None, hears: bool = False, first: int | None = None
+    ) -> Iterator[tuple[int, Frame]]:
+        """(p, frame) for the wanted frames of the plan, or for all of them; with `first`, for all from there on."""
+        if self._index is None or self._plan is None or wanted is None:
+            yield from self._timeline.follow(self.reader.frames(hears))
+            return
+        plan = self._plan
+        if first is not None:
+            # Nothing is left out between frames, nor before the first, so that frame p of the plan is that of the file.
+            yield from self._events(wanted & (plan < first))
+            following = self.reader.frames(index=self._index, first=first)
+            yield from ((frame.k, frame) for _, frame in self._timeline.follow(following))
+            return
+        left, p = wanted, -1
+        while not self._by_time:
+            frames = np.zeros(self._index.frames, dtype=bool)
+            frames[plan[left]] = True
+            try:
+                for frame in self.reader.selected(self._index, frames):
+                    for p in range(*np.searchsorted(plan, [frame.k, frame.k + 1]).tolist()):
+                        if left[p]:
+                            yield p, frame
+                return
+            except MediaError:
+                # Where several threads decode, damage shows at another frame; and what it may show in of the clips that
+                # are open is known when they are written again.
+                if self.reader.decode_alone():
+                    self.reader.rewind()
+                elif self.reader.report.damage == "stop":
+                    raise
+                else:
+                    self._by_time = True
+            done = p if self._open_from is None else min(p, self._open_from - 1)
+            left = wanted & (np.arange(len(wanted)) > done)
+        self.reader.rewind()
+        if np.any(self._index.packet_pts == NO_TIME):
+            # Of the packets only those that are wanted have been read: all of them tell which frame is which.
+            index = self.reader.read_index()
+            self._index = index if index is not None and index.frames == self._index.frames else self._index
+            self.reader.rewind()
+        yield from self._found_by_time(self._index, plan, left, hears)
+
+    def _found_by_time(
+        self, index: Index, plan: np.ndarray, wanted: np.ndarray, hears: bool
+    ) -> Iterator[tuple[int, Frame]]:
+        """(p, frame) for the wanted frames of the plan, out of all that the decoder gives.
+
+        Where a frame is lost, the one that is shown in its place.
+        """
+        left, at = np.flatnonzero(wanted).tolist(), 0
+        last: Frame | None = None
+        for frame in self.reader.frames(hears):
+            k = index.frame_at(frame.image.pts)
+            if k is None:
+                last = frame
+                continue
+            found = frame._replace(k=k, pts=int(index.pts[k]), lost=False)
+            while at < len(left) and plan[left[at]] <= k:
+                is_lost = plan[left[at]] < k
+                yield left[at], (last or found)._replace(damaged=True) if is_lost else found
+                at += 1
+            if at == len(left):
+                return
+            last = found
+        for p in left[at:]:
+            if last is not None:
+                yield p, last._replace(damaged=True)
+
+    def _keep(self, p: int, frame: Frame) -> None:
+        """Remember a frame that the end of a source that cannot be read again may need: `span` at most, and one."""
+        assert self._kept is not None
+        if self._spec.policy == "wrap":
+            if p < self._spec.span:
+                self._kept.append((p, frame))
+        else:
+            self._kept.append((p, frame))
+            if len(self._kept) > self._spec.span + 1:
+                self._kept.popleft()
+
+    def clips(self) -> Generator[Clip]:
+        cutter: Cutter | None = None
+        last: tuple[int, Frame] | None = None
+        wanted = None if self._plan is None else self._wanted(self._plan)
+        if wanted is not None and self._audio is not None:
+            wanted[:] = True  # so that sound is forgotten as pictures go by
+        for p, frame in self._events(wanted, self._audio is not None, self._first):
+            if cutter is None:
+                self._converter.prepare(frame.image, self.reader.orientation)
+                cutter = self._cutter()
+            shown = self._shown(frame)
+            self._converter.write(frame.image, cutter.place(p, shown), self._footprint)
+            last = p, frame
+            if self._kept is not None:
+                self._keep(p, frame)
+            self._open_from = cutter.first_start
+            for clip in cutter.finished():
+                if self._gives(clip):
+                    yield self._complete(clip)
+                del clip
+            if cutter.done:
+                self.reader.close()
+                return
+            if self._audio is not None:
+                # What the policy moves back starts less than a clip before the end.
+                first = cutter.first_pts()
+                self.reader.forget_sound((shown.pts if first is None else first) - self._slack)
+        n = 0 if last is None else last[0] + 1
+        if self._plan is not None and (self._first is None or last is None):
+            n = len(self._plan)
+        if cutter is None or last is None:
+            if self._plan is None and not self.reader.frames_decoded:
+                raise MediaError(f"{self.reader.name} has a video stream without frames")
+            self._end(n)
+            self._spec.count(n)
+            return
+        tail = cutter.end(n)
+        fill = self._format.fill(np.array(self._spec.fill_value).astype(DTYPE), self._converter.channels)
+        for target in tail.fills():
+            target[...] = fill
+        self._place_tail(tail, [last, *(self._kept or ())])
+        if self._audio is not None:
+            # Before the file is read again, or closed: what the last clips may need.
+            self.reader.sound(self._shown(last[1]).pts, self._sound_duration)
+        del last, frame
+        self._kept = None
+        if tail.needs:
+            self._finish(tail, n)
+        self._end(n)
+        while tail.left:
+            clip = tail.finish()
+            if self._gives(clip):
+                yield self._complete(clip)
+            del clip
+
+    def _gives(self, clip: Clip) -> bool:
+        """Whether a clip is given, whatever damage may show in it; its sound is then read."""
+        gives = not clip.damaged or self.reader.report.damage == "keep" or clip.index in self._selection.some
+        if gives and self._audio is not None:
+            assert isinstance(clip.pts_seconds, np.ndarray)
+            clip.audio = self.reader.sound(float(clip.pts_seconds[0]), self._sound_duration)
+            clip.sample_rate = self.reader.sample_rate
+            gives = clip.audio is not None
+        return gives
+
+    def _end(self, n: int) -> None:
+        self.num_frames = n
+        if self._index is not None:
+            self.frames_skipped = max(self._index.frames - self.reader.frames_decoded, 0)
+        self.reader.close()
+
+    def _complete(self, clip: Clip) -> Clip:
+        clip.source_fps = float(self.reader.rate)
+        clip.rotation, clip.mirrored = self._converter.orientation
+        if self.reader.report.damage != "keep":
+            clip.damaged = None
+        return clip if self._views is None else clip.record(self._views)
+
+    def _place_tail(self, tail: Tail, frames: list[tuple[int, Frame]]) -> None:
+        for p, frame in frames:
+            self._converter.write(frame.image, tail.place(p, self._shown(frame)), self._footprint)
+
+    def _finish(self, tail: Tail, n: int) -> None:
+        """Decode again for the frames that have gone by."""
+        wanted = np.zeros(n, dtype=bool)
+        wanted[list(tail.needs)] = True
+        if self._index is None:
+            self.reader.rewind()
+        for event in self._events(wanted):
+            self._place_tail(tail, [event])
+            if not tail.needs:
+                return
+        raise MediaError(f"{self.reader.name} gave fewer frames when it was read again")
+
+
+def count_frames(src: Source, spec: WindowSpec, options: VideoOptions | None, name: str) -> int:
+    """Number of frames of the plan: from the header where it tells, else from the packets, else by decoding.
+
+    Of a file that is found to be damaged, the frames before the damage.
+    """
+    options = _at_rate(spec, options)
+    src = as_source(src, name)
+    reader = Reader(src, name, options)
+    try:
+        timeline = Timeline(options, reader)
+        listed = reader.listed if timeline.whole else None
+        if listed is not None:
+            return listed
+        index = reader.read_index() if can_rewind(src) else None
+        if index is not None:
+            return len(timeline.plan(index, reader.frame_ticks))
+        count = 0
+        with suppress(MediaError):
+            for _ in timeline.follow(reader.frames()):
+                count += 1
+        return count
+    finally:
+        reader.close()
+
+
+def _at_rate(spec: WindowSpec, options: VideoOptions | None) -> VideoOptions:
+    """The options, at the rate that the window was made for. Raises ValueError where they have another."""
+    options = options or VideoOptions()
+    if spec.fps is None:
+        return options
+    if options.fps not in (None, spec.fps):
+        raise ValueError(f"fps is {options.fps}, but the window was made for {spec.fps} frames a second")
+    return replace(options, fps=spec.fps)
+
+
+class VideoClips(Iterator[Clip]):
+    """Iterator of the clips of a video; see `clips`."""
+
+    def __init__(
+        self,
+        src: Source,
+        spec: WindowSpec,
+        format: ClipFormat | None = None,
+        *,
+        options: VideoOptions | None = None,
+        pool: ClipPool | None = None,
+        rng: Rng = None,
+        name: str,
+        in_step: int = 1,
+        audio: AudioFormat | None = None,
+        selection: Selection = ALL,
+    ) -> None:
+        options = _at_rate(spec, options)
+        with passing():
+            self._cutting = _Cutting(
+                src, spec, format or ClipFormat(), options, pool, rng, name, in_step, audio, selection
+            )
+        self._clips = self._cutting.clips()
+
+    @property
+    def num_frames(self) -> int | None:
+        """Frames of the plan; None until the last clip has been given."""
+        return self._cutting.num_frames
+
+    @property
+    def damages(self) -> list[Damage]:
+        """The damage that has been found so far in pictures and sound, with damage="skip" or "keep"."""
+        return self._cutting.reader.report.found + self._cutting.reader.sound_report.found
+
+    @property
+    def lost(self) -> bool:
+        """Whether packets have given no frame so far, where each is to give one."""
+        return self._cutting.reader.lost
+
+    @property
+    def frames_decoded(self) -> int:
+        """Frames that the decoder has given so far."""
+        return self._cutting.reader.frames_decoded
+
+    @property
+    def frames_skipped(self) -> int:
+        """Frames of the stream that were never decoded; known when the last clip has been given."""
+        return self._cutting.frames_skipped
+
+    def __next__(self) -> Clip:
+        with passing():
+            return next(self._clips)
+
+    def close(self) -> None:
+        """Close the file and give up the clips that are not complete."""
+        self._clips.close()
+        self._cutting.reader.close()
+
+
+def clips(
+    src: Source,
+    spec: WindowSpec,
+    format: ClipFormat | None = None,
+    *,
+    options: VideoOptions | None = None,
+    pool: ClipPool | None = None,
+    audio: AudioFormat | None = None,
+    rng: Rng = None,
+    name: str | None = None,
+) -> VideoClips:
+    """The clips of a video, in order of their starts.
+
+    Args:
+        src: path, bytes (or an array or tensor of uint8), or file object of a video; a file object needs `read`, and
+            is read again where it has `seek`.
+        spec: which frames; with `options.fps`, or made by `WindowSpec.of_seconds`, frames at that rate.
+        format: size, crop, flip, numbers and order; default the picture as it is.
+        options: how the video is read; see VideoOptions.
+        pool: clips are slots of it; None gives each clip memory of its own.
+        audio: how the sound of each clip is written, in memory of its own: `round(length * dilation / fps * rate)`
+            samples from the clip's first frame on, with `options.fps` or the stream's average; silence where there is
+            none. It is decoded in the same pass, which then goes over the whole file. A video without an audio stream
+            gives silence where `sample_rate` and `mono=True` say of what shape, else MediaError. None: no sound.
+        rng: Generator or seed for sampling "random", and for what the format draws.
+        name: what messages call the source; default its path.
+
+    No array ever holds the video: each frame is decoded once, its rows are converted once and written to every open
+    clip, and it is forgotten. Where the window leaves frames out, frames that no clip needs are not converted and, for
+    the usual codecs in MP4, MOV, MKV and WebM, mostly not decoded; the others are bit for bit the same. Policies
+    "wrap", "reflect" and "backpad" read some frames a second time; of a source that cannot seek they keep up to
+    `span + 1` decoded frames instead, and `num_clips` reads its encoded bytes into memory.
+
+    A frame without a time, or whose time is not after the frame before it, is taken to follow that at once. Empty
+    packets, and those before the first key frame that cannot be decoded, are passed over, as players do.
+
+    With `options.fps`, a clock that jumps so far that one frame would stand in the plan more than 2**22 times, and a
+    plan of more than 2**25 frames, are a MediaError, in time and memory that do not grow with the jump.
+
+    Damage is what the decoder refuses or says is damaged, and a file that ends too early. `options.damage` says what
+    follows. "stop": the clips before it, then MediaError. "keep": clips of the frames that the decoder gives; a clip's
+    `damaged` lists the places of those that the damage may show in (all up to the next key frame) and of the frame
+    behind one that is lost. "skip": the clips of "keep" that have no such place, bit for bit, with the same `index`, so
+    that indices have gaps. `damages` lists what was found, and the log tells of it once a file. A decoder that conceals
+    damage without a word cannot be told from one that has none.
+
+    Of sound, damage is what the decoder refuses, with sound behind it. `audio.damage` says what follows. "stop": the
+    clips whose sound ends before it, then MediaError. "skip": clips are left out in whose sound it may show. "keep":
+    silence stands for what is lost. Either is listed in `damages`.
+
+    Returns an iterator of Clip, `data` uint8 (length, height, width, 3), or 1 channel with `options.color="gray"`, and
+    as the format says.
+    After a run its `frames_decoded` and `frames_skipped` tell what it cost, and `damages` what was found, a list of
+    (seconds, reason).
+
+    Raises FileNotFoundError, MediaError for what cannot be read (the clips before damage are given first), ValueError
+    for a crop outside the picture or a pool that is too small, PoolExhausted. Policy "error" raises after the complete
+    clips.
+    """
+    check_kind("spec", spec, WindowSpec)
+    check_kind("format", format, ClipFormat, None)
+    check_kind("options", options, VideoOptions, None)
+    check_kind("audio", audio, AudioFormat, None)
+    name = name or describe(src)
+    return VideoClips(src, spec, format, options=options, pool=pool, audio=audio, rng=rng, name=name)

@@ -1,0 +1,101 @@
+"""How a video is read: `VideoOptions`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from clipx._checks import as_fps, integer
+from clipx.media.damage import DAMAGE
+from clipx.media.opening import MAX_PIXELS
+from clipx.media.seconds import as_seconds
+from clipx.video.color import COLORSPACES, RANGES
+
+__all__ = ["VideoOptions"]
+
+COLORS = ("rgb", "gray")
+BEST = "best"
+AT_START = ("next", "shown")
+
+
+def _one_of(name: str, value: Any, known: Any) -> None:
+    if value is not None and (not isinstance(value, str) or value not in known):
+        raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(known)}")
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """How a video is read.
+
+    Args:
+        fps: frames a second of the plan: plan frame k shows what the video shows at `t0 + k / fps`. Default: every
+            frame of the video.
+        start_seconds, end_seconds: the part of the video that is cut, [start, end) on the video's own clock. Ints,
+            Fractions and texts such as "30000/1001" are exact; a float that comes from `clip.pts_seconds`, also through
+            JSON or 32 bits, stands for the very time of that frame.
+        at_start: "next": the first frame is the first that begins at start_seconds or later. "shown": it is the one
+            that is on screen at start_seconds, where there is one, and with `fps` t0 is start_seconds then.
+        rotate: whether frames are rotated (by a multiple of 90 degrees) and mirrored as the file asks players to, its
+            container or else the stream: as its first frame says, also for clips that begin later.
+        colorspace: "bt601" (BT.470 BG and SMPTE 170M are the same), "bt709", "bt2020" (non-constant luminance), "fcc"
+            or "smpte240m"; default what is stated with each frame, BT.601 where nothing is. A frame in colors that
+            FFmpeg does not convert (YCgCo, ICtCp, BT.2020 with constant luminance, ...) is a MediaError then.
+        color_range: "limited" or "full"; default what is stated with each frame, limited where nothing is.
+        color: "rgb", or "gray" for one channel, the luma.
+        num_threads: of the decoder. One decodes where `damage` is not "stop", and MPEG-1, MPEG-2 and VP8: several
+            conceal damage in other ways, and miss some that one finds.
+        stream: which of the file's video streams: "best", FFmpeg's choice (a default one before others), or its number
+            from 0. Cover art is never the video, and does not count.
+        damage: what happens where a file is damaged. "stop": the clips before the damage, then MediaError. "skip":
+            clips that the damage may show in are left out, up to the next key frame. "keep": all clips, of the frames
+            that the decoder gives, as players show them. See `clipx.video.clips`.
+        max_pixels: of a frame; a larger one is a MediaError before memory is taken for it.
+        trusted: whether a path may be an address, a playlist, or another format that opens further files. Never set it
+            for what comes from strangers.
+
+    Raises TypeError and ValueError that name the argument.
+    """
+
+    fps: Any = None
+    start_seconds: Any = None
+    end_seconds: Any = None
+    at_start: str = "next"
+    rotate: bool = True
+    colorspace: str | None = None
+    color_range: str | None = None
+    color: str = "rgb"
+    num_threads: int = 1
+    stream: int | str = BEST
+    damage: str = "stop"
+    max_pixels: int = MAX_PIXELS
+    trusted: bool = False
+
+    def __post_init__(self) -> None:
+        if self.fps is not None:
+            object.__setattr__(self, "fps", as_fps("fps", self.fps))
+        for name in ("start_seconds", "end_seconds"):
+            object.__setattr__(self, name, as_seconds(name, getattr(self, name)))
+        if self.start_seconds is not None and self.end_seconds is not None and self.end_seconds <= self.start_seconds:
+            raise ValueError(
+                f"end_seconds is {self.end_seconds}, but must be above start_seconds, {self.start_seconds}"
+            )
+        if self.at_start is None:
+            raise ValueError(f"at_start is None, but must be one of {', '.join(AT_START)}")
+        _one_of("at_start", self.at_start, AT_START)
+        if self.at_start != "next" and self.start_seconds is None:
+            raise ValueError(f"at_start is {self.at_start!r}, but start_seconds is None; give the time that is meant")
+        _one_of("colorspace", self.colorspace, COLORSPACES)
+        _one_of("color_range", self.color_range, RANGES)
+        for name, known in (("color", COLORS), ("damage", DAMAGE)):
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} is None, but must be one of {', '.join(known)}")
+            _one_of(name, getattr(self, name), known)
+        if isinstance(self.stream, str) and self.stream != BEST and not self.stream.isdecimal():
+            raise TypeError(f"stream is {self.stream!r}, but must be {BEST!r} or an integer")
+        for name, least in (("num_threads", 1), ("stream", 0), ("max_pixels", 1)):
+            if name == "stream" and self.stream == BEST:
+                continue
+            object.__setattr__(self, name, integer(name, getattr(self, name), least))
+        for name in ("rotate", "trusted"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} is {getattr(self, name)!r}, but must be True or False")

@@ -1,0 +1,182 @@
+"""The frames of the plan of a video: every frame, or those at a fixed rate, in a part of it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from clipx.errors import MediaError
+from clipx.media.packet_index import Index
+from clipx.media.seconds import Rounded, as_ticks
+from clipx.video.options import VideoOptions
+from clipx.video.reader import Frame, Reader
+
+__all__ = ["MOST_FRAMES", "MOST_REPEATS", "Timeline"]
+
+MOST_REPEATS = 2**22
+"""How often one frame may stand in a plan: a day and a half at 30 frames a second, six days at 8. More is a clock that
+jumps, and would be memory and time without bounds."""
+
+MOST_FRAMES = 2**25
+"""Frames of a plan at a fixed rate: 12 days at 30 frames a second."""
+
+
+class Timeline:
+    """Which frame of a video is frame p of the plan.
+
+    Without `fps`, the p-th frame in [start_seconds, end_seconds). With it, frame p is what stands at `t0 + p / fps`,
+    where t0 is the time of the first such frame: the frame with the latest time that is not more than the reader's
+    `grace` after it, while `p / fps` is before the end of the last frame. Times are exact fractions; the grace is for
+    containers that round them, such as Matroska to milliseconds.
+
+    With at_start="shown" the plan begins with the frame that is on screen at start_seconds, where there is one, and t0
+    is start_seconds then. A frame is on screen until the next one, the last for its duration.
+    """
+
+    def __init__(self, options: VideoOptions, reader: Reader) -> None:
+        self._name, self._time_base, self._grace = reader.name, reader.time_base, reader.grace
+        self._fps = options.fps
+        self._step = None if options.fps is None else 1 / (options.fps * reader.time_base)
+        seconds = options.start_seconds, options.end_seconds
+        self._start, self._stop = (None if each is None else as_ticks(each, reader.time_base) for each in seconds)
+        # A time of a frame, which the container may have rounded as it did those of the part.
+        self._stop_is_tick = isinstance(options.end_seconds, Rounded) and self._stop == int(self._stop or 0)
+        self._begins_shown = options.at_start == "shown"
+
+    @property
+    def whole(self) -> bool:
+        """Whether the plan is the video, frame by frame."""
+        return self._step is None and self._start is None and self._stop is None
+
+    @property
+    def sparse(self) -> bool:
+        """Whether frames at the start, or between others, may be left out."""
+        return self._step is not None or self._start is not None
+
+    def _before(self, pts: int) -> bool:
+        return self._start is not None and pts < self._start
+
+    def _after(self, pts: int) -> bool:
+        return self._stop is not None and pts >= self._stop
+
+    def follow(self, frames: Iterable[Frame]) -> Iterator[tuple[int, Frame]]:
+        """(p, frame) for every frame of the plan, as frames arrive; stops reading after the part.
+
+        Raises MediaError where the clock jumps, after the frames before.
+        """
+        part = self._part(frames)
+        if self._step is None:
+            yield from enumerate(frame for frame, _, _ in part)
+            return
+        p, t0, first, last, until, lost = 0, Fraction(0), 0, None, 0, False
+        for frame, begin, end in part:
+            if last is None:
+                t0, first = begin, frame.pts
+            else:
+                # What is lost before a frame that is passed over is lost before the next one.
+                lost = last.lost
+                following = self._first_at(frame.pts, t0, first)
+                self._check(following - p, following, last.k, last.pts, frame.pts)
+                while p < following:
+                    yield p, last
+                    p, lost = p + 1, False
+            last, until = frame._replace(lost=True) if lost else frame, end
+        if last is not None:
+            count = self._count(until, t0, first)
+            self._check(count - p, count, last.k, last.pts, until)
+            while p < count:
+                yield p, last
+                p += 1
+
+    def _part(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Fraction, int]]:
+        """The frames of the part; with the time that the plan begins at, if with this one, and the end of the frame."""
+        earlier: Frame | None = None
+        for frame in frames:
+            if self._start is not None and frame.pts < self._start:
+                earlier = frame if self._begins_shown else None
+                continue
+            if earlier is not None and self._start is not None and frame.pts > self._start:
+                yield earlier, self._start, frame.pts
+            earlier = None
+            if self._after(frame.pts):
+                return
+            yield frame, Fraction(frame.pts), frame.pts + frame.duration
+        if earlier is not None and self._start is not None and self._start < earlier.pts + earlier.duration:
+            yield earlier, self._start, earlier.pts + earlier.duration
+
+    def _first_at(self, pts: Any, t0: Fraction, first: int) -> Any:
+        """The first frame of the plan, which begins at t0, at which a frame with this time, or a later one, stands.
+
+        That is the least p with t0 + p * step >= pts - grace. pts is an int, or an array of them; `first` is that of
+        the first frame.
+        """
+        assert self._step is not None
+        ahead = ((pts - self._grace.of(pts, first)) * t0.denominator - t0.numerator) * self._step.denominator
+        return -(-ahead // (t0.denominator * self._step.numerator))
+
+    def _count(self, end: int, t0: Fraction, first: int) -> int:
+        """Number of frames p of the plan with t0 + p * step before the end of the last frame and of the part.
+
+        Where the part ends at the time of a frame, it is that frame's p, with its grace.
+        """
+        assert self._step is not None
+        count = int(-(-(end - t0) // self._step))
+        if self._stop is not None:
+            is_tick = self._stop_is_tick
+            stop = self._first_at(int(self._stop), t0, first) if is_tick else -(-(self._stop - t0) // self._step)
+            count = min(count, int(stop))
+        return max(count, 0)
+
+    def _check(self, repeats: int, count: int, k: int, pts: int, until: int) -> None:
+        """Raise MediaError where frame k, shown from `pts` until `until`, would make the plan longer than it may be."""
+        if repeats <= MOST_REPEATS and count <= MOST_FRAMES:
+            return
+        begin, end = (float(each * self._time_base) for each in (pts, until))
+        longest = f"{repeats} frames at {float(self._fps or 0):g} a second, of at most {MOST_REPEATS}"
+        if repeats <= MOST_REPEATS:
+            longest = f"up to then {count} frames at {float(self._fps or 0):g} a second, of at most {MOST_FRAMES}"
+        raise MediaError(
+            f"{self._name} shows frame {k} from {begin:.3f} s to {end:.3f} s: {longest}; if its clock jumps, "
+            f"start_seconds= and end_seconds= cut what is before or after"
+        )
+
+    def plan(self, index: Index, frame_ticks: int) -> np.ndarray:
+        """The frame of the video at each frame of the plan, int64, ascending.
+
+        frame_ticks: how long the last frame is shown where the file does not say. Raises MediaError where the clock
+        jumps.
+        """
+        pts = index.pts
+        # pts is ascending, so that the frames before the part, and those not after it, stand together.
+        first = bisect_left(pts, True, key=lambda each: not self._before(int(each)))
+        last = max(bisect_left(pts, True, key=lambda each: self._after(int(each))), first)
+
+        def end(k: int) -> int:
+            return int(pts[k]) + (int(index.durations[k]) or frame_ticks)
+
+        t0 = Fraction(int(pts[first])) if first < len(pts) else Fraction(0)
+        until = end(last - 1) if last else 0
+        start = self._start
+        if self._begins_shown and start is not None and first and (first == len(pts) or pts[first] > start):
+            shown_until = int(pts[first]) if first < len(pts) else end(first - 1)
+            if start < shown_until:
+                until = until if first < last else shown_until
+                first, last, t0 = first - 1, max(last, first), start
+        if self._step is None or first == last:
+            return np.arange(first, last, dtype=np.int64)
+        count = self._count(until, t0, int(pts[first]))
+        times = pts[first + 1 : last]
+        furthest = (max(abs(int(pts[first])), abs(int(pts[last - 1]))) + 1) * t0.denominator + abs(t0.numerator)
+        if max(furthest, t0.denominator) * max(self._step.denominator, self._step.numerator) >= 2**62:
+            times = times.astype(object)  # Python's integers, of any size
+        begins = np.append(self._first_at(times, t0, int(pts[first])), count)
+        ends = np.clip(begins, 0, count)
+        repeats = np.diff(ends, prepend=0)
+        for k in np.flatnonzero((repeats > MOST_REPEATS) | (ends > MOST_FRAMES))[:1].tolist():
+            at = first + k
+            self._check(repeats[k], ends[k], at, int(pts[at]), int(pts[at + 1]) if at + 1 < last else until)
+        return np.repeat(np.arange(first, last, dtype=np.int64), repeats.astype(np.int64))

@@ -1,0 +1,210 @@
+"""Decoded frames to places of clips: straight from the decoder's planes where the kernel reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+from clipx import _kernel
+from clipx.errors import MediaError
+from clipx.format import ClipFormat, View
+from clipx.video.color import NOT_CONVERTED, STATED, color_numbers
+from clipx.video.options import VideoOptions
+from clipx.video.orientation import UPRIGHT, Orientation
+
+__all__ = ["Converter"]
+
+# The kernel's layout, bytes of a sample, whether a chroma row serves two rows, bits, whether they are the high ones.
+PLANAR: dict[str, tuple[str, int, bool, int, bool]] = {
+    "gray": ("gray", 1, False, 8, False),
+    "nv12": ("interleaved", 1, True, 8, False),
+    "p010le": ("interleaved", 2, True, 10, True),
+    "yuv420p": ("paired", 1, True, 8, False),
+    "yuvj420p": ("paired", 1, True, 8, False),
+    "yuv422p": ("paired", 1, False, 8, False),
+    "yuvj422p": ("paired", 1, False, 8, False),
+    "yuv444p": ("full", 1, False, 8, False),
+    "yuvj444p": ("full", 1, False, 8, False),
+    "yuv420p10le": ("paired", 2, True, 10, False),
+}
+# Bytes of a pixel, and where red, green and blue stand in it.
+PACKED = {
+    "rgb24": (3, (0, 1, 2)),
+    "bgr24": (3, (2, 1, 0)),
+    "rgba": (4, (0, 1, 2)),
+    "rgb0": (4, (0, 1, 2)),
+    "bgra": (4, (2, 1, 0)),
+    "bgr0": (4, (2, 1, 0)),
+}
+NO_COLOR = (0,) * 9
+FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+# What FFmpeg calls formats of full range: the same planes, named so for old programs.
+FULL_RANGE_NAMES = {f"yuvj{each}p": f"yuv{each}p" for each in (411, 420, 422, 440, 444)}
+
+
+def _readable(frame: av.VideoFrame, gray: bool, resized: bool) -> str:
+    """The format to read a frame in: its own, or the nearest that the kernel reads and swscale makes of it."""
+    name, kind = frame.format.name, frame.format
+    if gray and (name in PACKED or kind.is_rgb):
+        return "gray"
+    if not resized and (name in PLANAR or name in PACKED):
+        return name
+    if kind.is_rgb or kind.has_palette:
+        return "gray" if gray else "rgb24"
+    if len(kind.components) <= 2:
+        return "gray"
+    if resized or kind.chroma_width(2) == 2:
+        return "yuv444p"
+    if kind.chroma_height(2) == 2:
+        return "yuv422p"
+    return "yuv420p10le" if kind.components[0].bits > 8 else "yuv420p"
+
+
+class Converter:
+    """Writes the frames of one stream as `format` and `options` say; set up by the first frame, which all must match.
+
+    Each frame is converted by the matrix and range that are stated with it.
+
+    Attributes:
+        size: (height, width) of pictures after rotation and `resize`; None before the first frame.
+        channels: of what is written.
+        orientation: how frames are rotated and mirrored.
+    """
+
+    def __init__(self, format: ClipFormat, options: VideoOptions, name: str) -> None:
+        self._format, self._options, self._name = format, options, name
+        # One for all frames: a new one costs more than the conversion.
+        self._reformatter = VideoReformatter()
+        self._kind: tuple[int, int, str] | None = None
+        self._stated: tuple[str, int, int] | None = None
+        self._pictures: dict[tuple[str, int, int], tuple[_kernel.Picture, bool]] = {}
+        self._turned: np.ndarray | None = None
+        self.size: tuple[int, int] | None = None
+        self.channels = 1 if options.color == "gray" else 3
+        self.orientation = UPRIGHT
+        self._output = format.output(self.channels, np.dtype(np.uint8))
+
+    def prepare(self, frame: av.VideoFrame, orientation: Orientation | None = None) -> None:
+        """Take the first frame's size and format, and each frame's colors.
+
+        orientation: of the first frame of the file; default that of the first frame given. Raises MediaError for a
+        frame that is unlike the first in size or format, and for colors that are not converted.
+        """
+        name = frame.format.name
+        kind = frame.height, frame.width, FULL_RANGE_NAMES.get(name, name)
+        if kind != self._kind:
+            if self._kind is not None:
+                raise MediaError(
+                    f"{self._name} changes midway from {self._kind} to {kind} (height, width, pixel format); only "
+                    f"streams of one size and format are cut"
+                )
+            self._kind = kind
+            self._set_up(frame, orientation)
+        stated = name, frame.colorspace, frame.color_range
+        if stated != self._stated:
+            if stated not in self._pictures:
+                full = self._is_full(frame)
+                self._pictures[stated] = self._make_picture(frame, full), full
+            self._stated = stated
+            self._picture, self._full = self._pictures[stated]
+
+    def _set_up(self, frame: av.VideoFrame, orientation: Orientation | None) -> None:
+        assert self._kind is not None
+        height, width, name = self._kind
+        if self._options.rotate:
+            self.orientation = orientation or Orientation.of(frame)
+        sideways = self.orientation.sideways
+        self.size = self._format.resized(*((width, height) if sideways else (height, width)))
+        self._decoded = self.size[::-1] if sideways else self.size
+        resized = self._decoded != (height, width)
+        self._readable = _readable(frame, self.channels == 1, resized)
+        self._through_swscale = FULL_RANGE_NAMES.get(self._readable, self._readable) != name or resized
+        if self.orientation != UPRIGHT:
+            # Rows become columns, or run backwards: the only case in which a frame passes through arrays of its own.
+            self._turned = np.empty((*self._decoded, self.channels), np.uint8)
+            self._upright = np.empty((*self.size, self.channels), np.uint8)
+            self._bytes = ClipFormat().output(self.channels, self._turned.dtype)
+            offsets = (0, 1, 2) if self.channels == 3 else (0, 0, 0)
+            self._again = _kernel.Picture("packed", self.channels, offsets, False, self.size, NO_COLOR)
+
+    def _is_full(self, frame: av.VideoFrame) -> bool:
+        if self._options.color_range is not None:
+            return self._options.color_range == "full"
+        if self._readable == "gray":
+            return True
+        # What is stated comes first: where it changes, the decoder keeps the name of the format that it began with.
+        stated = int(frame.color_range)
+        return stated == FULL_RANGE if stated else frame.format.name in FULL_RANGE_NAMES
+
+    def _make_picture(self, frame: av.VideoFrame, full: bool) -> _kernel.Picture:
+        if self._readable in PACKED:
+            size, offsets = PACKED[self._readable]
+            return _kernel.Picture("packed", size, offsets, False, self._decoded, NO_COLOR)
+        layout, sample, chroma_rows, bits, high = PLANAR[self._readable]
+        numbers = color_numbers(self._colorspace(frame), "full" if full else "limited", bits, high)
+        return _kernel.Picture(layout, sample, (0, 0, 0), chroma_rows, self._decoded, numbers)
+
+    def _colorspace(self, frame: av.VideoFrame) -> str:
+        if self._options.colorspace is not None:
+            return self._options.colorspace
+        number = int(frame.colorspace)
+        # Luma is the same for all.
+        if self.channels == 3 and self._readable != "gray" and number in NOT_CONVERTED:
+            at = "" if frame.time is None else f" at {frame.time:.3f} s"
+            raise MediaError(
+                f"{self._name} has a frame{at} whose colors are stated as {NOT_CONVERTED[number]} (matrix coefficients "
+                f"{number}), which are not converted; VideoOptions(colorspace=) takes them for others, and "
+                f"color='gray' needs none"
+            )
+        return STATED.get(number, "bt601")
+
+    def write(self, frame: av.VideoFrame, targets: list[tuple[np.ndarray, View]], footprint: int) -> None:
+        """Write a view of a frame to each target, which is one of `ClipFormat.time_first`'s frames.
+
+        footprint as the kernel takes it.
+        """
+        self.prepare(frame)
+        if not targets:
+            return
+        if self._through_swscale:
+            # swscale goes by the name first.
+            full = self._full or frame.format.name in FULL_RANGE_NAMES
+            color_range = ColorRange.JPEG if full else ColorRange.MPEG
+            frame = self._reformatter.reformat(
+                frame,
+                width=self._decoded[1],
+                height=self._decoded[0],
+                format=self._readable,
+                # The same on both sides: only size and sampling change, the kernel converts.
+                src_colorspace=Colorspace.ITU601,
+                dst_colorspace=Colorspace.ITU601,
+                src_color_range=color_range,
+                dst_color_range=color_range,
+                threads=1,
+            )
+        picture = self._picture
+        planes: Any = frame.planes
+        line_sizes = [plane.line_size for plane in planes]
+        if self._turned is not None:
+            whole = View(0, 0, *self._decoded, False)
+            picture.write(planes, line_sizes, self._bytes, whole, [self._turned])
+            _kernel.scatter(self.orientation.apply(self._turned), [self._upright])
+            picture, planes, line_sizes = self._again, [self._upright.reshape(-1)], [self._upright.strides[0]]
+        by_view: dict[View, list[np.ndarray]] = {}
+        for target, view in targets:
+            by_view.setdefault(view, []).append(target)
+        for view, each in by_view.items():
+            picture.write(planes, line_sizes, self._output, view, each, footprint)
+
+    def whole(self, frame: av.VideoFrame) -> np.ndarray:
+        """A frame in an array of its own, as a clip of one holds it."""
+        self.prepare(frame)
+        assert self.size is not None
+        view = self._format.view(*self.size)
+        dtype = self._format.written_dtype(np.dtype(np.uint8))
+        out = np.empty(self._format.clip_shape(1, view.h, view.w, self.channels), dtype)
+        self.write(frame, [(self._format.time_first(out)[0], view)], 0)
+        return out

@@ -1,0 +1,91 @@
+"""The WebDataset stage that turns samples into clips."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import webdataset
+
+from clipx.audio.sound import AudioFormat
+from clipx.datasets.keys import Keys
+from clipx.datasets.origins import describe_error
+from clipx.format import ClipFormat
+from clipx.plan.draws import Epoch
+from clipx.plan.windows import WindowSpec
+from clipx.pool import ClipPool
+from clipx.video.options import VideoOptions
+from clipx.wds.sample_clips import Cutting
+
+__all__ = ["clips", "log_and_continue"]
+
+logger = logging.getLogger("clipx")
+
+
+def log_and_continue(exn: Exception) -> bool:
+    """A webdataset handler: logs the error once, on logger "clipx", and goes on at once with the next sample."""
+    logger.warning("%s", describe_error(exn))
+    return True
+
+
+def clips(
+    spec: WindowSpec,
+    format: ClipFormat | None = None,
+    *,
+    options: VideoOptions | None = None,
+    audio: AudioFormat | None = None,
+    pool: ClipPool | int | str | None = None,
+    keys: Keys = None,
+    seed: int = 0,
+    epoch: Epoch = None,
+    handler: Callable[[Exception], bool] = webdataset.reraise_exception,
+) -> Cutting:
+    """A stage that turns each sample into one sample per clip.
+
+    >>> spec = clipx.WindowSpec(length=16, stride=8)
+    >>> dataset = webdataset.WebDataset(urls).compose(clipx.wds.clips(spec, pool="2GB"))
+
+    Goes before or after `.decode(...)`; a `.decode` after it needs `partial=True`, since clips are no bytes.
+
+    Args:
+        spec: which frames.
+        format: how frames are written: those of videos, and of arrays (n, height, width, channels).
+        options: how videos are read; see `clipx.video.clips`.
+        audio: how sound is written: of sound files, and, where it is given, of each video clip, as field "audio" (or
+            "{field}.audio" where several videos are cut).
+        pool: a ClipPool, or bytes such as "2GB" to make one of in the process that uses it: clips are its slots. None
+            gives each clip memory of its own. With N workers there are N pools.
+        keys: the field to cut, "npz:frames" for a member; "wav;flac;mp3" for the first of these that a sample has,
+            whose clips stand under the first name, and {"sound": "wav;flac;mp3"} to name them. Several, in a list or a
+            dict, share one plan and must have the same number of frames. A field whose name does not tell what it is is
+            looked into. Default: every encoded video (by name: mp4, mkv, webm, mov, avi, ts, mpg, flv, ...; also
+            "front.mp4"); where there is none, every sound (wav, flac, mp3, aac, ogg, opus, m4a, aiff, ...); else the
+            sample's only array (npy, a member of npz, a tensor).
+        seed, epoch: random starts, crops and flips are drawn from (seed, epoch, `__key__`). epoch is a number, a
+            function that gives one, or None to count the times that this stage is run, in DataLoader workers, too.
+        handler: called with the error of a broken sample, as webdataset's are: true goes on with the next sample,
+            false ends the stage, and it may raise. `log_and_continue` is one. PoolExhausted, a pool that is too small
+            and MemoryError are no sample's fault and are raised past it.
+
+    A clip's sample has the source's other fields as they are, the clip under the field's name, `__key__`
+    "{key}_{index:06d}", and "clip.json": index, start, valid, and for videos frame_indices, pts_seconds,
+    duration_seconds, source_fps and rotation, and mirrored where it is true; crop and flip where they are drawn at
+    random. A field of the source's own that one of these replaces, such as its "clip.json", stands under
+    "source.clip.json".
+
+    The stage's `errors` is a `clipx.datasets.ledger.Ledger`: which samples of which shards were broken,
+    damaged or gave no clips, in this process and in the DataLoader workers that run the stage.
+
+    Raises TypeError and ValueError for arguments of the wrong kind.
+    """
+    return Cutting(
+        spec,
+        format,
+        options=options,
+        audio=audio,
+        pool=pool,
+        keys=keys,
+        seed=seed,
+        epoch=epoch,
+        handler=handler,
+    )

@@ -1,0 +1,101 @@
+"""The command line, as a person runs it."""
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+import clipx
+from clipx.cli import demo
+from clipx.cli.main import main
+
+
+def run(*arguments, timeout=100):
+    return subprocess.run(
+        [sys.executable, "-m", "clipx", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def test_version_and_info():
+    assert CliRunner().invoke(main, ["--version"]).output == f"clipx, version {clipx.__version__}\n"
+    told = CliRunner().invoke(main, ["info"])
+    assert told.exit_code == 0
+    for each in (clipx.simd, "FFmpeg", "libavcodec", "numpy"):
+        assert each in told.output
+
+
+def test_demo(tmp_path, real_video):
+    pytest.importorskip("matplotlib")
+    done = run("demo", "--video", real_video("carphone_pristine.mp4"), "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    for kind in demo.KINDS:
+        assert kind in done.stdout
+    assert "All 4 gave the same 40 clips" in done.stdout
+    assert (tmp_path / "memory.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_demo_shows_what_views_retain(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "VIDEOS", 4)
+    monkeypatch.setattr(demo, "FRAMES", 120)
+    told = []
+    dataset = demo.make_dataset(tmp_path, report=told.append)
+    assert told == [1, 2, 3, 4]
+    assert dataset.clips == 16
+    views, copies, pool, loader = (demo.run(kind, dataset) for kind in demo.KINDS)
+    assert views.checksums == copies.checksums == pool.checksums == loader.checksums
+    assert len(views.checksums) == 16
+    assert views.retained > 2 * views.shown
+    assert copies.retained == copies.shown == dataset.nominal
+    assert pool.retained == pool.shown == dataset.nominal
+
+
+@pytest.mark.parametrize("content", [b"", b"no video" * 100])
+def test_demo_refuses_what_it_cannot_cut(tmp_path, content):
+    file = tmp_path / "file.mp4"
+    file.write_bytes(content)
+    done = run("demo", "--video", file, "--out", tmp_path)
+    assert done.returncode == 1
+    assert "file.mp4" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_demo_refuses_a_short_video(tmp_path, make_video):
+    done = CliRunner().invoke(main, ["demo", "--video", str(make_video(n=10)), "--out", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "10 frames" in done.output
+
+
+def test_preview(tmp_path, make_video):
+    pytest.importorskip("matplotlib")
+    sheet = tmp_path / "sheet.png"
+    arguments = ["preview", make_video(n=40), "-o", sheet, "--length", 4, "--dilation", 2, "--fps", "12.5", "--rows", 2]
+    done = CliRunner().invoke(main, [*map(str, arguments), "--crop", "32,40", "--color", "gray", "--flip"])
+    assert done.exit_code == 0, done.output
+    assert "2 clips" in done.output
+    assert "there are more" not in done.output
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    done = CliRunner().invoke(main, [*map(str, arguments[:-2]), "--rows", "1", "--num-clips", "3"])
+    assert "1 clips, and there are more" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--crop", "999"], "crop is (999, 999)"),
+        (["--crop", "x"], "'x' is no number"),
+        (["--fps", "0"], "fps is '0'"),
+        (["--length", "0"], "length is 0"),
+        (["--policy", "bounce"], "policy is 'bounce'"),
+        (["--length", "100"], "gives no clip"),
+        (["--num-clips", "2", "--stride", "3"], "stride is 3"),
+    ],
+)
+def test_preview_says_what_is_wrong(tmp_path, make_video, arguments, message):
+    done = CliRunner().invoke(main, ["preview", str(make_video(n=40)), "-o", str(tmp_path / "sheet.png"), *arguments])
+    assert done.exit_code == 1
+    assert message in done.output

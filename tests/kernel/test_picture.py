@@ -1,0 +1,566 @@
+"""Decoded pictures through the kernel: against the float64 formula in every layout, and every check."""
+
+import ctypes
+import hashlib
+import mmap
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import clipx
+from clipx import _kernel
+from clipx.video.color import COLORSPACES, RANGES, color_numbers, matrix
+
+CACHED, STREAMING = 1, 1 << 50
+GUARD = 192
+LEFT_ALONE = 0xA5
+
+ENCODINGS = {"8 bits": (8, False), "10 bits": (10, False), "10 high bits": (10, True)}
+PLANAR = [("gray", False)] + [(each, rows) for each in ("full", "paired", "interleaved") for rows in (False, True)]
+PACKED = {"rgb24": (3, (0, 1, 2)), "bgr24": (3, (2, 1, 0)), "rgba": (4, (0, 1, 2)), "bgra": (4, (2, 1, 0))}
+NUMBERS = color_numbers("bt601", "limited", 8)
+
+
+class Writer:
+    """A picture, an output of bytes and a view, as one."""
+
+    def __init__(self, layout, sample_bytes, offsets, chroma_rows, size, crop, flip, channels, color):
+        self.picture = _kernel.Picture(layout, sample_bytes, offsets, chroma_rows, size, color)
+        self.output = _kernel.Output("uint8", "THWC", 1.0, [0.0] * channels, [1.0] * channels)
+        self.view = (*crop, flip)
+
+    def write(self, planes, line_sizes, targets, footprint=0):
+        return self.picture.write(planes, line_sizes, self.output, self.view, targets, footprint)
+
+
+def random_planes(layout, chroma_rows, size, bits, seed=0):
+    """Samples of a picture, in the shapes that the reference takes; for a packed one `bits` are those of a pixel."""
+    rng = np.random.default_rng(seed)
+    height, width = size
+    if layout == "packed":
+        return [rng.integers(0, 256, (height, width, bits // 8), dtype=np.uint8)]
+    lines, pairs = (height + 1) // 2 if chroma_rows else height, (width + 1) // 2
+    chroma = {"full": [(lines, width)] * 2, "paired": [(lines, pairs)] * 2, "interleaved": [(lines, pairs, 2)]}
+    return [rng.integers(0, 2**bits, shape) for shape in [(height, width), *chroma.get(layout, [])]]
+
+
+def stored(samples, bits, high_bits, padding=0):
+    """The bytes of a plane, none of them after its last sample and garbage in its padding, and those of a line."""
+    bits_of_bytes = samples.astype(np.uint8 if bits == 8 else "<u2") << (6 if high_bits else 0)
+    rows = bits_of_bytes.reshape(len(samples), -1).view(np.uint8)
+    line = rows.shape[1] + padding
+    plane = np.random.default_rng(padding).integers(0, 256, (len(rows), line), dtype=np.uint8)
+    plane[:, : rows.shape[1]] = rows
+    return plane.reshape(-1)[: plane.size - padding].copy(), line
+
+
+def guarded(size, offset):
+    """Writable bytes inside more bytes, at any address, and a check that those are left alone."""
+    around = np.full(size + 2 * GUARD, LEFT_ALONE, np.uint8)
+    start = GUARD // 2 + offset
+    inside = around[start : start + size]
+
+    def check():
+        assert (around[:start] == LEFT_ALONE).all()
+        assert (around[start + size :] == LEFT_ALONE).all()
+
+    return inside, check
+
+
+def convert(
+    planes,
+    layout,
+    crop=None,
+    color=("bt601", "limited"),
+    bits=8,
+    high_bits=False,
+    chroma_rows=False,
+    flip=False,
+    channels=3,
+    offsets=(0, 1, 2),
+    padding=0,
+    footprint=0,
+    count=1,
+    offset=0,
+):
+    """What the kernel makes of a picture, the same in each of `count` targets, with nothing else written."""
+    size = planes[0].shape[:2]
+    crop = (0, 0, *size) if crop is None else crop
+    sample_bytes = planes[0].shape[2] if layout == "packed" else bits // 8 + bool(bits % 8)
+    numbers = color_numbers(*color, bits, high_bits)
+    writer = Writer(layout, sample_bytes, offsets, chroma_rows, size, crop, flip, channels, numbers)
+    buffers = [stored(each, bits, high_bits, padding + 3 * i) for i, each in enumerate(planes)]
+    before = [plane.tobytes() for plane, _ in buffers]
+    targets = [guarded(crop[2] * crop[3] * channels, offset + 7 * i) for i in range(count)]
+    writer.write(
+        [plane for plane, _ in buffers], [line for _, line in buffers], [each for each, _ in targets], footprint
+    )
+    assert [plane.tobytes() for plane, _ in buffers] == before
+    for target, check in targets:
+        check()
+        assert (target == targets[0][0]).all()
+    return targets[0][0].reshape(crop[2], crop[3], channels)
+
+
+def within_one(out, wanted):
+    """Equal up to 1, and mostly equal: of sums within 0.11 of the formula's, at most 0.11 round to another byte."""
+    difference = np.abs(out.astype(np.int16) - wanted)
+    assert difference.max() <= 1
+    assert np.count_nonzero(difference) <= 0.11 * difference.size
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+@pytest.mark.parametrize("color_range", RANGES)
+@pytest.mark.parametrize("colorspace", COLORSPACES)
+def test_matrix_turns_the_standard_round(colorspace, color_range, bits):
+    known = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
+    kr, kb = {**known, "fcc": (0.30, 0.11), "smpte240m": (0.212, 0.087)}[colorspace]  # ITU-T H.273, table 4
+    scale, top = 2.0 ** (bits - 8), 2**bits - 1
+    y_range, y_offset, c_range = (top, 0, top) if color_range == "full" else (219 * scale, 16 * scale, 224 * scale)
+    m = matrix(colorspace, color_range, bits)
+    for r, g, b in np.random.default_rng(0).random((50, 3)).tolist() + np.eye(3).tolist() + [[0, 0, 0], [1, 1, 1]]:
+        luma = kr * r + (1 - kr - kb) * g + kb * b
+        y = luma * y_range + y_offset - m.offset
+        u, v = (b - luma) / (2 * (1 - kb)) * c_range, (r - luma) / (2 * (1 - kr)) * c_range
+        back = m.y * y + m.rv * v, m.y * y + m.gu * u + m.gv * v, m.y * y + m.bu * u
+        assert np.allclose(back, (255 * r, 255 * g, 255 * b), rtol=0, atol=1e-9)
+
+
+def values(bits):
+    """Coarsely all of (y, u, v), and each plane of two of them exhaustively, as three rows of a picture."""
+    top, step = 2**bits - 1, 2 ** (bits - 8) * 8 - 1
+    coarse = np.unique(np.append(np.arange(0, top, step), [top // 2, top // 2 + 1, top]))
+    whole, third = np.arange(top + 1), top // 3
+    planes = [np.meshgrid(*each, indexing="ij") for each in ([coarse] * 3, [whole, whole, [third]])]
+    y, u, v = (np.concatenate([a.ravel() for a in each]) for each in zip(*planes))
+    a, b, c = (each.ravel() for each in planes[1])
+    return np.concatenate([[y, u, v], [a, c, b], [c, a, b]], axis=1)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("color_range", RANGES)
+@pytest.mark.parametrize("colorspace", COLORSPACES)
+def test_every_value(colorspace, color_range, encoding):
+    bits, high_bits = ENCODINGS[encoding]
+    planes = [each[None] for each in values(bits)]
+    crop = (0, 0, 1, planes[0].size)
+    out = convert(planes, "full", color=(colorspace, color_range), bits=bits, high_bits=high_bits)
+    within_one(out, reference.picture(planes, "full", crop, matrix(colorspace, color_range, bits), bits))
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("color_range", RANGES)
+def test_every_luma(color_range, encoding):
+    bits, high_bits = ENCODINGS[encoding]
+    planes = [np.arange(2**bits)[None]]
+    wanted = reference.picture(planes, "gray", (0, 0, 1, 2**bits), matrix("bt709", color_range, bits), bits)
+    for channels in (1, 3):
+        options = {"color": ("bt709", color_range), "bits": bits, "high_bits": high_bits, "channels": channels}
+        within_one(convert(planes, "gray", **options), wanted[..., :channels])
+    black, white = (0, 2**bits - 1) if color_range == "full" else (16 * 2 ** (bits - 8), 235 * 2 ** (bits - 8))
+    assert convert(planes, "gray", **options)[0, [black, white]].tolist() == [[0, 0, 0], [255, 255, 255]]
+
+
+@st.composite
+def pictures(draw):
+    """Arguments of `convert` and those of the reference for a picture of any layout and size, and any crop of it."""
+    height, width = draw(st.integers(1, 24)), draw(st.integers(1, 140))
+    bits, high_bits = draw(st.sampled_from(list(ENCODINGS.values())))
+    seed, color = draw(st.integers(0, 9)), (draw(st.sampled_from(list(COLORSPACES))), draw(st.sampled_from(RANGES)))
+    layout, chroma_rows = draw(st.sampled_from([*PLANAR, ("packed", False)]))
+    options = {"chroma_rows": chroma_rows, "flip": draw(st.booleans())}
+    if layout == "packed":
+        pixel, options["offsets"] = draw(st.sampled_from(list(PACKED.values())))
+        bits, high_bits, planes = 8, False, random_planes(layout, False, (height, width), 8 * pixel, seed)
+    else:
+        options["channels"] = draw(st.sampled_from([1, 3]))
+        planes = random_planes(layout, chroma_rows, (height, width), bits, seed)
+    y, x = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
+    crop = (y, x, draw(st.integers(1, height - y)), draw(st.integers(1, width - x)))
+    options |= {"bits": bits, "crop": draw(st.sampled_from([crop, (0, 0, height, width)]))}
+    how = {"color": color, "high_bits": high_bits, "padding": draw(st.sampled_from([0, 0, 1, 2, 31, 64]))}
+    return planes, layout, options, how
+
+
+@settings(deadline=None, max_examples=500)
+@given(picture=pictures(), offset=st.integers(0, 70), count=st.integers(1, 4))
+def test_against_reference(picture, offset, count):
+    planes, layout, options, how = picture
+    wanted = reference.picture(planes, layout, matrix=matrix(*how["color"], options["bits"]), **options)
+    outs = [
+        convert(planes, layout, **options, **how, footprint=footprint, count=each, offset=offset)
+        for footprint in (0, CACHED, STREAMING)
+        for each in (1, count)
+    ]
+    assert all((out == outs[0]).all() for out in outs)
+    if layout == "packed":
+        assert (outs[0] == wanted).all()
+    else:
+        assert np.abs(outs[0].astype(np.int16) - wanted).max() <= 1
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize(("layout", "chroma_rows"), PLANAR)
+def test_widths(layout, chroma_rows, encoding):
+    bits, high_bits = ENCODINGS[encoding]
+    planes = random_planes(layout, chroma_rows, (5, 130), bits)
+    options = {"bits": bits, "high_bits": high_bits, "chroma_rows": chroma_rows}
+    whole = convert(planes, layout, **options)
+    within_one(
+        whole, reference.picture(planes, layout, (0, 0, 5, 130), matrix("bt601", "limited", bits), bits, chroma_rows)
+    )
+    for width in range(1, 131):
+        # A plane of its own for each: what stands at the end of a line must not depend on what follows.
+        narrow = [planes[0][:, :width]] + [
+            each[:, : width if layout == "full" else (width + 1) // 2] for each in planes[1:]
+        ]
+        assert (convert(narrow, layout, **options, padding=width % 3) == whole[:, :width]).all()
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_packed_widths(name):
+    pixel, offsets = PACKED[name]
+    pixels = random_planes("packed", False, (5, 130), 8 * pixel)[0]
+    channels = [name.index(each) for each in "rgb"]
+    for width in range(1, 131):
+        out = convert([pixels[:, :width]], "packed", offsets=offsets, padding=width % 3)
+        assert (out == pixels[:, :width, channels]).all()
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize(("layout", "chroma_rows"), [*PLANAR, ("packed", False)])
+def test_crop_is_a_part_of_the_whole(layout, chroma_rows, flip):
+    height, width = 11, 75
+    planes = random_planes(layout, chroma_rows, (height, width), 24 if layout == "packed" else 8)
+    whole = convert(planes, layout, chroma_rows=chroma_rows)
+    for y, x in ((0, 0), (1, 1), (2, 2), (0, 3), (5, 0), (10, 74), (10, 0), (0, 74)):
+        for h, w in {
+            (height - y, width - x),
+            (1, 1),
+            (1, width - x),
+            (height - y, 1),
+            (height - y, (width - x + 1) // 2),
+        }:
+            wanted = whole[y : y + h, x : x + w]
+            out = convert(planes, layout, (y, x, h, w), chroma_rows=chroma_rows, flip=flip)
+            assert (out == (wanted[:, ::-1] if flip else wanted)).all()
+
+
+@pytest.mark.parametrize("layout", ["full", "paired", "interleaved"])
+def test_one_channel_is_the_luma(layout):
+    planes = random_planes(layout, True, (9, 67), 8)
+    gray = convert(planes[:1], "gray")
+    assert (convert(planes, layout, channels=1, chroma_rows=True) == gray[..., :1]).all()
+    assert (gray == gray[..., :1]).all()
+
+
+# Lines longer than what is packed at a time, or than what is copied to each target at a time; many short lines.
+@pytest.mark.parametrize("size", [(3, 2731), (7, 8195), (2, 90_001), (700, 21), (2000, 1)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_large_pictures(size, channels):
+    planes = random_planes("paired", True, size, 8)
+    wanted = reference.picture(
+        planes, "paired", (0, 0, *size), matrix("bt601", "limited", 8), chroma_rows=True, channels=channels
+    )
+    options = {"chroma_rows": True, "channels": channels, "padding": 5}
+    outs = [
+        convert(planes, "paired", **options, footprint=footprint, count=count, offset=offset)
+        for footprint in (CACHED, STREAMING)
+        for count, offset in ((1, 0), (1, 33), (3, 32))
+    ]
+    within_one(outs[0], wanted)
+    assert all((out == outs[0]).all() for out in outs)
+
+
+def test_more_planes_than_are_read():
+    planes = [stored(each, 8, False) for each in random_planes("paired", True, (8, 16), 8)]
+    out = np.zeros((2, 8, 16, 3), np.uint8)
+    writer = Writer("gray", 1, (0, 0, 0), False, (8, 16), (0, 0, 8, 16), False, 3, NUMBERS)
+    writer.write([plane for plane, _ in planes], [line for _, line in planes], [out[0]])
+    writer.write([plane for plane, _ in planes[:1]], [line for _, line in planes[:1]], [out[1]])
+    assert (out[0] == out[1]).all()
+    assert out.any()
+
+
+def test_no_targets():
+    writer = Writer("gray", 1, (0, 0, 0), False, (8, 16), (0, 0, 8, 16), False, 3, NUMBERS)
+    assert writer.write([bytes(128)], [16], []) is None
+    with pytest.raises(ValueError, match="plane 0 has 127 bytes"):
+        writer.write([bytes(127)], [16], [])
+
+
+def test_threads_share_a_picture():
+    size = (300, 500)
+    writer = Writer("paired", 1, (0, 0, 0), True, size, (0, 0, *size), True, 3, NUMBERS)
+    sources = [[stored(p, 8, False)[0] for p in random_planes("paired", True, size, 8, seed)] for seed in range(8)]
+
+    def write(planes):
+        out = np.empty((*size, 3), np.uint8)
+        writer.write(planes, [500, 250, 250], [out])
+        return out
+
+    alone = [write(each) for each in sources]
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(4):
+            assert all((a == b).all() for a, b in zip(alone, threads.map(write, sources)))
+
+
+def fenced(size):
+    """Bytes that end where a page begins that nobody may touch, for as long as the process runs."""
+    page = mmap.PAGESIZE
+    room = -(-size // page) * page
+    mapped = mmap.mmap(-1, room + page)
+    libc, start = ctypes.CDLL(None, use_errno=True), ctypes.addressof(ctypes.c_char.from_buffer(mapped))
+    assert libc.mprotect(ctypes.c_void_p(start + room), ctypes.c_size_t(page), 0) == 0, ctypes.get_errno()
+    return np.frombuffer(mapped, np.uint8, room)[room - size :]
+
+
+def show_digest():
+    """Print a digest of pictures of all kinds, every byte random, between pages that nobody may touch."""
+    rng, seen = np.random.default_rng(5), hashlib.sha256()
+    kinds = [(*each, *encoding, 3, (0, 1, 2)) for each in PLANAR for encoding in ENCODINGS.values()]
+    kinds += [("gray", False, 8, False, 1, (0, 1, 2))]
+    kinds += [("packed", False, 8 * pixel, False, 3, offsets) for pixel, offsets in PACKED.values()]
+    height, largest = 3, 140 * 4 * 3
+    rooms = [fenced(largest) for _ in range(4)]
+    for room in rooms[:3]:
+        room[:] = rng.integers(0, 256, largest, dtype=np.uint8)
+    for width in range(1, 131):
+        for layout, chroma_rows, bits, high_bits, channels, offsets in kinds:
+            color = list(COLORSPACES)[width % 3], RANGES[width // 3 % 2]
+            numbers = color_numbers(*color, 8 if layout == "packed" else bits, high_bits)
+            shapes = [each.shape for each in random_planes(layout, chroma_rows, (height, width), bits)]
+            sample_bytes = bits // 8 if layout == "packed" else bits // 8 + bool(bits % 8)
+            lines = [int(np.prod(each[1:])) * (1 if layout == "packed" else sample_bytes) for each in shapes]
+            planes = [room[-line * shape[0] :] for room, line, shape in zip(rooms, lines, shapes)]
+            target, crop = rooms[3][-height * width * channels :], (0, 0, height, width)
+            writer = Writer(
+                layout, sample_bytes, offsets, chroma_rows, (height, width), crop, width % 2 == 0, channels, numbers
+            )
+            writer.write(planes, lines, [target], STREAMING if width % 5 == 0 else CACHED)
+            seen.update(target)
+    print(clipx.simd, seen.hexdigest())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no mprotect")
+def test_every_implementation_gives_the_same_bits():
+    digests = {}
+    for name in _kernel.implementations:
+        env = {**os.environ, "CLIPX_SIMD": name, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command = [sys.executable, __file__]
+        ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert ran.returncode == 0, f"{name}: {ran.returncode} {ran.stderr}"
+        ran_as, digests[name] = ran.stdout.split()
+        assert ran_as == name
+    assert len(set(digests.values())) == 1, digests
+
+
+def make_picture(**changes):
+    arguments = {
+        "layout": "paired",
+        "sample_bytes": 1,
+        "offsets": (0, 1, 2),
+        "chroma_rows": True,
+        "size": (5, 7),
+        "crop": (0, 0, 5, 7),
+        "flip": False,
+        "channels": 3,
+        "color": NUMBERS,
+    }
+    return Writer(**{**arguments, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "match"),
+    [
+        ({"layout": "planar"}, KeyError, "planar"),
+        ({"layout": "Gray"}, KeyError, "Gray"),
+        ({"layout": 1}, TypeError, "layout"),
+        ({"sample_bytes": 0}, ValueError, "paired samples of 0 bytes"),
+        ({"sample_bytes": 3}, ValueError, "paired samples of 3 bytes"),
+        ({"sample_bytes": -1}, ValueError, "paired samples of -1 bytes"),
+        ({"layout": "packed", "sample_bytes": 2, "offsets": (0, 1, 1)}, ValueError, "packed samples of 2 bytes"),
+        ({"layout": "packed", "sample_bytes": 9}, ValueError, "packed samples of 9 bytes"),
+        ({"layout": "packed", "sample_bytes": 3, "offsets": (0, 1, 3)}, ValueError, r"\(0, 1, 3\) lie outside"),
+        ({"layout": "packed", "sample_bytes": 4, "offsets": (-1, 1, 2)}, ValueError, r"\(-1, 1, 2\) lie outside"),
+        ({"layout": "packed", "sample_bytes": 3, "offsets": iter((0, 1, 900))}, ValueError, "lie outside"),
+        ({"offsets": (0, 1)}, ValueError, "values to unpack"),
+        (
+            {"layout": "packed", "sample_bytes": 3, "channels": 1},
+            ValueError,
+            "1 channels are not written from this picture",
+        ),
+        ({"layout": "packed", "sample_bytes": 3, "offsets": (0, 1, 1)}, ValueError, "are not three bytes"),
+        ({"channels": 0}, ValueError, "not of the same channels"),
+        ({"channels": 2}, ValueError, "2 channels"),
+        ({"channels": 4}, ValueError, "4 channels"),
+        ({"color": NUMBERS[:8]}, ValueError, "values to unpack"),
+        ({"color": (16, *NUMBERS[1:])}, ValueError, "0 to 15 bits"),
+        ({"color": (7, -1, *NUMBERS[2:])}, ValueError, "0 to 15 bits"),
+        ({"color": (7, 0, 16, *NUMBERS[3:])}, ValueError, "0 to 15 bits"),
+        ({"color": (*NUMBERS[:8], 1 << 15)}, OverflowError, "int16"),
+        ({"size": (0, 7), "crop": (0, 0, 0, 7)}, ValueError, r"\(0, 7\) is not read"),
+        ({"size": (5, -7)}, ValueError, r"\(5, -7\) is not read"),
+        ({"size": (5, 1 << 24)}, ValueError, "is not read"),
+        ({"size": (1 << 24, 7)}, ValueError, "is not read"),
+        *[
+            ({"crop": crop}, ValueError, "lies outside the picture")
+            for crop in [
+                (0, 0, 6, 7),
+                (0, 0, 5, 8),
+                (1, 0, 5, 7),
+                (0, 1, 5, 7),
+                (-1, 0, 5, 7),
+                (0, -1, 5, 7),
+                (5, 0, 1, 7),
+                (0, 7, 5, 1),
+                (0, 0, 0, 7),
+                (0, 0, 5, 0),
+                (0, 0, -1, 7),
+                (0, 0, 5, -1),
+                (2**31 - 1, 0, 5, 7),
+                (0, 2**31 - 1, 5, 7),
+                (1, 0, 2**31 - 1, 7),
+                (0, 1, 5, 2**31 - 1),
+            ]
+        ],
+    ],
+)
+def test_bad_picture(changes, error, match):
+    with pytest.raises(error, match=match):
+        make_picture(**changes).write([], [], [])
+
+
+def change(index, value):
+    """Sets one of a list."""
+    return lambda each: [*each[:index], value, *each[index + 1 :]]
+
+
+def same(each):
+    return each
+
+
+@pytest.mark.parametrize(
+    ("planes", "line_sizes", "match"),
+    [
+        (change(0, bytes(9 * 4 + 6)), same, "plane 0 has 42 bytes in lines of 9; 5 lines of 7"),
+        (change(1, bytes(5 * 2 + 3)), same, "plane 1 has 13 bytes in lines of 5; 3 lines of 4"),
+        (change(2, bytes(4 * 2 + 3)), same, "plane 2 has 11 bytes in lines of 4; 3 lines of 4"),
+        (change(0, b""), same, "plane 0 has 0 bytes"),
+        (same, change(0, 6), "plane 0 has 43 bytes in lines of 6; 5 lines of 7"),
+        (same, change(1, 3), "plane 1 .* in lines of 3"),
+        (same, change(2, 3), "plane 2 .* in lines of 3"),
+        (same, change(0, 0), "in lines of 0"),
+        (same, change(0, -9), "in lines of -9"),
+        (same, change(0, 10), "in lines of 10"),
+        (same, change(2, 5), "plane 2 .* in lines of 5"),
+        # Times the lines that follow the first it is 2**64, which is 0 in as many bits.
+        (same, change(0, 2**62), "in lines of 4611686018427387904"),
+        (same, change(1, 2**63 - 1), "in lines of 9223372036854775807"),
+        (lambda each: each[:2], same, "2 planes and 3 line sizes; 3 are read"),
+        (lambda each: [], same, "0 planes"),
+        (same, lambda each: each[:2], "3 planes and 2 line sizes; 3 are read"),
+    ],
+)
+def test_bad_planes(planes, line_sizes, match):
+    good = [bytes(9 * 4 + 7), bytes(5 * 2 + 4), bytes(4 * 2 + 4)], [9, 5, 4]
+    # The first row alone, so that a check that is missing shows as no error, not as a crash.
+    writer, (target, check) = make_picture(crop=(0, 0, 1, 7)), guarded(21, 0)
+    target[:] = 77
+    with pytest.raises(ValueError, match=match):
+        writer.write(planes(good[0]), line_sizes(good[1]), [target])
+    check()
+    assert (target == 77).all()
+    writer.write(*good, [target])
+    assert (target != 77).any()
+
+
+@pytest.mark.parametrize(
+    ("layout", "sample_bytes", "chroma_rows", "sizes"),
+    [
+        ("gray", 1, False, [35]),
+        ("gray", 2, False, [70]),
+        ("full", 1, False, [35, 35, 35]),
+        ("full", 2, True, [70, 42, 42]),
+        ("paired", 1, False, [35, 20, 20]),
+        ("paired", 2, True, [70, 24, 24]),
+        ("interleaved", 1, False, [35, 40]),
+        ("interleaved", 2, True, [70, 48]),
+        ("packed", 3, False, [105]),
+        ("packed", 4, False, [140]),
+    ],
+)
+def test_planes_that_just_reach(layout, sample_bytes, chroma_rows, sizes):
+    writer = make_picture(layout=layout, sample_bytes=sample_bytes, chroma_rows=chroma_rows)
+    lines = [size // (3 if i and chroma_rows else 5) for i, size in enumerate(sizes)]
+    out = np.full(105, 77, np.uint8)
+    for i, (size, line) in enumerate(zip(sizes, lines)):
+        short = [bytes(each - (k == i)) for k, each in enumerate(sizes)]
+        with pytest.raises(ValueError, match=f"plane {i} has {size - 1} bytes"):
+            writer.write(short, lines, [out])
+        with pytest.raises(ValueError, match=f"plane {i} has {size} bytes in lines of {line - 1}"):
+            writer.write([bytes(each) for each in sizes], change(i, line - 1)(lines), [out])
+    with pytest.raises(ValueError, match=f"; {len(sizes)} are read"):
+        writer.write([bytes(each) for each in sizes[:-1]], lines, [out])
+    assert (out == 77).all()
+    writer.write([bytes(each) for each in sizes], lines, [out])
+    assert (out != 77).all()
+
+
+def read_only():
+    out = np.zeros(105, np.uint8)
+    out.flags.writeable = False
+    return out
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "match"),
+    [
+        (np.zeros(104, np.uint8), ValueError, "a target has 104 bytes in items of 1; .*105 in items of 1"),
+        (np.zeros(106, np.uint8), ValueError, "a target has 106 bytes"),
+        (np.zeros(0, np.uint8), ValueError, "a target has 0 bytes"),
+        (np.zeros(105, np.int16), ValueError, "in items of 2"),
+        (np.zeros(35, "V3"), ValueError, "in items of 3"),
+        (np.zeros((7, 5, 3), np.uint8).transpose(1, 0, 2), ValueError, "not C-contiguous"),
+        (np.zeros(210, np.uint8)[::2], ValueError, "not C-contiguous"),
+        (read_only(), (ValueError, BufferError), "read-only"),
+        (bytes(105), BufferError, "not writable"),
+        (7, TypeError, "int"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_bad_target(target, error, match, place):
+    good, check = guarded(105, 3)
+    targets = [good, good]
+    targets[place] = target
+    before = target.tobytes() if isinstance(target, np.ndarray) else target
+    with pytest.raises(error, match=match):
+        make_picture().write([bytes([99]) * 35, bytes(12), bytes(12)], [7, 4, 4], targets)
+    check()
+    assert (good == LEFT_ALONE).all()
+    assert (target.tobytes() if isinstance(target, np.ndarray) else target) == before
+
+
+@pytest.mark.parametrize("targets", [None, (np.zeros(105, np.uint8),)])
+def test_targets_are_a_list(targets):
+    with pytest.raises(TypeError, match="targets"):
+        make_picture().write([bytes(35), bytes(12), bytes(12)], [7, 4, 4], targets)
+
+
+def test_plane_that_is_no_buffer():
+    out = np.full(105, 77, np.uint8)
+    for plane in (None, [0] * 35, np.zeros((5, 14), np.uint8)[:, ::2]):
+        with pytest.raises((TypeError, ValueError), match=r"bytes-like|contiguous"):
+            make_picture().write([plane, bytes(12), bytes(12)], [7, 4, 4], [out])
+    assert (out == 77).all()
+
+
+if __name__ == "__main__":
+    show_digest()

@@ -1,0 +1,161 @@
+"""What the kernel and the plan do, in obvious NumPy: the specification that they are tested against."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from clipx.video.color import Matrix
+
+__all__ = ["collect", "floats", "formatted", "gather", "indices", "padding", "picture", "scatter", "starts"]
+
+
+def starts(
+    n: int,
+    length: int,
+    stride: int | None = None,
+    dilation: int = 1,
+    policy: str = "drop",
+    num_clips: int | None = None,
+) -> list[int]:
+    """Start frames of the clips of a source of n frames, in a loop."""
+    span = dilation * (length - 1) + 1
+    if num_clips is not None:
+        if n < span and policy == "error":
+            raise ValueError("incomplete")
+        if n == 0 or (n < span and policy in ("drop", "backpad")):
+            return []
+        free = max(n - span, 0)
+        return [free // 2] if num_clips == 1 else [i * free // (num_clips - 1) for i in range(num_clips)]
+    stride = length * dilation if stride is None else stride
+    complete = [start for start in range(0, n, stride) if start + span <= n]
+    if policy == "drop":
+        return complete
+    covered = complete[-1] + span if complete else 0
+    if covered >= n:
+        return complete
+    if policy == "error":
+        raise ValueError("incomplete")
+    if policy == "backpad":
+        return [*complete, n - span] if complete else []
+    following = complete[-1] + stride if complete else 0
+    return [*complete, following] if following < n else complete
+
+
+def _place(position: int, n: int, policy: str) -> int:
+    if position < n:
+        return position
+    if policy == "repeat_last":
+        return n - 1
+    if policy == "wrap":
+        return position % n
+    if policy == "reflect":
+        there_and_back = [*range(n), *range(n - 2, 0, -1)]
+        return there_and_back[position % len(there_and_back)]
+    assert policy == "constant", policy
+    return -1
+
+
+def indices(n: int, at: list[int], length: int, dilation: int = 1, policy: str = "drop") -> np.ndarray:
+    """Source frame of each place, (clips, length); -1 where fill_value goes."""
+    table = [[_place(start + i * dilation, n, policy) for i in range(length)] for start in at]
+    return np.array(table, dtype=np.int64).reshape(len(at), length)
+
+
+def padding(n: int, at: list[int], length: int, dilation: int = 1) -> np.ndarray:
+    """True where a place lies past frame n - 1, (clips, length)."""
+    table = [[start + i * dilation >= n for i in range(length)] for start in at]
+    return np.array(table, dtype=bool).reshape(len(at), length)
+
+
+def gather(frames: np.ndarray, table: np.ndarray, fill: Any = 0) -> np.ndarray:
+    """frames[table], with `fill` where the table is -1."""
+    out = np.empty(table.shape + frames.shape[1:], frames.dtype)
+    for place in np.ndindex(table.shape):
+        out[place] = fill if table[place] < 0 else frames[table[place]]
+    return out
+
+
+def scatter(frame: np.ndarray, targets: list[np.ndarray]) -> None:
+    """Write the frame to every target."""
+    for target in targets:
+        target[...] = frame
+
+
+def collect(arrays: list[np.ndarray], dst: np.ndarray) -> None:
+    """Copy arrays of the same bytes one after the other into dst."""
+    dst.reshape(-1).view(np.uint8)[...] = np.concatenate([array.reshape(-1).view(np.uint8) for array in arrays])
+
+
+def picture(
+    planes: list[np.ndarray],
+    layout: str,
+    crop: tuple[int, int, int, int],
+    matrix: Matrix,
+    bits: int = 8,
+    chroma_rows: bool = False,
+    flip: bool = False,
+    channels: int = 3,
+    offsets: tuple[int, int, int] = (0, 1, 2),
+) -> np.ndarray:
+    """A decoded picture as uint8 (h, w, channels): the formula in float64, rounded.
+
+    planes: samples as arrays: Y, U and V (lines, samples); interleaved: Y and UV (lines, pairs, 2); packed: one
+    (height, width, bytes of a pixel). Chroma of a pixel is that of its sample block.
+    """
+    y, x, h, w = crop
+    rows, columns = np.arange(y, y + h)[:, None], np.arange(x, x + w)[None, :]
+    if flip:
+        columns = columns[:, ::-1]
+    if layout == "packed":
+        return planes[0][rows, columns][:, :, list(offsets)]
+    luma = matrix.y * (planes[0][rows, columns] - float(matrix.offset))
+    if layout == "gray" or channels == 1:
+        return _bytes([luma] * channels)
+    block = rows // (2 if chroma_rows else 1), columns // (1 if layout == "full" else 2)
+    first, second = (planes[1][..., 0], planes[1][..., 1]) if layout == "interleaved" else planes[1:]
+    u, v = first[block] - 2.0 ** (bits - 1), second[block] - 2.0 ** (bits - 1)
+    return _bytes([luma + matrix.rv * v, luma + matrix.gu * u + matrix.gv * v, luma + matrix.bu * u])
+
+
+def formatted(
+    frames: np.ndarray,
+    table: np.ndarray,
+    views: list[tuple[int, int, int, int, bool]],
+    scale: float = 1.0,
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    order: str = "THWC",
+) -> np.ndarray:
+    """Clips of frames (n, height, width, channels), cropped and turned, as (x * scale - mean) / std in float64.
+
+    table: (clips, length) without -1. views: (y, x, h, w, flip) of each clip. After the first axis stands `order`.
+    """
+    clips = []
+    for row, (y, x, h, w, flip) in zip(table, views):
+        clip = frames[row, y : y + h, x : x + w].astype(np.float64)
+        clips.append((clip[:, :, ::-1] if flip else clip) * scale)
+    out = (np.stack(clips) - np.asarray(mean)) / np.asarray(std)
+    return out.transpose(0, *(1 + "THWC".index(each) for each in order))
+
+
+def floats(numbers: np.ndarray, scale: float = 1.0, mean: Any = 0.0, std: Any = 1.0) -> np.ndarray:
+    """(x * scale - mean) / std of float64 numbers (..., channels) as float32, to the bit.
+
+    A number's value says how it is computed, and nothing else: a whole number from 0 to 255, which a byte can hold, in
+    three steps of float32, with the mean in units of x as the sum of two of them; any other in float64, then rounded.
+    What IEEE 754 says of zeros' signs, infinity and what is not a number holds in both.
+    """
+    mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+    high = (mean / scale).astype(np.float32)
+    low = (mean / scale - high).astype(np.float32)
+    factor = (scale / std).astype(np.float32)
+    is_byte = (numbers >= 0) & (numbers <= 255) & (numbers == np.floor(numbers))
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps = ((numbers.astype(np.float32) - high) - low) * factor
+        return np.where(is_byte, steps, ((numbers * scale - mean) / std).astype(np.float32))
+
+
+def _bytes(channels: list[np.ndarray]) -> np.ndarray:
+    return np.rint(np.clip(np.stack(channels, axis=-1), 0, 255)).astype(np.uint8)
