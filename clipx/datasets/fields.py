@@ -21,8 +21,8 @@ __all__ = [
     "Sample",
     "array_length",
     "array_of",
+    "default_fields",
     "extension_of",
-    "fields_to_cut",
     "find_field",
     "has_field",
     "kind_of_bytes",
@@ -153,7 +153,7 @@ def _arrays_of(field: str, value: Any) -> list[str]:
     return [name for name, array in members.items() if _is_array(array)]
 
 
-def fields_to_cut(sample: Sample) -> list[str]:
+def default_fields(sample: Sample) -> list[str]:
     """The fields to cut where the user named none; a member of an npz field is called "npz:member"."""
     own = {field: _encoded(field, value) for field, value in sample.items() if not field.startswith("__")}
     for kind in (VIDEO_FIELDS, AUDIO_FIELDS):

@@ -24,7 +24,7 @@ __all__ = ["Passes"]
 RECORD_NUMBERS = 6
 RECORD = struct.Struct(f"={RECORD_NUMBERS}q")
 
-BEGUN, MOVED, TOLD = range(3)
+BEGUN, ADVANCED, SET = range(3)
 """Kinds of records: a worker has begun a pass; a process goes on with an epoch, or was told one."""
 
 
@@ -83,7 +83,7 @@ class _Stand(NamedTuple):
     following: int
     begun: dict[tuple[int, ...], int]
     times: Counter[tuple[int, ...]]
-    told: bool
+    was_set: bool
 
 
 class Passes:
@@ -125,7 +125,7 @@ class Passes:
         main = self._main()
         if main == os.getpid() != self._owner:
             self._owner, self._start = main, self._known
-        following, told = self._start if main == self._owner else self._known, False
+        following, was_set = self._start if main == self._owner else self._known, False
         begun: dict[tuple[int, ...], int] = {}
         times: Counter[tuple[int, ...]] = Counter()
         for kind, first, number, worker in self._board.records(self._key, main):
@@ -137,10 +137,10 @@ class Passes:
                     begun[identity] = following
                     following += 1
             else:
-                following, told = first, told or kind == TOLD
+                following, was_set = first, was_set or kind == SET
         if main == os.getpid():
             self._known = following
-        return _Stand(following, begun, times, told)
+        return _Stand(following, begun, times, was_set)
 
     @property
     def following(self) -> int:
@@ -148,15 +148,15 @@ class Passes:
         return self._stand().following
 
     @property
-    def told(self) -> bool:
+    def epoch_was_set(self) -> bool:
         """Whether an epoch was told."""
-        return self._stand().told
+        return self._stand().was_set
 
     def epoch(self, epoch: Epoch) -> int:
         """The epoch of the pass that begins now: counted where `epoch` is None, or where another was told since."""
         if not in_worker():
             following = self.following
-            self.move(following + 1)
+            self.advance_to(following + 1)
             return count_epoch(epoch, following)
         info = sys.modules["torch.utils.data"].get_worker_info()
         if self._process != os.getpid():
@@ -166,15 +166,15 @@ class Passes:
         self._board.add(self._key, self._main(), BEGUN, *identity)
         stand = self._stand()
         counted = stand.begun[identity[0], identity[1], stand.times[identity] - 1]
-        return counted if stand.told else count_epoch(epoch, counted)
+        return counted if stand.was_set else count_epoch(epoch, counted)
 
-    def move(self, epoch: int) -> None:
+    def advance_to(self, epoch: int) -> None:
         """Make `epoch` that of the next pass."""
-        self._add(MOVED, epoch)
+        self._add(ADVANCED, epoch)
 
-    def tell(self, epoch: int) -> None:
+    def set_epoch(self, epoch: int) -> None:
         """Make `epoch` that of the next pass, also in workers that were given another before."""
-        self._add(TOLD, epoch)
+        self._add(SET, epoch)
 
     def _add(self, kind: int, epoch: int) -> None:
         if epoch >= 1 << 63:

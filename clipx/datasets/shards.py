@@ -1,4 +1,4 @@
-"""Samples of shards, each with its place, from any place on."""
+"""Samples of shards, each with its address, from any address on."""
 
 from __future__ import annotations
 
@@ -14,32 +14,27 @@ import webdataset
 from webdataset.tariterators import base_plus_ext
 
 from clipx.datasets.origins import locate
-from clipx.datasets.tars import ENDS_BYTES, META, Gate, Unread, read_members
+from clipx.datasets.tars import ENDS_BYTES, META, ReadLimits, UnreadMember, read_members
+from clipx.datasets.urls import local_path
 from clipx.datasets.world import Share
 from clipx.mapped import Member, members
 
-__all__ = ["META", "CutShort", "Gate", "Place", "Shards", "Unread", "local_path"]
+__all__ = ["META", "Address", "IncompleteSample", "ReadLimits", "Shards", "UnreadMember"]
 
 
-def local_path(url: str) -> str | None:
-    """The path of a shard that is a local file; None for all others."""
-    path = url.removeprefix("file:")
-    return None if path.startswith("pipe:") or "://" in path or path == "-" else path
-
-
-class Place(NamedTuple):
+class Address(NamedTuple):
     """Where a sample stands: its shard's number among the urls, its own number in the shard, and its checksum."""
 
     shard: int
     sample: int
-    check: int
+    checksum: int
 
 
-class CutShort(dict):
+class IncompleteSample(dict):
     """A sample of which a member could not be read: it is not what its writer meant, and the handler has been told."""
 
 
-def _check(key: Any, fields: Iterable[tuple[str, int, bytes, bytes]]) -> int:
+def _checksum(key: Any, fields: Iterable[tuple[str, int, bytes, bytes]]) -> int:
     """CRC-32 of a sample's key, and of the name, the size, the beginning and the end of each field."""
     check = zlib.crc32(repr(key).encode())
     for name, size, head, tail in fields:
@@ -48,14 +43,14 @@ def _check(key: Any, fields: Iterable[tuple[str, int, bytes, bytes]]) -> int:
     return check
 
 
-def _check_sample(sample: Mapping[str, Any]) -> int:
+def _checksum_of(sample: Mapping[str, Any]) -> int:
     fields = []
     for name, value in sample.items():
-        if isinstance(value, Unread):
+        if isinstance(value, UnreadMember):
             fields.append((name, *value))
         elif isinstance(value, bytes) and not name.startswith("__"):
             fields.append((name, len(value), value[:ENDS_BYTES], value[-ENDS_BYTES:]))
-    return _check(sample.get("__key__"), fields)
+    return _checksum(sample.get("__key__"), fields)
 
 
 class _Files(NamedTuple):
@@ -65,7 +60,7 @@ class _Files(NamedTuple):
     members: list[Member]
     end: int | None
 
-    def check(self) -> int:
+    def checksum(self) -> int:
         """The sample's checksum, from the ends of its files alone."""
         fields = []
         with Path(self.path).open("rb") as file:
@@ -75,7 +70,7 @@ class _Files(NamedTuple):
                 head = file.read(seen)
                 file.seek(member.offset + member.size - seen)
                 fields.append((base_plus_ext(member.name)[1].lower(), member.size, head, file.read(seen)))
-        return _check(base_plus_ext(self.members[0].name)[0], fields)
+        return _checksum(base_plus_ext(self.members[0].name)[0], fields)
 
     def read(self, url: str, most: int) -> dict[str, Any] | None:
         """The sample as webdataset reads it; None where it cannot be read like this, and past `most` bytes."""
@@ -136,7 +131,7 @@ def _mapped(path: str) -> Iterator[dict[str, Any]]:
     )
 
 
-class _Teller:
+class _ShardHandler:
     """A handler of errors of a shard, which it names, that remembers whether it has asked to stop."""
 
     def __init__(self, handler: Callable[[Exception], bool], shard: str) -> None:
@@ -174,29 +169,29 @@ class Shards:
         handler: called with the error of a broken shard, as webdataset's are.
 
     Attributes:
-        gate: how much of a sample is read, and when.
+        limits: how much of a sample is read, and when.
     """
 
     def __init__(self, urls: Sequence[str], handler: Callable[[Exception], bool]) -> None:
-        self.urls, self._handler, self.gate = list(urls), handler, Gate()
+        self.urls, self._handler, self.limits = list(urls), handler, ReadLimits()
 
-    def samples(self, share: Share, after: Place | None = None) -> Iterator[tuple[Place, dict[str, Any]]]:
-        """The samples of a share in order, with their places; those that come after a place.
+    def samples(self, share: Share, after: Address | None = None) -> Iterator[tuple[Address, dict[str, Any]]]:
+        """The samples of a share in order, with their addresses; those that come after a address.
 
         What comes before that is not read of local, uncompressed shards. Raises ValueError where the sample at that
-        place is another.
+        address is another.
         """
         first = 0 if after is None else share.shards.index(after.shard)
         for at in range(first, len(share.shards)):
-            shard, teller = share.shards[at], _Teller(self._handler, self.urls[share.shards[at]])
-            read = self._read(shard, teller)
+            shard, handler = share.shards[at], _ShardHandler(self._handler, self.urls[share.shards[at]])
+            read = self._read(shard, handler)
             if at == first and after is not None:
-                read = self._read_after(after, teller)
+                read = self._read_after(after, handler)
             for number, sample in read:
                 if share.takes(at, number):
-                    yield Place(shard, number, _check_sample(sample)), sample
+                    yield Address(shard, number, _checksum_of(sample)), sample
                 del sample
-            if teller.stopped:
+            if handler.stopped:
                 return
 
     def _read(self, shard: int, handler: Callable[[Exception], bool]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -214,68 +209,68 @@ class Shards:
             handler(exn)
             return
         lost: set[str] = set()
-        files = read_members(stream, url, handler, self.gate, lost)
+        files = read_members(stream, url, handler, self.limits, lost)
         del stream
         for sample in webdataset.tariterators.group_by_keys(files, handler=handler):
             if sample["__key__"] in lost:
                 lost.discard(sample["__key__"])
-                yield CutShort(sample)
+                yield IncompleteSample(sample)
             else:
                 yield sample
             del sample
 
-    def _read_after(self, place: Place, teller: _Teller) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The samples of a shard, with their numbers, that come after this place."""
-        url = self.urls[place.shard]
-        files = _find_files(url, [place.sample]).get(place.sample)
-        if files is not None and files.check() == place.check:
+    def _read_after(self, address: Address, handler: _ShardHandler) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The samples of a shard, with their numbers, that come after this address."""
+        url = self.urls[address.shard]
+        files = _find_files(url, [address.sample]).get(address.sample)
+        if files is not None and files.checksum() == address.checksum:
             if files.end is not None:
-                yield from enumerate(self._read_from(place.shard, files.end, teller), place.sample + 1)
+                yield from enumerate(self._read_from(address.shard, files.end, handler), address.sample + 1)
             return
-        # What is wrong before that place is told once more: the handler may end all that follows.
+        # What is wrong before that address is told once more: the handler may end all that follows.
         same = False
-        for number, sample in self._read(place.shard, teller):
-            if number == place.sample:
-                same = _check_sample(sample) == place.check
-            if number >= place.sample and not same:
+        for number, sample in self._read(address.shard, handler):
+            if number == address.sample:
+                same = _checksum_of(sample) == address.checksum
+            if number >= address.sample and not same:
                 break
-            if number > place.sample:
+            if number > address.sample:
                 yield number, sample
             del sample
         if not same:
-            raise self._changed(place)
+            raise self._changed(address)
 
-    def find(self, places: Iterable[Place]) -> Iterator[tuple[Place, dict[str, Any]]]:
-        """The samples at these places, shard by shard. Raises ValueError where there is another."""
-        for shard, group in groupby(sorted(set(places)), lambda place: place.shard):
-            url, left = self.urls[shard], {place.sample: place for place in group}
+    def find(self, addresses: Iterable[Address]) -> Iterator[tuple[Address, dict[str, Any]]]:
+        """The samples at these addresses, shard by shard. Raises ValueError where there is another."""
+        for shard, group in groupby(sorted(set(addresses)), lambda address: address.shard):
+            url, left = self.urls[shard], {address.sample: address for address in group}
             for number, files in _find_files(url, left).items():
-                sample = files.read(url, self.gate.limit)
-                if sample is not None and _check_sample(sample) == left[number].check:
+                sample = files.read(url, self.limits.sample_bytes)
+                if sample is not None and _checksum_of(sample) == left[number].checksum:
                     yield left.pop(number), sample
                 del sample
             if not left:
                 continue
             quiet = _Quiet()
             for number, sample in self._read(shard, quiet):
-                place = left.pop(number, None)
-                if place is not None:
-                    if _check_sample(sample) != place.check:
-                        raise self._changed(place) from quiet.error
-                    yield place, sample
+                address = left.pop(number, None)
+                if address is not None:
+                    if _checksum_of(sample) != address.checksum:
+                        raise self._changed(address) from quiet.error
+                    yield address, sample
                     if not left:
                         break
                 del sample
-            for place in left.values():
-                raise self._changed(place) from quiet.error
+            for address in left.values():
+                raise self._changed(address) from quiet.error
 
-    def _changed(self, place: Place) -> ValueError:
+    def _changed(self, address: Address) -> ValueError:
         return ValueError(
-            f"shard {place.shard}, {self.urls[place.shard]!r}, has changed: its sample {place.sample} is not the one "
-            f"that was read when the state was saved"
+            f"shard {address.shard}, {self.urls[address.shard]!r}, has changed: its sample {address.sample} is not the "
+            f"one that was read when the state was saved"
         )
 
-    def seen(self, shard: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    def views(self, shard: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """The samples of a shard, with their numbers, their fields memoryviews of the file where it can be mapped.
 
         What is wrong with the shard is not told here, and ends it.

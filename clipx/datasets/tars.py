@@ -17,7 +17,7 @@ from webdataset.tariterators import base_plus_ext
 
 from clipx._reading import CHUNK_BYTES, read_all, read_bytes
 
-__all__ = ["ENDS_BYTES", "META", "Gate", "Unread", "read_members"]
+__all__ = ["ENDS_BYTES", "META", "ReadLimits", "UnreadMember", "read_members"]
 
 META = re.compile(r"__[^/]*__($|/)")  # members that webdataset passes over
 
@@ -40,7 +40,7 @@ EXTENSIONS = {
 }
 
 
-class Unread(NamedTuple):
+class UnreadMember(NamedTuple):
     """Stands for the bytes of a member that is too large: how many they are, and both ends."""
 
     size: int
@@ -48,17 +48,17 @@ class Unread(NamedTuple):
     tail: bytes
 
 
-class Gate:
+class ReadLimits:
     """What may be read.
 
     Attributes:
-        limit: bytes of a sample; of one that has more, members are Unread.
-        most_holes: the size of a member with holes that is gone through, to see its ends.
+        sample_bytes: most bytes of a sample that are read; of a larger one, members are UnreadMember.
+        sparse_bytes: the size of a member with holes that is gone through, to see its ends.
         wait: called before a member is read, with the bytes of its sample up to its end; may wait.
     """
 
-    def __init__(self, limit: int = sys.maxsize) -> None:
-        self.limit = self.most_holes = limit
+    def __init__(self, sample_bytes: int = sys.maxsize) -> None:
+        self.sample_bytes = self.sparse_bytes = sample_bytes
         self.wait: Callable[[int], None] = lambda size: None
 
 
@@ -216,7 +216,7 @@ def _open(stream: IO[bytes]) -> _Tar:
     return _Tar.open(fileobj=replayed, mode="r|*", bufsize=bufsize)
 
 
-def _ends(file: IO[bytes], size: int) -> Unread:
+def _ends(file: IO[bytes], size: int) -> UnreadMember:
     """Both ends of a member, which is read and forgotten. Raises tarfile.ReadError where it is not all there."""
     head = read_all(file, min(size, ENDS_BYTES))
     tail = head
@@ -227,18 +227,18 @@ def _ends(file: IO[bytes], size: int) -> Unread:
 
     if len(head) + read_bytes(file, size - len(head), keep) < size:
         raise tarfile.ReadError("unexpected end of data")
-    return Unread(size, head, tail[-ENDS_BYTES:])
+    return UnreadMember(size, head, tail[-ENDS_BYTES:])
 
 
-def _read(tar: _Tar, member: tarfile.TarInfo, held: int, gate: Gate) -> bytes | Unread:
+def _read(tar: _Tar, member: tarfile.TarInfo, held: int, limits: ReadLimits) -> bytes | UnreadMember:
     """A member's bytes. `held` are those of its sample up to its end."""
-    if held > gate.limit and member.issparse() and member.size > gate.most_holes:
-        return Unread(member.size, b"", b"")
+    if held > limits.sample_bytes and member.issparse() and member.size > limits.sparse_bytes:
+        return UnreadMember(member.size, b"", b"")
     # The bytes of a member without holes come next.
     file = cast(IO[bytes], tar.extractfile(member) if member.issparse() else tar.fileobj)
-    if held > gate.limit:
+    if held > limits.sample_bytes:
         return _ends(file, member.size)
-    gate.wait(held)
+    limits.wait(held)
     data = read_all(file, member.size)
     if len(data) < member.size:
         raise tarfile.ReadError("unexpected end of data")
@@ -246,7 +246,7 @@ def _read(tar: _Tar, member: tarfile.TarInfo, held: int, gate: Gate) -> bytes | 
 
 
 def read_members(
-    stream: IO[bytes], url: str, handler: Callable[[Exception], bool], gate: Gate, lost: set[str]
+    stream: IO[bytes], url: str, handler: Callable[[Exception], bool], limits: ReadLimits, lost: set[str]
 ) -> Iterator[dict[str, Any]]:
     """The files of a tar file in the form of webdataset: "fname", "data" and "__url__"; those without an extension and
     those that webdataset passes over are left out.
@@ -272,7 +272,7 @@ def read_members(
                 held = MEMBER_BYTES + member.size + (held if prefix == key else 0)
                 key = prefix
                 try:
-                    data = _read(tar, member, held, gate)
+                    data = _read(tar, member, held, limits)
                 except MemoryError:
                     raise
                 except Exception as exn:

@@ -11,9 +11,14 @@ from urllib.parse import urlsplit
 import webdataset
 
 from clipx.datasets.fields import AUDIO_FIELDS, FILES, extension_of
-from clipx.datasets.shards import local_path
 
-__all__ = ["expand_urls"]
+__all__ = ["expand_urls", "local_path"]
+
+
+def local_path(url: str) -> str | None:
+    """The path of a shard that is a local file; None for all others."""
+    path = url.removeprefix("file:")
+    return None if path.startswith("pipe:") or "://" in path or path == "-" else path
 
 
 def expand_urls(name: str, urls: Any) -> list[str]:

@@ -17,7 +17,8 @@ from webdataset.shardlists import expand_urls
 from clipx.datasets.decoding import decode
 from clipx.datasets.fields import AUDIO_FIELDS, FILES, VIDEO_FIELDS, extension_of
 from clipx.datasets.origins import describe_error, origin_of
-from clipx.datasets.shards import CutShort, Shards, Unread, local_path
+from clipx.datasets.shards import IncompleteSample, Shards, UnreadMember
+from clipx.datasets.urls import local_path
 from clipx.datasets.world import Share
 from clipx.jobs.inspection import Checked, Stopped, inspect
 
@@ -120,7 +121,7 @@ class _Check:
             return True
 
         shards = Shards([source], handler)
-        shards.gate.limit = MOST_SAMPLE
+        shards.limits.sample_bytes = MOST_SAMPLE
         whole.samples = 0
         with closing(shards.samples(Share([0]))) as samples:  # type: ignore[type-var]
             try:
@@ -137,13 +138,13 @@ class _Check:
 
     def _sample(self, source: str, sample: dict[str, Any]) -> None:
         key = str(sample.get("__key__"))
-        if isinstance(sample, CutShort):
+        if isinstance(sample, IncompleteSample):
             return  # the handler has been told
         for name, value in sample.items():
             if name.startswith("__"):
                 continue
             found = Checked(source, key, name, kind=_kind(name) or "field")
-            if isinstance(value, Unread):
+            if isinstance(value, UnreadMember):
                 found.fail("broken", f"it has {value.size} bytes, and samples of more than {MOST_SAMPLE} are not read")
                 self._tell(found)
             elif _kind(name):

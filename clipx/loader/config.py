@@ -12,7 +12,7 @@ from clipx.datasets.decoding import decode
 from clipx.datasets.fields import Sample
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locating
-from clipx.datasets.shards import CutShort, Shards, Unread
+from clipx.datasets.shards import IncompleteSample, Shards, UnreadMember
 from clipx.datasets.world import Share
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.budget import Budget
@@ -103,7 +103,7 @@ class Job:
         fields = self._fields(sample)
         sizes = [_member(clip, name).nbytes for name in fields]
         beside = memory.payload_bytes(clip) - sum(sizes)
-        needs = needs_of(sample, list(fields.values()), self.decoder_threads, self.shards.gate.limit)
+        needs = needs_of(sample, list(fields.values()), self.decoder_threads, self.shards.limits.sample_bytes)
         budget = self._divide(max(sizes), len(sizes), beside, needs)
         return Looked(self.workers, list(fields), max(sizes), budget, Like.of(clip, fields))
 
@@ -146,7 +146,7 @@ class Job:
         def clips(sample: Sample, selection: Selection, weight: Weight) -> Generator[PlannedClip]:
             if weight.error is not None:
                 raise weight.error
-            if isinstance(sample, CutShort):
+            if isinstance(sample, IncompleteSample):
                 return
             cutting = cutting_of(weight.pixels)
             with locating(sample, clips=0):
@@ -171,7 +171,7 @@ class Job:
 
     def weigh(self, sample: Sample, budget: Budget | None = None) -> Weight:
         """What a sample takes; with the error of one that takes more than the budget has for it."""
-        if isinstance(sample, CutShort):
+        if isinstance(sample, IncompleteSample):
             return Weight(encoded_bytes(sample))
         try:
             with locating(sample, clips=0):
@@ -189,7 +189,7 @@ class Job:
 
     def _most(self, budget: Budget | None) -> int:
         """Bytes that a sample may take."""
-        return self.shards.gate.limit if budget is None else budget.sample_bytes
+        return self.shards.limits.sample_bytes if budget is None else budget.sample_bytes
 
     def _weight(self, needs: Needs, fields: list[str], budget: Budget | None) -> Weight:
         """Raise ValueError where the budget has not so much for a sample."""
@@ -211,10 +211,14 @@ class Job:
 
     def _check_read(self, sample: Sample) -> None:
         """Raise ValueError for a sample of which not everything has been read."""
-        sizes = {name: value.size for name, value in sample.items() if isinstance(value, Unread)}
+        sizes = {name: value.size for name, value in sample.items() if isinstance(value, UnreadMember)}
         if sizes:
             sizes |= {name: len(value) for name, value in sample.items() if isinstance(value, bytes)}
-            taken, most, largest = sum(sizes.values()), self.shards.gate.limit, max(sizes, key=lambda name: sizes[name])
+            taken, most, largest = (
+                sum(sizes.values()),
+                self.shards.limits.sample_bytes,
+                max(sizes, key=lambda name: sizes[name]),
+            )
             raise ValueError(
                 f"the sample has {taken} bytes, of which field {largest!r} {sizes[largest]}, but with this memory a "
                 f"sample may take {most}: raise memory about {taken / most:.1f} times"
@@ -232,7 +236,9 @@ class Job:
     def _decoded(self, sample: Sample, cut: Iterable[str]) -> Sample:
         """The fields of a sample that are not cut, decoded."""
         fields = {name.partition(":")[0] for name in cut}
-        return decode({name: value for name, value in sample.items() if name not in fields}, self.shards.gate.limit)
+        return decode(
+            {name: value for name, value in sample.items() if name not in fields}, self.shards.limits.sample_bytes
+        )
 
 
 def _member(clip: Sample, field: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from clipx._threads import call
-from clipx.datasets.shards import CutShort, Shards, Unread
+from clipx.datasets.shards import IncompleteSample, Shards, UnreadMember
 from clipx.datasets.world import Share
 from clipx.errors import NOT_A_SAMPLES_FAULT
 
@@ -28,11 +28,13 @@ class Counts:
         def count_all(is_stopped: Callable[[], bool]) -> list[np.ndarray]:
             def count_shard(shard: int) -> np.ndarray:
                 found: list[int] = []
-                for _, sample in () if is_stopped() else shards.seen(shard):
+                for _, sample in () if is_stopped() else shards.views(shard):
                     if is_stopped():
                         break
                     found.append(0)
-                    if isinstance(sample, CutShort) or any(isinstance(value, Unread) for value in sample.values()):
+                    if isinstance(sample, IncompleteSample) or any(
+                        isinstance(value, UnreadMember) for value in sample.values()
+                    ):
                         continue  # nor is it cut
                     try:
                         found[-1] = count(sample)

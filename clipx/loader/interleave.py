@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from clipx.datasets.fields import Sample
-from clipx.datasets.shards import Gate, Place
+from clipx.datasets.shards import Address, ReadLimits
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.plan.windows import ALL, Selection
 from clipx.wds.sample_clips import PlannedClip
@@ -25,7 +25,7 @@ STOP_SECONDS = 10.0
 class Ref(NamedTuple):
     """A clip by its sample's place and its index in the sample's plan; whether damage had been found there by then."""
 
-    place: Place
+    place: Address
     clip: int
     damaged: bool = False
 
@@ -49,9 +49,9 @@ class Position(NamedTuple):
         ended: whether the handler has ended them all.
     """
 
-    active: Sequence[tuple[Place, int, bool]] = ()
+    active: Sequence[tuple[Address, int, bool]] = ()
     turn: int = 0
-    read: Place | None = None
+    read: Address | None = None
     ended: bool = False
 
 
@@ -85,7 +85,7 @@ class Begun(NamedTuple):
     been found by then, and the clips that follow.
     """
 
-    place: Place
+    place: Address
     weight: Weight
     given: int
     damaged: bool
@@ -133,7 +133,7 @@ class Interleave:
         ready: clips of a sample that are cut ahead of its turn.
         threads: that cut.
         handler: called with the error of a sample in its turn; as webdataset's are.
-        gate: where the reader of the samples asks for room.
+        limits: where the reader of the samples asks for room.
         position: where to go on; `begun` are then the samples that are active there, and `samples` those after them.
 
     After `start`, `clips` is to be run once, by one thread. `stop` ends all threads, at any time, from any but these.
@@ -142,7 +142,7 @@ class Interleave:
 
     def __init__(
         self,
-        samples: Iterator[tuple[Place, Sample]],
+        samples: Iterator[tuple[Address, Sample]],
         weigh: Callable[[Sample], Weight],
         cut: Cut,
         *,
@@ -153,14 +153,14 @@ class Interleave:
         decoders_bytes: int,
         threads: int,
         handler: Callable[[Exception], bool],
-        gate: Gate,
+        limits: ReadLimits,
         position: Position = BEGINNING,
         begun: Iterable[Begun] = (),
     ) -> None:
         self._samples, self._weigh, self._cut, self._handler = samples, weigh, cut, handler
         self._most, self._waiting, self._ready, self._encoded_bytes = active, waiting, ready, encoded_bytes
         self._decoders_bytes, self._is_large = decoders_bytes, False
-        gate.wait = self._wait_for_room
+        limits.wait = self._wait_for_room
         self._changed = threading.Condition()
         self._active = [_Source(each) for each in begun]
         self._turn, self._last_read, self._ended = position.turn, position.read, position.ended

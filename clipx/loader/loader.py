@@ -20,7 +20,7 @@ from clipx.datasets.fields import Sample
 from clipx.datasets.keys import Keys, parse_keys
 from clipx.datasets.ledger import Ledger, Recorder
 from clipx.datasets.passes import Passes
-from clipx.datasets.shards import Gate, Shards
+from clipx.datasets.shards import ReadLimits, Shards
 from clipx.datasets.urls import expand_urls
 from clipx.datasets.world import Share, World, find_ranks, find_world, in_worker, share
 from clipx.format import ClipFormat
@@ -209,7 +209,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
         epoch = integer("epoch", epoch, 0)
         waiting, running = self._waiting, self._running
         if waiting is None or waiting.epoch != epoch:
-            self._passes.tell(epoch)
+            self._passes.set_epoch(epoch)
             if waiting is not None or running is None or not running.alive:
                 self._progress = None
         self._epoch = None
@@ -265,7 +265,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
             )
         handler = Recorder(self.errors, self._handler)
         shards = Shards(self._urls, handler)
-        shards.gate = self._gate(world)
+        shards.limits = self._read_limits(world)
         job = Job(
             shards=shards,
             share=mine,
@@ -297,7 +297,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
         return batches
 
     def _next_epoch(self) -> int:
-        return count_epoch(None if in_worker() and self._passes.told else self._epoch, self._passes.following)
+        return count_epoch(None if in_worker() and self._passes.epoch_was_set else self._epoch, self._passes.following)
 
     def _beginning(self, world: World, epoch: int) -> Progress:
         """The beginning of an epoch."""
@@ -315,15 +315,15 @@ class Loader(IterableDataset):  # type: ignore[misc]
             stream_random(self._seed, epoch, "shards").shuffle(shards)
         return share(shards, world)
 
-    def _gate(self, world: World) -> Gate:
+    def _read_limits(self, world: World) -> ReadLimits:
         """How much of a sample is read."""
-        return Gate(most_read(self._memory // world.workers))
+        return ReadLimits(most_read(self._memory // world.workers))
 
     def _target(self, epoch: int, world: World) -> int:
         """The clips that each rank is to give in an epoch, for all to have the same number of batches."""
         if self._counts is None:
             shards = Shards(self._urls, self._handler)
-            shards.gate = self._gate(world)
+            shards.limits = self._read_limits(world)
             self._counts = Counts(shards, self._make_cutting(None).count, self._threads)
         clips = [self._counts.of(self._share(epoch, world._replace(rank=rank))) for rank in range(world.ranks)]
         if not self._drop_last:
@@ -395,7 +395,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
         world = find_world(self._ranks)
         check_state(state, self._settings(), self._urls, shard_sizes(self._urls), world)
         progress = progress_of(dict(state))
-        epoch = None if in_worker() and self._passes.told else self._epoch
+        epoch = None if in_worker() and self._passes.epoch_was_set else self._epoch
         # In a worker, the DataLoader asks for the end of the epoch that it knows is over.
         if progress.finished and not in_worker():
             progress = Progress(count_epoch(epoch, progress.epoch + 1), looked=progress.looked, loaded=True, like=None)
@@ -404,7 +404,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
                 f"state is of epoch {progress.epoch}, but epoch of the loader says {count_epoch(epoch, 0)}"
             )
         self.close()
-        self._passes.move(progress.epoch + 1)
+        self._passes.advance_to(progress.epoch + 1)
         self._progress, self._loaded_in = progress, os.getpid()
         self._looked, self._pools = progress.looked, None
 

@@ -20,7 +20,7 @@ import numpy as np
 from clipx._threads import Task
 from clipx.datasets.fields import Sample
 from clipx.datasets.origins import locate, origin_of
-from clipx.datasets.shards import Place
+from clipx.datasets.shards import Address
 from clipx.errors import NOT_A_SAMPLES_FAULT, PoolExhausted, PoolTooSmall
 from clipx.loader.config import Job, Pools
 from clipx.loader.interleave import STOP_SECONDS, Cut
@@ -54,7 +54,9 @@ def _trim() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _chained(read: list[tuple[Place, Sample]], rest: Iterator[tuple[Place, Sample]]) -> Iterator[tuple[Place, Sample]]:
+def _chained(
+    read: list[tuple[Address, Sample]], rest: Iterator[tuple[Address, Sample]]
+) -> Iterator[tuple[Address, Sample]]:
     """Samples that were read, and the rest, none of them kept."""
     while read:
         yield read.pop(0)
@@ -138,7 +140,7 @@ class _Run:
         del error
         self.task.told.put(None)
 
-    def _look(self, samples: Iterator[tuple[Place, Sample]]) -> tuple[Pools | None, list[tuple[Place, Sample]]]:
+    def _look(self, samples: Iterator[tuple[Address, Sample]]) -> tuple[Pools | None, list[tuple[Address, Sample]]]:
         """Pools for clips like those of the first samples, and the samples that were read for it.
 
         Without pools there is nothing to cut. What is wrong with samples shows later, in their turn.
@@ -192,8 +194,8 @@ class _Run:
             samples = _chained(read, samples)
             del read
         job.keep(job.pools)
-        gate = job.shards.gate
-        gate.limit = min(gate.limit, job.pools.budget.sample_bytes)
+        limits = job.shards.limits
+        limits.sample_bytes = min(limits.sample_bytes, job.pools.budget.sample_bytes)
         try:
             self._make_batches(self._order.clips(samples, job.pools), job.pools)
         except PoolTooSmall as exn:

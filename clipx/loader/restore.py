@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 
 from clipx.datasets.fields import Sample
-from clipx.datasets.shards import Place
+from clipx.datasets.shards import Address
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.interleave import Begun, ClipSample, Cut, Ref, Weight
 from clipx.plan.windows import ALL, Selection
@@ -17,13 +17,13 @@ from clipx.wds.sample_clips import PlannedClip
 
 __all__ = ["rebuild"]
 
-Clips = dict[tuple[Place, int], Sample]
+Clips = dict[tuple[Address, int], Sample]
 
 
 def rebuild(
     held: Sequence[Ref],
-    active: Sequence[tuple[Place, int, bool]],
-    find: Callable[[list[Place]], Iterator[tuple[Place, Sample]]],
+    active: Sequence[tuple[Address, int, bool]],
+    find: Callable[[list[Address]], Iterator[tuple[Address, Sample]]],
     weigh: Callable[[Sample], Weight],
     cut: Cut,
     *,
@@ -43,12 +43,12 @@ def rebuild(
 
     Raises what finding and cutting raise, and ValueError where a sample does not give the clips that it gave.
     """
-    indices: dict[Place, list[int]] = defaultdict(list)
+    indices: dict[Address, list[int]] = defaultdict(list)
     for place, index, _ in held:
         indices[place].append(index)
     given = {place: index for place, index, _ in active}
-    read, begun = dict[Place, Sample](), dict[Place, Begun]()
-    weights: dict[Place, Weight] = {}
+    read, begun = dict[Address, Sample](), dict[Address, Begun]()
+    weights: dict[Address, Weight] = {}
     made: Clips = {}
     # Of these, what had been found is found again only where they are decoded from their start.
     damaged = {place for place, _, found in [*held, *active] if found}
@@ -106,7 +106,7 @@ class _Cutter:
         self._cut, self._is_stopped = cut, is_stopped
 
     def again(
-        self, place: Place, sample: Sample, indices: list[int], damaged: bool, weight: Weight
+        self, place: Address, sample: Sample, indices: list[int], damaged: bool, weight: Weight
     ) -> tuple[Clips, None]:
         """The clips of a sample at these indices."""
         error: Exception | None = None
@@ -124,7 +124,7 @@ class _Cutter:
         ) from error
 
     def further(
-        self, place: Place, sample: Sample, indices: list[int], given: int, damaged: bool, weight: Weight
+        self, place: Address, sample: Sample, indices: list[int], given: int, damaged: bool, weight: Weight
     ) -> tuple[Clips, Begun]:
         """The clips of a sample at these indices, and all from index `given` on."""
         clips = self._cut(sample, Selection(tuple(indices), given, damaged), weight)
@@ -137,7 +137,7 @@ class _Cutter:
         return found, Begun(place, weight, given, damaged, clips)
 
     def _take(
-        self, place: Place, clips: Generator[PlannedClip], wanted: Sequence[int]
+        self, place: Address, clips: Generator[PlannedClip], wanted: Sequence[int]
     ) -> tuple[Clips, Exception | None]:
         """The `wanted` clips, which come in order, up to an error, and the error."""
         found: Clips = {}

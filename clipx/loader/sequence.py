@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from clipx.datasets.fields import Sample
-from clipx.datasets.shards import Place
+from clipx.datasets.shards import Address
 from clipx.loader.budget import Budget
 from clipx.loader.config import Job, Pools
 from clipx.loader.interleave import BEGINNING, Begun, ClipSample, Cut, Interleave, Position, Ref
@@ -63,7 +63,7 @@ class Order:
         if interleave is not None:
             interleave.stop(seconds)
 
-    def clips(self, samples: Iterator[tuple[Place, Sample]], pools: Pools) -> Iterator[Sample]:
+    def clips(self, samples: Iterator[tuple[Address, Sample]], pools: Pools) -> Iterator[Sample]:
         """The clips of the epoch, in the order of its batches.
 
         Where it has a target, the share is gone through again, in its own order, until as many have been given.
@@ -125,7 +125,7 @@ class Order:
 
     def _cut(
         self,
-        samples: Iterator[tuple[Place, Sample]],
+        samples: Iterator[tuple[Address, Sample]],
         cut: Cut,
         position: Position,
         begun: list[Begun],
@@ -144,7 +144,7 @@ class Order:
             decoders_bytes=budget.decoders_bytes,
             threads=job.threads,
             handler=job.handler,
-            gate=job.shards.gate,
+            limits=job.shards.limits,
             position=position,
             begun=begun,
         )

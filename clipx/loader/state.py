@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from clipx.datasets.shards import Place, local_path
+from clipx.datasets.shards import Address
+from clipx.datasets.urls import local_path
 from clipx.datasets.world import World
 from clipx.loader.budget import Budget
 from clipx.loader.interleave import Position, Ref
@@ -135,9 +136,9 @@ def make_state(
     bytes a clip, and of the shards' names and sizes, some 16 bytes each.
     """
     progress = progress.settled()
-    places: dict[Place, int] = {}
+    places: dict[Address, int] = {}
 
-    def number(place: Place) -> int:
+    def number(place: Address) -> int:
         return places.setdefault(place, len(places))
 
     looked, position = progress.looked, progress.position
@@ -255,7 +256,7 @@ def _check_shards(saved: Any, urls: Sequence[str], sizes: Sequence[int | None]) 
 
 def progress_of(state: State) -> Progress:
     """Where a state that has been checked stands."""
-    places, damaged = [Place(*each) for each in state["places"]], set(state["damaged"])
+    places, damaged = [Address(*each) for each in state["places"]], set(state["damaged"])
     looked = None
     if state["looked"] is not None:
         workers, fields, clip_bytes, budget, told = state["looked"]

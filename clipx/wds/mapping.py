@@ -13,8 +13,8 @@ from webdataset.tariterators import base_plus_ext
 from clipx._checks import check_kind
 from clipx.datasets.fields import Sample
 from clipx.datasets.origins import locate
-from clipx.datasets.shards import META, local_path
-from clipx.datasets.urls import expand_urls
+from clipx.datasets.shards import META
+from clipx.datasets.urls import expand_urls, local_path
 from clipx.mapped import Member, members, open_member
 
 __all__ = ["mapped_samples"]

@@ -13,7 +13,7 @@ from clipx.arrays.writer import FormattedFrames
 from clipx.audio.clips import AudioClips, count_clips
 from clipx.audio.sound import AudioFormat
 from clipx.clip import Clip
-from clipx.datasets.fields import BytesFile, Sample, array_length, array_of, fields_to_cut, find_field
+from clipx.datasets.fields import BytesFile, Sample, array_length, array_of, default_fields, find_field
 from clipx.datasets.keys import Keys, beside, find_fields, parse_keys, put
 from clipx.datasets.ledger import Ledger, Recorder
 from clipx.datasets.origins import locate, locating
@@ -194,7 +194,7 @@ class Cutting:
     def fields(self, sample: Sample) -> dict[str, str]:
         """The fields of a sample that are cut, by the names of their clips. Raises ValueError where it has none."""
         if self._keys is None:
-            return {field: field for field in fields_to_cut(sample)}
+            return {field: field for field in default_fields(sample)}
         return find_fields(self._keys, sample)
 
     def cut(self, sample: Sample, epoch: int, selection: Selection = ALL) -> Generator[PlannedClip]:

@@ -1,4 +1,4 @@
-"""Samples of shards from any place on: the same that webdataset reads, whatever members a tar file has."""
+"""Samples of shards from any address on: the same that webdataset reads, whatever members a tar file has."""
 
 import bz2
 import gzip
@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import webdataset
 
-from clipx.datasets.shards import Place, Shards, local_path
+from clipx.datasets.shards import Address, Shards
+from clipx.datasets.urls import local_path
 from clipx.datasets.world import Share
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
@@ -51,22 +52,22 @@ def read(shards, share, after=None):
 
 
 def check(urls, handler=raise_it):
-    """From every place on, the samples that follow it; and each sample by itself."""
+    """From every address on, the samples that follow it; and each sample by itself."""
     shards, share = Shards(urls, handler), Share(list(range(len(urls))))
     every = read(shards, share)
     wanted = list(webdataset.tariterators.tarfile_samples(({"url": url} for url in urls), handler=handler))
     assert [sample for _, sample in every] == wanted
-    for i, (place, _) in enumerate(every):
-        assert read(shards, share, place) == every[i + 1 :], place
-    picked = [place for place, _ in every[::3]]
+    for i, (address, _) in enumerate(every):
+        assert read(shards, share, address) == every[i + 1 :], address
+    picked = [address for address, _ in every[::3]]
     assert dict(shards.find(picked[::-1])) == dict(every[::3])
     assert dict(shards.find([])) == {}
     for split in (2, 3):
         parts = [read(shards, Share(share.shards, split, offset)) for offset in range(split)]
-        assert sorted(place for part in parts for place, _ in part) == [place for place, _ in every]
+        assert sorted(address for part in parts for address, _ in part) == [address for address, _ in every]
         for offset, part in enumerate(parts):
-            for i, (place, _) in list(enumerate(part))[::4]:
-                assert read(shards, Share(share.shards, split, offset), place) == part[i + 1 :]
+            for i, (address, _) in list(enumerate(part))[::4]:
+                assert read(shards, Share(share.shards, split, offset), address) == part[i + 1 :]
     return every
 
 
@@ -119,18 +120,18 @@ def test_damaged_shards(tmp_path):
     told.clear()
     read(shards, share, every[0][0])
     assert len(told) == len(from_the_start) > 0
-    for place, _ in every:
+    for address, _ in every:
         told.clear()
-        read(shards, share, place)
-        assert bool(told) == (place.shard < 2), place
+        read(shards, share, address)
+        assert bool(told) == (address.shard < 2), address
     # A handler that stops ends all that would follow.
     stopping = Shards(urls, lambda exn: False)
-    places = [place for place, _ in stopping.samples(share)]
-    assert places[-1].shard == 1
-    for i, place in enumerate(places):
-        assert [following for following, _ in stopping.samples(share, place)] == places[i + 1 :]
+    addresses = [address for address, _ in stopping.samples(share)]
+    assert addresses[-1].shard == 1
+    for i, address in enumerate(addresses):
+        assert [following for following, _ in stopping.samples(share, address)] == addresses[i + 1 :]
     told.clear()
-    list(shards.find([place for place, _ in every]))
+    list(shards.find([address for address, _ in every]))
     assert told == []
 
 
@@ -139,14 +140,14 @@ def test_another_sample(tmp_path):
     with tarfile.open(path, "w") as tar:
         fill(tar)
     shards, share = Shards([str(path)], raise_it), Share([0])
-    place = read(shards, share)[3][0]
-    for wrong in (place._replace(check=0), place._replace(sample=2), place._replace(sample=99)):
+    address = read(shards, share)[3][0]
+    for wrong in (address._replace(checksum=0), address._replace(sample=2), address._replace(sample=99)):
         with pytest.raises(ValueError, match=rf"shard 0, .*a.tar.* has changed: its sample {wrong.sample} is not"):
             list(shards.samples(share, wrong))
         with pytest.raises(ValueError, match="has changed"):
             list(shards.find([wrong]))
     # Bytes in the middle of a field are not looked at, its ends and its size are.
-    assert Place(0, 3, place.check) == place
+    assert Address(0, 3, address.checksum) == address
 
 
 @pytest.mark.parametrize(

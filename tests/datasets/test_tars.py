@@ -13,7 +13,7 @@ import webdataset
 from _loaders import array_sample, no_threads_left, of_arrays, small_decoders, write  # noqa: F401
 
 from clipx.datasets.shards import Shards
-from clipx.datasets.tars import ENDS_BYTES, Gate, Unread, read_members
+from clipx.datasets.tars import ENDS_BYTES, ReadLimits, UnreadMember, read_members
 from clipx.datasets.world import Share
 
 BLOCK = 512
@@ -50,7 +50,8 @@ def read(data, limit=10**6, told=None, handler=None):
     told = [] if told is None else told
     handler = handler or (lambda exn: told.append(exn) or True)
     return {
-        each["fname"]: each["data"] for each in read_members(io.BytesIO(data), "x.tar", handler, Gate(limit), set())
+        each["fname"]: each["data"]
+        for each in read_members(io.BytesIO(data), "x.tar", handler, ReadLimits(limit), set())
     }
 
 
@@ -124,7 +125,7 @@ def test_what_is_too_large_is_not_held(pack):
     data = pack(data[:1024]) + pack(data[1024:])
     found = {}
     assert peak_of(lambda: found.update(read(data))) < 12_000_000
-    assert found.pop("b.txt") == Unread(len(large), large[:ENDS_BYTES], large[-ENDS_BYTES:])
+    assert found.pop("b.txt") == UnreadMember(len(large), large[:ENDS_BYTES], large[-ENDS_BYTES:])
     assert found == GOOD
 
 
@@ -132,7 +133,7 @@ def test_members_of_one_sample_together():
     """All of them, with their headers."""
     data = b"".join(member(f"{key}.{i}", bytes(300)) for key in "abc" for i in range(10)) + END
     found = read(data, 5 * (300 + 512))
-    assert [name for name, value in found.items() if isinstance(value, Unread)] == [
+    assert [name for name, value in found.items() if isinstance(value, UnreadMember)] == [
         f"{key}.{i}" for key in "abc" for i in range(5, 10)
     ]
 
@@ -143,8 +144,8 @@ def test_holes():
     data = around(sparse("b.txt", 2 * 10**9) + sparse("x.txt", 500) + sparse("y.txt", 8**11 - 1))
     found = {}
     assert peak_of(lambda: found.update(read(data, told=told))) < 5_000_000
-    assert found.pop("b.txt") == Unread(2 * 10**9, b"", b"")
-    assert found.pop("y.txt") == Unread(8**11 - 1, b"", b"")
+    assert found.pop("b.txt") == UnreadMember(2 * 10**9, b"", b"")
+    assert found.pop("y.txt") == UnreadMember(8**11 - 1, b"", b"")
     assert found.pop("x.txt") == bytes(500)
     assert found == GOOD
     assert told == []
@@ -165,17 +166,17 @@ def test_many_holes():
 def test_a_limit_changes_no_place(tmp_path):
     """A state that was saved under another limit names the same samples."""
     url = write(tmp_path / "a.tar", [array_sample(f"s{i}", 9 + 40 * (i == 2), txt="x" * 3000) for i in range(5)])
-    places = []
+    addresses = []
     for limit in (10**9, 10_000, 1):
         shards = Shards([url], webdataset.reraise_exception)
-        shards.gate = Gate(limit)
-        places.append([place for place, _ in shards.samples(Share([0]))])
-        for i, place in enumerate(places[0]):
-            assert [after for after, _ in shards.samples(Share([0]), place)] == places[0][i + 1 :]
-            ((found, sample),) = shards.find([place])
-            assert found == place
-            assert isinstance(sample["txt"], Unread) == (limit == 1 or (limit == 10_000 and place.sample == 2))
-    assert places[0] == places[1] == places[2]
+        shards.limits = ReadLimits(limit)
+        addresses.append([address for address, _ in shards.samples(Share([0]))])
+        for i, address in enumerate(addresses[0]):
+            assert [after for after, _ in shards.samples(Share([0]), address)] == addresses[0][i + 1 :]
+            ((found, sample),) = shards.find([address])
+            assert found == address
+            assert isinstance(sample["txt"], UnreadMember) == (limit == 1 or (limit == 10_000 and address.sample == 2))
+    assert addresses[0] == addresses[1] == addresses[2]
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

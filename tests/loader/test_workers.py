@@ -222,14 +222,14 @@ def test_passes():
     assert passes.following == 5
     other = pickle.loads(pickle.dumps(passes))
     assert copy.deepcopy(passes).following == other.following == 5
-    passes.move(20)
+    passes.advance_to(20)
     assert [passes.epoch(None), other.epoch(None), passes.epoch(None), other.epoch(None)] == [20, 5, 21, 6]
-    assert not passes.told
-    passes.tell(3)
-    assert passes.told
+    assert not passes.epoch_was_set
+    passes.set_epoch(3)
+    assert passes.epoch_was_set
     assert passes.following == 3
     with pytest.raises(ValueError, match="epoch is 9223372036854775808, but must be below"):
-        passes.tell(1 << 63)
+        passes.set_epoch(1 << 63)
     assert passes.following == 3
 
 
