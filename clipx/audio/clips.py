@@ -17,7 +17,8 @@ from clipx.audio.stream import Samples
 from clipx.clip import Clip
 from clipx.errors import Damage, MediaError
 from clipx.media.damage import Report
-from clipx.media.opening import Source, as_source, can_rewind, describe, passing
+from clipx.media.opening import passing
+from clipx.media.sources import Source, as_source, can_rewind, describe
 from clipx.plan.windows import ALL, Rng, Selection, WindowSpec, as_generator, fill_bytes
 from clipx.pool import ClipPool
 

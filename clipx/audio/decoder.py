@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +10,7 @@ import av
 
 from clipx.errors import MediaError
 
-__all__ = ["Decoder", "channels_of", "demuxed", "hold_layout", "is_mapped", "reason_of"]
+__all__ = ["Decoder", "channels_of", "hold_layout", "is_mapped", "reason_of"]
 
 TAGGED = frozenset({"aac", "ac3", "eac3", "mp3"})
 """Formats without a header, in which tags stand between the frames, and behind them."""
@@ -21,15 +20,6 @@ TELL_LATE = frozenset({"mp1", "mp2", "mp3"})
 
 TAGS = (b"ID3", b"3DI", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
 ID3_HEADER = 10  # bytes
-
-
-def demuxed(container: av.container.InputContainer, *streams: Any) -> Iterator[av.Packet]:
-    """The packets of some streams. Empty ones hold no sound, and of those that av gives at the end no time either."""
-    try:
-        yield from container.demux(*streams)
-    except IndexError:
-        # av at the end of a file in which further streams have begun, which it does not know.
-        return
 
 
 def _tag_bytes(data: bytes) -> int:

@@ -12,11 +12,13 @@ from typing import Any, cast
 import av
 import numpy as np
 
-from clipx.audio.decoder import Decoder, demuxed, reason_of
+from clipx.audio.decoder import Decoder, reason_of
 from clipx.audio.sound import GAP_SECONDS, MOST_OF_ANOTHER_KIND, AudioFormat, OtherKind, Sound, find_sound, told
 from clipx.errors import MediaError
 from clipx.media.damage import Report
-from clipx.media.opening import Source, can_rewind, failures, open_media
+from clipx.media.demuxing import demuxed
+from clipx.media.opening import failures, open_media
+from clipx.media.sources import Source, can_rewind
 
 __all__ = ["Samples"]
 

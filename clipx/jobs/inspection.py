@@ -22,7 +22,8 @@ from clipx.datasets.fields import BytesFile, kind_of_bytes
 from clipx.datasets.origins import describe_error, shorten
 from clipx.errors import Damage, MediaError
 from clipx.media.damage import Report
-from clipx.media.opening import Source, best_video, open_media
+from clipx.media.opening import best_video, open_media
+from clipx.media.sources import Source
 from clipx.plan.windows import WindowSpec
 from clipx.video.options import VideoOptions
 from clipx.video.rates import likely_rate, stated_rate

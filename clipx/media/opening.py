@@ -12,23 +12,19 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import av
-import numpy as np
 from av.stream import Disposition
 
 from clipx.errors import MediaError
 from clipx.media.boxes import check_boxes
 from clipx.media.file_objects import CheckedFile, Interrupted, Unnamed
+from clipx.media.sources import Source, as_source
 
 __all__ = [
     "MAX_PIXELS",
-    "Source",
-    "as_source",
     "best_video",
-    "can_rewind",
-    "describe",
     "failures",
     "limit_pixels",
     "open_media",
@@ -37,8 +33,6 @@ __all__ = [
 ]
 
 MAX_PIXELS = 2**26  # 8192 by 8192
-
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
 FORMATS = (
     "mov,matroska,avi,asf,nut,mxf,ivf,yuv4mpegpipe,gif,apng,dv,"
@@ -58,46 +52,6 @@ BUFFER_BYTES = 32768
 
 PIXELS_MAX = 2**31 - 1
 """The largest `max_pixels` that FFmpeg takes."""
-
-
-def describe(src: Source) -> str:
-    """How messages call a source: its path, or what kind of bytes it is."""
-    if isinstance(src, (str, os.PathLike)):
-        return repr(os.fspath(src))
-    if isinstance(src, CheckedFile):
-        return src.name
-    if hasattr(src, "read"):
-        return repr(getattr(src, "name", src))
-    try:
-        return f"{memoryview(src).nbytes} bytes"
-    except TypeError:
-        return repr(src)
-
-
-def as_source(src: Any, name: str) -> Source:
-    """A path, bytes, or a file object that is checked. Raises TypeError for all else.
-
-    Bytes are anything with a buffer of them, such as an array of uint8 or a tensor.
-    """
-    if isinstance(src, (str, os.PathLike, bytes, bytearray, CheckedFile)):
-        return cast(Source, src)
-    if hasattr(src, "read"):
-        return cast(Source, CheckedFile(src, name))
-    if hasattr(src, "dtype"):
-        with suppress(TypeError, ValueError):
-            src = memoryview(cast(Any, np.asarray(src)))
-    try:
-        view = memoryview(src)
-    except TypeError:
-        raise TypeError(f"src is a {type(src).__name__}, but must be a path, bytes or a file object") from None
-    if view.ndim != 1 or view.itemsize != 1:
-        raise TypeError(f"src has items of format {view.format!r} and shape {view.shape}, but must be bytes")
-    return view if view.c_contiguous else view.tobytes()
-
-
-def can_rewind(src: Source) -> bool:
-    """Whether a source, as `as_source` gives it, can be read a second time."""
-    return not hasattr(src, "read") or bool(getattr(src, "seekable", lambda: False)())
 
 
 @contextmanager

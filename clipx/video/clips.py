@@ -19,8 +19,9 @@ from clipx.clip import Clip
 from clipx.errors import Damage, MediaError
 from clipx.format import ClipFormat, Views, draw_seed
 from clipx.media.open_clips import Cutter, Memory, Shown, Tail
-from clipx.media.opening import Source, as_source, can_rewind, describe, passing
+from clipx.media.opening import passing
 from clipx.media.packet_index import NO_TIME, Index
+from clipx.media.sources import Source, as_source, can_rewind, describe
 from clipx.plan.windows import ALL, Rng, Selection, WindowSpec, as_generator, fill_bytes
 from clipx.pool import ClipPool
 from clipx.video.options import VideoOptions

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, cast
 
 import av
 
-from clipx.media.opening import FORMATS, LATE_FORMATS, Source, open_media, videos
+from clipx.media.opening import FORMATS, LATE_FORMATS, open_media, videos
+from clipx.media.sources import Source
 
 __all__ = ["Picture", "PictureNeeds", "decoder_bytes", "pictures_of"]
 

@@ -13,12 +13,13 @@ from typing import IO, Any, NamedTuple, cast
 import av
 import numpy as np
 
-from clipx.audio.decoder import demuxed
 from clipx.audio.sound import AudioFormat, Track
 from clipx.errors import MediaError
 from clipx.media.damage import Report, Taint
-from clipx.media.opening import Source, best_video, can_rewind, failures, open_media, videos
+from clipx.media.demuxing import demuxed
+from clipx.media.opening import best_video, failures, open_media, videos
 from clipx.media.packet_index import NO_TIME, Index, frames_listed, gives_frames, is_shown, skips_exactly
+from clipx.media.sources import Source, can_rewind
 from clipx.video.options import VideoOptions
 from clipx.video.orientation import Orientation, carries_orientation
 from clipx.video.rates import MEASURED_PACKETS, Grace, grace_of, likely_rate, stated_rate

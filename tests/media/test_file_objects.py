@@ -10,7 +10,7 @@ import pytest
 
 import clipx
 from clipx.media.file_objects import CheckedFile
-from clipx.media.opening import as_source
+from clipx.media.sources import as_source
 
 SPEC = clipx.WindowSpec(4, 2)
 
