@@ -28,7 +28,7 @@ def expand_urls(name: str, urls: Any) -> list[str]:
     elif isinstance(urls, Iterable) and not isinstance(urls, bytes):
         found = list(urls)
         if not all(isinstance(each, (str, os.PathLike)) for each in found):
-            raise TypeError(f"urls is {found!r}, but must hold texts and paths")
+            raise TypeError(f"{name} is {found!r}, but must hold texts and paths")
         found = [os.fspath(each) for each in found]
     else:
         raise TypeError(f"{name} is {urls!r}, but must be a text, a path, or a list of them")

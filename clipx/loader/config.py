@@ -22,11 +22,9 @@ from clipx.loader.position import Looked, Progress
 from clipx.plan.windows import Selection
 from clipx.pool import ClipPool
 from clipx.wds.batching import Like
-from clipx.wds.sample_clips import Cutting, PlannedClip
+from clipx.wds.sample_clips import ClipSample, SampleClips
 
 __all__ = ["Job", "Pools"]
-
-MOST_LIMITS = 16  # of pictures' sizes, for which a cutter is kept
 
 LEAST_PIXELS = 1920 * 1152
 """Pixels that any picture may have, whatever the header says."""
@@ -58,7 +56,7 @@ class Job:
     Attributes:
         shards, share: what to read.
         progress: where to begin; the consumer moves it on.
-        cutting: makes the cutter of samples for a pool.
+        sample_clips: extracts the clips of samples.
         divide: the budget for clips of so many bytes in so many fields, so many bytes beside, and so many workers,
             and a decoder of so many bytes beyond what every one takes.
         decoder_threads: of a decoder.
@@ -72,7 +70,7 @@ class Job:
     shards: Shards
     share: Share
     progress: Progress
-    cutting: Callable[[ClipPool | None, int | None], Cutting]
+    sample_clips: SampleClips
     divide: Callable[[int, int, int, int, int], Budget]
     decoder_threads: int
     workers: int
@@ -90,17 +88,10 @@ class Job:
     keep: Callable[[Pools], None]
     errors: Ledger = field(default_factory=Ledger)
     pools: Pools | None = None
-    _plain: Cutting | None = field(init=False, default=None, repr=False)
-
-    def _fields(self, sample: Sample) -> dict[str, str]:
-        """The fields of a sample that are cut, by the names of the clips'."""
-        if self._plain is None:
-            self._plain = self.cutting(None, None)
-        return self._plain.fields(sample)
 
     def look(self, sample: Sample, clip: Sample) -> Looked:
         """What the clip of a sample tells of all others."""
-        fields = self._fields(sample)
+        fields = self.sample_clips.fields(sample)
         sizes = [_member(clip, name).nbytes for name in fields]
         beside = memory.payload_bytes(clip) - sum(sizes)
         needs = needs_of(sample, list(fields.values()), self.decoder_threads, self.shards.limits.sample_bytes)
@@ -123,36 +114,31 @@ class Job:
 
     def cut(
         self, pool: ClipPool | None, maps: bool = False, repeated: bool = False, noted: bool = True
-    ) -> Callable[..., Generator[PlannedClip]]:
+    ) -> Callable[..., Generator[ClipSample]]:
         """A function that gives clips of a sample as slots of `pool`, other fields decoded: an `interleave.Cut`.
 
         With `maps`, what `map` makes of them. `repeated` says in "clip.json" that they have been given before, `noted`
         whether `errors` is told of samples that give none.
         """
-        limited: dict[int | None, Cutting] = {}
+        ledger = self.errors if noted else None
 
-        def cutting_of(pixels: int | None) -> Cutting:
-            # Run by several threads at a time.
-            found = limited.get(pixels)
-            if found is None:
-                found = self.cutting(pool, pixels)
-                if noted:
-                    found.errors = self.errors
-                if len(limited) >= MOST_LIMITS:
-                    limited.clear()
-                limited[pixels] = found
-            return found
-
-        def clips(sample: Sample, selection: Selection, weight: Weight) -> Generator[PlannedClip]:
+        def clips(sample: Sample, selection: Selection, weight: Weight) -> Generator[ClipSample]:
             if weight.error is not None:
                 raise weight.error
             if isinstance(sample, IncompleteSample):
                 return
-            cutting = cutting_of(weight.pixels)
             with locating(sample, clips=0):
-                fields = cutting.fields(sample)
+                fields = self.sample_clips.fields(sample)
                 sample = {**sample, **self._decoded(sample, fields.values())}
-            for given, clip in enumerate(cutting.cut(sample, self.progress.epoch, selection)):
+            extracted = self.sample_clips.clips(
+                sample,
+                self.progress.epoch,
+                pool=pool,
+                selection=selection,
+                max_pixels=weight.pixels,
+                ledger=ledger,
+            )
+            for given, clip in enumerate(extracted):
                 self._check(clip.sample, fields)
                 if repeated:
                     clip.sample["clip.json"]["repeated"] = True
@@ -177,7 +163,7 @@ class Job:
             with locating(sample, clips=0):
                 self._check_read(sample)
                 try:
-                    fields = list(self._fields(sample).values())
+                    fields = list(self.sample_clips.fields(sample).values())
                 except ValueError:
                     return Weight(encoded_bytes(sample))  # which is told where it is cut
                 needs = needs_of(sample, fields, self.decoder_threads, self._most(budget))

@@ -14,9 +14,9 @@ from clipx.datasets.fields import Sample
 from clipx.datasets.shards import Address, ReadLimits
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.plan.windows import ALL, Selection
-from clipx.wds.sample_clips import PlannedClip
+from clipx.wds.sample_clips import ClipSample
 
-__all__ = ["BEGINNING", "STOP_SECONDS", "Begun", "ClipSample", "Cut", "Interleave", "Position", "Ref", "Weight"]
+__all__ = ["BEGINNING", "STOP_SECONDS", "Begun", "Cut", "Extracted", "Interleave", "Position", "Ref", "Weight"]
 
 STOP_SECONDS = 10.0
 """How long the end of a thread is waited for: one that reads from a dead connection ends with the process."""
@@ -30,7 +30,7 @@ class Ref(NamedTuple):
     damaged: bool = False
 
 
-class ClipSample(NamedTuple):
+class Extracted(NamedTuple):
     """A clip's sample, which clip it is, and the bytes that it has beside its slots."""
 
     ref: Ref
@@ -76,7 +76,7 @@ class Weight(NamedTuple):
     error: Exception | None = None
 
 
-Cut = Callable[[Sample, Selection, Weight], Generator[PlannedClip]]
+Cut = Callable[[Sample, Selection, Weight], Generator[ClipSample]]
 """Gives the selected clips of a sample that takes so much, or raises why it is not cut."""
 
 
@@ -89,7 +89,7 @@ class Begun(NamedTuple):
     weight: Weight
     given: int
     damaged: bool
-    clips: Generator[PlannedClip]
+    clips: Generator[ClipSample]
 
 
 class _Failure(NamedTuple):
@@ -101,11 +101,11 @@ class _Source:
 
     def __init__(self, begun: Begun) -> None:
         self.place, self.weight, self.given, self.damaged = begun.place, begun.weight, begun.given, begun.damaged
-        self.ready: deque[PlannedClip | _Failure] = deque()
+        self.ready: deque[ClipSample | _Failure] = deque()
         self.busy = self.done = False
-        self._clips: Generator[PlannedClip] | None = begun.clips
+        self._clips: Generator[ClipSample] | None = begun.clips
 
-    def step(self) -> PlannedClip | _Failure | None:
+    def step(self) -> ClipSample | _Failure | None:
         """The next clip; None at the end."""
         assert self._clips is not None
         try:
@@ -325,7 +325,7 @@ class Interleave:
             at += 1
             self._changed.notify_all()
 
-    def _take(self) -> ClipSample | _Failure | None:
+    def _take(self) -> Extracted | _Failure | None:
         """What the source whose turn it is gives, None where that has no clips left; it then leaves."""
         source = self._active[self._turn]
         self._changed.wait_for(lambda: self._stopped or source.ready or source.done)
@@ -340,7 +340,7 @@ class Interleave:
         if clip is None or isinstance(clip, _Failure):
             return clip
         source.given, source.damaged = clip.number + 1, clip.damaged
-        return ClipSample(Ref(source.place, clip.number, clip.damaged), clip.sample, source.weight.beside)
+        return Extracted(Ref(source.place, clip.number, clip.damaged), clip.sample, source.weight.beside)
 
     @property
     def position(self) -> Position:
@@ -351,7 +351,7 @@ class Interleave:
             active = [(source.place, source.given, source.damaged) for source in self._active]
             return Position(active, self._turn, self._last_read)
 
-    def clips(self) -> Iterator[ClipSample]:
+    def clips(self) -> Iterator[Extracted]:
         """Every clip of every sample. Raises what is no sample's fault, and what the handler does not take."""
         while not self._ended:
             with self._changed:

@@ -6,7 +6,6 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -33,7 +32,7 @@ from clipx.loader.state import Settings, check_state, check_world, make_state, p
 from clipx.plan.draws import Epoch, check_epoch, count_epoch, stream_random
 from clipx.plan.windows import WindowSpec
 from clipx.video.options import VideoOptions
-from clipx.wds.sample_clips import Cutting
+from clipx.wds.sample_clips import SampleClips
 
 __all__ = ["Loader"]
 
@@ -129,7 +128,9 @@ class Loader(IterableDataset):  # type: ignore[misc]
         self.errors = Ledger()
         parsed = parse_keys(keys)
         self._keys = None if parsed is None else {key.name: ";".join(key.fields) for key in parsed}
-        self._make_cutting(None)
+        self._sample_clips = SampleClips(spec, format, options=options, audio=audio, keys=self._keys, seed=self._seed)
+        if not callable(handler):
+            raise TypeError(f"handler is {handler!r}, but must be a function of an exception")
         self._batch_size = integer("batch_size", batch_size, 1)
         self._memory = byte_count("memory", memory)
         self._threads = integer("threads", (os.cpu_count() or 1) if threads is None else threads, 1)
@@ -155,24 +156,6 @@ class Loader(IterableDataset):  # type: ignore[misc]
         known = self._known_clip()
         if known is not None:
             self._divide(*known)
-
-    def _make_cutting(self, pool: Any, pixels: int | None = None) -> Cutting:
-        """A cutter of samples, whose pictures have at most so many pixels."""
-        options = self._options
-        if pixels is not None:
-            options = options or VideoOptions()
-            options = replace(options, max_pixels=min(options.max_pixels, pixels))
-        return Cutting(
-            self._spec,
-            self._format,
-            options=options,
-            audio=self._audio,
-            pool=pool,
-            keys=self._keys,
-            seed=self._seed,
-            epoch=0,
-            handler=self._handler,
-        )
 
     def _known_clip(self) -> tuple[int, int] | None:
         """Bytes of a video's clip, and the number of fields, where the arguments tell the picture's size."""
@@ -270,7 +253,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
             shards=shards,
             share=mine,
             progress=progress,
-            cutting=self._make_cutting,
+            sample_clips=self._sample_clips,
             divide=self._divide,
             decoder_threads=(self._options or VideoOptions()).num_threads,
             workers=world.workers,
@@ -324,7 +307,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
         if self._counts is None:
             shards = Shards(self._urls, self._handler)
             shards.limits = self._read_limits(world)
-            self._counts = Counts(shards, self._make_cutting(None).count, self._threads)
+            self._counts = Counts(shards, self._sample_clips.count, self._threads)
         clips = [self._counts.of(self._share(epoch, world._replace(rank=rank))) for rank in range(world.ranks)]
         if not self._drop_last:
             if max(clips) and not min(clips):

@@ -11,9 +11,9 @@ from contextlib import closing
 from clipx.datasets.fields import Sample
 from clipx.datasets.shards import Address
 from clipx.errors import NOT_A_SAMPLES_FAULT
-from clipx.loader.interleave import Begun, ClipSample, Cut, Ref, Weight
+from clipx.loader.interleave import Begun, Cut, Extracted, Ref, Weight
 from clipx.plan.windows import ALL, Selection
-from clipx.wds.sample_clips import PlannedClip
+from clipx.wds.sample_clips import ClipSample
 
 __all__ = ["rebuild"]
 
@@ -30,7 +30,7 @@ def rebuild(
     threads: int,
     most_encoded_bytes: int,
     is_stopped: Callable[[], bool],
-) -> tuple[list[ClipSample], list[Begun]]:
+) -> tuple[list[Extracted], list[Begun]]:
     """The clips `held`, and the samples that are `active`, cut as far as they were; in their orders.
 
     Args:
@@ -90,7 +90,7 @@ def rebuild(
         collect(0, 0)
         if is_stopped():
             return [], []
-        clips = [ClipSample(ref, made.pop(ref[:2]), weights[ref.place].beside) for ref in held]
+        clips = [Extracted(ref, made.pop(ref[:2]), weights[ref.place].beside) for ref in held]
         return clips, [begun[place] for place, _, _ in active]
     finally:
         pool.shutdown(cancel_futures=True)
@@ -137,7 +137,7 @@ class _Cutter:
         return found, Begun(place, weight, given, damaged, clips)
 
     def _take(
-        self, place: Address, clips: Generator[PlannedClip], wanted: Sequence[int]
+        self, place: Address, clips: Generator[ClipSample], wanted: Sequence[int]
     ) -> tuple[Clips, Exception | None]:
         """The `wanted` clips, which come in order, up to an error, and the error."""
         found: Clips = {}

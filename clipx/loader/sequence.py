@@ -11,7 +11,7 @@ from clipx.datasets.fields import Sample
 from clipx.datasets.shards import Address
 from clipx.loader.budget import Budget
 from clipx.loader.config import Job, Pools
-from clipx.loader.interleave import BEGINNING, Begun, ClipSample, Cut, Interleave, Position, Ref
+from clipx.loader.interleave import BEGINNING, Begun, Cut, Extracted, Interleave, Position, Ref
 from clipx.loader.position import Step
 from clipx.loader.restore import rebuild
 from clipx.plan.draws import stream_random
@@ -105,7 +105,7 @@ class Order:
     def _cut_of(self, pools: Pools) -> Cut:
         return self._job.cut(pools.clips, maps=True, repeated=self._passes > 0)
 
-    def _rebuild(self, pools: Pools) -> tuple[list[ClipSample], list[Begun]]:
+    def _rebuild(self, pools: Pools) -> tuple[list[Extracted], list[Begun]]:
         """The clips that a loaded state held in the shuffle, and the samples that were being cut."""
         job, budget = self._job, pools.budget
         refs = list(job.progress.held)
@@ -130,7 +130,7 @@ class Order:
         position: Position,
         begun: list[Begun],
         pools: Pools,
-    ) -> Iterator[ClipSample]:
+    ) -> Iterator[Extracted]:
         """The clips of samples from a position on, cut by threads; `begun` is emptied."""
         job, budget = self._job, pools.budget
         clips = Interleave(
@@ -156,7 +156,7 @@ class Order:
         clips.start()
         return clips.clips()
 
-    def _shuffled(self, clips: Iterator[ClipSample], budget: Budget, held: list[ClipSample]) -> Iterator[Sample]:
+    def _shuffled(self, clips: Iterator[Extracted], budget: Budget, held: list[Extracted]) -> Iterator[Sample]:
         """The clips in a random order, as many held back as the budget has room for; `held` are from before, and are
         emptied.
         """
@@ -178,7 +178,7 @@ class Order:
         while len(buffer):
             yield self._pick(buffer)
 
-    def _pick(self, buffer: Draw[ClipSample]) -> Sample:
+    def _pick(self, buffer: Draw[Extracted]) -> Sample:
         at, clip = buffer.pick()
         self._beside -= clip.beside
         self._moves.append(at)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import webdataset
 
 from clipx.audio.sound import AudioFormat
+from clipx.datasets.fields import Sample
 from clipx.datasets.keys import Keys
+from clipx.datasets.ledger import Ledger, Recorder
 from clipx.datasets.origins import describe_error
+from clipx.datasets.passes import Passes
+from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.format import ClipFormat
-from clipx.plan.draws import Epoch
+from clipx.plan.draws import Epoch, check_epoch
 from clipx.plan.windows import WindowSpec
 from clipx.pool import ClipPool
 from clipx.video.options import VideoOptions
-from clipx.wds.sample_clips import Cutting
+from clipx.wds.sample_clips import SampleClips
 
-__all__ = ["clips", "log_and_continue"]
+__all__ = ["ClipStage", "clips", "log_and_continue"]
 
 logger = logging.getLogger("clipx")
 
@@ -26,6 +30,63 @@ def log_and_continue(exn: Exception) -> bool:
     """A webdataset handler: logs the error once, on logger "clipx", and goes on at once with the next sample."""
     logger.warning("%s", describe_error(exn))
     return True
+
+
+class ClipStage:
+    """`clips` with its arguments, as a step of a pipeline.
+
+    Attributes:
+        errors: a Ledger of the samples that are broken, damaged or give no clips.
+    """
+
+    def __init__(
+        self,
+        samples: SampleClips,
+        pool: ClipPool | int | str | None,
+        epoch: Epoch,
+        handler: Callable[[Exception], bool],
+    ) -> None:
+        if isinstance(pool, (int, str)):
+            pool = ClipPool.of_bytes(pool)
+        elif not isinstance(pool, (ClipPool, type(None))):
+            raise TypeError(f"pool is {pool!r}, but must be a ClipPool, a number of bytes such as '2GB', or None")
+        if not callable(handler):
+            raise TypeError(f"handler is {handler!r}, but must be a function of an exception")
+        self._clips, self._pool, self._epoch, self._handler = samples, pool, check_epoch(epoch), handler
+        self.errors = Ledger()
+        self._passes = Passes()
+
+    def __call__(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        return self._run(samples, self._passes.epoch(self._epoch))
+
+    def _run(self, samples: Iterable[Sample], epoch: int) -> Iterator[Sample]:
+        handler, before = Recorder(self.errors, self._handler), self.errors.counts
+        try:
+            yield from self._clips_of(samples, epoch, handler)
+        finally:
+            self.errors.log_new("clipx.wds.clips", before)
+
+    def _clips_of(
+        self, samples: Iterable[Sample], epoch: int, handler: Callable[[Exception], bool]
+    ) -> Iterator[Sample]:
+        for sample in samples:
+            clips = self._clips.clips(sample, epoch, pool=self._pool, ledger=self.errors)
+            # Upstream may hold the sample until it is asked for the next; this stage does not.
+            del sample
+            while True:
+                try:
+                    clip = next(clips, None)
+                except NOT_A_SAMPLES_FAULT:
+                    raise
+                except Exception as exn:
+                    if handler(exn):
+                        break
+                    return
+                if clip is None:
+                    break
+                yield clip.sample
+                del clip
+            del clips
 
 
 def clips(
@@ -39,7 +100,7 @@ def clips(
     seed: int = 0,
     epoch: Epoch = None,
     handler: Callable[[Exception], bool] = webdataset.reraise_exception,
-) -> Cutting:
+) -> ClipStage:
     """A stage that turns each sample into one sample per clip.
 
     >>> spec = clipx.WindowSpec(length=16, stride=8)
@@ -52,13 +113,13 @@ def clips(
         format: how frames are written: those of videos, and of arrays (n, height, width, channels).
         options: how videos are read; see `clipx.video.clips`.
         audio: how sound is written: of sound files, and, where it is given, of each video clip, as field "audio" (or
-            "{field}.audio" where several videos are cut).
+            "{field}.audio" where there are clips of several videos).
         pool: a ClipPool, or bytes such as "2GB" to make one of in the process that uses it: clips are its slots. None
             gives each clip memory of its own. With N workers there are N pools.
-        keys: the field to cut, "npz:frames" for a member; "wav;flac;mp3" for the first of these that a sample has,
-            whose clips stand under the first name, and {"sound": "wav;flac;mp3"} to name them. Several, in a list or a
-            dict, share one plan and must have the same number of frames. A field whose name does not tell what it is is
-            looked into. Default: every encoded video (by name: mp4, mkv, webm, mov, avi, ts, mpg, flv, ...; also
+        keys: the field to take clips of, "npz:frames" for a member; "wav;flac;mp3" for the first of these that a sample
+            has, under whose first name the clips come, and {"sound": "wav;flac;mp3"} to name them. Several, in a list
+            or a dict, share one plan and must have the same number of frames. A field whose name does not say its kind
+            is probed. Default: every encoded video (by name: mp4, mkv, webm, mov, avi, ts, mpg, flv, ...; also
             "front.mp4"); where there is none, every sound (wav, flac, mp3, aac, ogg, opus, m4a, aiff, ...); else the
             sample's only array (npy, a member of npz, a tensor).
         seed, epoch: random starts, crops and flips are drawn from (seed, epoch, `__key__`). epoch is a number, a
@@ -70,7 +131,7 @@ def clips(
     A clip's sample has the source's other fields as they are, the clip under the field's name, `__key__`
     "{key}_{index:06d}", and "clip.json": index, start, valid, and for videos frame_indices, pts_seconds,
     duration_seconds, source_fps and rotation, and mirrored where it is true; crop and flip where they are drawn at
-    random. A field of the source's own that one of these replaces, such as its "clip.json", stands under
+    random. A field of the source's own that one of these replaces, such as its "clip.json", becomes
     "source.clip.json".
 
     The stage's `errors` is a `clipx.datasets.ledger.Ledger`: which samples of which shards were broken,
@@ -78,14 +139,5 @@ def clips(
 
     Raises TypeError and ValueError for arguments of the wrong kind.
     """
-    return Cutting(
-        spec,
-        format,
-        options=options,
-        audio=audio,
-        pool=pool,
-        keys=keys,
-        seed=seed,
-        epoch=epoch,
-        handler=handler,
-    )
+    samples = SampleClips(spec, format, options=options, audio=audio, keys=keys, seed=seed)
+    return ClipStage(samples, pool, epoch, handler)

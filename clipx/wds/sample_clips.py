@@ -1,8 +1,8 @@
-"""The WebDataset stage that turns samples into clips."""
+"""The clips of one sample: its fields, extracted in step, with the rest of the sample."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -15,23 +15,28 @@ from clipx.audio.sound import AudioFormat
 from clipx.clip import Clip
 from clipx.datasets.fields import BytesFile, Sample, array_length, array_of, default_fields, find_field
 from clipx.datasets.keys import Keys, beside, find_fields, parse_keys, put
-from clipx.datasets.ledger import Ledger, Recorder
+from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locate, locating
-from clipx.datasets.passes import Passes
-from clipx.errors import NOT_A_SAMPLES_FAULT, Damage
+from clipx.errors import Damage
 from clipx.format import ClipFormat, Views
-from clipx.plan.draws import Epoch, check_epoch, sample_rng
+from clipx.plan.draws import sample_rng
 from clipx.plan.windows import ALL, Selection, WindowSpec
 from clipx.pool import ClipPool
 from clipx.video.clips import VideoClips, count_frames
 from clipx.video.options import VideoOptions
 from clipx.windows import iterate_formatted, iterate_spec
 
-__all__ = ["Cutting", "PlannedClip"]
+__all__ = ["ClipSample", "SampleClips"]
 
 
-class PlannedClip(NamedTuple):
-    """The sample of a clip, its number in the plan of its source, and whether damage had been found in that by then."""
+class ClipSample(NamedTuple):
+    """The sample of a clip.
+
+    Attributes:
+        number: of the clip in the plan of its source.
+        damaged: whether damage had been found in the source by then.
+        sample: the clip, its facts, and the other fields of the source's sample.
+    """
 
     number: int
     damaged: bool
@@ -73,7 +78,8 @@ class _ArrayClips(Iterator[Clip]):
         return clip if self._views is None else clip.record(self._views)
 
 
-Cutter = _ArrayClips | AudioClips | VideoClips
+FieldClips = _ArrayClips | AudioClips | VideoClips
+"""Iterator of the clips of one field."""
 
 
 def _sound_of(name: str, fields: Collection[str]) -> str:
@@ -86,21 +92,22 @@ def _origin(sample: Sample) -> Sample:
     return {name: sample[name] for name in ("__key__", "__url__") if name in sample}
 
 
-def _in_step(cutters: Mapping[str, Iterator[Clip]]) -> list[Clip]:
-    """The next clip of each field, all of one index: where damage leaves out one, those of the others go, too. Empty at
-    the end of any.
+def _in_step(sources: Mapping[str, Iterator[Clip]]) -> list[Clip]:
+    """The next clip of each field, all of one index; empty at the end of any.
+
+    Where damage leaves out the clip of one field, those of the others are left out, too.
     """
-    clips: dict[str, Clip | None] = dict.fromkeys(cutters)
+    clips: dict[str, Clip | None] = dict.fromkeys(sources)
     latest = -1
     ended = False
     while not ended and any(clip is None or clip.index < latest for clip in clips.values()):
-        for field, cutter in cutters.items():
+        for field, source in sources.items():
             clip = clips[field]
             if clip is None or clip.index < latest:
                 # Its slot is back before the next clip is made.
                 clips[field] = clip = None
                 with locating(field=field):
-                    clip = next(cutter, None)
+                    clip = next(source, None)
                 if clip is None:
                     ended = True  # the others are asked as well, so that they learn of their ends
                 else:
@@ -109,98 +116,82 @@ def _in_step(cutters: Mapping[str, Iterator[Clip]]) -> list[Clip]:
     return [] if ended else [clip for clip in clips.values() if clip is not None]
 
 
-def _is_damaged(cutters: Mapping[str, Cutter]) -> bool:
+def _is_damaged(sources: Mapping[str, FieldClips]) -> bool:
     """Whether damage has been found so far, or frames that are missing without a word."""
-    return bool(_damages(cutters)) or any(isinstance(each, VideoClips) and each.lost for each in cutters.values())
+    return bool(_damages(sources)) or any(isinstance(each, VideoClips) and each.lost for each in sources.values())
 
 
-def _damages(cutters: Mapping[str, Cutter]) -> list[tuple[str, Damage]]:
+def _damages(sources: Mapping[str, FieldClips]) -> list[tuple[str, Damage]]:
     """The damage that has been found in the fields so far, and is left out or kept."""
     return [
         (field, damage)
-        for field, cutter in cutters.items()
-        if not isinstance(cutter, _ArrayClips)
-        for damage in cutter.damages
+        for field, source in sources.items()
+        if not isinstance(source, _ArrayClips)
+        for damage in source.damages
     ]
 
 
-class Cutting:
-    """`clips` with its arguments, which it checks, as a step of a pipeline.
+class SampleClips:
+    """Extracts the clips of samples: a checked description without state, which threads may share.
 
-    Attributes:
-        errors: a Ledger of the samples that are broken, damaged or give no clips.
+    Args:
+        spec: which frames.
+        format, options, audio: how frames are written, videos are read, and sound is written.
+        keys: the fields; None for those that `default_fields` finds.
+        seed: what random starts, crops and flips are drawn from, with the epoch and the sample's key.
+
+    Raises TypeError and ValueError for arguments of the wrong kind.
     """
 
     def __init__(
         self,
         spec: WindowSpec,
-        format: ClipFormat | None,
+        format: ClipFormat | None = None,
         *,
-        options: VideoOptions | None,
-        audio: AudioFormat | None,
-        pool: ClipPool | int | str | None,
-        keys: Keys,
-        seed: int,
-        epoch: Epoch,
-        handler: Callable[[Exception], bool],
-        errors: Ledger | None = None,
+        options: VideoOptions | None = None,
+        audio: AudioFormat | None = None,
+        keys: Keys = None,
+        seed: int = 0,
     ) -> None:
         check_kind("spec", spec, WindowSpec)
         check_kind("format", format, ClipFormat, None)
         check_kind("options", options, VideoOptions, None)
         check_kind("audio", audio, AudioFormat, None)
-        if isinstance(pool, (int, str)):
-            pool = ClipPool.of_bytes(pool)
-        elif not isinstance(pool, (ClipPool, type(None))):
-            raise TypeError(f"pool is {pool!r}, but must be a ClipPool, a number of bytes such as '2GB', or None")
-        if not callable(handler):
-            raise TypeError(f"handler is {handler!r}, but must be a function of an exception")
-        self._spec, self._format, self._options, self._audio = spec, format, options, audio
-        self._pool, self._keys = pool, parse_keys(keys)
-        self._seed, self._epoch, self._handler = integer("seed", seed, 0), check_epoch(epoch), handler
-        self.errors = Ledger() if errors is None else errors
-        self._passes = Passes()
-
-    def __call__(self, samples: Iterable[Sample]) -> Iterator[Sample]:
-        return self._run(samples, self._passes.epoch(self._epoch))
-
-    def _run(self, samples: Iterable[Sample], epoch: int) -> Iterator[Sample]:
-        handler, before = Recorder(self.errors, self._handler), self.errors.counts
-        try:
-            yield from self._cut_all(samples, epoch, handler)
-        finally:
-            self.errors.log_new("clipx.wds.clips", before)
-
-    def _cut_all(self, samples: Iterable[Sample], epoch: int, handler: Callable[[Exception], bool]) -> Iterator[Sample]:
-        for sample in samples:
-            cut = self.cut(sample, epoch)
-            # Upstream may hold the sample until it is asked for the next; this stage does not.
-            del sample
-            while True:
-                try:
-                    out = next(cut, None)
-                except NOT_A_SAMPLES_FAULT:
-                    raise
-                except Exception as exn:
-                    if handler(exn):
-                        break
-                    return
-                if out is None:
-                    break
-                yield out.sample
-                del out
-            del cut
+        self.spec, self.format, self.options, self.audio = spec, format, options, audio
+        self.keys, self.seed = parse_keys(keys), integer("seed", seed, 0)
 
     def fields(self, sample: Sample) -> dict[str, str]:
-        """The fields of a sample that are cut, by the names of their clips. Raises ValueError where it has none."""
-        if self._keys is None:
-            return {field: field for field in default_fields(sample)}
-        return find_fields(self._keys, sample)
+        """The fields of a sample that clips are made of, by the names of their clips.
 
-    def cut(self, sample: Sample, epoch: int, selection: Selection = ALL) -> Generator[PlannedClip]:
-        """The clips of a sample, or those of a selection."""
+        Raises ValueError where it has none.
+        """
+        if self.keys is None:
+            return {field: field for field in default_fields(sample)}
+        return find_fields(self.keys, sample)
+
+    def clips(
+        self,
+        sample: Sample,
+        epoch: int,
+        *,
+        pool: ClipPool | None = None,
+        selection: Selection = ALL,
+        max_pixels: int | None = None,
+        ledger: Ledger | None = None,
+    ) -> Generator[ClipSample]:
+        """The clips of a sample, in order.
+
+        Args:
+            epoch: what is random is drawn from it.
+            pool: clips are slots of it; None gives each clip memory of its own.
+            selection: which of the clips.
+            max_pixels: of a picture, where that is below the limit of `options`.
+            ledger: where damage is noted, and that a sample gives no clips.
+
+        Raises what reading and decoding raise, with the sample, the field and the number of clips before the error.
+        """
         origin, given = _origin(sample), 0
-        clips = self._cut_fields(sample, sample.get("__key__", ""), epoch, selection)
+        clips = self._clips(sample, epoch, pool, selection, max_pixels, ledger)
         del sample
         try:
             for clip in clips:
@@ -212,68 +203,92 @@ class Cutting:
             locate(exn, origin, clips=given + passed_over)
             raise
 
-    def _cut_fields(self, sample: Sample, key: str, epoch: int, selection: Selection) -> Iterator[PlannedClip]:
-        fields = self.fields(sample)
-        cutters = {}
+    def _clips(
+        self,
+        sample: Sample,
+        epoch: int,
+        pool: ClipPool | None,
+        selection: Selection,
+        max_pixels: int | None,
+        ledger: Ledger | None,
+    ) -> Iterator[ClipSample]:
+        fields, origin = self.fields(sample), _origin(sample)
+        options = self._limited(max_pixels)
+        sources = {}
         for field in fields.values():
             with locating(field=field):
-                cutters[field] = self._cutter(sample, field, key, epoch, len(fields), selection)
-        heard = self._audio is not None and any(isinstance(cutter, VideoClips) for cutter in cutters.values())
-        made = ["clip.json", *fields, *([_sound_of(name, fields) for name in fields] if heard else [])]
-        rest, origin = beside(sample, fields, made), _origin(sample)
+                sources[field] = self._open(sample, field, epoch, pool, options, len(fields), selection)
+        with_audio = self.audio is not None and any(isinstance(source, VideoClips) for source in sources.values())
+        made = ["clip.json", *fields, *([_sound_of(name, fields) for name in fields] if with_audio else [])]
+        rest = beside(sample, fields, made)
         del sample
-        try:
-            yield from self._clips_in_step(fields, cutters, rest, key, origin, selection)
-        finally:
-            for field, damage in _damages(cutters):
-                self.errors.note("damage", origin, damage.reason, field=field)
-
-    def _clips_in_step(
-        self,
-        fields: Mapping[str, str],
-        cutters: Mapping[str, Cutter],
-        rest: Sample,
-        key: str,
-        origin: Sample,
-        selection: Selection,
-    ) -> Iterator[PlannedClip]:
-        """The clips of fields that share one plan, with the rest of the sample."""
         given = False
-        while clips := _in_step(cutters):
-            given = True
-            out = dict(rest)
-            for name, clip in zip(fields, clips):
-                put(out, name, clip.data)
-                if clip.audio is not None:
-                    out[_sound_of(name, fields)] = clip.audio
-            out["__key__"] = f"{key}_{clips[0].index:06d}"
-            out["clip.json"] = {name: fact for clip in reversed(clips) for name, fact in clip.facts().items()}
-            planned = PlannedClip(clips[0].index, selection.damaged or _is_damaged(cutters), out)
-            del clips, clip, out
-            yield planned
-            del planned
-        if selection.first is None:
-            return  # that they end apart is told where all are cut
-        counts = {field: cutter.num_frames for field, cutter in cutters.items()}
-        if _damages(cutters):
-            return  # which is noted, and can leave less of one field than of another
-        if not given and selection == ALL:
-            self.errors.note("no clips", origin, self._why_none(counts.values()), clips=0)
-        if len({*counts.values()}) > 1:
-            # A stream that is longer than another was left before its end, and does not know its length.
-            told = ", ".join(f"{field}: {'more' if n is None else n}" for field, n in counts.items())
-            raise ValueError(f"the fields of a sample must have the same number of frames, but have {told}")
+        try:
+            for clip in _joined(fields, sources, rest, origin.get("__key__", ""), selection):
+                given = True
+                yield clip
+                del clip
+            # Where clips are selected, that sources end apart, or give none, shows where all are extracted.
+            if selection.first is not None and not _damages(sources):
+                counts = {field: source.num_frames for field, source in sources.items()}
+                if ledger is not None and not given and selection == ALL:
+                    ledger.note("no clips", origin, self._why_none(counts.values()), clips=0)
+                _check_lengths(counts)
+        finally:
+            if ledger is not None:
+                for field, damage in _damages(sources):
+                    ledger.note("damage", origin, damage.reason, field=field)
+
+    def _limited(self, max_pixels: int | None) -> VideoOptions | None:
+        """The options, for pictures of at most so many pixels."""
+        if max_pixels is None:
+            return self.options
+        options = self.options or VideoOptions()
+        return replace(options, max_pixels=min(options.max_pixels, max_pixels))
+
+    def _open(
+        self,
+        sample: Sample,
+        field: str,
+        epoch: int,
+        pool: ClipPool | None,
+        options: VideoOptions | None,
+        in_step: int,
+        selection: Selection,
+    ) -> FieldClips:
+        """The clips of a field, one of `in_step` that share a plan."""
+        kind, value = find_field(sample, field)
+        key = sample.get("__key__", "")
+        rng, name = sample_rng(self.seed, epoch, key), f"field {field!r} of sample {key!r}"
+        if kind == "sound":
+            return AudioClips(
+                value, self.spec, self.audio, pool=pool, rng=rng, name=name, in_step=in_step, selection=selection
+            )
+        if kind == "video":
+            return VideoClips(
+                value,
+                self.spec,
+                self.format,
+                options=options,
+                pool=pool,
+                rng=rng,
+                name=name,
+                in_step=in_step,
+                audio=self.audio,
+                selection=selection,
+            )
+        return _ArrayClips(array_of(sample, field, value), self.spec, self.format, pool, rng, in_step, selection)
 
     def _why_none(self, counts: Iterable[int | None]) -> str:
         """Why sources of so many frames give no clips."""
         n = min((n for n in counts if n is not None), default=None)
         if not n:
-            return "no frame lies in the range that is cut" if self._options else "it has no frames"
-        few = n < self._spec.span
-        return f"its {n} frames are fewer than a clip spans, {self._spec.span}" if few else f"its {n} frames give none"
+            return "no frame lies in the range that options name" if self.options else "it has no frames"
+        few = n < self.spec.span
+        return f"its {n} frames are fewer than a clip spans, {self.spec.span}" if few else f"its {n} frames give none"
 
     def count(self, sample: Sample) -> int:
-        """Number of clips that `cut` gives, without cutting them, and mostly without decoding.
+        """Number of clips that `clips` gives, without extracting them, and mostly without decoding.
 
         Of a video whose header lists more frames than can be decoded, those that it lists.
         """
@@ -281,44 +296,43 @@ class Cutting:
 
     def _count(self, sample: Sample, field: str) -> int:
         kind, value = find_field(sample, field)
-        told = f"field {field!r} of sample {sample.get('__key__', '')!r}"
+        name = f"field {field!r} of sample {sample.get('__key__', '')!r}"
         if kind == "array":
-            return self._spec.count(array_length(sample, field, value))
+            return self.spec.count(array_length(sample, field, value))
         if isinstance(value, memoryview):
             value = BytesFile(value)
         # The clips that are complete come before the error of those that are not.
-        spec = replace(self._spec, policy="drop") if self._spec.policy == "error" else self._spec
+        spec = replace(self.spec, policy="drop") if self.spec.policy == "error" else self.spec
         if kind == "sound":
-            return count_clips(value, spec, self._audio, told)
-        return spec.count(count_frames(value, spec, self._options, told))
+            return count_clips(value, spec, self.audio, name)
+        return spec.count(count_frames(value, spec, self.options, name))
 
-    def _cutter(self, sample: Sample, field: str, key: str, epoch: int, in_step: int, selection: Selection) -> Cutter:
-        kind, value = find_field(sample, field)
-        rng = sample_rng(self._seed, epoch, key)
-        told = f"field {field!r} of sample {key!r}"
-        if kind == "sound":
-            return AudioClips(
-                value,
-                self._spec,
-                self._audio,
-                pool=self._pool,
-                rng=rng,
-                name=told,
-                in_step=in_step,
-                selection=selection,
-            )
-        if kind == "video":
-            return VideoClips(
-                value,
-                self._spec,
-                self._format,
-                options=self._options,
-                pool=self._pool,
-                rng=rng,
-                name=told,
-                in_step=in_step,
-                audio=self._audio,
-                selection=selection,
-            )
-        array = array_of(sample, field, value)
-        return _ArrayClips(array, self._spec, self._format, self._pool, rng, in_step, selection)
+
+def _joined(
+    fields: Mapping[str, str],
+    sources: Mapping[str, FieldClips],
+    rest: Sample,
+    key: str,
+    selection: Selection,
+) -> Iterator[ClipSample]:
+    """The clips of fields that share one plan, with the rest of the sample."""
+    while clips := _in_step(sources):
+        out = dict(rest)
+        for name, clip in zip(fields, clips):
+            put(out, name, clip.data)
+            if clip.audio is not None:
+                out[_sound_of(name, fields)] = clip.audio
+        out["__key__"] = f"{key}_{clips[0].index:06d}"
+        out["clip.json"] = {name: fact for clip in reversed(clips) for name, fact in clip.facts().items()}
+        joined = ClipSample(clips[0].index, selection.damaged or _is_damaged(sources), out)
+        del clips, clip, out
+        yield joined
+        del joined
+
+
+def _check_lengths(counts: Mapping[str, int | None]) -> None:
+    """Raise ValueError where fields have different numbers of frames."""
+    if len({*counts.values()}) > 1:
+        # A stream that is longer than another was left before its end, and does not know its length.
+        found = ", ".join(f"{field}: {'more' if n is None else n}" for field, n in counts.items())
+        raise ValueError(f"the fields of a sample must have the same number of frames, but have {found}")

@@ -1,4 +1,4 @@
-"""Clips counted without cutting them: as many as a cut gives, of every kind of source."""
+"""Clips counted without extracting them: as many as come, of every kind of source."""
 
 import bz2
 import gzip
@@ -16,7 +16,7 @@ from clipx.datasets.fields import BytesFile
 from clipx.datasets.shards import Shards
 from clipx.datasets.world import Share, World, share
 from clipx.loader.counts import Counts
-from clipx.wds.sample_clips import Cutting
+from clipx.wds.sample_clips import SampleClips
 
 POLICIES = ["drop", "repeat_last", "wrap", "reflect", "constant", "backpad", "error"]
 FILES = {
@@ -37,27 +37,22 @@ def npy(value):
     return file.getvalue()
 
 
-def cutting(window, **rest):
-    rest = {"options": None, "audio": None, "keys": None, **rest}
-    return Cutting(window, None, pool=None, seed=0, epoch=0, handler=webdataset.reraise_exception, **rest)
-
-
-def cut(cutter, sample):
+def extract(sample_clips, sample):
     """Number of clips before an error, if there is one."""
     count = 0
     try:
-        for _ in cutter.cut(sample, 0):
+        for _ in sample_clips.clips(sample, 0):
             count += 1
     except ValueError:
         pass
     return count
 
 
-def check(cutter, sample):
-    wanted = cut(cutter, sample)
-    assert cutter.count(sample) == wanted
+def check(sample_clips, sample):
+    wanted = extract(sample_clips, sample)
+    assert sample_clips.count(sample) == wanted
     seen = {name: memoryview(value) if isinstance(value, bytes) else value for name, value in sample.items()}
-    assert cutter.count(seen) == wanted
+    assert sample_clips.count(seen) == wanted
     return wanted
 
 
@@ -65,25 +60,25 @@ def check(cutter, sample):
 @pytest.mark.parametrize("policy", POLICIES)
 def test_videos(make_video, kind, policy):
     sample = {"__key__": "a", "mp4": make_video(n=45, **FILES[kind]).read_bytes()}
-    assert check(cutting(clipx.WindowSpec(4, 3, policy=policy)), sample) >= 14
-    assert check(cutting(clipx.WindowSpec(50, 3, policy=policy)), sample) in (0, 1)
+    assert check(SampleClips(clipx.WindowSpec(4, 3, policy=policy)), sample) >= 14
+    assert check(SampleClips(clipx.WindowSpec(50, 3, policy=policy)), sample) in (0, 1)
     options = clipx.VideoOptions(fps=10, start_seconds=0.3)
-    check(cutting(clipx.WindowSpec(4, 3, policy=policy), options=options), sample)
-    assert check(cutting(clipx.WindowSpec(4, num_clips=5, policy=policy)), sample) == 5
+    check(SampleClips(clipx.WindowSpec(4, 3, policy=policy), options=options), sample)
+    assert check(SampleClips(clipx.WindowSpec(4, num_clips=5, policy=policy)), sample) == 5
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_sound_and_arrays(make_audio, policy):
     window = clipx.WindowSpec(100, 333, policy=policy)
-    check(cutting(window), {"__key__": "a", "wav": make_audio().read_bytes()})
+    check(SampleClips(window), {"__key__": "a", "wav": make_audio().read_bytes()})
     for n in (0, 99, 100, 101, 1000, 1099):
         if policy != "error":
-            check(cutting(window), {"__key__": "a", "npy": npy(np.arange(n))})
-            check(cutting(window), {"__key__": "a", "x": np.arange(n)})
+            check(SampleClips(window), {"__key__": "a", "npy": npy(np.arange(n))})
+            check(SampleClips(window), {"__key__": "a", "x": np.arange(n)})
     file = io.BytesIO()
     np.savez(file, a=np.arange(700), b=np.arange(700))
     if policy != "error":
-        check(cutting(window, keys=["npz:a", "npz:b"]), {"__key__": "a", "npz": file.getvalue()})
+        check(SampleClips(window, keys=["npz:a", "npz:b"]), {"__key__": "a", "npz": file.getvalue()})
 
 
 def test_a_listed_video_is_not_decoded_nor_read(make_video, monkeypatch):
@@ -98,7 +93,7 @@ def test_a_listed_video_is_not_decoded_nor_read(make_video, monkeypatch):
             return read[-1]
 
     monkeypatch.setattr(clipx.wds.sample_clips, "BytesFile", Counted)
-    assert cutting(clipx.WindowSpec(4, 2)).count({"__key__": "a", "mp4": memoryview(data)}) == 99
+    assert SampleClips(clipx.WindowSpec(4, 2)).count({"__key__": "a", "mp4": memoryview(data)}) == 99
     assert 0 < sum(read) < len(data) // 4, (sum(read), len(data))
 
 
@@ -106,9 +101,9 @@ def test_damage(make_video):
     """Files that are cut short have the clips before their end."""
     whole = make_video(n=90, g="12", container="matroska", suffix=".mkv").read_bytes()
     sample = {"__key__": "a", "mkv": whole[: len(whole) // 2]}
-    check(cutting(clipx.WindowSpec(4, 2)), sample)
+    check(SampleClips(clipx.WindowSpec(4, 2)), sample)
     with pytest.raises(ValueError, match="no field"):
-        cutting(clipx.WindowSpec(4, 2)).count({"__key__": "a", "txt": b""})
+        SampleClips(clipx.WindowSpec(4, 2)).count({"__key__": "a", "txt": b""})
 
 
 @pytest.fixture
@@ -129,7 +124,7 @@ def shards(tmp_path):
 
 
 def counts_of(urls):
-    return Counts(Shards(urls, wds.log_and_continue), cutting(clipx.WindowSpec(4, 1)).count, 2)
+    return Counts(Shards(urls, wds.log_and_continue), SampleClips(clipx.WindowSpec(4, 1)).count, 2)
 
 
 @pytest.mark.parametrize(("ranks", "workers"), [(1, 1), (2, 1), (3, 2), (4, 1), (5, 3), (1, 7)])

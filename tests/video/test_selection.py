@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import clipx
-from clipx import wds
 from clipx.plan.windows import ALL, Selection
-from clipx.wds.sample_clips import Cutting
+from clipx.wds.sample_clips import SampleClips
 
 POLICIES = ["drop", "repeat_last", "wrap", "reflect", "constant", "backpad"]
 
@@ -21,9 +20,8 @@ def npy(value):
     return file.getvalue()
 
 
-def cutting(window, format=None, keys=None, **rest):
-    rest = {"options": None, "audio": None, "pool": None, "handler": wds.log_and_continue, **rest}
-    return Cutting(window, format, keys=keys, seed=3, epoch=0, **rest)
+def sample_clips(window, format=None, **rest):
+    return SampleClips(window, format, seed=3, **rest)
 
 
 def values(clips):
@@ -63,15 +61,15 @@ def selections(n):
     return made + [Selection(tuple(sorted(set(some))), first) for some, first in both if n > 2 and max(some) < first]
 
 
-def check(cut, sample, damaged=False):
-    every, error = until_error(cut.cut(sample, 1))
+def check(extractor, sample, damaged=False):
+    every, error = until_error(extractor.clips(sample, 1))
     if damaged:
         # A decoder may conceal damage without a word, from whatever it has decoded before.
         every = [{**clip, "mp4": None} for clip in every]
     for selection in selections(len(every)):
         if damaged and selection.some:
             continue  # leaves out frames that damage may have made others depend on
-        found, told = until_error(cut.cut(sample, 1, selection))
+        found, told = until_error(extractor.clips(sample, 1, selection=selection))
         if damaged:
             found = [{**clip, "mp4": None} for clip in found]
         wanted = [every[i] for i in selection.of(len(every))]
@@ -106,7 +104,7 @@ def test_selection():
 def test_arrays(policy, format):
     x = np.random.default_rng(0).integers(0, 256, (37, 8, 9, 3), dtype=np.uint8)
     window = clipx.WindowSpec(4, 3, dilation=2, policy=policy)
-    every, _ = check(cutting(window, format), {"__key__": "a", "npy": npy(x)})
+    every, _ = check(sample_clips(window, format), {"__key__": "a", "npy": npy(x)})
     assert len(every) > 9
 
 
@@ -120,13 +118,13 @@ def test_arrays(policy, format):
 @settings(deadline=None, max_examples=60)
 def test_arrays_of_many_plans(n, length, stride, dilation, policy):
     window = clipx.WindowSpec(length, stride, dilation, policy=policy)
-    check(cutting(window), {"__key__": "a", "npy": np.arange(n, dtype=np.int32)})
+    check(sample_clips(window), {"__key__": "a", "npy": np.arange(n, dtype=np.int32)})
 
 
 def test_random_starts(make_video):
     window = clipx.WindowSpec(3, num_clips=7, sampling="random")
     format = clipx.ClipFormat(crop=("random", (16, 16)), flip=0.5)
-    every, _ = check(cutting(window, format), video(make_video(n=60, g="12")))
+    every, _ = check(sample_clips(window, format), video(make_video(n=60, g="12")))
     assert len({clip["clip.json"]["start"] for clip in every}) > 3
     assert len({tuple(clip["clip.json"]["crop"]) for clip in every}) > 3
 
@@ -135,7 +133,7 @@ def test_random_starts(make_video):
 @pytest.mark.parametrize("stride", [2, 9])
 def test_videos(make_video, policy, stride):
     path = make_video(n=55, g="12", bf="2")
-    every, _ = check(cutting(clipx.WindowSpec(4, stride, policy=policy)), video(path))
+    every, _ = check(sample_clips(clipx.WindowSpec(4, stride, policy=policy)), video(path))
     assert len(every) >= 6
 
 
@@ -154,7 +152,7 @@ def test_videos(make_video, policy, stride):
 def test_options(make_video, options, policy):
     path = make_video(n=55, g="12", bf="2")
     window = clipx.WindowSpec(4, 3, policy=policy)
-    check(cutting(window, options=clipx.VideoOptions(**options)), video(path))
+    check(sample_clips(window, options=clipx.VideoOptions(**options)), video(path))
 
 
 FILES = {
@@ -174,15 +172,15 @@ FILES = {
 @pytest.mark.parametrize("window", [clipx.WindowSpec(4, 2), clipx.WindowSpec(3, 7, dilation=2, policy="repeat_last")])
 def test_kinds_of_files(make_video, kind, window):
     path = make_video(n=45, **FILES[kind])
-    every, error = check(cutting(window), video(path))
+    every, error = check(sample_clips(window), video(path))
     assert error is None
     assert len(every) > 4
 
 
 def test_real_files(real_video):
     for name in ("bikes.mp4", "bigbuckbunny.mp4"):
-        cut = cutting(clipx.WindowSpec(8, 13), clipx.ClipFormat(crop=(32, 32)))
-        every, _ = check(cut, video(real_video(name)))
+        extractor = sample_clips(clipx.WindowSpec(8, 13), clipx.ClipFormat(crop=(32, 32)))
+        every, _ = check(extractor, video(real_video(name)))
         assert len(every) > 8
 
 
@@ -190,8 +188,8 @@ def test_real_files(real_video):
 def test_video_with_sound(real_video, policy):
     audio = clipx.AudioFormat(sample_rate=16000, mono=True)
     window = clipx.WindowSpec(8, 13, policy=policy)
-    cut = cutting(window, clipx.ClipFormat(crop=(8, 8)), audio=audio)
-    every, _ = check(cut, video(real_video("bigbuckbunny.mp4")))
+    extractor = sample_clips(window, clipx.ClipFormat(crop=(8, 8)), audio=audio)
+    every, _ = check(extractor, video(real_video("bigbuckbunny.mp4")))
     assert "audio" in every[0]
 
 
@@ -199,21 +197,21 @@ def test_video_with_sound(real_video, policy):
 @pytest.mark.parametrize("dilation", [1, 3])
 def test_sound(make_audio, policy, dilation):
     window = clipx.WindowSpec(100, 300, dilation, policy=policy)
-    every, _ = check(cutting(window), {"__key__": "a", "wav": make_audio().read_bytes()})
+    every, _ = check(sample_clips(window), {"__key__": "a", "wav": make_audio().read_bytes()})
     assert len(every) > 20
 
 
 def test_sound_at_random_starts(make_audio):
     window = clipx.WindowSpec(100, num_clips=9, sampling="random")
-    check(cutting(window), {"__key__": "a", "wav": make_audio().read_bytes()})
+    check(sample_clips(window), {"__key__": "a", "wav": make_audio().read_bytes()})
 
 
 def test_fields_in_step(make_video):
     sample = {"__key__": "a", "l.mp4": make_video(n=55, g="12").read_bytes()}
     sample["r.mp4"] = make_video(n=55, size=(64, 64), g="9").read_bytes()
-    check(cutting(clipx.WindowSpec(4, 3)), sample)
+    check(sample_clips(clipx.WindowSpec(4, 3)), sample)
     sample["r.mp4"] = make_video(n=50, size=(64, 64), g="9").read_bytes()
-    _, error = check(cutting(clipx.WindowSpec(4, 3)), sample)
+    _, error = check(sample_clips(clipx.WindowSpec(4, 3)), sample)
     assert "same number of frames" in error
 
 
@@ -223,15 +221,15 @@ def test_damaged_files_end_alike(make_video, bf, stride):
     """What follows a clip fails where, and as, the whole does."""
     rng = np.random.default_rng(0)
     whole = make_video(n=90, g="12", bf=bf).read_bytes()
-    cut = cutting(clipx.WindowSpec(4, stride))
+    extractor = sample_clips(clipx.WindowSpec(4, stride))
     errors = 0
     for _ in range(25):
         data = bytearray(whole)
         for at in rng.integers(2000, len(data), 20):
             data[at] ^= 255
-        errors += check(cut, {"__key__": "a", "mp4": bytes(data)}, damaged=True)[1] is not None
+        errors += check(extractor, {"__key__": "a", "mp4": bytes(data)}, damaged=True)[1] is not None
     for size in (len(whole) // 2, len(whole) - 500):
-        check(cut, {"__key__": "a", "mp4": whole[:size]})
+        check(extractor, {"__key__": "a", "mp4": whole[:size]})
     assert errors > 5
 
 

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 import clipx
+from clipx import wds
 from clipx.media.packet_index import Index
 from clipx.media.seconds import as_seconds, as_ticks
 from clipx.video.clips import clips, count_frames
 from clipx.video.rates import Grace
 from clipx.video.reader import Frame
 from clipx.video.timeline import MOST_FRAMES, MOST_REPEATS, Timeline
-from clipx.wds.sample_clips import Cutting
+from clipx.wds.sample_clips import SampleClips
 
 NTSC, FILM = Fraction(30000, 1001), Fraction(24000, 1001)
 MKV = {"container": "matroska", "suffix": ".mkv"}
@@ -322,24 +323,15 @@ def test_a_clock_that_jumps(codec, jump, window, bounded):
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_counting_with_a_clock_that_jumps(codec, bounded):
     data, window = jumped(codec, 1_700_000_000), clipx.WindowSpec(1)
-    cutting = Cutting(
-        window,
-        None,
-        options=clipx.VideoOptions(fps=8),
-        audio=None,
-        pool=None,
-        keys=None,
-        seed=0,
-        epoch=0,
-        handler=lambda _: True,
-    )
+    stage = wds.clips(window, options=clipx.VideoOptions(fps=8), handler=lambda _: True)
+    sample_clips = SampleClips(window, options=clipx.VideoOptions(fps=8))
     sample = {"__key__": "a", "mkv": data}
     try:
-        counted = cutting.count(sample)
+        counted = sample_clips.count(sample)
     except clipx.MediaError:
         counted = 0
     # As many as are given before the error.
-    assert counted == len(list(cutting([sample])))
+    assert counted == len(list(stage([sample])))
 
 
 def test_an_honest_pause_is_shown(bounded):
