@@ -1,4 +1,4 @@
-"""Reading what says how long it is, without believing it: memory grows with what has come."""
+"""Files whose claims about their size are not trusted: memory grows only with the bytes that come."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import io
 from collections.abc import Callable
 from typing import IO, Any
 
-__all__ = ["CHUNK_BYTES", "read_all", "read_bytes"]
+__all__ = ["CHUNK_BYTES", "BytesFile", "read_all", "read_bytes"]
 
 CHUNK_BYTES = 1 << 18
 
 
 def read_bytes(file: IO[bytes], size: int, take: Callable[[bytes], Any]) -> int:
-    """Give `take` at most `size` bytes of a file, piece by piece, and return how many there were."""
+    """Pass at most `size` bytes of a file to `take`, piece by piece. Returns how many there were."""
     left = size
     while left > 0:
         piece = file.read(min(left, CHUNK_BYTES))
@@ -27,4 +27,28 @@ def read_all(file: IO[bytes], size: int) -> bytes:
     """At most `size` bytes of a file, never held twice."""
     out = io.BytesIO()
     read_bytes(file, size, out.write)
-    return out.getvalue()  # the buffer itself, cut to its length
+    return out.getvalue()  # shares the buffer, shortened to its length
+
+
+class BytesFile(io.RawIOBase):
+    """A file over bytes in memory, without a copy: the pages of a mapped file that are not read are not loaded."""
+
+    def __init__(self, value: memoryview) -> None:
+        self._value, self._position = value, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, out: Any) -> int:
+        found = self._value[self._position : self._position + len(out)]
+        out[: len(found)] = found
+        self._position += len(found)
+        return len(found)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._value)}[whence]
+        self._position = max(base + offset, 0)
+        return self._position

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import webdataset
 
-from clipx.datasets.fields import AUDIO_FIELDS, FILES, extension_of
+from clipx.datasets.fields import AUDIO_EXTENSIONS, SOURCE_EXTENSIONS, extension_of
 
 __all__ = ["expand_urls", "local_path"]
 
@@ -46,8 +46,8 @@ def _check_shard(name: str, url: str) -> None:
     kind, path = extension_of(address), local_path(url)
     if url.startswith("pipe:"):
         return
-    if kind in FILES:
-        what = "an array" if kind in ("npy", "npz") else "a sound" if kind in AUDIO_FIELDS else "a video"
+    if kind in SOURCE_EXTENSIONS:
+        what = "an array" if kind in ("npy", "npz") else "a sound" if kind in AUDIO_EXTENSIONS else "a video"
         cuts = "windows.extract" if what == "an array" else "audio.clips" if what == "a sound" else "video.clips"
         raise ValueError(
             f"{name} names {url!r}, {what}, but must name shards, tar files of samples: clipx.{cuts} cuts one {kind} "

@@ -15,7 +15,7 @@ from typing import Any
 from webdataset.shardlists import expand_urls
 
 from clipx.datasets.decoding import decode
-from clipx.datasets.fields import AUDIO_FIELDS, FILES, VIDEO_FIELDS, extension_of
+from clipx.datasets.fields import AUDIO_EXTENSIONS, SOURCE_EXTENSIONS, VIDEO_EXTENSIONS, extension_of
 from clipx.datasets.origins import describe_error, origin_of
 from clipx.datasets.shards import IncompleteSample, Shards, UnreadMember
 from clipx.datasets.urls import local_path
@@ -40,7 +40,7 @@ def _is_shard(source: str) -> bool:
     kind = extension_of(source)
     if kind in SHARDS or (kind in PACKED and extension_of(source.rpartition(".")[0]) in SHARDS):
         return True
-    if kind in FILES:
+    if kind in SOURCE_EXTENSIONS:
         return False
     with open(path, "rb") as file:
         head = file.read(512)
@@ -67,12 +67,20 @@ def find_sources(given: Iterable[str | os.PathLike[str]]) -> list[str]:
 
 def _is_known(name: str) -> bool:
     stem, _, kind = name.lower().rpartition(".")
-    return kind in FILES or kind in SHARDS or (kind in PACKED and extension_of(stem) in SHARDS)
+    return kind in SOURCE_EXTENSIONS or kind in SHARDS or (kind in PACKED and extension_of(stem) in SHARDS)
 
 
 def _kind(name: str) -> str:
     kind = extension_of(name)
-    return "video" if kind in VIDEO_FIELDS else "sound" if kind in AUDIO_FIELDS else kind if kind in FILES else ""
+    return (
+        "video"
+        if kind in VIDEO_EXTENSIONS
+        else "sound"
+        if kind in AUDIO_EXTENSIONS
+        else kind
+        if kind in SOURCE_EXTENSIONS
+        else ""
+    )
 
 
 class _Check:

@@ -13,13 +13,14 @@ from typing import IO, Any, cast
 
 import av
 
+from clipx._reading import BytesFile
 from clipx.arrays.npy import read_header
 from clipx.arrays.npz import Npz
 from clipx.audio.clips import clips as sound_clips
 from clipx.audio.decoder import channels_of
 from clipx.audio.sound import AudioFormat
-from clipx.datasets.fields import BytesFile, kind_of_bytes
 from clipx.datasets.origins import describe_error, shorten
+from clipx.datasets.sources import kind_of_bytes
 from clipx.errors import Damage, MediaError
 from clipx.media.damage import Report
 from clipx.media.opening import best_video, open_media

@@ -9,7 +9,7 @@ import numpy as np
 
 from clipx import memory
 from clipx.datasets.decoding import decode
-from clipx.datasets.fields import Sample
+from clipx.datasets.fields import Field, Sample
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locating
 from clipx.datasets.shards import IncompleteSample, Shards, UnreadMember
@@ -92,11 +92,11 @@ class Job:
     def look(self, sample: Sample, clip: Sample) -> Looked:
         """What the clip of a sample tells of all others."""
         fields = self.sample_clips.fields(sample)
-        sizes = [_member(clip, name).nbytes for name in fields]
+        sizes = [name.get(clip).nbytes for name in fields]
         beside = memory.payload_bytes(clip) - sum(sizes)
         needs = needs_of(sample, list(fields.values()), self.decoder_threads, self.shards.limits.sample_bytes)
         budget = self._divide(max(sizes), len(sizes), beside, needs)
-        return Looked(self.workers, list(fields), max(sizes), budget, Like.of(clip, fields))
+        return Looked(self.workers, list(map(str, fields)), max(sizes), budget, Like.of(clip, fields))
 
     def _divide(self, slot_bytes: int, fields: int, beside: int, needs: Needs) -> Budget:
         """The budget for clips like those of a sample that needs so much."""
@@ -177,7 +177,7 @@ class Job:
         """Bytes that a sample may take."""
         return self.shards.limits.sample_bytes if budget is None else budget.sample_bytes
 
-    def _weight(self, needs: Needs, fields: list[str], budget: Budget | None) -> Weight:
+    def _weight(self, needs: Needs, fields: list[Field], budget: Budget | None) -> Weight:
         """Raise ValueError where the budget has not so much for a sample."""
         pixels = max(needs.pixels * 9 // 8, LEAST_PIXELS) if needs.pixels else None
         # Where sources need no decoder, what is set aside for it is at hand.
@@ -211,24 +211,17 @@ class Job:
             )
 
     @staticmethod
-    def _check(clip: Sample, fields: Iterable[str]) -> None:
+    def _check(clip: Sample, fields: Iterable[Field]) -> None:
         """Raise ValueError for a clip of no bytes, which no batch is made of."""
         for name in fields:
-            array = _member(clip, name)
+            array: np.ndarray = name.get(clip)
             if not array.nbytes:
                 with locating(clip, field=name):
                     raise ValueError(f"field {name!r} has clips of shape {array.shape}, which hold no bytes")
 
-    def _decoded(self, sample: Sample, cut: Iterable[str]) -> Sample:
+    def _decoded(self, sample: Sample, cut: Iterable[Field]) -> Sample:
         """The fields of a sample that are not cut, decoded."""
-        fields = {name.partition(":")[0] for name in cut}
+        fields = {name.holder for name in cut}
         return decode(
             {name: value for name, value in sample.items() if name not in fields}, self.shards.limits.sample_bytes
         )
-
-
-def _member(clip: Sample, field: str) -> np.ndarray:
-    """The array of a field, also of one that is called "npz:member"."""
-    name, _, member = field.partition(":")
-    array: np.ndarray = clip[field] if field in clip or not member else clip[name][member]
-    return array

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from clipx.arrays.npz import Npz
 from clipx.datasets.decoding import TooLarge, decoded_bytes
-from clipx.datasets.fields import BYTES, Sample, find_field
+from clipx.datasets.fields import Field, Sample, extension_of
+from clipx.datasets.sources import BYTES, find_source
 from clipx.video.decoder_memory import PictureNeeds, decoder_bytes
 
 __all__ = ["Needs", "encoded_bytes", "needs_of"]
@@ -57,19 +58,18 @@ def encoded_bytes(sample: Sample) -> int:
     return sum(len(value) for value in sample.values() if isinstance(value, (bytes, bytearray)))
 
 
-def _source_needs(sample: Sample, field: str, threads: int) -> tuple[int, PictureNeeds]:
+def _source_needs(sample: Sample, field: Field, threads: int) -> tuple[int, PictureNeeds]:
     """What the source of a field takes unpacked, and its decoder."""
-    kind, value = find_field(sample, field)
+    kind, value = find_source(sample, field)
     if not isinstance(value, BYTES):
         return 0, PictureNeeds()
     if kind == "video":
         return 0, decoder_bytes(value, f"field {field!r}", threads)
-    name = field.partition(":")[0]
-    is_npz = kind == "array" and name.rpartition(".")[2].lower() == "npz"
+    is_npz = kind == "array" and extension_of(field.holder) == "npz"
     return Npz(value).unpacked_bytes if is_npz else 0, PictureNeeds()
 
 
-def needs_of(sample: Sample, fields: Sequence[str], threads: int, most: int) -> Needs:
+def needs_of(sample: Sample, fields: Sequence[Field], threads: int, most: int) -> Needs:
     """What a sample needs of which these fields are cut, by decoders of so many threads.
 
     Raises TooLarge where it unpacks to more than `most` bytes. What else is wrong with it is told where it is cut.
@@ -82,7 +82,7 @@ def needs_of(sample: Sample, fields: Sequence[str], threads: int, most: int) -> 
             continue
         decoded, decoder = decoded + unpacked, decoder + pictures.nbytes
         pixels = max(pixels, pictures.pixels)
-    files = {field.partition(":")[0] for field in fields}
+    files = {field.holder for field in fields}
     for name, value in sample.items():
         if name in files or name in fields:
             continue
@@ -102,9 +102,9 @@ def _kept(name: str, value: Any) -> int:
     return len(value) if isinstance(value, (bytes, bytearray)) and not name.startswith("__") else 0
 
 
-def _one_of_each(fields: Iterable[str]) -> list[str]:
+def _one_of_each(fields: Iterable[Field]) -> list[Field]:
     """Of the members of a file that are cut, one: it is unpacked as a whole."""
-    found: dict[str, str] = {}
+    found: dict[str, Field] = {}
     for field in fields:
-        found.setdefault(field.partition(":")[0], field)
+        found.setdefault(field.holder, field)
     return list(found.values())

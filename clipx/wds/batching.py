@@ -12,6 +12,7 @@ import webdataset
 
 from clipx import _kernel, memory
 from clipx._checks import check_kind, integer, patience
+from clipx.datasets.fields import Field
 from clipx.datasets.origins import locate
 from clipx.pool import ClipPool
 
@@ -171,28 +172,11 @@ class Batch:
         order = {name: at for at, name in enumerate(self.like.fields)}
         batch: dict[Any, Any] = {}
         for name in sorted(self._columns, key=lambda name: order.get(name, len(order))):
-            if isinstance(name, Member):
-                batch.setdefault(name.field, {})[name.member] = self._columns[name].take()
+            if isinstance(name, Field):
+                batch.setdefault(name.holder, {})[name.member] = self._columns[name].take()
             else:
                 batch[name] = self._columns[name].take()
         return batch
-
-
-class Member(str):
-    """The name "npz:frames" of a member of a field that holds clips."""
-
-    __slots__ = ("field", "member")
-
-    field: Any
-    member: Any
-
-    def __new__(cls, field: Any, member: Any) -> Member:
-        made = super().__new__(cls, f"{field}:{member}")
-        made.field, made.member = field, member
-        return made
-
-    def __getnewargs__(self) -> tuple[Any, ...]:
-        return self.field, self.member
 
 
 def flatten(sample: Mapping[Any, Any]) -> Mapping[Any, Any]:
@@ -202,7 +186,9 @@ def flatten(sample: Mapping[Any, Any]) -> Mapping[Any, Any]:
         return sample
     flat: dict[Any, Any] = {}
     for name, value in sample.items():
-        flat |= {Member(name, member): each for member, each in value.items()} if name in fields else {name: value}
+        flat |= (
+            {Field.of_member(name, member): each for member, each in value.items()} if name in fields else {name: value}
+        )
     return flat
 
 

@@ -9,14 +9,16 @@ from typing import NamedTuple
 import numpy as np
 
 from clipx._checks import check_kind, integer
+from clipx._reading import BytesFile
 from clipx.arrays.writer import FormattedFrames
 from clipx.audio.clips import AudioClips, count_clips
 from clipx.audio.sound import AudioFormat
 from clipx.clip import Clip
-from clipx.datasets.fields import BytesFile, Sample, array_length, array_of, default_fields, find_field
-from clipx.datasets.keys import Keys, beside, find_fields, parse_keys, put
+from clipx.datasets.fields import Field, Sample
+from clipx.datasets.keys import Keys, find_fields, other_fields, parse_keys
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locate, locating
+from clipx.datasets.sources import array_length, array_of, default_fields, find_source
 from clipx.errors import Damage
 from clipx.format import ClipFormat, Views
 from clipx.plan.draws import sample_rng
@@ -92,7 +94,7 @@ def _origin(sample: Sample) -> Sample:
     return {name: sample[name] for name in ("__key__", "__url__") if name in sample}
 
 
-def _in_step(sources: Mapping[str, Iterator[Clip]]) -> list[Clip]:
+def _in_step(sources: Mapping[Field, Iterator[Clip]]) -> list[Clip]:
     """The next clip of each field, all of one index; empty at the end of any.
 
     Where damage leaves out the clip of one field, those of the others are left out, too.
@@ -116,12 +118,12 @@ def _in_step(sources: Mapping[str, Iterator[Clip]]) -> list[Clip]:
     return [] if ended else [clip for clip in clips.values() if clip is not None]
 
 
-def _is_damaged(sources: Mapping[str, FieldClips]) -> bool:
+def _is_damaged(sources: Mapping[Field, FieldClips]) -> bool:
     """Whether damage has been found so far, or frames that are missing without a word."""
     return bool(_damages(sources)) or any(isinstance(each, VideoClips) and each.lost for each in sources.values())
 
 
-def _damages(sources: Mapping[str, FieldClips]) -> list[tuple[str, Damage]]:
+def _damages(sources: Mapping[Field, FieldClips]) -> list[tuple[Field, Damage]]:
     """The damage that has been found in the fields so far, and is left out or kept."""
     return [
         (field, damage)
@@ -160,7 +162,7 @@ class SampleClips:
         self.spec, self.format, self.options, self.audio = spec, format, options, audio
         self.keys, self.seed = parse_keys(keys), integer("seed", seed, 0)
 
-    def fields(self, sample: Sample) -> dict[str, str]:
+    def fields(self, sample: Sample) -> dict[Field, Field]:
         """The fields of a sample that clips are made of, by the names of their clips.
 
         Raises ValueError where it has none.
@@ -214,13 +216,13 @@ class SampleClips:
     ) -> Iterator[ClipSample]:
         fields, origin = self.fields(sample), _origin(sample)
         options = self._limited(max_pixels)
-        sources = {}
+        sources: dict[Field, FieldClips] = {}
         for field in fields.values():
             with locating(field=field):
                 sources[field] = self._open(sample, field, epoch, pool, options, len(fields), selection)
         with_audio = self.audio is not None and any(isinstance(source, VideoClips) for source in sources.values())
         made = ["clip.json", *fields, *([_sound_of(name, fields) for name in fields] if with_audio else [])]
-        rest = beside(sample, fields, made)
+        rest = other_fields(sample, fields, made)
         del sample
         given = False
         try:
@@ -249,7 +251,7 @@ class SampleClips:
     def _open(
         self,
         sample: Sample,
-        field: str,
+        field: Field,
         epoch: int,
         pool: ClipPool | None,
         options: VideoOptions | None,
@@ -257,7 +259,7 @@ class SampleClips:
         selection: Selection,
     ) -> FieldClips:
         """The clips of a field, one of `in_step` that share a plan."""
-        kind, value = find_field(sample, field)
+        kind, value = find_source(sample, field)
         key = sample.get("__key__", "")
         rng, name = sample_rng(self.seed, epoch, key), f"field {field!r} of sample {key!r}"
         if kind == "sound":
@@ -294,8 +296,8 @@ class SampleClips:
         """
         return min(self._count(sample, field) for field in self.fields(sample).values())
 
-    def _count(self, sample: Sample, field: str) -> int:
-        kind, value = find_field(sample, field)
+    def _count(self, sample: Sample, field: Field) -> int:
+        kind, value = find_source(sample, field)
         name = f"field {field!r} of sample {sample.get('__key__', '')!r}"
         if kind == "array":
             return self.spec.count(array_length(sample, field, value))
@@ -309,8 +311,8 @@ class SampleClips:
 
 
 def _joined(
-    fields: Mapping[str, str],
-    sources: Mapping[str, FieldClips],
+    fields: Mapping[Field, Field],
+    sources: Mapping[Field, FieldClips],
     rest: Sample,
     key: str,
     selection: Selection,
@@ -319,7 +321,7 @@ def _joined(
     while clips := _in_step(sources):
         out = dict(rest)
         for name, clip in zip(fields, clips):
-            put(out, name, clip.data)
+            name.put(out, clip.data)
             if clip.audio is not None:
                 out[_sound_of(name, fields)] = clip.audio
         out["__key__"] = f"{key}_{clips[0].index:06d}"
@@ -330,7 +332,7 @@ def _joined(
         del joined
 
 
-def _check_lengths(counts: Mapping[str, int | None]) -> None:
+def _check_lengths(counts: Mapping[Field, int | None]) -> None:
     """Raise ValueError where fields have different numbers of frames."""
     if len({*counts.values()}) > 1:
         # A stream that is longer than another was left before its end, and does not know its length.

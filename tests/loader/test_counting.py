@@ -12,7 +12,7 @@ import webdataset
 
 import clipx
 from clipx import wds
-from clipx.datasets.fields import BytesFile
+from clipx._reading import BytesFile
 from clipx.datasets.shards import Shards
 from clipx.datasets.world import Share, World, share
 from clipx.loader.counts import Counts

@@ -11,6 +11,7 @@ import pytest
 from _loaders import CROP, WINDOW, array_sample, everything, no_threads_left, npy, small_decoders, write  # noqa: F401
 
 import clipx
+from clipx.datasets.fields import Field
 from clipx.loader import budget
 from clipx.loader.needs import PLAIN_BYTES, needs_of
 from clipx.video.decoder_memory import Picture, decoder_bytes, pictures_of
@@ -96,14 +97,14 @@ def test_what_a_sample_needs():
     packed = io.BytesIO()
     np.savez_compressed(packed, a=np.zeros((100, 10, 10)), b=np.zeros(5))
     sample = {"__key__": "a", "npz": packed.getvalue(), "txt.gz": text, "bin": bytes(9000), "cls": b"5"}
-    found = needs_of(sample, ["npz:a", "npz:b"], 1, 10**9)
+    found = needs_of(sample, [Field("npz:a"), Field("npz:b")], 1, 10**9)
     assert found.read == sum(len(value) for value in sample.values() if isinstance(value, bytes))
     assert 80_000 + 200_000 < found.decoded < 80_000 + 203_000  # the arrays once; the text, and as it is unpacked
     assert 109_000 < found.beside < 110_000
     assert found.decoder == found.pixels == 0
     video = encode("libx264", "mp4", (1280, 720), **X264)
-    assert needs_of({"__key__": "a", "mp4": video}, ["mp4"], 1, 10**9).decoder == 0
-    three = needs_of({f"{k}.mp4": video for k in "abc"}, ["a.mp4", "b.mp4", "c.mp4"], 1, 10**9)
+    assert needs_of({"__key__": "a", "mp4": video}, [Field("mp4")], 1, 10**9).decoder == 0
+    three = needs_of({f"{k}.mp4": video for k in "abc"}, [Field(f"{k}.mp4") for k in "abc"], 1, 10**9)
     assert three.decoder == 3 * decoder_bytes(video, "this", 1).nbytes - PLAIN_BYTES > 0
 
 

@@ -110,7 +110,7 @@ def test_members_of_an_npz_field():
     x, times = array(), np.arange(11)
     for value in ({"frames": x, "times": times}, npz(frames=x, times=times)):
         sample = {"__key__": "a", "npz": value}
-        with pytest.raises(ValueError, match=r"2 fields \(npz:frames, npz:times\) of npz to cut"):
+        with pytest.raises(ValueError, match=r"2 fields \(npz:frames, npz:times\) of npz to take clips from"):
             list(wds.clips(SPEC)([sample]))
         out = list(wds.clips(SPEC, keys="npz:frames")([sample]))
         np.testing.assert_array_equal([each["npz"]["frames"] for each in out], windows.extract(x, 4, 2))
@@ -145,13 +145,13 @@ def test_fields_of_unequal_length_are_an_error(make_video, other):
 @pytest.mark.parametrize(
     ("sample", "message"),
     [
-        ({"cls": 3, "json": {}}, "no field of cls, json to cut"),
-        ({}, "no field of none to cut"),
+        ({"cls": 3, "json": {}}, "no field of cls, json to take clips from"),
+        ({}, "no field of none to take clips from"),
         ({"a.npy": array(), "b.npy": array()}, r"2 fields \(a\.npy, b\.npy\)"),
-        ({"npy": b"not an array"}, "field 'npy' is no npy file"),
-        ({"npy": npy(array())[:200]}, "field 'npy' is no npy file"),
-        ({"npz": npz(a=array())[:200]}, "field 'npz' is no npz file"),
-        ({"npz": b"PK"}, "field 'npz' is no npz file"),
+        ({"npy": b"not an array"}, "field 'npy' is not a readable npy file"),
+        ({"npy": npy(array())[:200]}, "field 'npy' is not a readable npy file"),
+        ({"npz": npz(a=array())[:200]}, "field 'npz' is not a readable npz file"),
+        ({"npz": b"PK"}, "field 'npz' is not a readable npz file"),
         ({"npy": pickled_npy()}, "Python objects"),
         ({"mp4": b"not a video" * 20}, "field 'mp4' of sample 'k' cannot be opened"),
         ({"mp4": b""}, "field 'mp4' of sample 'k' is empty"),
