@@ -24,11 +24,12 @@ from clipx.datasets.sources import kind_of_bytes
 from clipx.errors import Damage, MediaError
 from clipx.media.damage import Report
 from clipx.media.opening import best_video, open_media
+from clipx.media.rates import likely_rate, stated_rate
 from clipx.media.sources import Source
 from clipx.plan.windows import WindowSpec
+from clipx.video.decoder import VideoDecoder
+from clipx.video.file import VideoFile
 from clipx.video.options import VideoOptions
-from clipx.video.rates import likely_rate, stated_rate
-from clipx.video.reader import Reader
 
 __all__ = ["Checked", "Stopped", "inspect"]
 
@@ -197,26 +198,25 @@ def _inspect_video(found: Checked, src: Source, headers: bool, is_stopped: Calla
     options = VideoOptions(damage="keep")
     with open_media(src, "it", can_trust=False) as container:
         name, duration = _facts(found, container)
-    reader = Reader(src, "it", options)
-    report = reader.report = Report("it", "keep", log=False)
+    file, report = VideoFile(src, "it", options), Report("it", "keep", log=False)
     try:
         if headers:
-            _count_packets(found, reader)
+            _count_packets(found, file)
             return
         reached, first = 0.0, None
         found.frames = 0
         try:
-            for frame in reader.frames():
+            for frame in VideoDecoder(file, report).frames():
                 _check_stopped(is_stopped)
                 found.frames += 1
                 found.width, found.height = frame.image.width, frame.image.height
                 first = frame.pts if first is None else first
-                reached = float((frame.pts + frame.duration) * reader.time_base)
+                reached = float((frame.pts + frame.duration) * file.time_base)
         except MediaError as exn:
             found.fail(_status(str(exn)) if found.frames else "broken", str(exn))
     finally:
-        reader.close()
-    found.seconds = 0.0 if first is None else round(reached - float(first * reader.time_base), 6)
+        file.close()
+    found.seconds = 0.0 if first is None else round(reached - float(first * file.time_base), 6)
     if not found.frames:
         found.fail("broken", report.found[0].reason if report.found else "it has a video stream without frames")
     _tell_damage(found, report.found)
@@ -227,10 +227,10 @@ def _inspect_video(found: Checked, src: Source, headers: bool, is_stopped: Calla
     _end(found, name, duration, reached)
 
 
-def _count_packets(found: Checked, reader: Reader) -> None:
-    found.frames = reader.listed
+def _count_packets(found: Checked, file: VideoFile) -> None:
+    found.frames = file.frames_listed
     if found.frames is None:
-        index = reader.read_index()
+        index = file.read_index()
         found.frames = None if index is None else index.frames
 
 

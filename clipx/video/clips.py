@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import io
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 
+import av
 import numpy as np
 
 from clipx._checks import check_kind, check_total
@@ -18,15 +19,18 @@ from clipx.audio.sound import AudioFormat
 from clipx.clip import Clip
 from clipx.errors import Damage, MediaError
 from clipx.format import ClipFormat, Views, draw_seed
+from clipx.media.damage import Report
+from clipx.media.frames import Frame
 from clipx.media.open_clips import Cutter, Memory, Shown, Tail
 from clipx.media.opening import passing
 from clipx.media.packet_index import NO_TIME, Index
 from clipx.media.sources import Source, as_source, can_rewind, describe
 from clipx.plan.windows import ALL, Rng, Selection, WindowSpec, as_generator, fill_bytes
 from clipx.pool import ClipPool
+from clipx.video.decoder import VideoDecoder
+from clipx.video.file import VideoFile
 from clipx.video.options import VideoOptions
-from clipx.video.reader import Frame, Reader
-from clipx.video.timeline import Timeline
+from clipx.video.with_audio import InterleavedSound
 from clipx.video.writer import Converter
 
 __all__ = ["Clip", "VideoClips", "VideoOptions", "clips", "count_frames"]
@@ -52,11 +56,10 @@ class _Cutting:
         selection: Selection,
     ) -> None:
         self.num_frames: int | None = None
-        self._selection, self._audio = selection, audio
-        self.frames_skipped = 0
+        self._footprint = self.frames_skipped = 0
+        self._selection = selection
         self._spec, self._format, self._pool, self._in_step = spec, format, pool, in_step
         fill_bytes(spec, DTYPE)
-        self._footprint = 0
         if pool is not None:
             pool.require(spec.slots() * in_step)
         if spec.sampling == "random" or format.is_random:
@@ -66,12 +69,13 @@ class _Cutting:
         if spec.num_clips is not None and not rewinds:
             src, rewinds = io.BytesIO(src.read()), True  # type: ignore[union-attr]
         self._converter = Converter(format, options, name)
-        self.reader = Reader(src, name, options, audio)
-        self._timeline = Timeline(options, self.reader)
+        self._file, self.report = VideoFile(src, name, options), Report(name, options.damage)
+        self.decoder, self._timeline = VideoDecoder(self._file, self.report), self._file.timeline()
+        self.sound = None if audio is None else InterleavedSound(self._file, audio)
         self._slack = (
-            float(spec.span / Fraction(options.fps or self.reader.rate)) + 1 if spec.policy == "backpad" else 0.0
+            float(spec.span / Fraction(options.fps or self._file.rate)) + 1 if spec.policy == "backpad" else 0.0
         )
-        self._sound_duration = spec.length * spec.dilation / Fraction(options.fps or self.reader.rate)
+        self._sound_duration = spec.length * spec.dilation / Fraction(options.fps or self._file.rate)
         # Whether frames are found by their times among all that the decoder gives, not only those decoded that are
         # wanted: so it is once damage has been found.
         self._by_time = False
@@ -91,15 +95,15 @@ class _Cutting:
             gaps = spec.stride is None or spec.stride > spec.span or ends
             apart = gaps and (spec.stride is None or spec.policy != "error")
             wanted = partial(self._needed, copy.deepcopy(rng)) if apart and self._timeline.whole else None
-            self._index = self.reader.read_index(wanted)
+            self._index = self._file.read_index(wanted)
         if self._index is not None:
-            self._plan = self._timeline.plan(self._index, self.reader.frame_ticks)
+            self._plan = self._timeline.plan(self._index, self._file.frame_ticks)
         self._by_time = selection.damaged and sparse and self._index is not None
         if self._index is not None and audio is not None:
             # The sound lies between all packets: they are read from the first to the last.
             self._by_time = options.damage != "stop"
             self._index = self._index if self._by_time else None
-            self.reader.rewind()
+            self._file.rewind()
         if spec.num_clips is not None:
             n = len(self._plan) if self._plan is not None else self._count()
             self._starts = spec.starts(n, rng)
@@ -110,6 +114,18 @@ class _Cutting:
         self._open_from: int | None = None
         self._seed = draw_seed(format, rng)
         self._views: Views | None = None
+
+    @property
+    def damages(self) -> list[Damage]:
+        """The damage that has been found so far in pictures and sound."""
+        return self.report.found + (self.sound.report.found if self.sound is not None else [])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _packets(self, hears: bool) -> Callable[[], Iterator[av.Packet]] | None:
+        return self.sound.packets if hears and self.sound is not None else None
 
     def _entrance(self) -> int | None:
         """The key frame from which a video is decoded without a gap, for a selection that begins later.
@@ -127,7 +143,7 @@ class _Cutting:
         needed = np.zeros(n, dtype=bool)
         starts = self._spec.starts(n, rng)
         selected = np.arange(len(starts))
-        if self.reader.report.damage == "stop":
+        if self.report.damage == "stop":
             selected = np.union1d(self._selection.of(len(starts)), self._before(len(starts)))
         rows = self._spec.indices_at(starts[selected], n)
         needed[rows[rows >= 0]] = True
@@ -141,8 +157,9 @@ class _Cutting:
 
     def _count(self) -> int:
         """Number of frames of the plan, by decoding them all."""
-        n = sum(1 for _ in self._timeline.follow(self.reader.frames(count=True)))
-        self.reader.rewind()
+        report = Report(self._file.name, "keep", log=False)
+        n = sum(1 for _ in self._timeline.follow(self.decoder.frames(report=report)))
+        self._file.rewind()
         return n
 
     def _cutter(self) -> Cutter:
@@ -167,7 +184,7 @@ class _Cutting:
 
     def _shown(self, frame: Frame) -> Shown:
         # Integers, for a quotient that is rounded once: a Fraction a frame would cost more than its conversion.
-        ticks, second = self.reader.time_base.numerator, self.reader.time_base.denominator
+        ticks, second = self._file.time_base.numerator, self._file.time_base.denominator
         pts, duration = frame.pts * ticks / second, frame.duration * ticks / second
         return Shown(frame.k, pts, duration, frame.damaged, frame.lost)
 
@@ -208,13 +225,13 @@ class _Cutting:
     ) -> Iterator[tuple[int, Frame]]:
         """(p, frame) for the wanted frames of the plan, or for all of them; with `first`, for all from there on."""
         if self._index is None or self._plan is None or wanted is None:
-            yield from self._timeline.follow(self.reader.frames(hears))
+            yield from self._timeline.follow(self.decoder.frames(self._packets(hears)))
             return
         plan = self._plan
         if first is not None:
             # Nothing is left out between frames, nor before the first, so that frame p of the plan is that of the file.
             yield from self._events(wanted & (plan < first))
-            following = self.reader.frames(index=self._index, first=first)
+            following = self.decoder.frames_from(self._index, first)
             yield from ((frame.k, frame) for _, frame in self._timeline.follow(following))
             return
         left, p = wanted, -1
@@ -222,7 +239,7 @@ class _Cutting:
             frames = np.zeros(self._index.frames, dtype=bool)
             frames[plan[left]] = True
             try:
-                for frame in self.reader.selected(self._index, frames):
+                for frame in self.decoder.selected(self._index, frames):
                     for p in range(*np.searchsorted(plan, [frame.k, frame.k + 1]).tolist()):
                         if left[p]:
                             yield p, frame
@@ -230,20 +247,21 @@ class _Cutting:
             except MediaError:
                 # Where several threads decode, damage shows at another frame; and what it may show in of the clips that
                 # are open is known when they are written again.
-                if self.reader.decode_alone():
-                    self.reader.rewind()
-                elif self.reader.report.damage == "stop":
+                if self._file.has_threads:
+                    self._file.use_one_thread()
+                    self._file.rewind()
+                elif self.report.damage == "stop":
                     raise
                 else:
                     self._by_time = True
             done = p if self._open_from is None else min(p, self._open_from - 1)
             left = wanted & (np.arange(len(wanted)) > done)
-        self.reader.rewind()
+        self._file.rewind()
         if np.any(self._index.packet_pts == NO_TIME):
             # Of the packets only those that are wanted have been read: all of them tell which frame is which.
-            index = self.reader.read_index()
+            index = self._file.read_index()
             self._index = index if index is not None and index.frames == self._index.frames else self._index
-            self.reader.rewind()
+            self._file.rewind()
         yield from self._found_by_time(self._index, plan, left, hears)
 
     def _found_by_time(
@@ -255,7 +273,7 @@ class _Cutting:
         """
         left, at = np.flatnonzero(wanted).tolist(), 0
         last: Frame | None = None
-        for frame in self.reader.frames(hears):
+        for frame in self.decoder.frames(self._packets(hears)):
             k = index.frame_at(frame.image.pts)
             if k is None:
                 last = frame
@@ -287,11 +305,11 @@ class _Cutting:
         cutter: Cutter | None = None
         last: tuple[int, Frame] | None = None
         wanted = None if self._plan is None else self._wanted(self._plan)
-        if wanted is not None and self._audio is not None:
+        if wanted is not None and self.sound is not None:
             wanted[:] = True  # so that sound is forgotten as pictures go by
-        for p, frame in self._events(wanted, self._audio is not None, self._first):
+        for p, frame in self._events(wanted, self.sound is not None, self._first):
             if cutter is None:
-                self._converter.prepare(frame.image, self.reader.orientation)
+                self._converter.prepare(frame.image, self.decoder.orientation)
                 cutter = self._cutter()
             shown = self._shown(frame)
             self._converter.write(frame.image, cutter.place(p, shown), self._footprint)
@@ -304,18 +322,18 @@ class _Cutting:
                     yield self._complete(clip)
                 del clip
             if cutter.done:
-                self.reader.close()
+                self._file.close()
                 return
-            if self._audio is not None:
+            if self.sound is not None:
                 # What the policy moves back starts less than a clip before the end.
                 first = cutter.first_pts()
-                self.reader.forget_sound((shown.pts if first is None else first) - self._slack)
+                self.sound.forget((shown.pts if first is None else first) - self._slack)
         n = 0 if last is None else last[0] + 1
         if self._plan is not None and (self._first is None or last is None):
             n = len(self._plan)
         if cutter is None or last is None:
-            if self._plan is None and not self.reader.frames_decoded:
-                raise MediaError(f"{self.reader.name} has a video stream without frames")
+            if self._plan is None and not self.decoder.frames_decoded:
+                raise MediaError(f"{self._file.name} has a video stream without frames")
             self._end(n)
             self._spec.count(n)
             return
@@ -324,9 +342,9 @@ class _Cutting:
         for target in tail.fills():
             target[...] = fill
         self._place_tail(tail, [last, *(self._kept or ())])
-        if self._audio is not None:
+        if self.sound is not None:
             # Before the file is read again, or closed: what the last clips may need.
-            self.reader.sound(self._shown(last[1]).pts, self._sound_duration)
+            self.sound.take(self._shown(last[1]).pts, self._sound_duration)
         del last, frame
         self._kept = None
         if tail.needs:
@@ -340,24 +358,24 @@ class _Cutting:
 
     def _gives(self, clip: Clip) -> bool:
         """Whether a clip is given, whatever damage may show in it; its sound is then read."""
-        gives = not clip.damaged or self.reader.report.damage == "keep" or clip.index in self._selection.some
-        if gives and self._audio is not None:
+        gives = not clip.damaged or self.report.damage == "keep" or clip.index in self._selection.some
+        if gives and self.sound is not None:
             assert isinstance(clip.pts_seconds, np.ndarray)
-            clip.audio = self.reader.sound(float(clip.pts_seconds[0]), self._sound_duration)
-            clip.sample_rate = self.reader.sample_rate
+            clip.audio = self.sound.take(float(clip.pts_seconds[0]), self._sound_duration)
+            clip.sample_rate = self.sound.sample_rate
             gives = clip.audio is not None
         return gives
 
     def _end(self, n: int) -> None:
         self.num_frames = n
         if self._index is not None:
-            self.frames_skipped = max(self._index.frames - self.reader.frames_decoded, 0)
-        self.reader.close()
+            self.frames_skipped = max(self._index.frames - self.decoder.frames_decoded, 0)
+        self._file.close()
 
     def _complete(self, clip: Clip) -> Clip:
-        clip.source_fps = float(self.reader.rate)
+        clip.source_fps = float(self._file.rate)
         clip.rotation, clip.mirrored = self._converter.orientation
-        if self.reader.report.damage != "keep":
+        if self.report.damage != "keep":
             clip.damaged = None
         return clip if self._views is None else clip.record(self._views)
 
@@ -370,12 +388,12 @@ class _Cutting:
         wanted = np.zeros(n, dtype=bool)
         wanted[list(tail.needs)] = True
         if self._index is None:
-            self.reader.rewind()
+            self._file.rewind()
         for event in self._events(wanted):
             self._place_tail(tail, [event])
             if not tail.needs:
                 return
-        raise MediaError(f"{self.reader.name} gave fewer frames when it was read again")
+        raise MediaError(f"{self._file.name} gave fewer frames when it was read again")
 
 
 def count_frames(src: Source, spec: WindowSpec, options: VideoOptions | None, name: str) -> int:
@@ -385,22 +403,22 @@ def count_frames(src: Source, spec: WindowSpec, options: VideoOptions | None, na
     """
     options = _at_rate(spec, options)
     src = as_source(src, name)
-    reader = Reader(src, name, options)
+    file = VideoFile(src, name, options)
     try:
-        timeline = Timeline(options, reader)
-        listed = reader.listed if timeline.whole else None
+        timeline = file.timeline()
+        listed = file.frames_listed if timeline.whole else None
         if listed is not None:
             return listed
-        index = reader.read_index() if can_rewind(src) else None
+        index = file.read_index() if can_rewind(src) else None
         if index is not None:
-            return len(timeline.plan(index, reader.frame_ticks))
+            return len(timeline.plan(index, file.frame_ticks))
         count = 0
         with suppress(MediaError):
-            for _ in timeline.follow(reader.frames()):
+            for _ in timeline.follow(VideoDecoder(file, Report(name, options.damage)).frames()):
                 count += 1
         return count
     finally:
-        reader.close()
+        file.close()
 
 
 def _at_rate(spec: WindowSpec, options: VideoOptions | None) -> VideoOptions:
@@ -445,17 +463,17 @@ class VideoClips(Iterator[Clip]):
     @property
     def damages(self) -> list[Damage]:
         """The damage that has been found so far in pictures and sound, with damage="skip" or "keep"."""
-        return self._cutting.reader.report.found + self._cutting.reader.sound_report.found
+        return self._cutting.damages
 
     @property
     def lost(self) -> bool:
         """Whether packets have given no frame so far, where each is to give one."""
-        return self._cutting.reader.lost
+        return self._cutting.decoder.lost
 
     @property
     def frames_decoded(self) -> int:
         """Frames that the decoder has given so far."""
-        return self._cutting.reader.frames_decoded
+        return self._cutting.decoder.frames_decoded
 
     @property
     def frames_skipped(self) -> int:
@@ -469,7 +487,7 @@ class VideoClips(Iterator[Clip]):
     def close(self) -> None:
         """Close the file and give up the clips that are not complete."""
         self._clips.close()
-        self._cutting.reader.close()
+        self._cutting.close()
 
 
 def clips(

@@ -83,8 +83,8 @@ def test_sound_and_arrays(make_audio, policy):
 
 def test_a_listed_video_is_not_decoded_nor_read(make_video, monkeypatch):
     data = make_video(n=200, g="10", size=(240, 320), crf="1").read_bytes()
-    monkeypatch.setattr(clipx.video.reader.Reader, "frames", None)
-    monkeypatch.setattr(clipx.video.reader.Reader, "read_index", None)
+    monkeypatch.setattr(clipx.video.decoder.VideoDecoder, "frames", None)
+    monkeypatch.setattr(clipx.video.file.VideoFile, "read_index", None)
     read = []
 
     class Counted(BytesFile):

@@ -37,7 +37,7 @@ from _loaders import (
 )
 
 import clipx
-from clipx.video.reader import Reader
+from clipx.video.decoder import VideoDecoder
 
 arrays, videos = _loaders.arrays, _loaders.videos
 small_decoders, no_threads_left = _loaders.small_decoders, _loaders.no_threads_left
@@ -357,8 +357,8 @@ def test_what_was_consumed_is_not_decoded(tmp_path, make_video, monkeypatch):
     samples = [{"__key__": f"v{i:02d}", "mp4": make_video(n=120, g="12", bf="0").read_bytes()} for i in range(20)]
     urls = [write(tmp_path / f"{i}.tar", samples[5 * i : 5 * i + 5]) for i in range(4)]
     decoded = []
-    count = Reader._check
-    monkeypatch.setattr(Reader, "_check", lambda self, image, k: (decoded.append(k), count(self, image, k))[1])
+    count = VideoDecoder._receive
+    monkeypatch.setattr(VideoDecoder, "_receive", lambda self, image: (decoded.append(1), count(self, image))[1])
 
     def make(**rest):
         return clipx.Loader(urls, clipx.WindowSpec(4), CROP, batch_size=4, memory="300kB", **rest)

@@ -4,7 +4,6 @@ import io
 import json
 import tracemalloc
 from fractions import Fraction
-from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -12,12 +11,12 @@ import pytest
 
 import clipx
 from clipx import wds
+from clipx.media.frames import Frame
 from clipx.media.packet_index import Index
+from clipx.media.rates import Grace
 from clipx.media.seconds import as_seconds, as_ticks
+from clipx.media.timeline import MOST_FRAMES, MOST_REPEATS, Timeline
 from clipx.video.clips import clips, count_frames
-from clipx.video.rates import Grace
-from clipx.video.reader import Frame
-from clipx.video.timeline import MOST_FRAMES, MOST_REPEATS, Timeline
 from clipx.wds.sample_clips import SampleClips
 
 NTSC, FILM = Fraction(30000, 1001), Fraction(24000, 1001)
@@ -127,8 +126,9 @@ def test_times_of_clips_as_start_and_end(make_video, container, rate):
 
 
 # A video of N frames, as numbers alone.
-def reader(time_base, grace=None):
-    return SimpleNamespace(name="'a.mp4'", time_base=time_base, grace=grace or Grace(0, None))
+def timeline_of(options, time_base, grace=None):
+    part = {name: getattr(options, name) for name in ("fps", "start_seconds", "end_seconds", "at_start")}
+    return Timeline("'a.mp4'", time_base, grace or Grace(0, None), **part)
 
 
 def index_of(pts, durations):
@@ -198,7 +198,7 @@ def test_the_plan_is_what_the_words_say(seed):
         elif rng.random() < 0.5:
             options["end_seconds"] = (pts[0] + Fraction(int(rng.integers(0, 4 * span)), 4)) * time_base
         options = clipx.VideoOptions(**options)
-        timeline = Timeline(options, reader(time_base, grace))
+        timeline = timeline_of(options, time_base, grace)
         expected = by_definition(pts, durations, grace, options, time_base)
         followed = list(timeline.follow(frames_of(pts, durations)))
         assert [frame.k for _, frame in followed] == expected
@@ -360,7 +360,7 @@ CLOCKS = {
 def test_clocks_at_the_limits(clock, time_base, per_tick):
     pts = CLOCKS[clock]
     fps = min(per_tick / time_base, 10**6)
-    timeline = Timeline(clipx.VideoOptions(fps=fps), reader(time_base))
+    timeline = timeline_of(clipx.VideoOptions(fps=fps), time_base)
     durations = [40] * len(pts)
     with pytest.raises(clipx.MediaError, match="if its clock jumps"):
         timeline.plan(index_of(pts, durations), 40)
@@ -369,19 +369,19 @@ def test_clocks_at_the_limits(clock, time_base, per_tick):
         given.extend(p for p, _ in timeline.follow(frames_of(pts, durations)))
     assert given == [*range(len(given))]
     assert len(given) <= 80 * per_tick + 2
-    whole = Timeline(clipx.VideoOptions(), reader(time_base))
+    whole = timeline_of(clipx.VideoOptions(), time_base)
     assert whole.plan(index_of(pts, durations), 40).tolist() == [*range(len(pts))]
 
 
 @pytest.mark.parametrize("duration", [2**40, 2**62, 2**63 - 1])
 def test_a_last_frame_of_ages(duration, bounded):
-    timeline = Timeline(clipx.VideoOptions(fps=25), reader(Fraction(1, 1000)))
+    timeline = timeline_of(clipx.VideoOptions(fps=25), Fraction(1, 1000))
     durations = [40, 40, duration]
     with pytest.raises(clipx.MediaError, match=r"shows frame 2 from 0\.080 s to"):
         timeline.plan(index_of([0, 40, 80], durations), 40)
     with pytest.raises(clipx.MediaError, match=r"shows frame 2 from 0\.080 s to"):
         list(timeline.follow(frames_of([0, 40, 80], durations)))
-    ended = Timeline(clipx.VideoOptions(fps=25, end_seconds=0.2), reader(Fraction(1, 1000)))
+    ended = timeline_of(clipx.VideoOptions(fps=25, end_seconds=0.2), Fraction(1, 1000))
     assert ended.plan(index_of([0, 40, 80], durations), 40).tolist() == [0, 1, 2, 2, 2]
 
 
@@ -390,7 +390,7 @@ def test_many_pauses_are_bounded_too():
     step = MOST_REPEATS - 1
     n = MOST_FRAMES // step + 3
     pts = [k * step for k in range(n)]
-    timeline = Timeline(clipx.VideoOptions(fps=25), reader(Fraction(1, 25)))
+    timeline = timeline_of(clipx.VideoOptions(fps=25), Fraction(1, 25))
     with pytest.raises(clipx.MediaError, match=rf"up to then \d+ frames at 25 a second, of at most {MOST_FRAMES}"):
         timeline.plan(index_of(pts, [step] * n), 1)
     assert len(timeline.plan(index_of(pts[:2], [step] * 2), 1)) == 2 * step

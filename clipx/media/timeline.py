@@ -10,51 +10,66 @@ from typing import Any
 import numpy as np
 
 from clipx.errors import MediaError
+from clipx.media.frames import Frame
 from clipx.media.packet_index import Index
+from clipx.media.rates import Grace
 from clipx.media.seconds import Rounded, as_ticks
-from clipx.video.options import VideoOptions
-from clipx.video.reader import Frame, Reader
 
 __all__ = ["MOST_FRAMES", "MOST_REPEATS", "Timeline"]
 
 MOST_REPEATS = 2**22
-"""How often one frame may stand in a plan: a day and a half at 30 frames a second, six days at 8. More is a clock that
-jumps, and would be memory and time without bounds."""
+"""Most places of one frame in a plan: a day and a half at 30 frames a second, six days at 8. More are those of a clock
+that jumps, and would need memory and time without bounds."""
 
 MOST_FRAMES = 2**25
-"""Frames of a plan at a fixed rate: 12 days at 30 frames a second."""
+"""Most frames of a plan at a fixed rate: 12 days at 30 frames a second."""
 
 
 class Timeline:
-    """Which frame of a video is frame p of the plan.
+    """The frames of a video in the order of a plan: frame p of the plan is a frame k of the video.
 
-    Without `fps`, the p-th frame in [start_seconds, end_seconds). With it, frame p is what stands at `t0 + p / fps`,
-    where t0 is the time of the first such frame: the frame with the latest time that is not more than the reader's
-    `grace` after it, while `p / fps` is before the end of the last frame. Times are exact fractions; the grace is for
-    containers that round them, such as Matroska to milliseconds.
+    Without `fps`, frame p is the p-th frame in [start_seconds, end_seconds). With it, frame p is the one that is shown
+    at `t0 + p / fps`, where t0 is the time of the first frame of the part: the frame with the latest time that is at
+    most `grace` after it, while `p / fps` is before the end of the last frame. Times are exact fractions; the grace is
+    for containers that round them, such as Matroska to milliseconds.
 
     With at_start="shown" the plan begins with the frame that is on screen at start_seconds, where there is one, and t0
     is start_seconds then. A frame is on screen until the next one, the last for its duration.
+
+    Args:
+        name: of the source, in messages.
+        time_base: seconds of a tick.
+        grace: by how much the container may have rounded the times of frames.
+        fps, start_seconds, end_seconds, at_start: as in `clipx.VideoOptions`.
     """
 
-    def __init__(self, options: VideoOptions, reader: Reader) -> None:
-        self._name, self._time_base, self._grace = reader.name, reader.time_base, reader.grace
-        self._fps = options.fps
-        self._step = None if options.fps is None else 1 / (options.fps * reader.time_base)
-        seconds = options.start_seconds, options.end_seconds
-        self._start, self._stop = (None if each is None else as_ticks(each, reader.time_base) for each in seconds)
+    def __init__(
+        self,
+        name: str,
+        time_base: Fraction,
+        grace: Grace,
+        *,
+        fps: Fraction | None = None,
+        start_seconds: Fraction | None = None,
+        end_seconds: Fraction | None = None,
+        at_start: str = "next",
+    ) -> None:
+        self._name, self._time_base, self._grace, self._fps = name, time_base, grace, fps
+        self._step = None if fps is None else 1 / (fps * time_base)
+        self._start = None if start_seconds is None else as_ticks(start_seconds, time_base)
+        self._stop = None if end_seconds is None else as_ticks(end_seconds, time_base)
         # A time of a frame, which the container may have rounded as it did those of the part.
-        self._stop_is_tick = isinstance(options.end_seconds, Rounded) and self._stop == int(self._stop or 0)
-        self._begins_shown = options.at_start == "shown"
+        self._stop_is_tick = isinstance(end_seconds, Rounded) and self._stop == int(self._stop or 0)
+        self._begins_shown = at_start == "shown"
 
     @property
     def whole(self) -> bool:
-        """Whether the plan is the video, frame by frame."""
+        """True if the plan is the video, frame by frame."""
         return self._step is None and self._start is None and self._stop is None
 
     @property
     def sparse(self) -> bool:
-        """Whether frames at the start, or between others, may be left out."""
+        """True if frames at the start, or between others, may be left out."""
         return self._step is not None or self._start is not None
 
     def _before(self, pts: int) -> bool:
@@ -93,7 +108,7 @@ class Timeline:
                 p += 1
 
     def _part(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Fraction, int]]:
-        """The frames of the part; with the time that the plan begins at, if with this one, and the end of the frame."""
+        """The frames of the part, each with the time at which a plan from it on begins, and with its end."""
         earlier: Frame | None = None
         for frame in frames:
             if self._start is not None and frame.pts < self._start:
@@ -109,10 +124,10 @@ class Timeline:
             yield earlier, self._start, earlier.pts + earlier.duration
 
     def _first_at(self, pts: Any, t0: Fraction, first: int) -> Any:
-        """The first frame of the plan, which begins at t0, at which a frame with this time, or a later one, stands.
+        """The first frame of the plan that shows the frame at time `pts`, or a later one.
 
-        That is the least p with t0 + p * step >= pts - grace. pts is an int, or an array of them; `first` is that of
-        the first frame.
+        That is the least p with t0 + p * step >= pts - grace. pts is an int, or an array of ints; `first` is the time
+        of the first frame.
         """
         assert self._step is not None
         ahead = ((pts - self._grace.of(pts, first)) * t0.denominator - t0.numerator) * self._step.denominator
@@ -121,7 +136,7 @@ class Timeline:
     def _count(self, end: int, t0: Fraction, first: int) -> int:
         """Number of frames p of the plan with t0 + p * step before the end of the last frame and of the part.
 
-        Where the part ends at the time of a frame, it is that frame's p, with its grace.
+        Where the part ends at the time of a frame, the number is that frame's p, with its grace.
         """
         assert self._step is not None
         count = int(-(-(end - t0) // self._step))
@@ -141,7 +156,7 @@ class Timeline:
             longest = f"up to then {count} frames at {float(self._fps or 0):g} a second, of at most {MOST_FRAMES}"
         raise MediaError(
             f"{self._name} shows frame {k} from {begin:.3f} s to {end:.3f} s: {longest}; if its clock jumps, "
-            f"start_seconds= and end_seconds= cut what is before or after"
+            f"start_seconds= and end_seconds= leave out what is before or after"
         )
 
     def plan(self, index: Index, frame_ticks: int) -> np.ndarray:
@@ -151,7 +166,7 @@ class Timeline:
         jumps.
         """
         pts = index.pts
-        # pts is ascending, so that the frames before the part, and those not after it, stand together.
+        # pts is ascending, so that the frames of the part are one run.
         first = bisect_left(pts, True, key=lambda each: not self._before(int(each)))
         last = max(bisect_left(pts, True, key=lambda each: self._after(int(each))), first)
 

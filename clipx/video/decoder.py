@@ -1,0 +1,245 @@
+"""Packets of a video to frames: all of them, those from a key frame on, or only those that are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+import av
+import numpy as np
+
+from clipx.errors import MediaError
+from clipx.media.damage import Report, Taint
+from clipx.media.frames import Frame
+from clipx.media.packet_index import NO_TIME, Index, skips_exactly
+from clipx.video.file import VideoFile
+from clipx.video.orientation import Orientation, carries_orientation
+from clipx.video.packets import PendingPackets, packets_until_error
+from clipx.video.seeking import IndexedPackets
+
+__all__ = ["VideoDecoder"]
+
+Packets = Callable[[], Iterator[av.Packet]]
+
+
+class _DamagedWithThreads(Exception):
+    """Damage was found while several threads decoded."""
+
+
+def _failed(k: int, exn: av.FFmpegError) -> str:
+    return f"cannot be decoded at frame {k}: {exn.strerror or exn}"
+
+
+class VideoDecoder:
+    """The decoder of a video file, in all passes over it.
+
+    Attributes:
+        frames_decoded: number of frames that it has given.
+        lost: whether packets gave no frame where each gives one, so that frames are not numbered like packets.
+        orientation: of the first frame, which is that of all; None before one has been decoded.
+    """
+
+    def __init__(self, file: VideoFile, report: Report) -> None:
+        self._file, self._report = file, report
+        self.frames_decoded, self.lost = 0, False
+        self.orientation: Orientation | None = None
+
+    def frames(self, packets: Packets | None = None, report: Report | None = None) -> Iterator[Frame]:
+        """Every frame, from the first to the last.
+
+        A frame without a time, or one that is not after the frame before it, is taken to follow that at once.
+
+        With damage="stop" MediaError is raised at damage, after the frames before it. Otherwise these are the frames
+        that the decoder gives, and they say in which of them damage may show. Packets before the first key frame that
+        cannot be decoded are passed over, as players do.
+
+        Args:
+            packets: starts a pass over the packets; default those of the file.
+            report: of damage, in place of the decoder's own.
+        """
+        return self._frames(packets or self._file.packets, 0, report or self._report)
+
+    def frames_from(self, index: Index, first: int) -> Iterator[Frame]:
+        """`frames` from the key frame `first` on, as if all before it had been decoded."""
+
+        def packets() -> Iterator[av.Packet]:
+            self._probe_orientation(index, first)
+            return IndexedPackets(self._file, index).all_from(first)
+
+        return self._frames(packets, first, self._report)
+
+    def _frames(self, packets: Packets, first: int, report: Report) -> Iterator[Frame]:
+        given = 0
+        if self._file.has_threads:
+            try:
+                for frame in self._decode(packets, first, None):
+                    yield frame
+                    given += 1
+                return
+            except _DamagedWithThreads:
+                self._file.use_one_thread()
+                self._file.rewind()
+        yield from islice(self._decode(packets, first, report), given, None)
+
+    def _decode(self, start: Packets, first: int, report: Report | None) -> Iterator[Frame]:
+        """The frames of one pass; without a report it raises _DamagedWithThreads at damage."""
+        file, packets = self._file, start()
+        file.stream.codec_context.skip_frame = "DEFAULT"
+        # Up to a key frame there are as many packets as frames.
+        k, last_pts, last_duration, listed = first, None, 0, first
+        taint, begun = Taint(), False
+        pending = PendingPackets(file.codec) if report is None or file.gives_frames else None
+        announced, counts_packets = file.announced, file.counts_packets
+
+        def harm(reason: str, pts: int | None, lost: bool, cause: Exception | None = None) -> None:
+            if report is None:
+                raise _DamagedWithThreads from cause
+            seconds = None if pts is None else float(pts * file.time_base)
+            report.add(f"{file.name} {reason}", seconds, cause)
+            taint.harm(lost)
+
+        def on_error(exn: av.FFmpegError) -> None:
+            harm(_failed(k, exn), last_pts, True, exn)
+
+        for packet, is_last in packets_until_error(packets, on_error):
+            images: list[av.VideoFrame] = []
+            if packet is None:
+                if listed < announced:
+                    # What the decoder still holds may lack the frames between.
+                    harm(f"ends after {listed} of {announced} packets, {k} frames", last_pts, True)
+            else:
+                listed += bool(packet.size) or packet.dts is not None
+                if not packet.size:
+                    # Not the end of the stream, for which av gives such packets, but a frame that was never recorded.
+                    continue
+                taint.send(packet)
+                if pending is not None:
+                    pending.send(packet)
+                if packet.is_corrupt and (is_last or not counts_packets):
+                    harm(f"is damaged or ends inside packet {listed - 1}, after {k} frames", packet.pts, False)
+                begun = begun or packet.is_keyframe or k > first
+            try:
+                images = file.stream.codec_context.decode(packet)
+            except av.FFmpegError as exn:
+                if begun:
+                    harm(_failed(k, exn), None if packet is None else packet.pts, True, exn)
+                continue
+            for image in images:
+                pts = image.pts
+                if pts is None or (last_pts is not None and pts <= last_pts):
+                    pts = 0 if last_pts is None else last_pts + last_duration
+                last_pts, last_duration = pts, image.duration or file.frame_ticks
+                if pending is not None and pending.receive(image):
+                    if report is None:
+                        raise _DamagedWithThreads
+                    self.lost = True
+                if not self._receive(image):
+                    harm(f"is damaged at frame {k}", pts, False)
+                yield Frame(k, image, last_pts, last_duration, *taint.of(image))
+                k += 1
+        if report is None and pending is not None and pending.remain:
+            raise _DamagedWithThreads
+
+    def _receive(self, image: av.VideoFrame) -> bool:
+        """Count a frame that the decoder gave. Returns False if the decoder says that it is damaged."""
+        self.frames_decoded += 1
+        if self.orientation is None:
+            self.orientation = Orientation.of(image)
+        return not image.is_corrupt
+
+    def _probe_orientation(self, index: Index, first: int) -> None:
+        """Decode the file's first frame before a pass from key frame `first` on, if its orientation may be another.
+
+        A container's orientation comes with every frame, a stream's own only with those that bring it.
+        """
+        if self.orientation is not None or first == 0:
+            return
+        file = self._file
+        begin = int(index.packet_pts[0])
+        if begin == NO_TIME:
+            begin = file.stream.start_time or 0
+        context = file.stream.codec_context
+        extradata = bytes(context.extradata or b"")
+        with suppress(av.FFmpegError):
+            packets = [file.packet_at(int(index.packet_pts[first])), file.packet_at(begin)]
+            if any(carries_orientation(packet, file.codec, extradata) for packet in packets if packet is not None):
+                context.skip_frame = "DEFAULT"
+                for image in [*context.decode(packets[1]), *context.decode(None)]:
+                    self._receive(image)
+            context.flush_buffers()
+
+    def selected(self, index: Index, wanted: np.ndarray) -> Iterator[Frame]:
+        """The frames k with wanted[k], in order, bit for bit as `frames` gives them.
+
+        What lies between is passed over: not read where it is long, not decoded from one key frame to another, and
+        otherwise left out by the decoder where nothing refers to it.
+        """
+        n = index.frames
+        packets = IndexedPackets(self._file, index)
+        borders = np.append(index.keys, n)
+        ks = np.flatnonzero(wanted)
+        # Decoding goes from key frame to key frame; each stretch up to the last packet that it is needed for.
+        stretches = np.unique(np.searchsorted(index.keys, ks, side="right") - 1)
+        packet_of = np.empty(n, dtype=np.int64)
+        packet_of[index.frame_of] = np.arange(n)
+        given, latest = 0, -1
+        try:
+            if len(stretches):
+                self._probe_orientation(index, int(borders[stretches[0]]))
+            for stretch in stretches:
+                first, end = int(borders[stretch]), int(borders[stretch + 1])
+                here = ks[np.searchsorted(ks, first) : np.searchsorted(ks, end)]
+                # With reordering, a frame can need packets of frames shown later: all up to its own are decoded.
+                last = int(packet_of[here].max())
+                if packets.position != first:
+                    packets.go_to(first)
+                for image in self._stretch(packets, index, wanted, last):
+                    frame = self._numbered(index, image)
+                    if frame.k <= latest:
+                        raise MediaError(
+                            f"{self._file.name} gave frame {frame.k} after frame {latest}: its times are not in order"
+                        )
+                    latest = frame.k
+                    if wanted[frame.k]:
+                        self._check_given(given, ks, frame.k)
+                        given += 1
+                        yield frame
+                if given < np.searchsorted(ks, end):
+                    self._check_given(given, ks, end)
+        except av.FFmpegError as exn:
+            k = int(index.frame_of[max(packets.position - 1, 0)])
+            raise self._error(index, k, _failed(k, exn)) from exn
+
+    def _stretch(self, packets: IndexedPackets, index: Index, wanted: np.ndarray, last: int) -> Iterator[Any]:
+        """All frames of the packets up to `last`; the decoder can start anew after that."""
+        context = self._file.stream.codec_context
+        skips = skips_exactly(context)
+        for position in range(packets.position, last + 1):
+            packet = packets.next()
+            if skips:
+                context.skip_frame = "DEFAULT" if wanted[index.frame_of[position]] else "NONREF"
+            yield from packet.decode()
+        yield from context.decode(None)
+        context.flush_buffers()
+
+    def _numbered(self, index: Index, image: av.VideoFrame) -> Frame:
+        """A frame with its number and time in the index."""
+        k = int(np.searchsorted(index.pts, image.pts)) if image.pts is not None else index.frames
+        if k >= index.frames or index.pts[k] != image.pts:
+            raise MediaError(f"{self._file.name} gave a frame at {image.pts} ticks that no packet announces")
+        if not self._receive(image):
+            raise self._error(index, k, f"is damaged at frame {k}")
+        duration = int(index.durations[k]) or image.duration or self._file.frame_ticks
+        return Frame(k, image, int(index.pts[k]), duration)
+
+    def _error(self, index: Index, k: int, reason: str) -> MediaError:
+        """The error of damage at frame k."""
+        seconds = float(index.pts[k] * self._file.time_base) if k < index.frames else None
+        return self._report.error(f"{self._file.name} {reason}", seconds)
+
+    def _check_given(self, given: int, ks: np.ndarray, k: int) -> None:
+        """Raise MediaError where frame k comes, and frames before it that are wanted did not."""
+        if ks[given] != k:
+            raise MediaError(f"{self._file.name} did not give frame {ks[given]}, which its packets announce")

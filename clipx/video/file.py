@@ -1,0 +1,188 @@
+"""A file that is open at one of its video streams, and what its header and first packets say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from fractions import Fraction
+from itertools import islice
+from typing import IO, Any, cast
+
+import av
+import numpy as np
+
+from clipx.errors import MediaError
+from clipx.media.demuxing import demuxed
+from clipx.media.opening import best_video, open_media, videos
+from clipx.media.packet_index import Index, frames_listed, gives_frames
+from clipx.media.rates import MEASURED_PACKETS, Grace, grace_of, likely_rate, stated_rate
+from clipx.media.sources import Source, can_rewind
+from clipx.media.timeline import Timeline
+from clipx.video.options import VideoOptions
+
+__all__ = ["VideoFile", "choose_video"]
+
+# Decoders whose threads give other frames of a damaged file, without a word.
+ONE_THREAD = frozenset({"mpeg1video", "mpeg2video", "vp8"})
+
+
+def choose_video(container: av.container.InputContainer, stream: int | str, name: str) -> av.VideoStream:
+    """The video stream of a number, or the "best" one.
+
+    Raises MediaError where there is none, and for a codec that is not known.
+    """
+    known = videos(container)
+    best = best_video(container)
+    if best is None:
+        covers = " but cover art" if container.streams.video else ""
+        raise MediaError(f"{name} has no video stream{covers}")
+    if not isinstance(stream, str):
+        if stream >= len(known):
+            raise MediaError(f"stream is {stream}, but {name} has {len(known)} video streams")
+        best = known[stream]
+    if cast(Any, best.codec_context) is None:
+        raise MediaError(f"{name} has video of a codec that is not known")
+    return best
+
+
+class VideoFile:
+    """A file that is open at the start of a video stream, and is opened again by `rewind`.
+
+    Attributes:
+        container, stream: those of av, which are others after `rewind`.
+        rewinds: whether the source can be read again.
+        time_base: seconds of a tick.
+        rate: frames a second, as the file says where that can be, else as its first packets say; else 25.
+        grace: by how much the container may have rounded the times of frames; none without `options.fps`.
+    """
+
+    def __init__(self, src: Source, name: str, options: VideoOptions) -> None:
+        self.name, self._src, self._options = name, src, options
+        self.rewinds = can_rewind(src)
+        self._start = cast(IO[bytes], src).tell() if self.rewinds and hasattr(src, "read") else 0
+        # Several threads conceal damage in other ways than one, and report it late: where it does not end the clips,
+        # one decodes, and otherwise a file that has some is decoded again by one.
+        self._threads = options.num_threads if options.damage == "stop" else 1
+        self._open()
+        self.rate = self._find_rate()
+        self.grace = Grace(0, None) if options.fps is None else grace_of(self.container, self.stream, self.rate)
+
+    def _open(self) -> None:
+        options = self._options
+        self.container = open_media(self._src, self.name, trusted=options.trusted, max_pixels=options.max_pixels)
+        try:
+            self.stream = choose_video(self.container, options.stream, self.name)
+        except MediaError:
+            self.container.close()
+            raise
+        context = self.stream.codec_context
+        if context.codec.canonical_name in ONE_THREAD:
+            self._threads = 1
+        context.thread_count = self._threads
+        context.thread_type = "AUTO" if self.has_threads else "SLICE"
+        context.copy_opaque = True
+        self.time_base = self.stream.time_base or Fraction(1, 90000)
+
+    def _find_rate(self) -> Fraction:
+        rate = stated_rate(self.container, self.stream)
+        if rate is not None:
+            return rate
+        packets: list[av.Packet] = []
+        if self.rewinds:
+            with suppress(av.FFmpegError):
+                packets.extend(islice(self.packets(), MEASURED_PACKETS))
+            self.rewind()
+        return likely_rate(self.stream, packets)
+
+    @property
+    def codec(self) -> str:
+        """Name of the codec, not of its decoder: AV1 is decoded by libdav1d."""
+        return self.stream.codec_context.codec.canonical_name
+
+    @property
+    def announced(self) -> int:
+        """Number of packets that the header of a MOV or MP4 lists; 0 for other files, which list what has been read."""
+        return len(self.stream.index_entries) if "mp4" in self.container.format.name else 0
+
+    @property
+    def gives_frames(self) -> bool:
+        """True if each packet is one frame, for this container and codec."""
+        return gives_frames(self.container, self.stream)
+
+    @property
+    def counts_packets(self) -> bool:
+        """True for transport streams, which number their packets.
+
+        One that comes after a missing number is called corrupt, which it is not where two files have been joined.
+        """
+        return "mpegts" in self.container.format.name
+
+    @property
+    def frames_listed(self) -> int | None:
+        """Number of frames, where the header lists them."""
+        return frames_listed(self.container, self.stream)
+
+    @property
+    def frame_ticks(self) -> int:
+        """Ticks that a frame is shown where the file does not say: one frame at `rate`."""
+        return max(round(1 / (self.rate * self.time_base)), 1)
+
+    @property
+    def has_threads(self) -> bool:
+        """True if several threads decode, each a frame of its own."""
+        return self._threads > 1 and self.rewinds
+
+    def use_one_thread(self) -> None:
+        """Decode with one thread from the next `rewind` on."""
+        self._threads = 1
+
+    def timeline(self) -> Timeline:
+        """The time line of the part and at the rate of the options."""
+        options = self._options
+        return Timeline(
+            self.name,
+            self.time_base,
+            self.grace,
+            fps=options.fps,
+            start_seconds=options.start_seconds,
+            end_seconds=options.end_seconds,
+            at_start=options.at_start,
+        )
+
+    def packets(self) -> Iterator[av.Packet]:
+        """The packets of the stream, up to the end of the file."""
+        return demuxed(self.container, self.stream)
+
+    def packet_at(self, pts: int) -> av.Packet | None:
+        """The packet of the key frame at a time, in ticks, or before it; None where none is left."""
+        self.container.seek(pts, stream=self.stream)
+        return next((packet for packet in self.packets() if packet.size), None)
+
+    def read_index(self, wanted: Callable[[int], np.ndarray] | None = None) -> Index | None:
+        """The index of the stream's packets, or None where they do not give one; the file is then rewound.
+
+        wanted: from the number of frames, the frames that will be asked for, bool (n,); others may then be left out.
+        """
+        index = None
+        if wanted is not None and self.announced:
+            with suppress(av.FFmpegError):
+                index = Index.read_part(self.container, self.stream, wanted(self.announced))
+            if index is not None:
+                return index
+            self.rewind()
+        with suppress(av.FFmpegError):
+            index = Index.read(self.container, self.stream, self.announced)
+        if index is None:
+            self.rewind()
+        return index
+
+    def rewind(self) -> None:
+        """Start again at the first packet."""
+        self.container.close()
+        if hasattr(self._src, "read"):
+            cast(IO[bytes], self._src).seek(self._start)
+        self._open()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.container.close()

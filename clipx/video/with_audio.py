@@ -1,0 +1,99 @@
+"""The sound of a video, decoded between its pictures in the same pass over the file."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from clipx.audio.sound import AudioFormat, Track
+from clipx.media.damage import Report
+from clipx.media.demuxing import demuxed
+from clipx.media.opening import failures
+from clipx.video.file import VideoFile
+
+__all__ = ["InterleavedSound"]
+
+LATE_SECONDS = 5  # how far sound may lie behind the pictures it belongs to
+
+
+class InterleavedSound:
+    """The sound of a video file, of the pass over its packets that `packets` began last.
+
+    Attributes:
+        report: the damage that was found in it.
+    """
+
+    def __init__(self, file: VideoFile, format: AudioFormat) -> None:
+        self._file, self._format = file, format
+        self.report = Report(file.name, format.damage)
+        self._track: Track | None = None
+        self._packets: Iterator[av.Packet] = iter(())
+        # Packets of the video that `take` came by.
+        self._passed: deque[av.Packet] = deque()
+        self._failed: av.FFmpegError | None = None
+
+    def packets(self) -> Iterator[av.Packet]:
+        """The packets of the video; those of the sound that lie between are decoded on the way."""
+        file = self._file
+        track = self._track = Track(file.container, self._format, file.name, file.stream, self.report)
+        self._passed.clear()
+        self._failed = None
+        if track.stream is None:
+            yield from file.packets()
+            return
+        self._packets = demuxed(file.container, file.stream, track.stream)
+        while True:
+            packet = self._passed.popleft() if self._passed else self._next_of_video(track)
+            if packet is None:
+                break
+            yield packet
+        if self._failed is not None:
+            raise self._failed
+
+    def _next_of_video(self, track: Track) -> av.Packet | None:
+        try:
+            for packet in self._packets:
+                # Not stream_index, which is 0 in the empty packets at the end.
+                if track.stream is None or packet.stream.index != track.stream.index:
+                    return packet
+                track.feed(packet)
+        except av.FFmpegError as exn:
+            # It is raised where the pictures have come as far.
+            self._failed = exn
+        if not track.ended:
+            track.feed(None)
+        return None
+
+    def take(self, seconds: float, duration: Fraction) -> np.ndarray | None:
+        """The sound of `duration` seconds from a time on; None where damage leaves it out.
+
+        Reads ahead as far as it needs to; the packets of the video that lie between are kept for `packets`.
+        """
+        track = self._track
+        assert track is not None
+        with failures(self._file.name, "decoded"):
+            while not track.reaches(seconds, duration):
+                packet = self._next_of_video(track)
+                if packet is None:
+                    break
+                self._passed.append(packet)
+                # Files keep what is shown together together: sound that is so late is not there.
+                end = seconds + float(duration) + LATE_SECONDS
+                if packet.dts is not None and packet.dts * self._file.time_base > end:
+                    break
+        return track.take(seconds, duration)
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second."""
+        assert self._track is not None
+        return self._track.sample_rate
+
+    def forget(self, seconds: float) -> None:
+        """Free the samples before a time; they are not taken any more."""
+        if self._track is not None:
+            self._track.forget(seconds)
