@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+
+from webdataset.tariterators import base_plus_ext
 
 __all__ = [
     "AUDIO_EXTENSIONS",
@@ -13,6 +16,7 @@ __all__ = [
     "Sample",
     "extension_of",
     "is_metadata",
+    "split_member_name",
 ]
 
 Sample = dict[str, Any]
@@ -80,6 +84,19 @@ class Field(str):
             return
         members = sample.get(self.holder)
         sample[self.holder] = {**(members if isinstance(members, Mapping) else {}), self.member: value}
+
+
+_SKIPPED = re.compile(r"__[^/]*__($|/)")
+"""Names of members of a tar file that WebDataset skips."""
+
+
+def split_member_name(name: str) -> tuple[str | None, str]:
+    """The key and the field of a member of a tar file; None and "" for one that belongs to no sample.
+
+    "a/b.front.mp4" is field "front.mp4" of sample "a/b".
+    """
+    key, field = (None, None) if _SKIPPED.match(name) else base_plus_ext(name)
+    return (None, "") if key is None or field is None else (key, field)
 
 
 def is_metadata(name: str) -> bool:

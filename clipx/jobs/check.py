@@ -14,10 +14,12 @@ from typing import Any
 
 from webdataset.shardlists import expand_urls
 
+from clipx.datasets.addresses import UnreadMember
 from clipx.datasets.decoding import decode
 from clipx.datasets.fields import AUDIO_EXTENSIONS, SOURCE_EXTENSIONS, VIDEO_EXTENSIONS, extension_of
 from clipx.datasets.origins import describe_error, origin_of
-from clipx.datasets.shards import IncompleteSample, Shards, UnreadMember
+from clipx.datasets.shards import Shards
+from clipx.datasets.streamed_tars import IncompleteSample
 from clipx.datasets.urls import local_path
 from clipx.datasets.world import Share
 from clipx.jobs.inspection import Checked, Stopped, inspect

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clipx import memory
+from clipx.datasets.addresses import UnreadMember
 from clipx.datasets.decoding import decode
 from clipx.datasets.fields import Field, Sample
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locating
-from clipx.datasets.shards import IncompleteSample, Shards, UnreadMember
+from clipx.datasets.shards import Shards
+from clipx.datasets.streamed_tars import IncompleteSample
 from clipx.datasets.world import Share
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.budget import Budget

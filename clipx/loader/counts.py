@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from clipx._threads import call
-from clipx.datasets.shards import IncompleteSample, Shards, UnreadMember
+from clipx.datasets.addresses import UnreadMember
+from clipx.datasets.shards import Shards
+from clipx.datasets.streamed_tars import IncompleteSample
 from clipx.datasets.world import Share
 from clipx.errors import NOT_A_SAMPLES_FAULT
 

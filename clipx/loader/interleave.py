@@ -10,8 +10,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from clipx.datasets.addresses import Address
 from clipx.datasets.fields import Sample
-from clipx.datasets.shards import Address, ReadLimits
+from clipx.datasets.streamed_tars import ReadLimits
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.plan.windows import ALL, Selection
 from clipx.wds.sample_clips import ClipSample

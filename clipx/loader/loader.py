@@ -19,7 +19,8 @@ from clipx.datasets.fields import Sample
 from clipx.datasets.keys import Keys, parse_keys
 from clipx.datasets.ledger import Ledger, Recorder
 from clipx.datasets.passes import Passes
-from clipx.datasets.shards import ReadLimits, Shards
+from clipx.datasets.shards import Shards
+from clipx.datasets.streamed_tars import ReadLimits
 from clipx.datasets.urls import expand_urls
 from clipx.datasets.world import Share, World, find_ranks, find_world, in_worker, share
 from clipx.format import ClipFormat

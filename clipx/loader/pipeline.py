@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clipx._threads import Task
+from clipx.datasets.addresses import Address
 from clipx.datasets.fields import Sample
 from clipx.datasets.origins import locate, origin_of
-from clipx.datasets.shards import Address
 from clipx.errors import NOT_A_SAMPLES_FAULT, PoolExhausted, PoolTooSmall
 from clipx.loader.config import Job, Pools
 from clipx.loader.interleave import STOP_SECONDS, Cut

@@ -8,8 +8,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 
+from clipx.datasets.addresses import Address
 from clipx.datasets.fields import Sample
-from clipx.datasets.shards import Address
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.interleave import Begun, Cut, Extracted, Ref, Weight
 from clipx.plan.windows import ALL, Selection

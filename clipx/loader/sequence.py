@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 
+from clipx.datasets.addresses import Address
 from clipx.datasets.fields import Sample
-from clipx.datasets.shards import Address
 from clipx.loader.budget import Budget
 from clipx.loader.config import Job, Pools
 from clipx.loader.interleave import BEGINNING, Begun, Cut, Extracted, Interleave, Position, Ref

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from clipx.datasets.shards import Address
+from clipx.datasets.addresses import Address
 from clipx.datasets.urls import local_path
 from clipx.datasets.world import World
 from clipx.loader.budget import Budget

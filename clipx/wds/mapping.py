@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
 
 import webdataset
 from webdataset.pytorch import IterableDataset
-from webdataset.tariterators import base_plus_ext
 
 from clipx._checks import check_kind
 from clipx.datasets.fields import Sample
+from clipx.datasets.local_tars import local_samples, map_member
 from clipx.datasets.origins import locate
-from clipx.datasets.shards import META
 from clipx.datasets.urls import expand_urls, local_path
-from clipx.mapped import Member, members, open_member
 
 __all__ = ["mapped_samples"]
 
@@ -27,17 +24,6 @@ def _local(url: str) -> str:
     return path
 
 
-def _read(path: str, member: Member) -> Sample:
-    """The name of a member, and its array or its bytes."""
-    if member.name.endswith(".npy"):
-        return {"fname": member.name, "data": open_member(path, member)}
-    if member.sparse:
-        raise ValueError(f"{member.name!r} in {path!r} is stored with holes, and is not read")
-    with open(path, "rb") as file:
-        file.seek(member.offset)
-        return {"fname": member.name, "data": file.read(member.size)}
-
-
 class _MappedSamples(IterableDataset):  # type: ignore[misc]
     def __init__(self, urls: list[str], split: bool, handler: Callable[[Exception], bool]) -> None:
         super().__init__()
@@ -47,17 +33,15 @@ class _MappedSamples(IterableDataset):  # type: ignore[misc]
         for url in urls:
             try:
                 path = _local(url)
-                for _, group in groupby(members(path), lambda member: base_plus_ext(member.name)[0]):
+                for sample in local_samples(path):
                     try:
-                        files = [_read(path, member) for member in group if not META.match(member.name)]
+                        files = sample.files(url, map_member)
                     except (OSError, ValueError, MemoryError) as exn:
                         locate(exn, shard=url)
-                        # The sample is lost; what is left of its members is passed over with it.
                         if not self._handler(exn):
                             return
                         continue
-                    for file in files:
-                        yield {**file, "__url__": url}
+                    yield from files
                     del files
             except (OSError, ValueError) as exn:
                 locate(exn, shard=url)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import webdataset
 
-from clipx.datasets.shards import Address, Shards
+from clipx.datasets.addresses import Address
+from clipx.datasets.shards import Shards
 from clipx.datasets.urls import local_path
 from clipx.datasets.world import Share
 

@@ -12,8 +12,9 @@ import pytest
 import webdataset
 from _loaders import array_sample, no_threads_left, of_arrays, small_decoders, write  # noqa: F401
 
+from clipx.datasets.addresses import ENDS_BYTES, UnreadMember
 from clipx.datasets.shards import Shards
-from clipx.datasets.tars import ENDS_BYTES, ReadLimits, UnreadMember, read_members
+from clipx.datasets.streamed_tars import ReadLimits, read_members
 from clipx.datasets.world import Share
 
 BLOCK = 512
@@ -92,7 +93,7 @@ def test_what_follows_a_damaged_header_is_found(name):
 
 
 def test_a_handler_that_stops():
-    with pytest.raises(ValueError, match=r"shard 'x.tar' is damaged: no header of a member is at byte 1024"):
+    with pytest.raises(ValueError, match=r"shard 'x.tar' is damaged: there is no header of a member at byte 1024"):
         read(around(BAD["noise"]), handler=webdataset.reraise_exception)
     assert read(around(BAD["noise"]), handler=lambda exn: False) == {"a.txt": b"first"}
 
