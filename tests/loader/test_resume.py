@@ -738,7 +738,7 @@ def test_shards_that_have_changed(videos, state):
         of_videos([urls[0], str(renamed), urls[2]]).load_state_dict(state)
     with pytest.raises(ValueError, match="state is of 3 shards, but dataset names 2"):
         of_videos(urls[:2]).load_state_dict(state)
-    with pytest.raises(ValueError, match="shard 0 of urls"):
+    with pytest.raises(ValueError, match="shard 0 of dataset"):
         of_videos([urls[1], urls[0], urls[2]]).load_state_dict(state)
 
 
