@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 import clipx
-from clipx.video.writer import Converter
+from clipx.video.writer import PictureWriter
 
 RATE, FRAMES, HEIGHT, WIDTH = 25, 40, 48, 64
 X264 = {"g": "10", "x264-params": "threads=1", "preset": "veryfast"}
@@ -183,7 +183,7 @@ def _play(data: bytes, most: int) -> Played:
     frames: list[Any] = []
     seconds: list[float] = []
     raw: list[float | None] = []
-    converter = Converter(clipx.ClipFormat(), clipx.VideoOptions(), "played")
+    writer = PictureWriter(clipx.ClipFormat(), clipx.VideoOptions(), "played")
     kinds, failed = set(), False
     with av.open(io.BytesIO(data), metadata_errors="ignore") as container:
         stream = container.streams.best("video")
@@ -211,7 +211,7 @@ def _play(data: bytes, most: int) -> Played:
                 if len(kinds) > 1:
                     return Played(frames, seconds, raw, False, True)
                 failed |= image.is_corrupt
-                frames.append(converter.whole(image)[0])
+                frames.append(writer.clip_of(image)[0])
                 held.append(image)
                 # A frame without a time, or not after the one before it, follows that at once.
                 if image.pts is None or (ticks is not None and image.pts <= ticks):

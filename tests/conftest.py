@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import clipx
-from clipx.video.writer import Converter
+from clipx.video.writer import PictureWriter
 
 PACKAGE = Path(clipx.__file__).resolve().parent
 SOURCE = Path(__file__).resolve().parents[1] / "clipx"
@@ -98,9 +98,9 @@ def whole():
     def decode(path, format=None, options=None):
         options = options or clipx.VideoOptions()
         number = 0 if options.stream == "best" else options.stream
-        converter = Converter(format or clipx.ClipFormat(), options, str(path))
+        writer = PictureWriter(format or clipx.ClipFormat(), options, str(path))
         with av.open(str(path)) as container:
-            return np.concatenate([converter.whole(frame) for frame in container.decode(video=number)])
+            return np.concatenate([writer.clip_of(frame) for frame in container.decode(video=number)])
 
     return decode
 

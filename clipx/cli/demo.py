@@ -24,7 +24,7 @@ from clipx.media.opening import failures, open_media
 from clipx.plan.windows import WindowSpec
 from clipx.pool import ClipPool, live_pools
 from clipx.video.options import VideoOptions
-from clipx.video.writer import Converter
+from clipx.video.writer import PictureWriter
 
 __all__ = ["KINDS", "Dataset", "Result", "make_dataset", "run"]
 
@@ -143,9 +143,9 @@ def make_dataset(out: Path, video: Path | None = None, report: Report = lambda d
 
 def _whole_video(sample: dict[str, Any]) -> np.ndarray:
     # Colours are converted as clipx converts them, so that all runs give the same bytes.
-    converter = Converter(ClipFormat(), VideoOptions(), sample["__key__"])
+    writer = PictureWriter(ClipFormat(), VideoOptions(), sample["__key__"])
     with av.open(io.BytesIO(sample["mp4"]), "r") as container:
-        return np.concatenate([converter.whole(frame) for frame in container.decode(video=0)])
+        return np.concatenate([writer.clip_of(frame) for frame in container.decode(video=0)])
 
 
 def _slices(copies: bool) -> Callable[[Iterable[dict[str, Any]]], Iterator[dict[str, Any]]]:

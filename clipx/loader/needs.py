@@ -9,7 +9,7 @@ from clipx.arrays.npz import Npz
 from clipx.datasets.decoding import TooLarge, decoded_bytes
 from clipx.datasets.fields import Field, Sample, extension_of
 from clipx.datasets.sources import BYTES, find_source
-from clipx.video.decoder_memory import PictureNeeds, decoder_bytes
+from clipx.video.decoder_memory import DecoderNeeds, decoder_needs
 
 __all__ = ["Needs", "encoded_bytes", "needs_of"]
 
@@ -58,15 +58,15 @@ def encoded_bytes(sample: Sample) -> int:
     return sum(len(value) for value in sample.values() if isinstance(value, (bytes, bytearray)))
 
 
-def _source_needs(sample: Sample, field: Field, threads: int) -> tuple[int, PictureNeeds]:
+def _source_needs(sample: Sample, field: Field, threads: int) -> tuple[int, DecoderNeeds]:
     """What the source of a field takes unpacked, and its decoder."""
     kind, value = find_source(sample, field)
     if not isinstance(value, BYTES):
-        return 0, PictureNeeds()
+        return 0, DecoderNeeds()
     if kind == "video":
-        return 0, decoder_bytes(value, f"field {field!r}", threads)
+        return 0, decoder_needs(value, f"field {field!r}", threads)
     is_npz = kind == "array" and extension_of(field.holder) == "npz"
-    return Npz(value).unpacked_bytes if is_npz else 0, PictureNeeds()
+    return Npz(value).unpacked_bytes if is_npz else 0, DecoderNeeds()
 
 
 def needs_of(sample: Sample, fields: Sequence[Field], threads: int, most: int) -> Needs:

@@ -31,7 +31,7 @@ from clipx.video.decoder import VideoDecoder
 from clipx.video.file import VideoFile
 from clipx.video.options import VideoOptions
 from clipx.video.with_audio import InterleavedSound
-from clipx.video.writer import Converter
+from clipx.video.writer import PictureWriter
 
 __all__ = ["Clip", "VideoClips", "VideoOptions", "clips", "count_frames"]
 
@@ -68,7 +68,7 @@ class _Cutting:
         rewinds = can_rewind(src)
         if spec.num_clips is not None and not rewinds:
             src, rewinds = io.BytesIO(src.read()), True  # type: ignore[union-attr]
-        self._converter = Converter(format, options, name)
+        self._converter = PictureWriter(format, options, name)
         self._file, self.report = VideoFile(src, name, options), Report(name, options.damage)
         self.decoder, self._timeline = VideoDecoder(self._file, self.report), self._file.timeline()
         self.sound = None if audio is None else InterleavedSound(self._file, audio)

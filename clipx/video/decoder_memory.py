@@ -1,4 +1,4 @@
-"""What a decoder of a video will hold, as the header says it: pictures to refer to, and those on their way."""
+"""Memory that a decoder will need, from the header of a video: pictures to refer to, and those on their way."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import av
 from clipx.media.opening import FORMATS, LATE_FORMATS, open_media, videos
 from clipx.media.sources import Source
 
-__all__ = ["Picture", "PictureNeeds", "decoder_bytes", "pictures_of"]
+__all__ = ["DecoderNeeds", "PictureMemory", "decoder_needs", "parameter_sets_memory"]
 
 REFERENCES = {"h264": 16, "hevc": 16, "vvc": 16, "av1": 8, "vp9": 8, "vp8": 4}
 """Pictures that a decoder may keep to refer to, where the stream does not say; of all other codecs, two."""
@@ -21,23 +21,23 @@ DEEP = frozenset({"prores", "dnxhd", "ffv1", "v210", "rawvideo", "cfhd", "jpeg20
 """Codecs whose pixels may take four bytes and more, where the header does not say; of all others, 4:2:0 of 8 bits."""
 
 ON_THEIR_WAY = 4
-"""Pictures beside these: the one that is decoded, those that wait to be shown, and the one that is cut."""
+"""Pictures beside these: the one that is decoded, those that wait to be shown, and the one that is written to clips."""
 
 BESIDE_PICTURES = Fraction(5, 4)
-"""What a picture takes with its motion vectors and its borders."""
+"""Memory of a picture with its motion vectors and borders, in sizes of the picture."""
 
 UNKNOWN_PIXELS = 1920 * 1088
 
 
-class Picture(NamedTuple):
-    """The pictures of a stream: their pixels, the bytes of one, and how many are kept to refer to."""
+class PictureMemory(NamedTuple):
+    """The pictures of a stream: pixels of each, bytes of a pixel, and the number that is kept to refer to."""
 
     pixels: int
     pixel_bytes: Fraction
     references: int
 
     def held(self, threads: int) -> int:
-        """Bytes that a decoder of so many threads holds: a bound for pictures of this size."""
+        """Most bytes that a decoder with this number of threads holds."""
         count = self.references + ON_THEIR_WAY + threads - 1
         return int(self.pixels * self.pixel_bytes * BESIDE_PICTURES * count)
 
@@ -45,8 +45,8 @@ class Picture(NamedTuple):
 # Sequence parameter sets (ITU-T H.264 7.3.2.1.1, H.265 7.3.2.2)
 
 
-class _Bits:
-    """Bits of a NAL unit, without the bytes that keep it from looking like a start code."""
+class _UnitBits:
+    """Bits of a NAL unit, without the bytes that keep start codes out of it."""
 
     def __init__(self, unit: bytes) -> None:
         data = unit.replace(b"\0\0\3", b"\0\0")
@@ -73,12 +73,12 @@ CHROMA = (1, Fraction(3, 2), 2, 3)
 WITH_CHROMA = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 
 
-def _picture(width: int, height: int, chroma: int, depth: int, references: int) -> Picture:
+def _memory(width: int, height: int, chroma: int, depth: int, references: int) -> PictureMemory:
     samples = CHROMA[chroma] if chroma < len(CHROMA) else 3
-    return Picture(width * height, Fraction(samples) * (1 if depth <= 8 else 2), min(references, 16))
+    return PictureMemory(width * height, Fraction(samples) * (1 if depth <= 8 else 2), min(references, 16))
 
 
-def _scaling_lists(bits: _Bits, count: int) -> None:
+def _scaling_lists(bits: _UnitBits, count: int) -> None:
     for number in range(count):
         if not bits.u(1):
             continue
@@ -90,8 +90,8 @@ def _scaling_lists(bits: _Bits, count: int) -> None:
             last = scale or last
 
 
-def _h264(unit: bytes) -> Picture:
-    bits = _Bits(unit[1:256])
+def _h264(unit: bytes) -> PictureMemory:
+    bits = _UnitBits(unit[1:256])
     profile = bits.u(8)
     bits.u(16)
     bits.ue()
@@ -117,11 +117,11 @@ def _h264(unit: bytes) -> Picture:
     references = bits.ue()
     bits.u(1)
     width, height = 16 * (bits.ue() + 1), 16 * (bits.ue() + 1)
-    return _picture(width, height * (1 if bits.u(1) else 2), chroma, depth, references)
+    return _memory(width, height * (1 if bits.u(1) else 2), chroma, depth, references)
 
 
-def _hevc(unit: bytes) -> Picture:
-    bits = _Bits(unit[2:512])
+def _hevc(unit: bytes) -> PictureMemory:
+    bits = _UnitBits(unit[2:512])
     bits.u(4)
     layers = bits.u(3)
     bits.u(1 + 96)
@@ -141,11 +141,11 @@ def _hevc(unit: bytes) -> Picture:
     depth = 8 + max(bits.ue(), bits.ue())
     bits.ue()
     kept = [(bits.ue() + 1, bits.ue(), bits.ue())[0] for _ in range(layers + 1 if bits.u(1) else 1)]
-    return _picture(width, height, chroma, depth, max(kept))
+    return _memory(width, height, chroma, depth, max(kept))
 
 
 def _units(extradata: bytes, codec: str) -> Iterator[bytes]:
-    """The NAL units of extradata, which are counted in avcC and hvcC (ISO/IEC 14496-15), or behind start codes."""
+    """The NAL units of extradata: with their sizes in avcC and hvcC (ISO/IEC 14496-15), else behind start codes."""
     if extradata[:1] != b"\1":
         yield from extradata.split(b"\0\0\1")[1:]
         return
@@ -164,8 +164,8 @@ def _units(extradata: bytes, codec: str) -> Iterator[bytes]:
             yield unit
 
 
-def pictures_of(codec: str, extradata: bytes) -> Picture | None:
-    """The largest pictures that the parameter sets of H.264 or HEVC announce; None where there are none to be read."""
+def parameter_sets_memory(codec: str, extradata: bytes) -> PictureMemory | None:
+    """The largest pictures that the parameter sets of H.264 or HEVC announce; None where none can be read."""
     found = []
     for unit in _units(extradata, codec):
         try:
@@ -175,14 +175,14 @@ def pictures_of(codec: str, extradata: bytes) -> Picture | None:
                 found.append(_hevc(unit))
         except (ValueError, IndexError):
             continue
-    return Picture(*map(max, zip(*found))) if found else None
+    return PictureMemory(*map(max, zip(*found))) if found else None
 
 
 # Files
 
 
 def _open_header(src: Source, name: str) -> av.container.InputContainer:
-    """A file opened without any decoder, which takes a tenth of a millisecond; with them where that does not do."""
+    """A file, opened without decoders, which takes a tenth of a millisecond; with them where it lacks sizes then."""
     target: Any = io.BytesIO(cast(bytes, src))
     for formats in (FORMATS, LATE_FORMATS):
         limits = {"format_whitelist": formats, "protocol_whitelist": "none", "codec_whitelist": "none"}
@@ -199,34 +199,35 @@ def _open_header(src: Source, name: str) -> av.container.InputContainer:
     return open_media(src, name)
 
 
-def _picture_of(stream: Any) -> Picture | None:
+def _stream_memory(stream: Any) -> PictureMemory | None:
     context = stream.codec_context
     if context is None:
         return None
     codec = context.codec.canonical_name
-    told = pictures_of(codec, bytes(context.extradata or b"")) if codec in ("h264", "hevc") else None
-    if told is not None:
-        return told
+    stated = parameter_sets_memory(codec, bytes(context.extradata or b"")) if codec in ("h264", "hevc") else None
+    if stated is not None:
+        return stated
     bits = context.format.padded_bits_per_pixel if context.format is not None else 0
     pixels = context.width * context.height or UNKNOWN_PIXELS
     usual = Fraction(4) if codec in DEEP else Fraction(3, 2)
-    return Picture(pixels, Fraction(bits, 8) or usual, 0 if codec in DEEP else REFERENCES.get(codec, 2))
+    return PictureMemory(pixels, Fraction(bits, 8) or usual, 0 if codec in DEEP else REFERENCES.get(codec, 2))
 
 
-class PictureNeeds(NamedTuple):
-    """Bytes that a decoder will hold, and the pixels of its pictures; nothing where they are not known."""
+class DecoderNeeds(NamedTuple):
+    """Bytes that a decoder will hold, and the pixels of its pictures; 0 where they are not known."""
 
     nbytes: int = 0
     pixels: int = 0
 
 
-def decoder_bytes(src: Source, name: str, threads: int) -> PictureNeeds:
-    """What a decoder of a video of so many threads will hold, as the header says; nothing for a file that cannot be
-    opened, which is told where it is cut.
+def decoder_needs(src: Source, name: str, threads: int) -> DecoderNeeds:
+    """Memory that a decoder of a video will need with this number of threads, from the header.
+
+    It is 0 for a file that cannot be opened, which raises where clips are made of it.
     """
     try:
         with _open_header(src, name) as container:
-            found = [each for each in map(_picture_of, videos(container)) if each is not None]
+            found = [each for each in map(_stream_memory, videos(container)) if each is not None]
     except (ValueError, OSError, av.FFmpegError):
-        return PictureNeeds()
-    return max((PictureNeeds(each.held(threads), each.pixels) for each in found), default=PictureNeeds())
+        return DecoderNeeds()
+    return max((DecoderNeeds(each.held(threads), each.pixels) for each in found), default=DecoderNeeds())

@@ -1,4 +1,4 @@
-"""How a picture is to be rotated and mirrored before it is shown: from the container, or from the stream itself."""
+"""The rotation and flip that a file asks players for, in its container or in the stream itself."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ SEI_TYPES = {"h264": frozenset({6}), "hevc": frozenset({39, 40})}
 NAL_HEADER = {"h264": 1, "hevc": 2}
 DISPLAY_ORIENTATION = 47  # payloadType, ITU-T H.264 D.2.27, H.265 D.2.17
 EXIF_REACH = 4096
-CLOCK = Fraction(1, 1000)  # of frames whose times do not matter
+CLOCK = Fraction(1, 1000)  # of a filter for frames whose times do not matter
 
 
 class Orientation(NamedTuple):
-    """Frames are turned counterclockwise by `rotation` degrees, a multiple of 90, and `mirrored` left to right then."""
+    """Frames are rotated counterclockwise by `rotation` degrees, a multiple of 90; then, if `mirrored`, flipped."""
 
     rotation: int
     mirrored: bool
 
     @classmethod
     def of_matrix(cls, a: int, b: int, c: int, d: int) -> Orientation:
-        """The nearest to a matrix that takes the point (x, y), y downwards, to (a x + c y, b x + d y)."""
+        """The orientation nearest to a matrix that maps (x, y), y downwards, to (a x + c y, b x + d y)."""
         mirrored = a * d - b * c < 0
         if mirrored:
             a, c = -a, -c
@@ -44,7 +44,7 @@ class Orientation(NamedTuple):
 
     @classmethod
     def of(cls, frame: av.VideoFrame) -> Orientation:
-        """What is said with a frame, by its container or by the stream."""
+        """The orientation that comes with a frame, from its container or from the stream."""
         try:
             found = _side_data(frame)
         except (ValueError, av.FFmpegError):
@@ -57,11 +57,11 @@ class Orientation(NamedTuple):
 
     @property
     def sideways(self) -> bool:
-        """Whether width and height change places."""
+        """True if width and height are exchanged."""
         return self.rotation in (90, 270)
 
     def apply(self, picture: np.ndarray) -> np.ndarray:
-        """A view of a picture (height, width, ...) as it is to be shown."""
+        """A picture (height, width, ...) rotated and flipped, as a view of the array."""
         rotated = np.rot90(picture, self.rotation // 90)
         return rotated[:, ::-1] if self.mirrored else rotated
 
@@ -73,7 +73,7 @@ def _side_data(frame: av.VideoFrame) -> list[Any]:
     try:
         return list(cast(Any, frame).side_data)
     except ValueError:
-        pass  # av gives none at all where one is of a kind that it does not know, such as Exif
+        pass  # av raises where any side data is of a kind that it does not know, such as Exif
     known = {int(kind.value) for kind in cast(Any, SideDataType)}
     graph = av.filter.Graph()
     filters = [graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=CLOCK)]
@@ -86,7 +86,7 @@ def _side_data(frame: av.VideoFrame) -> list[Any]:
 
 
 def carries_orientation(packet: av.Packet, codec: str, extradata: bytes) -> bool:
-    """Whether a packet may bring an orientation of its own: an SEI message of H.264 or HEVC, or the Exif of a JPEG."""
+    """True if a packet may bring an orientation of its own: an SEI message of H.264 or HEVC, or the Exif of a JPEG."""
     if codec == "mjpeg":
         return b"Exif\0" in bytes(memoryview(packet)[:EXIF_REACH])
     if codec not in SEI_TYPES:
@@ -102,7 +102,7 @@ def carries_orientation(packet: av.Packet, codec: str, extradata: bytes) -> bool
 
 
 def _payload_types(sei: bytes) -> Iterator[int]:
-    """Types of the messages of an SEI (ITU-T H.264 7.3.2.3.1), which is given without the header of its NAL unit."""
+    """Types of the messages of an SEI (ITU-T H.264 7.3.2.3.1), given without the header of its NAL unit."""
     data = sei.replace(b"\0\0\3", b"\0\0")
     at = 0
 

@@ -1,4 +1,4 @@
-"""Decoded frames to places of clips: straight from the decoder's planes where the kernel reads them."""
+"""Writes decoded frames into clips: straight from the decoder's planes where the kernel reads them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from clipx.video.color import NOT_CONVERTED, STATED, color_numbers
 from clipx.video.options import VideoOptions
 from clipx.video.orientation import UPRIGHT, Orientation
 
-__all__ = ["Converter"]
+__all__ = ["PictureWriter"]
 
-# The kernel's layout, bytes of a sample, whether a chroma row serves two rows, bits, whether they are the high ones.
+# By pixel format: the kernel's layout, bytes of a sample, a chroma row serves two rows, bits, they are the high ones.
 PLANAR: dict[str, tuple[str, int, bool, int, bool]] = {
     "gray": ("gray", 1, False, 8, False),
     "nv12": ("interleaved", 1, True, 8, False),
@@ -30,7 +30,7 @@ PLANAR: dict[str, tuple[str, int, bool, int, bool]] = {
     "yuvj444p": ("full", 1, False, 8, False),
     "yuv420p10le": ("paired", 2, True, 10, False),
 }
-# Bytes of a pixel, and where red, green and blue stand in it.
+# By pixel format: bytes of a pixel, and the bytes of red, green and blue in it.
 PACKED = {
     "rgb24": (3, (0, 1, 2)),
     "bgr24": (3, (2, 1, 0)),
@@ -41,12 +41,12 @@ PACKED = {
 }
 NO_COLOR = (0,) * 9
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
-# What FFmpeg calls formats of full range: the same planes, named so for old programs.
+# FFmpeg's names of formats of full range: the same planes, named so for old programs.
 FULL_RANGE_NAMES = {f"yuvj{each}p": f"yuv{each}p" for each in (411, 420, 422, 440, 444)}
 
 
 def _readable(frame: av.VideoFrame, gray: bool, resized: bool) -> str:
-    """The format to read a frame in: its own, or the nearest that the kernel reads and swscale makes of it."""
+    """The pixel format in which a frame is read: its own, or the nearest that the kernel reads and swscale gives."""
     name, kind = frame.format.name, frame.format
     if gray and (name in PACKED or kind.is_rgb):
         return "gray"
@@ -63,15 +63,15 @@ def _readable(frame: av.VideoFrame, gray: bool, resized: bool) -> str:
     return "yuv420p10le" if kind.components[0].bits > 8 else "yuv420p"
 
 
-class Converter:
-    """Writes the frames of one stream as `format` and `options` say; set up by the first frame, which all must match.
+class PictureWriter:
+    """Writes the frames of one stream as `format` and `options` say. The first frame sets it up; all must match that.
 
     Each frame is converted by the matrix and range that are stated with it.
 
     Attributes:
         size: (height, width) of pictures after rotation and `resize`; None before the first frame.
-        channels: of what is written.
-        orientation: how frames are rotated and mirrored.
+        channels: of the pictures that are written.
+        orientation: how frames are rotated and flipped.
     """
 
     def __init__(self, format: ClipFormat, options: VideoOptions, name: str) -> None:
@@ -81,25 +81,25 @@ class Converter:
         self._kind: tuple[int, int, str] | None = None
         self._stated: tuple[str, int, int] | None = None
         self._pictures: dict[tuple[str, int, int], tuple[_kernel.Picture, bool]] = {}
-        self._turned: np.ndarray | None = None
+        self._rotated: np.ndarray | None = None
         self.size: tuple[int, int] | None = None
         self.channels = 1 if options.color == "gray" else 3
         self.orientation = UPRIGHT
         self._output = format.output(self.channels, np.dtype(np.uint8))
 
     def prepare(self, frame: av.VideoFrame, orientation: Orientation | None = None) -> None:
-        """Take the first frame's size and format, and each frame's colors.
+        """Set up for the size and format of the first frame, and for the colors of each.
 
         orientation: of the first frame of the file; default that of the first frame given. Raises MediaError for a
-        frame that is unlike the first in size or format, and for colors that are not converted.
+        frame that differs from the first in size or format, and for colors that are not converted.
         """
         name = frame.format.name
         kind = frame.height, frame.width, FULL_RANGE_NAMES.get(name, name)
         if kind != self._kind:
             if self._kind is not None:
                 raise MediaError(
-                    f"{self._name} changes midway from {self._kind} to {kind} (height, width, pixel format); only "
-                    f"streams of one size and format are cut"
+                    f"{self._name} changes midway from {self._kind} to {kind} (height, width, pixel format), "
+                    f"but clips need one size and format"
                 )
             self._kind = kind
             self._set_up(frame, orientation)
@@ -123,19 +123,19 @@ class Converter:
         self._readable = _readable(frame, self.channels == 1, resized)
         self._through_swscale = FULL_RANGE_NAMES.get(self._readable, self._readable) != name or resized
         if self.orientation != UPRIGHT:
-            # Rows become columns, or run backwards: the only case in which a frame passes through arrays of its own.
-            self._turned = np.empty((*self._decoded, self.channels), np.uint8)
+            # Rows become columns, or run backwards: only then does a frame go through two arrays on its way.
+            self._rotated = np.empty((*self._decoded, self.channels), np.uint8)
             self._upright = np.empty((*self.size, self.channels), np.uint8)
-            self._bytes = ClipFormat().output(self.channels, self._turned.dtype)
+            self._bytes = ClipFormat().output(self.channels, self._rotated.dtype)
             offsets = (0, 1, 2) if self.channels == 3 else (0, 0, 0)
-            self._again = _kernel.Picture("packed", self.channels, offsets, False, self.size, NO_COLOR)
+            self._upright_picture = _kernel.Picture("packed", self.channels, offsets, False, self.size, NO_COLOR)
 
     def _is_full(self, frame: av.VideoFrame) -> bool:
         if self._options.color_range is not None:
             return self._options.color_range == "full"
         if self._readable == "gray":
             return True
-        # What is stated comes first: where it changes, the decoder keeps the name of the format that it began with.
+        # The stated range comes first: where it changes, the decoder keeps the name of the format that it began with.
         stated = int(frame.color_range)
         return stated == FULL_RANGE if stated else frame.format.name in FULL_RANGE_NAMES
 
@@ -151,26 +151,26 @@ class Converter:
         if self._options.colorspace is not None:
             return self._options.colorspace
         number = int(frame.colorspace)
-        # Luma is the same for all.
+        # All have the same luma.
         if self.channels == 3 and self._readable != "gray" and number in NOT_CONVERTED:
             at = "" if frame.time is None else f" at {frame.time:.3f} s"
             raise MediaError(
                 f"{self._name} has a frame{at} whose colors are stated as {NOT_CONVERTED[number]} (matrix coefficients "
-                f"{number}), which are not converted; VideoOptions(colorspace=) takes them for others, and "
+                f"{number}), which are not converted; VideoOptions(colorspace=) reads them as others, and "
                 f"color='gray' needs none"
             )
         return STATED.get(number, "bt601")
 
     def write(self, frame: av.VideoFrame, targets: list[tuple[np.ndarray, View]], footprint: int) -> None:
-        """Write a view of a frame to each target, which is one of `ClipFormat.time_first`'s frames.
+        """Write a view of a frame to each target, a frame of an array that `ClipFormat.time_first` gives.
 
-        footprint as the kernel takes it.
+        footprint: as in `_kernel.Picture.write`. Raises MediaError as `prepare`.
         """
         self.prepare(frame)
         if not targets:
             return
         if self._through_swscale:
-            # swscale goes by the name first.
+            # swscale goes by the name of the format first.
             full = self._full or frame.format.name in FULL_RANGE_NAMES
             color_range = ColorRange.JPEG if full else ColorRange.MPEG
             frame = self._reformatter.reformat(
@@ -188,19 +188,19 @@ class Converter:
         picture = self._picture
         planes: Any = frame.planes
         line_sizes = [plane.line_size for plane in planes]
-        if self._turned is not None:
+        if self._rotated is not None:
             whole = View(0, 0, *self._decoded, False)
-            picture.write(planes, line_sizes, self._bytes, whole, [self._turned])
-            _kernel.scatter(self.orientation.apply(self._turned), [self._upright])
-            picture, planes, line_sizes = self._again, [self._upright.reshape(-1)], [self._upright.strides[0]]
+            picture.write(planes, line_sizes, self._bytes, whole, [self._rotated])
+            _kernel.scatter(self.orientation.apply(self._rotated), [self._upright])
+            picture, planes, line_sizes = self._upright_picture, [self._upright.reshape(-1)], [self._upright.strides[0]]
         by_view: dict[View, list[np.ndarray]] = {}
         for target, view in targets:
             by_view.setdefault(view, []).append(target)
         for view, each in by_view.items():
             picture.write(planes, line_sizes, self._output, view, each, footprint)
 
-    def whole(self, frame: av.VideoFrame) -> np.ndarray:
-        """A frame in an array of its own, as a clip of one holds it."""
+    def clip_of(self, frame: av.VideoFrame) -> np.ndarray:
+        """A clip of one frame, in an array of its own."""
         self.prepare(frame)
         assert self.size is not None
         view = self._format.view(*self.size)

@@ -14,7 +14,7 @@ import clipx
 from clipx.datasets.fields import Field
 from clipx.loader import budget
 from clipx.loader.needs import PLAIN_BYTES, needs_of
-from clipx.video.decoder_memory import Picture, decoder_bytes, pictures_of
+from clipx.video.decoder_memory import PictureMemory, decoder_needs, parameter_sets_memory
 
 
 def encode(codec, format, size=(192, 112), pix_fmt="yuv420p", **options):
@@ -38,14 +38,14 @@ QUIET = "log-level=none"
 @pytest.mark.parametrize("references", [1, 4, 16])
 def test_references_of_h264(format, references):
     data = encode("libx264", format, **X264, **{"x264-params": f"ref={references}:bframes=0:{QUIET}"})
-    found = decoder_bytes(data, "this", 1)
+    found = decoder_needs(data, "this", 1)
     with av.open(io.BytesIO(data)) as container:
         context = container.streams.video[0].codec_context
-        picture = pictures_of("h264", bytes(context.extradata)) if context.extradata else None
+        picture = parameter_sets_memory("h264", bytes(context.extradata)) if context.extradata else None
         assert (context.width, context.height) == (192, 112)
-    assert picture == Picture(192 * 112, Fraction(3, 2), references)
+    assert picture == PictureMemory(192 * 112, Fraction(3, 2), references)
     assert found == (picture.held(1), 192 * 112)
-    assert decoder_bytes(data, "this", 5).nbytes > found.nbytes
+    assert decoder_needs(data, "this", 5).nbytes > found.nbytes
 
 
 @pytest.mark.parametrize(
@@ -65,16 +65,16 @@ def test_depths(codec, pix_fmt, pixel_bytes):
     data = encode(codec, "mp4", (322, 178), pix_fmt, **X264, **params)
     with av.open(io.BytesIO(data)) as container:
         context = container.streams.video[0].codec_context
-        found = pictures_of(context.codec.canonical_name, bytes(context.extradata))
+        found = parameter_sets_memory(context.codec.canonical_name, bytes(context.extradata))
         assert 322 * 178 <= found.pixels <= 336 * 192
         assert found.pixel_bytes == pixel_bytes
         assert 1 <= found.references <= 16
-    assert decoder_bytes(data, "this", 1) == (found.held(1), found.pixels)
+    assert decoder_needs(data, "this", 1) == (found.held(1), found.pixels)
 
 
 @pytest.mark.parametrize(("codec", "format"), [("mpeg4", "mp4"), ("mpeg2video", "mpegts"), ("libvpx-vp9", "webm")])
 def test_other_codecs(codec, format):
-    found = decoder_bytes(encode(codec, format), "this", 1)
+    found = decoder_needs(encode(codec, format), "this", 1)
     assert found.pixels == 192 * 112
     assert found.nbytes >= 5 * 192 * 112 * 3 // 2
 
@@ -87,9 +87,9 @@ def test_broken_parameter_sets():
         data = bytes(rng.randrange(256) for _ in range(rng.randrange(40)))
         for codec, head in zip(("h264", "hevc"), units):
             for extradata in (b"\0\0\1" + head + data, b"\1" + data, b"\1" * 22 + data, data):
-                found = pictures_of(codec, extradata)
+                found = parameter_sets_memory(codec, extradata)
                 assert found is None or 0 <= found.references <= 16
-    assert decoder_bytes(b"no video", "this", 1) == (0, 0)
+    assert decoder_needs(b"no video", "this", 1) == (0, 0)
 
 
 def test_what_a_sample_needs():
@@ -105,7 +105,7 @@ def test_what_a_sample_needs():
     video = encode("libx264", "mp4", (1280, 720), **X264)
     assert needs_of({"__key__": "a", "mp4": video}, [Field("mp4")], 1, 10**9).decoder == 0
     three = needs_of({f"{k}.mp4": video for k in "abc"}, [Field(f"{k}.mp4") for k in "abc"], 1, 10**9)
-    assert three.decoder == 3 * decoder_bytes(video, "this", 1).nbytes - PLAIN_BYTES > 0
+    assert three.decoder == 3 * decoder_needs(video, "this", 1).nbytes - PLAIN_BYTES > 0
 
 
 def mixed(tmp_path):
