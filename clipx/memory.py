@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clipx._kernel.slots import Lease
+from clipx._kernel import Lease
 from clipx._threads import Task
 
 __all__ = [

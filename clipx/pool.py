@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clipx._checks import as_array, byte_count, check_total, integer, patience
-from clipx._kernel.slots import Slots
+from clipx._kernel import Slots
 from clipx._registry import Registry
 from clipx.errors import PoolExhausted, PoolTooSmall
 

@@ -1,0 +1,49 @@
+# One command for each thing to do here; .ci/run calls the same scripts. CONTRIBUTING.md says more.
+PYTHON ?= python3
+VENV ?= .venv-dev
+T ?= tests
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: build test test-one test-portable lint format sanitize fuzz lowest coverage bench ci clean
+
+build:  ## an editable install in .venv-dev with all that the other targets need; again after a change of the kernel
+	$(PYTHON) -m venv $(VENV)
+	pip install --quiet --disable-pip-version-check -r .ci/requirements-lint.txt coverage -e '.[test,bench]'
+
+test:  ## all tests
+	pytest -q
+
+test-one:  ## some of them: make test-one T=tests/plan/test_plan.py, or T="tests/video -k orientation"
+	pytest -q -x $(T)
+
+test-portable:  ## the kernel's tests with the portable rows
+	CLIPX_SIMD=baseline pytest -q tests/kernel tests/arrays/test_windows.py
+
+lint:  ## the linters and the contract of imports
+	.ci/lint
+
+format:  ## sorts imports, mends what ruff can, and formats
+	ruff check --fix .
+	ruff format .
+
+sanitize:  ## the kernel's tests under AddressSanitizer and UBSan: make sanitize T=tests/video for others
+	.ci/sanitize $(if $(filter-out tests,$(T)),$(T),tests/kernel tests/arrays/test_windows.py)
+
+fuzz:  ## ten thousand mutated inputs of each kind under the sanitizers
+	.ci/fuzz
+
+lowest:  ## the tests with the lowest versions of the dependencies
+	.ci/lowest
+
+coverage:  ## what the tests do not reach: make coverage T=tests/plan for some of them
+	.ci/coverage $(T)
+
+bench:  ## one benchmark: make bench B=copy; without B all of them, which takes an hour
+	python bench/$(if $(B),bench_$(B).py,report.py)
+
+ci:  ## what CI runs, on what is committed
+	.ci/run
+
+clean:
+	rm -rf build .venv-dev .coverage .coverage.* clipx/_kernel/*.c clipx/_kernel/*.so
