@@ -2,5 +2,6 @@
 
 from clipx.video.clips import VideoClips, clips, count_frames
 from clipx.video.options import VideoOptions
+from clipx.video.probing import SoundInfo, VideoInfo, probe
 
-__all__ = ["VideoClips", "VideoOptions", "clips", "count_frames"]
+__all__ = ["SoundInfo", "VideoClips", "VideoInfo", "VideoOptions", "clips", "count_frames", "probe"]

@@ -199,6 +199,9 @@ def test_an_orientation_in_the_stream(make_video, whole, codec, container, orien
         spec = clipx.WindowSpec(**window)
         check(clips(data, spec), expected, spec)
         check(clips(Pipe(data), spec), expected, spec)
+    info, clip = clipx.video.probe(data), next(clips(data, clipx.WindowSpec(1)))
+    assert (info.rotation, info.mirrored) == (clip.rotation, clip.mirrored)
+    assert (info.height, info.width) == clip.data.shape[1:3]
     first = 3 if container == "mpegts" else 17
     begin = {"mpegts": 7.5 / 25 if codec == "hevc" else 12 / 25}.get(container, 17 / 25)
     for options in ({"start_seconds": begin}, {"start_seconds": begin, "fps": 5}):
