@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 import clipx
-from clipx.cli import demo
+from clipx.cli import demo_runs as demo
 from clipx.cli.main import main
+from clipx.cli.output import counted
 
 
 def run(*arguments, timeout=100):
@@ -19,6 +20,25 @@ def run(*arguments, timeout=100):
         timeout=timeout,
         check=False,
     )
+
+
+def check_refused(done, message):
+    assert done.exit_code in (1, 2), done.output
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+    assert message in done.output
+    assert done.output.splitlines()[-1].startswith("Error: ")
+
+
+@pytest.mark.parametrize("command", [[], ["info"], ["preview"], ["check"], ["demo"]])
+def test_help(command):
+    short, long = (CliRunner().invoke(main, [*command, option]) for option in ("-h", "--help"))
+    assert short.exit_code == long.exit_code == 0
+    assert short.output == long.output
+    assert "Example" in long.output or not command
+
+
+def test_one_clip_and_two_clips():
+    assert [counted(n, "clip") for n in (0, 1, 2)] == ["0 clips", "1 clip", "2 clips"]
 
 
 def test_version_and_info():
@@ -80,22 +100,64 @@ def test_preview(tmp_path, make_video):
     assert "there are more" not in done.output
     assert sheet.read_bytes().startswith(b"\x89PNG")
     done = CliRunner().invoke(main, [*map(str, arguments[:-2]), "--rows", "1", "--num-clips", "3"])
-    assert "1 clips, and there are more" in done.output
+    assert "1 clip, and there are more" in done.output
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--crop", "999"], "crop is (999, 999)"),
-        (["--crop", "x"], "'x' is no number"),
+        (["--crop", "x"], "'x' is not a number"),
         (["--fps", "0"], "fps is '0'"),
         (["--length", "0"], "length is 0"),
         (["--policy", "bounce"], "policy is 'bounce'"),
-        (["--length", "100"], "gives no clip"),
+        (
+            ["--length", "100"],
+            "no clips: {video} lasts 1.6 s and has 40 frames to take clips from",
+        ),
+        (["--length", "21", "--fps", "12.5"], "lasts 1.6 s and has 20 frames to take clips from, and a clip spans 21"),
+        (["--start-seconds", "9"], "lasts 1.6 s and has 0 frames to take clips from"),
+        (["--resize", "99999"], "Unable to allocate"),
+        (["--stream", "3"], "stream is 3"),
         (["--num-clips", "2", "--stride", "3"], "stride is 3"),
     ],
 )
 def test_preview_says_what_is_wrong(tmp_path, make_video, arguments, message):
-    done = CliRunner().invoke(main, ["preview", str(make_video(n=40)), "-o", str(tmp_path / "sheet.png"), *arguments])
-    assert done.exit_code == 1
-    assert message in done.output
+    video, sheet = make_video(n=40), tmp_path / "sheet.png"
+    done = CliRunner().invoke(main, ["preview", str(video), "-o", str(sheet), *arguments])
+    check_refused(done, message.format(video=video))
+    assert not sheet.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["preview", "{none}", "-o", "{none}.png"], "does not exist"),
+        (["preview", "{folder}", "-o", "{none}.png"], "is a directory"),
+        (["preview", "{text}", "-o", "{none}.png"], "cannot be opened"),
+        (["preview", "{video}", "-o", "{none}/sheet.png"], "No such file or directory"),
+        (["preview", "{video}", "-o", "{none}.nothing"], "'nothing' is not supported"),
+        (["preview", "{video}", "-o", "{none}.png", "--rows", "0"], "0 is not in the range"),
+        (["check", "{video}", "-o", "{none}/found.jsonl"], "No such file or directory"),
+        (["check", "{folder}"], "holds no shard"),
+        (["check", "a{{b"], "Unbalanced braces"),
+        (["demo", "--video", "{none}"], "does not exist"),
+        (["demo", "--video", "{text}", "--out", "{none}"], "cannot be opened"),
+        (["demo", "--video", "{video}", "--out", "{text}"], "is a file"),
+        (["demo", "--video", "{video}", "--out", "{text}/demo"], "Not a directory"),
+        (["nonsense"], "No such command"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, make_video, arguments, message):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text").write_text("text")
+    names = {name: tmp_path / name for name in ("none", "folder", "text")}
+    done = CliRunner().invoke(main, [each.format(**names, video=make_video(n=40)) for each in arguments])
+    check_refused(done, message)
+
+
+def test_a_folder_that_does_not_exist():
+    done = run("check", "nowhere/shards")
+    assert done.returncode == 1
+    assert "nowhere/shards: broken: FileNotFoundError" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr

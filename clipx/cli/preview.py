@@ -1,0 +1,114 @@
+"""`clipx preview`: the clips of a video as a contact sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+import clipx
+from clipx.cli.output import counted, needs_matplotlib
+
+__all__ = ["preview"]
+
+
+@click.command()
+@click.argument("src", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Image file to write."
+)
+@click.option("--length", type=int, default=8, show_default=True, help="Frames in a clip.")
+@click.option("--stride", type=int, help="Frames from one clip's start to the next.  [default: length * dilation]")
+@click.option("--dilation", type=int, default=1, show_default=True, help="Frames from one frame of a clip to the next.")
+@click.option(
+    "--policy",
+    default="drop",
+    show_default=True,
+    help="Clips past the end: drop, repeat_last, wrap, reflect, constant, error or backpad.",
+)
+@click.option(
+    "--fill-value", type=int, default=0, show_default=True, help="Value of frames past the end, with --policy constant."
+)
+@click.option("--num-clips", type=int, help="Number of clips, instead of --stride.")
+@click.option("--sampling", default="regular", show_default=True, help="Starts of clips: regular or random.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed for random starts.")
+@click.option("--fps", help="Frames per second to resample the video to, such as 8 or 30000/1001.")
+@click.option("--start-seconds", type=float, help="Time in the video, in seconds, from which clips are taken.")
+@click.option("--end-seconds", type=float, help="Time in the video, in seconds, up to which clips are taken.")
+@click.option(
+    "--at-start",
+    default="next",
+    show_default=True,
+    help="First frame: the next one from --start-seconds on, or the one shown at that time.",
+)
+@click.option("--resize", help="Shorter side in pixels, or HEIGHT,WIDTH.")
+@click.option("--crop", help="Centered square of that many pixels, or HEIGHT,WIDTH, or TOP,LEFT,HEIGHT,WIDTH.")
+@click.option("--flip", is_flag=True, help="Mirror left and right.")
+@click.option("--no-rotate", is_flag=True, help="Ignore the rotation that the file asks for.")
+@click.option("--colorspace", help="Override the file's: bt601, bt709, bt2020, fcc or smpte240m.")
+@click.option("--color-range", help="Override the file's: limited or full.")
+@click.option("--color", default="rgb", show_default=True, help="rgb or gray.")
+@click.option("--stream", default="best", show_default=True, help="Video stream: best, or its number, from 0.")
+@click.option("--num-threads", type=int, default=1, show_default=True, help="Threads of the decoder.")
+@click.option(
+    "--damage",
+    default="stop",
+    show_default=True,
+    help="At damage in the file: stop, skip the clips it may show in, or keep all.",
+)
+@click.option("--max-pixels", type=int, help="Largest frame to decode, in pixels (width times height).")
+@click.option("--trusted", is_flag=True, help="Allow SRC to open other files, as playlists do.")
+@click.option("--rows", type=click.IntRange(1), default=12, show_default=True, help="Largest number of clips to draw.")
+def preview(src: Path, out: Path, seed: int, rows: int, no_rotate: bool, **chosen: Any) -> None:
+    """Draw a contact sheet of the clips of a video.
+
+    Each clip is a row of small pictures. Below each picture are its frame number and its time in seconds.
+
+    \b
+    Example, clips of 16 frames at 8 frames per second, one every 4 seconds:
+      clipx preview video.mp4 -o sheet.png --fps 8 --length 16 --stride 32
+    """
+    from clipx.cli import contact_sheet
+
+    def pick(*names: str) -> dict[str, Any]:
+        return {name: chosen[name] for name in names if chosen[name] is not None}
+
+    try:
+        spec = clipx.WindowSpec(**pick("length", "stride", "dilation", "policy", "fill_value", "num_clips", "sampling"))
+        sizes: dict[str, Any] = {name: _numbers(value) for name, value in pick("resize", "crop").items()}
+        format = clipx.ClipFormat(**sizes, flip=chosen["flip"])
+        if chosen["stream"].isdecimal():
+            chosen["stream"] = int(chosen["stream"])
+        options = clipx.VideoOptions(
+            rotate=not no_rotate,
+            **pick("fps", "start_seconds", "end_seconds", "at_start", "colorspace", "color_range", "color"),
+            **pick("stream", "num_threads", "damage", "max_pixels", "trusted"),
+        )
+        clips = clipx.video.clips(src, spec, format, options=options, rng=seed)
+    except TypeError as exn:
+        raise click.ClickException(str(exn)) from exn
+    with needs_matplotlib("a contact sheet"):
+        drawn, more = contact_sheet.draw(out, clips, rows)
+    if not drawn:
+        raise click.ClickException(f"no clips: {_length(src, clips.num_frames)}, and a clip spans {spec.span} frames")
+    Console().print(f"{counted(drawn, 'clip')}{', and there are more' if more else ''}: {out}")
+
+
+def _length(src: Path, frames: int | None) -> str:
+    """The duration of a video and the number of its frames that clips are taken from, in words."""
+    from clipx.jobs.inspection import Checked, inspect
+
+    found = inspect(Checked(str(src)), str(src), "video", headers=True, is_stopped=lambda: False)
+    seconds = "" if found.seconds is None else f" lasts {found.seconds:g} s and"
+    return f"{src}{seconds} has {counted(frames or 0, 'frame')} to take clips from"
+
+
+def _numbers(text: str) -> int | tuple[int, ...]:
+    """An integer from "224", or several from "224,320". Raises ValueError for any other text."""
+    try:
+        numbers = tuple(int(each) for each in text.split(","))
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number, or numbers with commas between") from None
+    return numbers[0] if len(numbers) == 1 else numbers
