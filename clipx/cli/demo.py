@@ -62,7 +62,7 @@ def demo(video: Path | None, out: Path) -> None:
         memory.plot_bytes(
             picture, {each.kind: each.curve for each in results}, {"the buffer's nominal size": dataset.nominal}
         )
-    console.print(f"Memory over time: {picture}")
+    console.print(f"Memory over time: {picture}", markup=False)
 
 
 def _print_results(console: Console, dataset: Dataset, results: list[Result]) -> None:

@@ -1,32 +1,60 @@
-"""`clipx info`: versions and processor features."""
+"""`clipx info`: versions and processor features, or the facts of a video."""
 
 from __future__ import annotations
 
 import platform
 from importlib.metadata import version
+from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import clipx
+from clipx.cli.output import counted, printable
 
 __all__ = ["info"]
 
 
 @click.command()
-def info() -> None:
-    """Show versions and the vector instructions in use.
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def info(file: Path | None) -> None:
+    """Show versions, or the facts of a video.
+
+    Without FILE: the versions of clipx and its libraries, and the vector instructions in use. With FILE: its size in
+    pixels, frame rate, number of frames, duration, codec, rotation and sound, from the header.
 
     \b
     Example:
-      clipx info
+      clipx info video.mp4
     """
+    table = Table(show_header=False, box=None)
+    _add_versions(table) if file is None else _add_facts(table, file)
+    Console().print(table)
+
+
+def _add_facts(table: Table, file: Path) -> None:
+    found = clipx.video.probe(file)
+    table.add_row("file", escape(printable(str(file))))
+    table.add_row("size", f"{found.width}x{found.height}")
+    table.add_row("frame rate", f"{found.fps:.6g} frames/s")
+    table.add_row("frames", "not stated" if found.frames is None else str(found.frames))
+    seconds = found.duration_seconds
+    table.add_row("duration", "not stated" if seconds is None else f"{seconds:.3f} s")
+    table.add_row("codec", found.codec)
+    if found.rotation or found.mirrored:
+        table.add_row("rotation", f"{found.rotation} degrees{', then mirrored' if found.mirrored else ''}")
+    sound = found.sound
+    channels = "" if sound is None else counted(sound.channels, "channel")
+    table.add_row("sound", "none" if sound is None else f"{sound.codec}, {sound.sample_rate} Hz, {channels}")
+
+
+def _add_versions(table: Table) -> None:
     import av
 
     from clipx import _kernel
 
-    table = Table(show_header=False, box=None)
     table.add_row("clipx", clipx.__version__)
     table.add_row("simd", f"{clipx.simd} (of {', '.join(_kernel.implementations)}; CLIPX_SIMD chooses)")
     table.add_row("cache", f"{_kernel.cache_bytes / 2**20:.0f} MiB; larger outputs are written past it")
@@ -35,4 +63,3 @@ def info() -> None:
         table.add_row(package, version(package))
     libraries = (f"{name} {'.'.join(map(str, number))}" for name, number in av.library_versions.items())
     table.add_row("FFmpeg", f"{av.ffmpeg_version_info} ({', '.join(libraries)})")
-    Console().print(table)

@@ -92,17 +92,17 @@ def preview(src: Path, out: Path, seed: int, rows: int, no_rotate: bool, **chose
     with needs_matplotlib("a contact sheet"):
         drawn, more = contact_sheet.draw(out, clips, rows)
     if not drawn:
-        raise click.ClickException(f"no clips: {_length(src, clips.num_frames)}, and a clip spans {spec.span} frames")
-    Console().print(f"{counted(drawn, 'clip')}{', and there are more' if more else ''}: {out}")
+        raise click.ClickException(
+            f"no clips: {_length(src, options, clips.num_frames)}, and a clip spans {spec.span} frames"
+        )
+    Console().print(f"{counted(drawn, 'clip')}{', and there are more' if more else ''}: {out}", markup=False)
 
 
-def _length(src: Path, frames: int | None) -> str:
+def _length(src: Path, options: clipx.VideoOptions, frames: int | None) -> str:
     """The duration of a video and the number of its frames that clips are taken from, in words."""
-    from clipx.jobs.inspection import Checked, inspect
-
-    found = inspect(Checked(str(src)), str(src), "video", headers=True, is_stopped=lambda: False)
-    seconds = "" if found.seconds is None else f" lasts {found.seconds:g} s and"
-    return f"{src}{seconds} has {counted(frames or 0, 'frame')} to take clips from"
+    seconds = clipx.video.probe(src, options=options).duration_seconds
+    lasts = "" if seconds is None else f" lasts {seconds:g} s and"
+    return f"{src}{lasts} has {counted(frames or 0, 'frame')} to take clips from"
 
 
 def _numbers(text: str) -> int | tuple[int, ...]:

@@ -49,6 +49,17 @@ def test_version_and_info():
         assert each in told.output
 
 
+def test_info_of_a_video(make_video, tmp_path):
+    done = CliRunner().invoke(main, ["info", str(make_video(n=40))])
+    assert done.exit_code == 0, done.output
+    for each in ("64x48", "25 frames/s", "40", "1.600 s", "h264", "sound", "none"):
+        assert each in done.output
+    text = tmp_path / "text"
+    text.write_text("text")
+    check_refused(CliRunner().invoke(main, ["info", str(text)]), "cannot be opened")
+    check_refused(CliRunner().invoke(main, ["info", str(tmp_path / "none")]), "does not exist")
+
+
 def test_demo(tmp_path, real_video):
     pytest.importorskip("matplotlib")
     done = run("demo", "--video", real_video("carphone_pristine.mp4"), "--out", tmp_path)
