@@ -1,15 +1,19 @@
 """What a test run says and checks before its first test, and the media that tests cut."""
 
+import gc
 import importlib.util
 import os
+import threading
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from helpers.threads import LEFT, clipx_threads, wait_until
 
 import clipx
+from clipx.loader import budget
 from clipx.video.writer import PictureWriter
 
 PACKAGE = Path(clipx.__file__).resolve().parent
@@ -122,3 +126,21 @@ def make_audio(tmp_path_factory):
         return path
 
     return make
+
+
+@pytest.fixture
+def small_decoders(monkeypatch):
+    """Decoders count little, so that small budgets have many sources and their shuffles are small."""
+    monkeypatch.setattr(budget, "DECODER_BYTES", 2_000)
+
+
+@pytest.fixture
+def no_threads_left():
+    """No thread outlives a test."""
+    yield
+    if clipx_threads():
+        gc.collect()
+        wait_until(lambda: not clipx_threads(), 2)
+    found = clipx_threads()
+    LEFT.update(threading.enumerate())
+    assert found == []

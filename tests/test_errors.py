@@ -5,11 +5,15 @@ import re
 
 import numpy as np
 import pytest
-from _loaders import WINDOW, array_sample, no_threads_left, npy, of_arrays, small_decoders, write  # noqa: F401
+from helpers.arrays import npy
+from helpers.loaders import WINDOW, of_arrays
+from helpers.shards import array_sample, write_shard
 
 import clipx
 from clipx import wds
 from clipx.datasets.origins import Origin, describe_error, locate, locating, origin_of
+
+pytestmark = pytest.mark.usefixtures("small_decoders", "no_threads_left")
 
 SAMPLE = {"__key__": "k", "__url__": "x.tar"}
 WHERE = "(sample 'k', field 'mp4', shard 'x.tar')"
@@ -87,7 +91,7 @@ def test_an_error_that_takes_no_attributes_stays():
 
 
 def test_errors_of_mapped_shards(tmp_path):
-    url = write(tmp_path / "x.tar", [array_sample("a", 9)])
+    url = write_shard(tmp_path / "x.tar", [array_sample("a", 9)])
     whole = (tmp_path / "x.tar").read_bytes()
     (tmp_path / "x.tar").write_bytes(whole[:700])
     for path in (url, str(tmp_path / "none.tar")):
@@ -121,7 +125,7 @@ def test_errors_of_a_loader(tmp_path):
     good = [array_sample(f"s{i}", 9) for i in range(3)]
     bad = {"__key__": "bad", "npy": npy(np.zeros((9, 8, 8, 3), "u1"))[:500]}
     undecoded = array_sample("undecoded", 9, json=b"{")
-    url = write(tmp_path / "x.tar", [good[0], bad, undecoded, *good[1:]])
+    url = write_shard(tmp_path / "x.tar", [good[0], bad, undecoded, *good[1:]])
     found = []
     with of_arrays(url, handler=lambda exn: found.append(exn) or True, shuffle=False) as loader:
         list(loader)
@@ -130,7 +134,7 @@ def test_errors_of_a_loader(tmp_path):
 
 
 def test_errors_of_map_and_of_shards(tmp_path):
-    url = write(tmp_path / "x.tar", [array_sample("a", 9)])
+    url = write_shard(tmp_path / "x.tar", [array_sample("a", 9)])
 
     def wrong(sample):
         return sample["cls"]

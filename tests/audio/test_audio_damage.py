@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 import webdataset
-from _sounds import CORPUS, corpus_file, decoded, encode, flipped, noise
+from helpers.sounds import CORPUS, corpus_file, decoded, encode, flipped, noise
 
 import clipx
 from clipx import AudioFormat, WindowSpec, wds

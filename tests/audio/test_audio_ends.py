@@ -7,7 +7,7 @@ import wave
 import numpy as np
 import pytest
 import soundfile
-from _sounds import CORPUS, corpus_file, decoded, encode, noise, wav_header
+from helpers.sounds import CORPUS, corpus_file, decoded, encode, noise, wav_header
 
 import clipx
 from clipx import AudioFormat, WindowSpec

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import webdataset
-from _sounds import decoded, encode, frames_of, noise
+from helpers.sounds import decoded, encode, frames_of, noise
 
 import clipx
 from clipx import AudioFormat, WindowSpec, wds

@@ -16,13 +16,17 @@ import zipfile
 
 import numpy as np
 import pytest
-from _loaders import WINDOW, array, array_sample, no_threads_left, npy, of_arrays, small_decoders, write  # noqa: F401
+from helpers.arrays import array, npy
+from helpers.loaders import WINDOW, of_arrays
+from helpers.shards import array_sample, write_shard
 from webdataset import tenbin
 from webdataset.autodecode import IMAGE_EXTENSIONS, Decoder, decoders
 
 from clipx import wds
 from clipx.arrays.npz import Npz
 from clipx.datasets.decoding import KINDS, TooLarge, decode, decoded_bytes
+
+pytestmark = pytest.mark.usefixtures("small_decoders", "no_threads_left")
 
 METHODS = {
     "stored": zipfile.ZIP_STORED,
@@ -152,7 +156,7 @@ def test_a_loader_leaves_bytes(tmp_path, field):
     mark = str(tmp_path / "ran")
     data = pickle.dumps(Runs(mark))
     data = gzip.compress(data) if field.lower().endswith("gz") else data
-    url = write(tmp_path / "a.tar", [array_sample("a", 9)])
+    url = write_shard(tmp_path / "a.tar", [array_sample("a", 9)])
 
     with tarfile.open(url, "a") as tar:
         info = tarfile.TarInfo(f"a.{field}")

@@ -9,11 +9,15 @@ import wave
 import av
 import numpy as np
 import pytest
-from _loaders import WINDOW, array, array_sample, clips_of, no_threads_left, npy, small_decoders, write  # noqa: F401
+from helpers.arrays import array, npy
+from helpers.loaders import WINDOW
+from helpers.shards import array_sample, write_shard
 
 import clipx
 from clipx import wds
 from clipx.datasets.keys import Key, parse_keys
+
+pytestmark = pytest.mark.usefixtures("small_decoders", "no_threads_left")
 
 RATE = 8000
 SOUND = clipx.WindowSpec(2000)
@@ -179,7 +183,7 @@ def test_cameras_with_alternatives_share_one_plan(make_video):
 @pytest.fixture
 def sounds(tmp_path):
     samples = [{"__key__": f"a{i}", ("wav", "flac")[i % 2]: (wav, flac)[i % 2](i), "cls": i} for i in range(6)]
-    return write(tmp_path / "sounds.tar", samples)
+    return write_shard(tmp_path / "sounds.tar", samples)
 
 
 @pytest.mark.parametrize(("keys", "name"), [("wav;flac", "wav"), ({"sound": "wav;flac"}, "sound")])
@@ -202,7 +206,7 @@ def test_a_loader_of_members(tmp_path, keys):
     samples = [{"__key__": f"s{i}", "npz": npz(x=array(9, i))} for i in range(30)]
     if isinstance(keys, str) and ";" in keys:
         samples[7] = {"__key__": "s7", "npy": npy(array(9, 7))}
-    url = write(tmp_path / "a.tar", samples)
+    url = write_shard(tmp_path / "a.tar", samples)
 
     def make():
         return clipx.Loader(url, WINDOW, batch_size=4, memory="100kB", keys=keys, drop_last=False, shuffle=True)
@@ -241,7 +245,7 @@ def test_a_loader_of_members(tmp_path, keys):
 def test_members_beside_those_that_are_cut(tmp_path):
     samples = [{"__key__": f"s{i}", "npz": npz(x=array(9, i), cls=np.arange(i, i + 2))} for i in range(4)]
     loader = clipx.Loader(
-        write(tmp_path / "a.tar", samples), WINDOW, batch_size=3, memory="80kB", keys="npz:x", shuffle=False
+        write_shard(tmp_path / "a.tar", samples), WINDOW, batch_size=3, memory="80kB", keys="npz:x", shuffle=False
     )
     for i, batch in enumerate(loader):
         assert batch["npz"]["cls"].tolist() == [[i, i + 1]] * 3
@@ -252,7 +256,7 @@ def test_members_beside_those_that_are_cut(tmp_path):
 @pytest.mark.parametrize("keys", [["npz:x", "npz:y"], {"a": "npz:x", "b": "npz:y"}])
 def test_two_members_share_one_plan(tmp_path, keys):
     samples = [{"__key__": f"s{i}", "npz": npz(x=array(9, i), y=array(9, i + 50, (2,)))} for i in range(12)]
-    url = write(tmp_path / "a.tar", samples)
+    url = write_shard(tmp_path / "a.tar", samples)
     loader = clipx.Loader(url, WINDOW, batch_size=4, memory="120kB", keys=keys)
     seen = 0
     for batch in loader:
@@ -329,7 +333,7 @@ def test_optional_fields(tmp_path):
         array_sample("c", 6, **{"vec.npy": npy(np.arange(3) + 1), "more.json": {"n": 1}}),
     ]
     loader = clipx.Loader(
-        write(tmp_path / "a.tar", samples), WINDOW, batch_size=3, memory="60kB", keys="npy", shuffle=False
+        write_shard(tmp_path / "a.tar", samples), WINDOW, batch_size=3, memory="60kB", keys="npy", shuffle=False
     )
     first, second = list(loader)
     assert first["__key__"] == ["a_000000", "a_000001", "b_000000"]
@@ -352,7 +356,7 @@ def test_an_optional_clip_that_map_makes_keeps_no_slot(tmp_path):
     def change(sample):
         return {**sample, "first": sample["npy"][0]} if "txt" in sample else sample
 
-    loader = clipx.Loader(write(tmp_path / "a.tar", samples), WINDOW, batch_size=8, memory="80kB", map=change)
+    loader = clipx.Loader(write_shard(tmp_path / "a.tar", samples), WINDOW, batch_size=8, memory="80kB", map=change)
     seen = 0
     for batch in loader:
         for at, (clip, first, text) in enumerate(zip(batch["npy"], batch["first"], batch["txt"])):
@@ -372,7 +376,7 @@ def test_values_of_several_types_stand_in_a_list(tmp_path):
         key, number = sample["__key__"].split("_")
         return {**sample, "value": values[key][int(number)]}
 
-    url = write(tmp_path / "a.tar", samples)
+    url = write_shard(tmp_path / "a.tar", samples)
     loader = clipx.Loader(url, WINDOW, batch_size=2, memory="60kB", map=change, shuffle=False)
     assert [list(map(str, batch["value"])) for batch in loader] == [["1", "x"], ["x", "1"], ["2.5", "[0 1]"]]
 
@@ -381,7 +385,9 @@ def test_sizes_that_differ_are_named_with_a_cure(tmp_path, make_video):
     small, large = (make_video(n=8, size=size).read_bytes() for size in ((48, 64), (64, 96)))
     for order in ([small, large], [large, small]):
         samples = [{"__key__": f"v{i}", "mp4": video} for i, video in enumerate(order)]
-        loader = clipx.Loader(write(tmp_path / "a.tar", samples), WINDOW, batch_size=4, memory="8MB", shuffle=False)
+        loader = clipx.Loader(
+            write_shard(tmp_path / "a.tar", samples), WINDOW, batch_size=4, memory="8MB", shuffle=False
+        )
         with pytest.raises(ValueError) as caught:
             list(loader)
         assert (caught.value.key[:2], caught.value.field) == ("v1", "mp4")
@@ -431,7 +437,7 @@ def test_what_is_no_shard_says_what_to_do(tmp_path, url, words):
 
 
 def test_what_may_be_a_shard_is_taken(tmp_path):
-    odd = write(tmp_path / "a[1]*.tar", [array_sample("a", 9)])
+    odd = write_shard(tmp_path / "a[1]*.tar", [array_sample("a", 9)])
     for url in ("pipe:cat a.mp4", "-", "data/shard-000", "https://host/a?b=*.tar", odd):
         clipx.Loader([url], WINDOW, batch_size=1)
 

@@ -10,13 +10,17 @@ import tempfile
 
 import numpy as np
 import pytest
-from _loaders import WINDOW, array_sample, no_threads_left, npy, of_arrays, small_decoders, write  # noqa: F401
+from helpers.arrays import npy
+from helpers.loaders import WINDOW, of_arrays
+from helpers.shards import array_sample, write_shard
 
 import clipx
 from clipx import wds
 from clipx.datasets import ledger
 from clipx.datasets.ledger import Entry, Ledger
 from clipx.datasets.origins import locate
+
+pytestmark = pytest.mark.usefixtures("small_decoders", "no_threads_left")
 
 GO_ON = wds.log_and_continue
 
@@ -44,7 +48,9 @@ def broken(key):
 def shards(tmp_path):
     """Two shards, each with a whole sample, a broken one, and one that is shorter than a clip."""
     return [
-        write(tmp_path / f"{name}.tar", [array_sample(f"{name}0", 9), broken(f"{name}1"), array_sample(f"{name}2", 2)])
+        write_shard(
+            tmp_path / f"{name}.tar", [array_sample(f"{name}0", 9), broken(f"{name}1"), array_sample(f"{name}2", 2)]
+        )
         for name in "ab"
     ]
 

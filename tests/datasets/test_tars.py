@@ -10,12 +10,15 @@ import tracemalloc
 
 import pytest
 import webdataset
-from _loaders import array_sample, no_threads_left, of_arrays, small_decoders, write  # noqa: F401
+from helpers.loaders import of_arrays
+from helpers.shards import array_sample, write_shard
 
 from clipx.datasets.addresses import ENDS_BYTES, UnreadMember
 from clipx.datasets.shards import Shards
 from clipx.datasets.streamed_tars import ReadLimits, read_members
 from clipx.datasets.world import Share
+
+pytestmark = pytest.mark.usefixtures("small_decoders", "no_threads_left")
 
 BLOCK = 512
 
@@ -166,7 +169,7 @@ def test_many_holes():
 
 def test_a_limit_changes_no_place(tmp_path):
     """A state that was saved under another limit names the same samples."""
-    url = write(tmp_path / "a.tar", [array_sample(f"s{i}", 9 + 40 * (i == 2), txt="x" * 3000) for i in range(5)])
+    url = write_shard(tmp_path / "a.tar", [array_sample(f"s{i}", 9 + 40 * (i == 2), txt="x" * 3000) for i in range(5)])
     addresses = []
     for limit in (10**9, 10_000, 1):
         shards = Shards([url], webdataset.reraise_exception)
@@ -184,7 +187,7 @@ def test_a_limit_changes_no_place(tmp_path):
 def test_a_sample_that_is_too_large_loses_no_other(tmp_path, shuffle):
     samples = [array_sample(f"s{i}", 9) for i in range(4)]
     large = {"__key__": "big", "npy": samples[0]["npy"], "txt": "x" * 20_000_000}
-    url = write(tmp_path / "a.tar", [*samples[:2], large, *samples[2:]])
+    url = write_shard(tmp_path / "a.tar", [*samples[:2], large, *samples[2:]])
     told = []
     loader = of_arrays(url, shuffle=shuffle, drop_last=False, handler=lambda exn: told.append(exn) or True)
     keys = sorted(key for batch in loader for key in batch["__key__"])

@@ -5,15 +5,13 @@ import json
 import multiprocessing
 import warnings
 
-import _loaders
 import pytest
-from _loaders import array_sample, clips_of, expected, of_arrays, write
+from helpers.loaders import clips_of, expected, of_arrays
+from helpers.shards import array_sample, write_shard
 
 from clipx.datasets.world import World, find_world, share
 
-small_decoders, no_threads_left = _loaders.small_decoders, _loaders.no_threads_left
-
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3, 5, 8, 24])
@@ -98,8 +96,8 @@ def test_gloo_ranks(tmp_path, ranks, monkeypatch):
     pytest.importorskip("torch")
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     samples = [array_sample(f"s{i:02d}", 6 + 3 * (i % 7)) for i in range(20)]
-    five = [write(tmp_path / f"{i}.tar", samples[4 * i : 4 * i + 4]) for i in range(5)]
-    one = [write(tmp_path / "all.tar", samples)]
+    five = [write_shard(tmp_path / f"{i}.tar", samples[4 * i : 4 * i + 4]) for i in range(5)]
+    one = [write_shard(tmp_path / "all.tar", samples)]
     wanted = expected(samples)
     context = multiprocessing.get_context("fork")
     with warnings.catch_warnings():

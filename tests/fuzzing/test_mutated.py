@@ -10,9 +10,12 @@ import wave
 import av
 import numpy as np
 import pytest
-from _loaders import array, digest, no_threads_left, npy, small_decoders  # noqa: F401
+from helpers.arrays import array, npy
+from helpers.loaders import digest
 
 import clipx
+
+pytestmark = pytest.mark.usefixtures("small_decoders", "no_threads_left")
 
 COUNT = 25  # mutated members of a shard
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from _loaders import wait_until
+from helpers.threads import wait_until
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.timeout(180)

@@ -12,25 +12,15 @@ import time
 
 import numpy as np
 import pytest
-from _loaders import (
-    PACKAGES,
-    array,
-    arrays,
-    check_ended,
-    clips_of,
-    names,
-    no_threads_left,
-    of_arrays,
-    of_videos,
-    small_decoders,
-    videos,
-    wait_until,
-)
+from helpers.arrays import array
+from helpers.loaders import PACKAGE, check_ended, clips_of, of_arrays, of_videos
+from helpers.threads import clipx_threads, wait_until
 
 from clipx import memory, windows
 from clipx._threads import call, each_on_a_thread
 
-__all__ = ["arrays", "no_threads_left", "small_decoders", "videos"]
+pytestmark = pytest.mark.usefixtures("small_decoders", "no_threads_left")
+
 
 LONG = os.environ.get("CLIPX_LONG") == "1"
 EACH_VARIETY = 30 if LONG else 6
@@ -46,7 +36,7 @@ class Interrupt:
         self.left, self.seen, self.where = n, 0, None
 
     def __call__(self, frame, event, argument):
-        if not frame.f_code.co_filename.startswith(PACKAGES):
+        if not frame.f_code.co_filename.startswith(PACKAGE):
             return None
         line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip()
         # No signal comes between where a lock is taken or given back, but a tracer would.
@@ -181,7 +171,7 @@ def test_at_random_lines(arrays, videos, kind, variety):
             caught = interrupt.run(lambda loader=loader: action(loader))
         assert caught == (interrupt.where is not None)
         loader.close()
-        assert wait_until(lambda: not names(), 2), (interrupt.where, names())
+        assert wait_until(lambda: not clipx_threads(), 2), (interrupt.where, clipx_threads())
         loader.set_epoch(7)
         assert clips_of(loader, field) == expected, interrupt.where
         check_ended(loader)
@@ -201,7 +191,7 @@ def test_without_close(arrays, variety):
         loader = of_arrays(arrays[0], **changes)
         interrupt = Interrupt(rng.randint(1, counting.seen))
         interrupt.run(lambda loader=loader: action(loader))
-        assert wait_until(lambda: not names(), 5), (interrupt.where, names())
+        assert wait_until(lambda: not clipx_threads(), 5), (interrupt.where, clipx_threads())
         check_ended(loader)
 
 
@@ -257,7 +247,7 @@ def test_meter():
     assert not counting.run(use)
     for n in range(1, counting.seen + 1):
         Interrupt(n).run(use)
-        assert wait_until(lambda: not names(), 2), n
+        assert wait_until(lambda: not clipx_threads(), 2), n
 
 
 def test_call():

@@ -12,15 +12,15 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from _loaders import array_sample, everything, no_threads_left, small_decoders, wait_until, write
+from helpers.loaders import everything
+from helpers.shards import array_sample, write_shard
+from helpers.threads import wait_until
 
 import clipx
 
-__all__ = ["no_threads_left", "small_decoders"]
-
 KILLS = 50 if os.environ.get("CLIPX_LONG") == "1" else 6
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 
 def sound(n, seed):
@@ -51,7 +51,7 @@ def datasets(tmp_path_factory, make_video):
         "sound": lambda i, j: {"__key__": f"w{i}_{j}", "wav": sound(3000 + 700 * i + 90 * j, 10 * i + j)},
     }
     return {
-        kind: [write(folder / f"{kind}-{i}.tar", [make(i, j) for j in range(4)]) for i in range(3)]
+        kind: [write_shard(folder / f"{kind}-{i}.tar", [make(i, j) for j in range(4)]) for i in range(3)]
         for kind, make in samples.items()
     }
 

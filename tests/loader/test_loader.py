@@ -16,40 +16,33 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import _loaders
 import numpy as np
 import psutil
 import pytest
 import webdataset
-from _loaders import (
+from helpers.arrays import array, npy
+from helpers.loaders import (
     CROP,
     EACH,
     SHARDS,
     WINDOW,
-    array,
-    array_sample,
     check_ended,
     clips_of,
     digest,
     everything,
     expected,
     leased,
-    names,
-    npy,
     of_arrays,
     of_videos,
-    wait_until,
-    write,
 )
+from helpers.shards import array_sample, write_shard
+from helpers.threads import clipx_threads, wait_until
 
 import clipx
 from clipx import wds
 from clipx.loader import budget
 
-arrays, videos = _loaders.arrays, _loaders.videos
-small_decoders, no_threads_left = _loaders.small_decoders, _loaders.no_threads_left
-
-pytestmark = pytest.mark.timeout(60)
+pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 
 # What comes
@@ -110,7 +103,7 @@ def test_slow_and_broken_sources_change_nothing(tmp_path, shuffle):
     samples = [array_sample(f"s{i:02d}", int(rng.integers(1, 60))) for i in range(40)]
     for i in (0, 7, 8, 39):
         samples[i]["npy"] = samples[i]["npy"][: 60 + i]
-    urls = [write(tmp_path / f"{i}.tar", samples[8 * i : 8 * i + 8]) for i in range(5)]
+    urls = [write_shard(tmp_path / f"{i}.tar", samples[8 * i : 8 * i + 8]) for i in range(5)]
 
     def jitter(seed):
         rng = random.Random(seed)
@@ -273,7 +266,7 @@ def test_several_keys(tmp_path):
     for i in range(6):
         x, y = array(9 + i, 1), array(9 + i, 2, (3,), "float64")
         samples.append({"__key__": f"s{i}", "x.npy": npy(x), "y.npy": npy(y), "cls": i})
-    url = write(tmp_path / "two.tar", samples)
+    url = write_shard(tmp_path / "two.tar", samples)
     loader = of_arrays(url, keys=["x.npy", "y.npy"], drop_last=False)
     wanted = list(wds.clips(WINDOW, keys=["x.npy", "y.npy"])(samples))
     for _ in range(2):
@@ -289,7 +282,7 @@ def test_several_keys(tmp_path):
 
 
 def test_one_key_as_a_text(tmp_path):
-    url = write(tmp_path / "a.tar", [{"__key__": "s", "x.npy": npy(array(9)), "y.npy": npy(array(9))}])
+    url = write_shard(tmp_path / "a.tar", [{"__key__": "s", "x.npy": npy(array(9)), "y.npy": npy(array(9))}])
     batch = next(iter(of_arrays(url, keys="x.npy", batch_size=2)))
     assert batch["x.npy"].shape == (2, 4, 8, 8, 3)
 
@@ -321,7 +314,7 @@ def test_an_epoch_does_not_depend_on_the_one_before(tmp_path, first):
     samples = [array_sample(f"s{i}", 9 + i) for i in range(8)]
     for i in (0, 1):
         samples[i]["npy"] = npy(array(2)) if first == "short" else b"no array"
-    url = write(tmp_path / "a.tar", samples)
+    url = write_shard(tmp_path / "a.tar", samples)
     loader = of_arrays(url, handler=lambda exn: True, epoch=0)
     runs = [everything(loader) for _ in range(3)]
     assert len(runs[0]) > 4
@@ -447,7 +440,7 @@ def test_memory_of_pools(videos):
 def test_encoded_bytes_hold(tmp_path, monkeypatch):
     """Samples that are read and not yet cut are not more than their part of the budget."""
     samples = [array_sample(f"s{i:02d}", 100) for i in range(30)]
-    url = write(tmp_path / "a.tar", samples)
+    url = write_shard(tmp_path / "a.tar", samples)
     loader = of_arrays(url, memory="1MB", map=lambda sample: time.sleep(0.0001) or sample)
     iterator = iter(loader)
     next(iterator)
@@ -461,7 +454,7 @@ def test_encoded_bytes_hold(tmp_path, monkeypatch):
 
 def test_a_slow_consumer_makes_memory_wait(tmp_path):
     samples = [array_sample(f"s{i:02d}", 40) for i in range(60)]
-    urls = [write(tmp_path / f"{i:02d}.tar", samples[2 * i : 2 * i + 2]) for i in range(30)]
+    urls = [write_shard(tmp_path / f"{i:02d}.tar", samples[2 * i : 2 * i + 2]) for i in range(30)]
     loader = of_arrays(urls, memory="120kB", threads=8)
     opened = set()
 
@@ -611,7 +604,7 @@ def test_a_map_that_keeps_every_clip(arrays):
     iterator = iter(loader)
     with pytest.raises(clipx.PoolExhausted):
         everything(iterator)
-    assert wait_until(lambda: not names()), names()
+    assert wait_until(lambda: not clipx_threads()), clipx_threads()
     kept.clear()
     del iterator
     check_ended(loader)
@@ -624,9 +617,9 @@ def test_close(arrays):
     loader = of_arrays(arrays[0])
     iterator = iter(loader)
     next(iterator)
-    assert names()
+    assert clipx_threads()
     loader.close()
-    assert not names()
+    assert not clipx_threads()
     assert list(iterator) == []
     loader.close()
     check_ended(loader)
@@ -638,7 +631,7 @@ def test_close_before_the_first_batch(arrays):
         loader = of_arrays(arrays[0])
         iterator = iter(loader)
         loader.close()
-        assert not names()
+        assert not clipx_threads()
         assert list(iterator) == []
         del iterator
         check_ended(loader)
@@ -655,7 +648,7 @@ def test_close_at_any_moment(arrays):
         began = time.monotonic()
         iterator.close()
         assert time.monotonic() - began < 3
-        assert not names()
+        assert not clipx_threads()
         assert leased(loader) == 0
     assert dict(clips_of(loader)) == expected(samples)
 
@@ -664,7 +657,7 @@ def test_context_manager(arrays):
     with of_arrays(arrays[0]) as loader:
         iterator = iter(loader)
         next(iterator)
-    assert not names()
+    assert not clipx_threads()
     check_ended(loader)
 
     def fail():
@@ -674,7 +667,7 @@ def test_context_manager(arrays):
 
     with pytest.raises(KeyError):
         fail()
-    assert not names()
+    assert not clipx_threads()
 
 
 def test_dropped_midway(arrays):
@@ -682,10 +675,10 @@ def test_dropped_midway(arrays):
     iterator = iter(loader)
     next(iterator)
     del iterator
-    assert wait_until(lambda: not names())
+    assert wait_until(lambda: not clipx_threads())
     assert leased(loader) == 0
     batch = next(iter(loader))
-    assert wait_until(lambda: not names())
+    assert wait_until(lambda: not clipx_threads())
     assert leased(loader) == 1
     del batch
     assert leased(loader) == 0
@@ -698,7 +691,7 @@ def test_dropped_with_its_loader(arrays):
     iterator = iter(of_arrays(arrays[0]))
     next(iterator)
     del iterator
-    assert wait_until(lambda: not names())
+    assert wait_until(lambda: not clipx_threads())
 
 
 def test_dropped_in_a_cycle(arrays):
@@ -711,7 +704,7 @@ def test_dropped_in_a_cycle(arrays):
         del iterator, cycle
         began = time.monotonic()
         gc.collect()
-        assert wait_until(lambda: not names())
+        assert wait_until(lambda: not clipx_threads())
         assert time.monotonic() - began < 5
         assert leased(loader) == 0
 
@@ -732,10 +725,10 @@ def test_dropped_in_a_cycle_that_another_thread_collects(arrays):
             began = time.monotonic()
             gc.set_threshold(5, 1, 1)
             del iterator, cycle
-            ended = wait_until(lambda: not names(), 8)
+            ended = wait_until(lambda: not clipx_threads(), 8)
             gc.set_threshold(*threshold)
             gc.collect()
-            assert ended, names()
+            assert ended, clipx_threads()
             assert time.monotonic() - began < 5
     finally:
         gc.set_threshold(*threshold)
@@ -795,7 +788,7 @@ def test_exception_in_map(arrays, after):
     loader = of_arrays(arrays[0], map=broken_map(after))
     with pytest.raises(Broken, match="in map") as caught:
         everything(loader)
-    assert wait_until(lambda: not names())
+    assert wait_until(lambda: not clipx_threads())
     del caught
     check_ended(loader)
     loader._map = None
@@ -834,7 +827,7 @@ def test_no_slot_is_left_in_an_error(arrays):
         with pytest.raises(Broken) as caught:
             everything(loader)
         del caught
-        assert wait_until(lambda: not names())
+        assert wait_until(lambda: not clipx_threads())
         assert leased(loader) == 0
     finally:
         gc.enable()
@@ -858,7 +851,7 @@ def test_keyboard_interrupt_while_waiting(arrays, how):
     if how == "kill":
         assert time.monotonic() - began < 5
     del caught
-    assert wait_until(lambda: not names()), names()
+    assert wait_until(lambda: not clipx_threads()), clipx_threads()
     assert list(iterator) == []
     del iterator
     check_ended(loader)
@@ -874,7 +867,7 @@ def test_keyboard_interrupt_while_the_consumer_holds_all(arrays):
         next(iterator)
     timer.join()
     del caught
-    assert wait_until(lambda: not names())
+    assert wait_until(lambda: not clipx_threads())
     kept.clear()
     check_ended(loader)
 
@@ -929,7 +922,7 @@ def open_shards(folder):
 def test_an_ended_epoch_leaves_nothing_open(tmp_path, kind):
     """Neither files nor processes of shards, though the iterator is still held."""
     samples = [array_sample(f"s{i:02d}", 200) for i in range(40)]
-    urls = [kind + write(tmp_path / f"{i}.tar", samples[20 * i : 20 * i + 20]) for i in range(2)]
+    urls = [kind + write_shard(tmp_path / f"{i}.tar", samples[20 * i : 20 * i + 20]) for i in range(2)]
     loader = of_arrays(urls)
     iterator = iter(loader)
     next(iterator)
@@ -958,7 +951,7 @@ def test_a_shard_that_never_ends(arrays, monkeypatch):
     children = [each for each in psutil.Process().children(recursive=True) if each.name() in ("sh", "cat", "sleep")]
     for child in children:
         child.kill()
-    assert wait_until(lambda: not names())
+    assert wait_until(lambda: not clipx_threads())
     assert took < 3
     assert children
     del iterator
@@ -1035,7 +1028,7 @@ def test_shard_cut_in_half(arrays, shuffle, inside, logged):
 def test_shard_cut_anywhere(tmp_path, cut):
     """Samples of other shards, and those before the cut, come whole wherever a shard is cut."""
     samples = [array_sample(f"s{i}", 9 + i, json={"n": i}, txt="words", cls=i) for i in range(8)]
-    urls = [write(tmp_path / f"{i}.tar", samples[2 * i : 2 * i + 2]) for i in range(4)]
+    urls = [write_shard(tmp_path / f"{i}.tar", samples[2 * i : 2 * i + 2]) for i in range(4)]
     whole = Path(urls[1]).read_bytes()
     ends = [at + size for name, _, at, size in members(urls[1]) if name.endswith(".txt")]
     Path(urls[1]).write_bytes(whole[:cut])
@@ -1051,7 +1044,7 @@ def test_corrupt_video(videos, shuffle, place, logged):
     urls, samples = videos
     i, j = place
     samples[EACH * i + j] = {**samples[EACH * i + j], "mp4": b"no video at all" * 50}
-    write(urls[i], samples[EACH * i : EACH * (i + 1)])
+    write_shard(urls[i], samples[EACH * i : EACH * (i + 1)])
     key = f"v{i}_{j}"
     loader = of_videos(urls, shuffle=shuffle, handler=wds.log_and_continue, drop_last=False)
     wanted = expected((each for each in samples if each["__key__"] != key), "mp4", format=CROP)
@@ -1074,7 +1067,7 @@ def test_video_that_breaks_in_its_middle(videos, logged):
     at = video.index(b"mdat")
     video[at + 400 : at + 2500] = bytes(2100)
     samples[5] = {**samples[5], "mp4": bytes(video)}
-    write(urls[1], samples[4:8])
+    write_shard(urls[1], samples[4:8])
     found = clips_of(of_videos(urls, handler=wds.log_and_continue, drop_last=False), "mp4")
     assert len(found) == len(dict(found))
     others = {key: clip for key, clip in found if not key.startswith("v1_1")}
@@ -1090,7 +1083,7 @@ def test_many_broken_samples_that_a_handler_keeps(tmp_path, videos):
         at = video.index(b"mdat")
         video[at + 300 :] = bytes(len(video) - at - 300)
         broken.append({**samples[0], "__key__": f"b{i}", "mp4": bytes(video[: len(video) // 2] if i % 2 else video)})
-    url = write(tmp_path / "a.tar", [each for pair in zip(broken, samples * 4) for each in pair][:80])
+    url = write_shard(tmp_path / "a.tar", [each for pair in zip(broken, samples * 4) for each in pair][:80])
     # The same key comes again far from its first: another sample for webdataset.
     errors = []
     loader = of_videos(url, handler=lambda exn: errors.append(exn) or True, memory="150kB", drop_last=False)
@@ -1098,7 +1091,7 @@ def test_many_broken_samples_that_a_handler_keeps(tmp_path, videos):
     wanted = expected(samples, "mp4", format=CROP)
     assert errors
     assert {key: clip for key, clip in found if key in wanted} == wanted
-    assert wait_until(lambda: not names())
+    assert wait_until(lambda: not clipx_threads())
     assert leased(loader) == 0
 
 
@@ -1129,7 +1122,7 @@ def test_empty_shard(arrays, place, kind, shuffle, tmp_path, logged):
     if kind == "bytes":
         empty.touch()
     elif kind == "members":
-        write(empty, [])
+        write_shard(empty, [])
     else:
         empty.write_bytes(bytes(10240))
     urls.insert(place, str(empty))
@@ -1141,7 +1134,7 @@ def test_empty_shard(arrays, place, kind, shuffle, tmp_path, logged):
 
 def test_nothing_but_empty_shards(tmp_path, logged):
     """No batch at all is said."""
-    loader = of_arrays(write(tmp_path / "empty.tar", []))
+    loader = of_arrays(write_shard(tmp_path / "empty.tar", []))
     assert list(loader) == []
     assert len(loader) == 0
     check_ended(loader)
@@ -1149,7 +1142,7 @@ def test_nothing_but_empty_shards(tmp_path, logged):
 
 
 def test_videos_too_short_for_a_clip(tmp_path):
-    url = write(tmp_path / "a.tar", [array_sample(f"s{i}", 2) for i in range(3)])
+    url = write_shard(tmp_path / "a.tar", [array_sample(f"s{i}", 2) for i in range(3)])
     loader = of_arrays(url)
     assert list(loader) == []
     assert len(loader) == 0
@@ -1158,7 +1151,7 @@ def test_videos_too_short_for_a_clip(tmp_path):
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_a_sample_without_anything_to_cut(arrays, tmp_path, shuffle, logged):
     urls, samples = arrays
-    urls.insert(1, write(tmp_path / "other.tar", [{"__key__": "odd", "txt": "words"}]))
+    urls.insert(1, write_shard(tmp_path / "other.tar", [{"__key__": "odd", "txt": "words"}]))
     loader = of_arrays(urls, handler=wds.log_and_continue, drop_last=False, shuffle=shuffle)
     for _ in range(2):
         assert dict(clips_of(loader)) == expected(samples)
@@ -1168,7 +1161,7 @@ def test_a_sample_without_anything_to_cut(arrays, tmp_path, shuffle, logged):
 def test_undecodable_json(arrays, logged):
     urls, samples = arrays
     rest = [{**each, "json": b"{broken"} if each["__key__"] == "s0_1" else each for each in samples]
-    write(urls[0], rest[:EACH])
+    write_shard(urls[0], rest[:EACH])
     loader = of_arrays(urls, handler=wds.log_and_continue, drop_last=False)
     assert dict(clips_of(loader)) == good(samples, "s0_1")
     assert any("s0_1" in line for line in logged()), logged()
@@ -1177,7 +1170,7 @@ def test_undecodable_json(arrays, logged):
 def test_samples_of_other_fields(tmp_path):
     """A field that a sample lacks is None in its batch, of whatever kind it is where there is one."""
     samples = [array_sample("a", 9, txt="words"), array_sample("b", 9, cls=3), array_sample("c", 9, txt="more")]
-    loader = of_arrays(write(tmp_path / "a.tar", samples), shuffle=False, batch_size=9)
+    loader = of_arrays(write_shard(tmp_path / "a.tar", samples), shuffle=False, batch_size=9)
     (batch,) = loader
     assert batch["txt"] == ["words"] * 3 + [None] * 3 + ["more"] * 3
     assert batch["cls"] == [None] * 3 + [3] * 3 + [None] * 3
@@ -1188,7 +1181,7 @@ def test_samples_of_other_fields(tmp_path):
 
 def test_ragged_clips(tmp_path):
     samples = [{"__key__": "a", "npy": npy(array(9))}, {"__key__": "b", "npy": npy(array(9, shape=(6, 6, 3)))}]
-    loader = of_arrays(write(tmp_path / "a.tar", samples), shuffle=False, batch_size=8)
+    loader = of_arrays(write_shard(tmp_path / "a.tar", samples), shuffle=False, batch_size=8)
     with pytest.raises(ValueError, match=r"\(4, 8, 8, 3\).*'a_0+'.*\(4, 6, 6, 3\).*'b_0+'"):
         everything(loader)
     check_ended(loader)
@@ -1196,7 +1189,7 @@ def test_ragged_clips(tmp_path):
 
 def test_a_clip_larger_than_the_first(tmp_path):
     samples = [{"__key__": "a", "npy": npy(array(9))}, {"__key__": "b", "npy": npy(array(9, shape=(9, 9, 3)))}]
-    loader = of_arrays(write(tmp_path / "a.tar", samples), shuffle=False, handler=lambda exn: True)
+    loader = of_arrays(write_shard(tmp_path / "a.tar", samples), shuffle=False, handler=lambda exn: True)
     with pytest.raises(ValueError, match="shape"):
         everything(loader)
     check_ended(loader)
@@ -1221,7 +1214,7 @@ def test_handler_that_raises_at_a_sample(arrays):
     urls, samples = arrays
     for first in (0, 1):
         rest = [{**each, "npy": b"broken"} if each["__key__"] == f"s0_{first}" else each for each in samples]
-        write(urls[0], rest[:EACH])
+        write_shard(urls[0], rest[:EACH])
 
         def handler(exn):
             raise Broken("handler") from exn
@@ -1236,7 +1229,7 @@ def test_handler_that_raises_at_a_sample(arrays):
 def test_handler_that_ends(arrays):
     urls, samples = arrays
     rest = [{**each, "npy": b"broken"} if each["__key__"] == "s1_0" else each for each in samples]
-    write(urls[1], rest[EACH : 2 * EACH])
+    write_shard(urls[1], rest[EACH : 2 * EACH])
     loader = of_arrays(urls, handler=lambda exn: False, shuffle=False, drop_last=False)
     assert dict(clips_of(loader)) == expected(samples[:EACH])
     check_ended(loader)
@@ -1279,7 +1272,7 @@ def test_bad_arguments(argument, value):
     arguments = {"dataset": "a.tar", "spec": WINDOW, "format": CROP, "batch_size": 4, "memory": "10MB", argument: value}
     with pytest.raises((TypeError, ValueError), match=rf"\b{argument}\b"):
         clipx.Loader(**arguments)
-    assert not names()
+    assert not clipx_threads()
 
 
 # Where shards are
@@ -1471,7 +1464,7 @@ def test_clips_of_random_lifetimes(tmp_path):
     for i in range(24):
         numbers = np.arange(each + 1, dtype=np.uint64) + (i << 32)
         samples.append({"__key__": f"s{i:02d}", "npy": npy(numbers[:, None].repeat(4, 1))})
-    urls = [write(tmp_path / f"{i}.tar", samples[4 * i : 4 * i + 4]) for i in range(6)]
+    urls = [write_shard(tmp_path / f"{i}.tar", samples[4 * i : 4 * i + 4]) for i in range(6)]
     loader = clipx.Loader(urls, window, batch_size=64, memory="40MB", threads=8, batches=12)
     rng = random.Random(0)
     held, seen, rss = [], 0, []

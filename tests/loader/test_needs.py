@@ -8,13 +8,17 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from _loaders import CROP, WINDOW, array_sample, everything, no_threads_left, npy, small_decoders, write  # noqa: F401
+from helpers.arrays import npy
+from helpers.loaders import everything
+from helpers.shards import write_shard
 
 import clipx
 from clipx.datasets.fields import Field
 from clipx.loader import budget
 from clipx.loader.needs import PLAIN_BYTES, needs_of
 from clipx.video.decoder_memory import PictureMemory, decoder_needs, parameter_sets_memory
+
+pytestmark = pytest.mark.usefixtures("small_decoders", "no_threads_left")
 
 
 def encode(codec, format, size=(192, 112), pix_fmt="yuv420p", **options):
@@ -118,7 +122,7 @@ def mixed(tmp_path):
         value = npy(rng.integers(0, 256, (frames, 8, 8, 3)).astype(np.uint8))
         extra = "x" * int(rng.choice([1, 10, 9000]))
         samples.append({"__key__": f"s{i:02d}", "npy": value[:-5] if i in (7, 20) else value, "txt": extra})
-    return [write(tmp_path / f"{k}.tar", samples[20 * k : 20 * k + 20]) for k in range(2)]
+    return [write_shard(tmp_path / f"{k}.tar", samples[20 * k : 20 * k + 20]) for k in range(2)]
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
@@ -161,7 +165,9 @@ def test_a_picture_that_grows_past_what_its_header_says(tmp_path):
     inner = large.replace((2560).to_bytes(2, "big") + (1440).to_bytes(2, "big"), b"\0\x40\0\x30")
     assert inner != large
     told = []
-    url = write(tmp_path / "a.tar", [{"__key__": key, "mp4": data} for key, data in zip("abc", (small, inner, small))])
+    url = write_shard(
+        tmp_path / "a.tar", [{"__key__": key, "mp4": data} for key, data in zip("abc", (small, inner, small))]
+    )
     loader = clipx.Loader(url, clipx.WindowSpec(2), clipx.ClipFormat(resize=(16, 16)), batch_size=1, memory="100MB",
                           handler=lambda exn: told.append(exn) or True)  # fmt: skip
     keys = {key[0] for batch in loader for key in batch["__key__"]}

@@ -14,35 +14,29 @@ import time
 import warnings
 from pathlib import Path
 
-import _loaders
 import numpy as np
 import pytest
-from _loaders import (
+from helpers.arrays import array, npy
+from helpers.loaders import (
     CROP,
     EACH,
     SHARDS,
     WINDOW,
-    array,
-    array_sample,
     check_ended,
     clips_of,
     digest,
     everything,
     expected,
-    npy,
     of_arrays,
     of_videos,
-    wait_until,
-    write,
 )
+from helpers.shards import array_sample, write_shard
+from helpers.threads import wait_until
 
 import clipx
 from clipx.video.decoder import VideoDecoder
 
-arrays, videos = _loaders.arrays, _loaders.videos
-small_decoders, no_threads_left = _loaders.small_decoders, _loaders.no_threads_left
-
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 THREADS = (1, 2, 3, 8)
 
@@ -118,14 +112,14 @@ def test_long_videos_with_many_key_frames(tmp_path, make_video):
     samples = [
         {"__key__": f"v{i}", "mp4": make_video(n=90 + i, g=str(7 + i), bf=str(i % 3)).read_bytes()} for i in range(4)
     ]
-    urls = [write(tmp_path / f"{i}.tar", samples[2 * i : 2 * i + 2]) for i in range(2)]
+    urls = [write_shard(tmp_path / f"{i}.tar", samples[2 * i : 2 * i + 2]) for i in range(2)]
     check_every(lambda **rest: of_videos(urls, **rest), every=5)
 
 
 def test_video_with_sound_and_other_fields(tmp_path, real_video):
     data = real_video("bigbuckbunny.mp4").read_bytes()
     samples = [{"__key__": f"v{i}", "mp4": data, "json": {"n": i}, "txt": "x" * i} for i in range(3)]
-    url = write(tmp_path / "a.tar", samples)
+    url = write_shard(tmp_path / "a.tar", samples)
     audio = clipx.AudioFormat(sample_rate=8000, mono=True)
     window = clipx.WindowSpec(4, 11)
 
@@ -141,7 +135,7 @@ def test_fields_in_step_and_map(tmp_path):
         {"__key__": f"s{i}", "a.npy": npy(array(9 + i, i)), "b.npy": npy(array(9 + i, i, (5,))), "cls": i}
         for i in range(12)
     ]
-    urls = [write(tmp_path / f"{i}.tar", samples[4 * i : 4 * i + 4]) for i in range(3)]
+    urls = [write_shard(tmp_path / f"{i}.tar", samples[4 * i : 4 * i + 4]) for i in range(3)]
 
     def change(sample):
         sample["sum"] = np.array([int(sample["a.npy"].sum())], dtype=">i8")
@@ -165,7 +159,7 @@ def test_broken_samples_and_unlike_clips(tmp_path, shuffle):
         samples[i]["npy"] = samples[i]["npy"][: 60 + i]
     samples[12]["npy"] = npy(array(9, 1, (4, 4, 3)))  # smaller clips than the others
     samples[13]["extra"] = b"a field that others lack"
-    urls = [write(tmp_path / f"{i}.tar", samples[6 * i : 6 * i + 6]) for i in range(5)]
+    urls = [write_shard(tmp_path / f"{i}.tar", samples[6 * i : 6 * i + 6]) for i in range(5)]
     Path(urls[2]).write_bytes(Path(urls[2]).read_bytes()[:-15_000])
 
     check_every(lambda **rest: of_arrays(urls, shuffle=shuffle, handler=lambda exn: True, **rest), every=3, epochs=2)
@@ -179,7 +173,7 @@ def test_a_handler_that_stops(tmp_path, shuffle, drop_last, broken):
     samples = [array_sample(f"s{i:02d}", 20) for i in range(12)]
     if broken == "sample":
         samples[5]["npy"] = samples[5]["npy"][:100]
-    urls = [write(tmp_path / f"{i}.tar", samples[4 * i : 4 * i + 4]) for i in range(3)]
+    urls = [write_shard(tmp_path / f"{i}.tar", samples[4 * i : 4 * i + 4]) for i in range(3)]
     if broken != "sample":
         Path(urls[1]).write_bytes(Path(urls[1]).read_bytes()[:9000])
     if broken == "pipe":
@@ -200,12 +194,12 @@ def test_damaged_videos(tmp_path, make_video):
             data[int(rng.integers(len(data) // 2, len(data) - 3000)) :] = b""
         samples.append({"__key__": f"v{i}", "mp4": bytes(data)})
     samples[5]["mp4"] = b"no video"
-    urls = [write(tmp_path / f"{i}.tar", samples[3 * i : 3 * i + 3]) for i in range(2)]
+    urls = [write_shard(tmp_path / f"{i}.tar", samples[3 * i : 3 * i + 3]) for i in range(2)]
     check_every(lambda **rest: of_videos(urls, handler=lambda exn: True, **rest), every=2)
 
 
 def test_one_sample_of_many_clips(tmp_path):
-    url = write(tmp_path / "a.tar", [array_sample("a", 200)])
+    url = write_shard(tmp_path / "a.tar", [array_sample("a", 200)])
     check_every(lambda **rest: of_arrays(url, **rest), every=7)
 
 
@@ -236,7 +230,7 @@ def test_a_shard_that_is_named_twice(arrays):
 def test_structured_and_big_endian_arrays(tmp_path):
     dtype = np.dtype([("a", ">i2"), ("b", [("c", "u1"), ("d", "<f4", (2, 3))])])
     samples = [{"__key__": f"s{i}", "npy": npy(np.frombuffer(os.urandom(27 * 90), dtype)[: 20 + i])} for i in range(5)]
-    url = write(tmp_path / "a.tar", samples)
+    url = write_shard(tmp_path / "a.tar", samples)
     check_every(lambda **rest: of_arrays(url, **rest), every=4)
 
 
@@ -331,7 +325,7 @@ def test_a_state_is_small(tmp_path):
     """Of a shuffle of a thousand clips from as many samples, and a hundred shards."""
     samples = [array_sample(f"some/where/sample-{i:06d}", 8) for i in range(4000)]
     urls = [
-        write(tmp_path / f"a-rather-long-name-of-a-shard-{i:06d}.tar", samples[40 * i : 40 * i + 40])
+        write_shard(tmp_path / f"a-rather-long-name-of-a-shard-{i:06d}.tar", samples[40 * i : 40 * i + 40])
         for i in range(100)
     ]
     window = clipx.WindowSpec(4, 4)
@@ -355,7 +349,7 @@ def test_a_state_is_small(tmp_path):
 def test_what_was_consumed_is_not_decoded(tmp_path, make_video, monkeypatch):
     """Late in an epoch, the clips of the shuffle are decoded again from their key frames on, and no more."""
     samples = [{"__key__": f"v{i:02d}", "mp4": make_video(n=120, g="12", bf="0").read_bytes()} for i in range(20)]
-    urls = [write(tmp_path / f"{i}.tar", samples[5 * i : 5 * i + 5]) for i in range(4)]
+    urls = [write_shard(tmp_path / f"{i}.tar", samples[5 * i : 5 * i + 5]) for i in range(4)]
     decoded = []
     count = VideoDecoder._receive
     monkeypatch.setattr(VideoDecoder, "_receive", lambda self, image: (decoded.append(1), count(self, image))[1])
@@ -443,7 +437,7 @@ def test_a_state_from_another_thread(videos):
 
 
 def test_closed_while_one_long_sample_is_cut_again(tmp_path):
-    url = write(tmp_path / "a.tar", [array_sample("a", 400)])
+    url = write_shard(tmp_path / "a.tar", [array_sample("a", 400)])
     wait = threading.Event()
 
     def slow(sample):
@@ -605,7 +599,7 @@ def test_state_behind_an_error(arrays, tmp_path):
     """A broken sample raises where it raised before, and again after each load."""
     samples = [array_sample(f"s{i}", 20) for i in range(8)]
     samples[5]["npy"] = b"broken"
-    url = write(tmp_path / "a.tar", samples)
+    url = write_shard(tmp_path / "a.tar", samples)
 
     def until_error(loader):
         values = []
@@ -746,7 +740,7 @@ def test_shards_that_have_changed(videos, state):
 def test_shards_of_the_same_size_with_other_samples(tmp_path, shuffle):
     """What cannot be seen from outside shows when the sample is read again."""
     samples = [array_sample(f"s{i}", 30) for i in range(6)]
-    urls = [write(tmp_path / f"{i}.tar", samples[2 * i : 2 * i + 2]) for i in range(3)]
+    urls = [write_shard(tmp_path / f"{i}.tar", samples[2 * i : 2 * i + 2]) for i in range(3)]
     loader = of_arrays(urls, shuffle=shuffle)
     iterator = iter(loader)
     for _ in range(4):
@@ -755,7 +749,7 @@ def test_shards_of_the_same_size_with_other_samples(tmp_path, shuffle):
     iterator.close()
     for i in range(3):
         others = [{**sample, "npy": npy(array(30, 99))} for sample in samples[2 * i : 2 * i + 2]]
-        write(tmp_path / f"{i}.tar", others)
+        write_shard(tmp_path / f"{i}.tar", others)
     other = of_arrays(urls, shuffle=shuffle)
     other.load_state_dict(state)
     with pytest.raises(ValueError, match=r"shard \d, .* has changed: its sample \d is not the one that was read"):
@@ -804,8 +798,8 @@ def test_equal_batches_of_damaged_files(tmp_path, make_video, monkeypatch, caplo
     whole = make_video(n=60, g="10", bf="0").read_bytes()
     middle = whole.index(b"mdat") + (len(whole) - whole.index(b"mdat")) // 2
     damaged = whole[: middle - 300] + bytes(300) + whole[middle:]
-    url = write(tmp_path / "0.tar", [{"__key__": f"a{i}", "mp4": damaged} for i in range(2)])
-    good = write(tmp_path / "1.tar", [{"__key__": f"b{i}", "mp4": whole} for i in range(2)])
+    url = write_shard(tmp_path / "0.tar", [{"__key__": f"a{i}", "mp4": damaged} for i in range(2)])
+    good = write_shard(tmp_path / "1.tar", [{"__key__": f"b{i}", "mp4": whole} for i in range(2)])
     counts = []
     for rank in range(2):
         as_rank(monkeypatch, rank, 2)
@@ -818,7 +812,10 @@ def test_equal_batches_of_damaged_files(tmp_path, make_video, monkeypatch, caplo
 
 
 def test_map_sees_which_clips_are_repeated(tmp_path, monkeypatch):
-    urls = [write(tmp_path / "0.tar", [array_sample("a", 30)]), write(tmp_path / "1.tar", [array_sample("b", 6)])]
+    urls = [
+        write_shard(tmp_path / "0.tar", [array_sample("a", 30)]),
+        write_shard(tmp_path / "1.tar", [array_sample("b", 6)]),
+    ]
 
     def note(sample):
         return {"__key__": sample["__key__"], "npy": sample["npy"], "again": "repeated" in sample["clip.json"]}
@@ -829,7 +826,10 @@ def test_map_sees_which_clips_are_repeated(tmp_path, monkeypatch):
 
 
 def test_a_rank_without_clips(tmp_path, monkeypatch, caplog):
-    urls = [write(tmp_path / "0.tar", [array_sample("a", 30)]), write(tmp_path / "1.tar", [array_sample("b", 1)])]
+    urls = [
+        write_shard(tmp_path / "0.tar", [array_sample("a", 30)]),
+        write_shard(tmp_path / "1.tar", [array_sample("b", 1)]),
+    ]
     for rank in (0, 1):
         as_rank(monkeypatch, rank, 2)
         with pytest.raises(ValueError, match="rank 1 of 2 has no clips to fill its batches with in epoch 0"):

@@ -3,17 +3,19 @@
 import json
 
 import pytest
-from _loaders import WINDOW, arrays, no_threads_left, small_decoders  # noqa: F401
+from helpers.loaders import WINDOW
 
 import clipx
 from clipx.loader import state as states
+
+pytestmark = pytest.mark.usefixtures("small_decoders", "no_threads_left")
 
 TOO_LARGE = 10**15
 MEMORY = 20_000
 
 
 @pytest.fixture
-def saved(arrays):  # noqa: F811
+def saved(arrays):
     urls, _ = arrays
     crop = clipx.ClipFormat(crop=(4, 4))
     with clipx.Loader(urls, WINDOW, crop, batch_size=2, memory=MEMORY, threads=2, seed=3) as loader:

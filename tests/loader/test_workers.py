@@ -7,24 +7,14 @@ import warnings
 
 import numpy as np
 import pytest
-from _loaders import (
-    array_sample,
-    arrays,
-    no_threads_left,
-    npy,
-    of_arrays,
-    run_stages,
-    small_decoders,
-    to_numbers,
-    write,
-)
+from helpers.arrays import npy
+from helpers.loaders import of_arrays, run_stages, to_numbers
+from helpers.shards import array_sample, write_shard
 
 import clipx
 from clipx import wds
 from clipx.datasets.passes import Passes
 from clipx.loader import budget
-
-__all__ = ["arrays", "no_threads_left", "small_decoders"]
 
 torch = pytest.importorskip("torch")
 webdataset = pytest.importorskip("webdataset")
@@ -33,6 +23,7 @@ pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),
+    pytest.mark.usefixtures("small_decoders", "no_threads_left"),
 ]
 
 DECODER_BYTES = budget.DECODER_BYTES
@@ -253,7 +244,7 @@ def pipeline(url, pool, **rest):
 
 @pytest.fixture
 def shard(tmp_path):
-    return write(tmp_path / "a.tar", [array_sample(f"s{i:04d}", 30) for i in range(8)])
+    return write_shard(tmp_path / "a.tar", [array_sample(f"s{i:04d}", 30) for i in range(8)])
 
 
 def values(batches):
@@ -322,6 +313,6 @@ def test_stages_go_to_other_processes(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_mapped_samples_in_workers(tmp_path, method):
-    url = write(tmp_path / "a.tar", [{"__key__": f"s{i}", "npy": npy(np.arange(12) + i)} for i in range(5)])
+    url = write_shard(tmp_path / "a.tar", [{"__key__": f"s{i}", "npy": npy(np.arange(12) + i)} for i in range(5)])
     dataset = webdataset.DataPipeline(wds.mapped_samples(url), webdataset.map(to_numbers))
     assert [each["sum"] for each in data_loader(dataset, 1, method=method)] == [66 + 12 * i for i in range(5)]

@@ -6,7 +6,7 @@ from functools import cache
 import av
 import numpy as np
 import pytest
-from _corpus import DAMAGED, FRAMES, RATE, SOUNDS, VIDEOS, flipped, hear, play, sound_bytes, video_bytes
+from helpers.corpus import DAMAGED, FRAMES, RATE, SOUNDS, VIDEOS, flipped, hear, play, sound_bytes, video_bytes
 
 import clipx
 

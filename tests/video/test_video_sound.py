@@ -8,7 +8,7 @@ from functools import cache
 import av
 import numpy as np
 import pytest
-from _sounds import decoded, frames_of, noise
+from helpers.sounds import decoded, frames_of, noise
 
 import clipx
 from clipx import AudioFormat, VideoOptions, WindowSpec, wds

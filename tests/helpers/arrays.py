@@ -1,0 +1,16 @@
+"""Arrays of random numbers, and the bytes of .npy and .npz files."""
+
+import io
+
+import numpy as np
+
+
+def array(n, seed=0, shape=(8, 8, 3), dtype="uint8"):
+    """n frames."""
+    return np.random.default_rng((n, seed)).integers(0, 256, (n, *shape)).astype(dtype)
+
+
+def npy(value):
+    file = io.BytesIO()
+    np.save(file, value)
+    return file.getvalue()
