@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from typing import IO, Any
 
-__all__ = ["CHUNK_BYTES", "BytesFile", "read_all", "read_bytes"]
+__all__ = ["CHUNK_BYTES", "BytesFile", "read_all", "read_bytes", "size_of"]
 
 CHUNK_BYTES = 1 << 18
 
@@ -52,3 +52,10 @@ class BytesFile(io.RawIOBase):
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._value)}[whence]
         self._position = max(base + offset, 0)
         return self._position
+
+
+def size_of(file: Any) -> int:
+    """Bytes of a file that can seek, which is then at its beginning."""
+    size: int = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    return size

@@ -25,6 +25,7 @@ from clipx.media.opening import open_media, videos
 
 __all__ = [
     "BYTES",
+    "ZIP_MAGIC",
     "array_length",
     "array_of",
     "default_fields",

@@ -1,4 +1,4 @@
-"""`clipx check`: what is broken, damaged or cut short, and what there is, against what was written."""
+"""`clipx check`: what is broken, damaged or truncated, and what there is, against what was written."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from clipx.cli.main import main
 from clipx.jobs import check as checking
-from clipx.jobs.check import Checked, Summary, check, find_sources
+from clipx.jobs.check import Finding, Summary, check, find_sources
 
 RATE = 8000
 
@@ -94,8 +94,8 @@ def test_videos_that_are_cut_short(tmp_path, video, kind, part):
     wanted = {
         "mp4": {"broken"},  # what says where its frames are stands at the end
         "mov": {"broken"},
-        "ts": {"damaged", "cut short", "ok"},  # no header says how long it is
-    }.get(kind, {"cut short"})
+        "ts": {"damaged", "truncated", "ok"},  # no header says how long it is
+    }.get(kind, {"truncated"})
     assert found.status in wanted, found
     assert found.error or kind == "ts"
     if found.status != "broken":
@@ -129,7 +129,7 @@ def test_an_mp4_whose_end_is_missing_behind_its_header(tmp_path, make_video):
     whole = path.read_bytes()
     for headers in (False, True):
         found = check_one(path, whole[: len(whole) * 2 // 3], headers=headers)
-        assert found.status == "cut short", headers
+        assert found.status == "truncated", headers
         assert str(len(whole) * 2 // 3) in found.error
         assert check_one(path, whole, headers=headers).status == "ok"
 
@@ -139,7 +139,7 @@ def test_sound(tmp_path):
     assert (found.status, found.kind, found.frames, found.sample_rate, found.channels) == ("ok", "sound", RATE, RATE, 2)
     assert found.seconds == 1
     found = check_one(tmp_path / "a.wav", wav()[:20_000])
-    assert found.status == "cut short"
+    assert found.status == "truncated"
     found = check_one(tmp_path / "a.wav", b"RIFF" + b"x" * 99)
     assert found.status == "broken"
 
@@ -228,7 +228,7 @@ def test_a_shard_that_is_cut_short(shard):
     data = shard.read_bytes()
     shard.write_bytes(data[: last.offset_data + last.size // 2])
     found = list(check([shard]))
-    assert [each.status for each in found if each.kind == "shard"] == ["cut short"]
+    assert [each.status for each in found if each.kind == "shard"] == ["truncated"]
     assert any("d.mp4" in each.error for each in found if each.kind == "shard")
     assert "d" not in {each.sample for each in found}
     shard.write_bytes(b"")
@@ -338,7 +338,7 @@ def test_an_interrupted_command_keeps_what_it_has_written(tmp_path, shard, monke
 def test_a_summary():
     summary = Summary()
     for status, rate in (("ok", 48000), ("damaged", None), ("broken", None)):
-        summary.add(Checked("a", kind="video", status=status, frames=5, height=2, width=3, fps=25.0, sample_rate=rate))
+        summary.add(Finding("a", kind="video", status=status, frames=5, height=2, width=3, fps=25.0, sample_rate=rate))
     assert summary.failed == 2
     assert (summary.silent, summary.frames) == (1, 10)
     assert summary.sizes == {(2, 3): 2}
