@@ -1,4 +1,4 @@
-"""What the boxes of a MOV or MP4 file claim, before FFmpeg sets memory aside for it (ISO/IEC 14496-12)."""
+"""Numbers of samples that a MOV or MP4 claims, checked before FFmpeg sets memory aside for them (ISO/IEC 14496-12)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["check_boxes"]
 CONTAINERS = frozenset(
     b"moov trak mdia minf stbl moof traf mvex edts udta dinf tapt wave sinf schi".split()  # those that hold boxes alone
 )
-# Boxes that say how many samples there are, and at which byte behind their size and type.
+# Boxes with a number of samples, and its byte after their size and type.
 COUNTS = {b"stsz": 8, b"stz2": 8, b"trun": 4}
 MOST_PACKED = 64
-"""Samples of packed QuickTime sound, which counts them as it plays them, in a byte."""
+"""Most samples in a byte, of packed QuickTime sound, which counts them as it plays them."""
 FIRST = frozenset({b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"sidx", b"pnot", b"uuid"})
 MOST_DEPTH = 10
 MOST_BOXES = 1 << 20
@@ -24,8 +24,8 @@ MOST_BOXES = 1 << 20
 def check_boxes(file: IO[bytes], size: int, name: str) -> None:
     """Raise MediaError where a MOV or MP4 of `size` bytes claims more samples than it has bytes.
 
-    FFmpeg takes 24 bytes and more for each sample that a header claims. Other files are passed over, and so is what is
-    wrong with the boxes otherwise. Where the file stands then is not said.
+    FFmpeg takes 24 bytes and more for each sample that a header claims. Other files pass, and so do boxes that are
+    wrong in other ways. The file is left at an undefined position.
     """
     left = [MOST_BOXES]
 

@@ -1,4 +1,4 @@
-"""Damage of a stream that is being decoded: what is known of it, and which frames it may show in."""
+"""Damage that is found while a stream is decoded: its record, and the frames in which it may show."""
 
 from __future__ import annotations
 
@@ -12,25 +12,29 @@ __all__ = ["DAMAGE", "Report", "Taint"]
 logger = logging.getLogger("clipx")
 
 DAMAGE = ("stop", "skip", "keep")
-"""What can be done where a file is damaged."""
+"""Values of the arguments `damage`."""
 
 MOST_REPORTED = 100
-"""Damaged parts of a file that are remembered; of one that is nothing but damage the first ones tell enough."""
+"""Most damaged parts of a file that are remembered."""
 
 INTRA = 1  # av.video.frame.PictureType.I
 
-DONE = {"skip": "clips that it may show in are left out", "keep": "its frames are given as the decoder conceals them"}
+CONSEQUENCES = {
+    "skip": "clips in which it may show are left out",
+    "keep": "its frames are given as the decoder conceals them",
+}
 
 
 class Report:
-    """The damage of one file, and what is done about it.
+    """The damage of one file that has been found so far.
 
     Args:
-        name: what messages call the file.
+        name: of the file, in messages.
         damage: "stop", "skip" or "keep".
-        log: whether the log is told.
+        log: whether the first damage is logged.
 
-    `found` is the damage so far, at most MOST_REPORTED parts of it.
+    Attributes:
+        found: at most MOST_REPORTED damaged parts.
     """
 
     def __init__(self, name: str, damage: str, log: bool = True) -> None:
@@ -38,7 +42,7 @@ class Report:
         self.found: list[Damage] = []
 
     def add(self, message: str, seconds: float | None, cause: Exception | None = None) -> None:
-        """Take note of damage, which the log tells once a file. Raises it as MediaError where damage is "stop"."""
+        """Add damage to `found`, and log it if it is the first. With damage="stop" raises it as MediaError instead."""
         if self.damage == "stop":
             raise self.error(message, seconds) from cause
         found = Damage(seconds, message)
@@ -46,12 +50,12 @@ class Report:
             return
         self.found.append(found)
         if len(self.found) == 1 and self._log:
-            logger.warning('%s: %s, as damage="%s" says', _at(message, seconds), DONE[self.damage], self.damage)
+            logger.warning('%s: %s, as damage="%s" says', _at(message, seconds), CONSEQUENCES[self.damage], self.damage)
 
     @staticmethod
     def error(message: str, seconds: float | None) -> MediaError:
-        """The error of damage that ends the clips."""
-        return MediaError(f'{_at(message, seconds)}; damage="skip" goes on behind it, "keep" gives what can be decoded')
+        """The MediaError for damage that ends the clips."""
+        return MediaError(f'{_at(message, seconds)}; damage="skip" goes on after it, "keep" gives what can be decoded')
 
 
 def _at(message: str, seconds: float | None) -> str:
@@ -59,7 +63,7 @@ def _at(message: str, seconds: float | None) -> str:
 
 
 class _Number:
-    """The number of a packet, which the decoder hands on to its frame. An object of its own for each, as av wants."""
+    """The number of a packet, which the decoder passes on to its frame; av wants an object of its own for each."""
 
     __slots__ = ("value",)
 
@@ -68,11 +72,11 @@ class _Number:
 
 
 class Taint:
-    """Which frames of a decoder damage may show in: all that it gives after the damage, up to the next key frame whose
-    packet was read behind it.
+    """The frames of a decoder in which damage may show: all after the damage, up to the next key frame whose packet was
+    read after it.
 
     A decoder gives frames in the order of showing, some of them packets later, and a frame may refer to any since its
-    key frame: so this holds for every codec, and leaves out a few good frames that were on their way.
+    key frame: this holds for every codec, and counts a few good frames that were on their way as damaged.
     """
 
     def __init__(self) -> None:
@@ -82,18 +86,18 @@ class Taint:
         self._lost = False
 
     def send(self, packet: Any) -> None:
-        """The packet that is decoded next."""
+        """Count the packet that is decoded next."""
         self.packets += 1
         if self._harmed is not None:
             packet.opaque = _Number(self.packets)
 
     def harm(self, lost: bool) -> None:
-        """The packet that was sent last is damaged; `lost`: it gives no frame."""
+        """Record that the packet that was sent last is damaged; `lost`: it gives no frame."""
         self._harmed = self.packets
         self._lost = self._lost or lost
 
     def of(self, image: Any) -> tuple[bool, bool]:
-        """Whether damage may show in the frame that comes next, and whether frames may be missing right before it."""
+        """(damaged, lost) of the next frame: damage may show in it; frames may be missing right before it."""
         if self._harmed is None:
             return False, False
         number = image.opaque.value if isinstance(image.opaque, _Number) else 0

@@ -1,6 +1,6 @@
-"""File objects of others: every answer is checked before it is believed, and before it reaches C code.
+"""File objects that users give: every result of theirs is checked before it reaches C code.
 
-FFmpeg asks for at most n bytes and makes room for n; what PyAV is given instead it copies there, however much it is.
+FFmpeg asks for at most n bytes and makes room for n; PyAV copies there what it is given, even if it is more.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ __all__ = ["CheckedFile", "Interrupted", "Unnamed"]
 LARGEST = 2**63 - 1
 
 MOST_REPLAYED = 1 << 25
-"""Bytes that are kept of a source that cannot seek, for it to be read again while it is probed."""
+"""Most bytes that are kept of a source that cannot seek, for it to be read again while it is probed."""
 
 
 class Interrupted(Exception):
-    """Carries what is no Exception, such as a KeyboardInterrupt in `read`, through PyAV, which would swallow it.
+    """Carries a BaseException, such as a KeyboardInterrupt in `read`, through PyAV, which would swallow it.
 
     Attributes:
-        error: to be raised instead.
+        error: the exception to raise instead.
     """
 
     def __init__(self, error: BaseException) -> None:
@@ -32,7 +32,7 @@ class Interrupted(Exception):
         self.error = error
 
 
-def _told(value: Any) -> str:
+def _kind(value: Any) -> str:
     return "None" if value is None else f"a {type(value).__name__}"
 
 
@@ -42,18 +42,19 @@ def _method(file: Any, name: str) -> Callable[..., Any] | None:
 
 
 class CheckedFile:
-    """A file object whose every answer is checked: `read` gives at most as many bytes as were asked for, positions are
-    whole numbers. Position 0 is where the file stood; without `tell`, and where `seek` does not say, that is its
-    beginning.
+    """A file object whose results are checked: `read` gives at most the bytes asked for, positions are integers.
 
-    Raises TypeError for answers of another kind, MediaError for those that cannot be, and what the file itself raises.
+    Position 0 is the file's position when this is made; that is taken for its beginning where neither `tell` nor
+    `seek` gives it.
+
+    Raises TypeError for results of another type, MediaError for impossible ones, and what the file itself raises.
     """
 
     def __init__(self, file: Any, name: str) -> None:
         self.name = name
         read = _method(file, "read")
         if read is None:
-            raise TypeError(f"{name} has a read that is no method")
+            raise TypeError(f"{name} has a read that is not a method")
         self._read, self._seek, self._tell = read, _method(file, "seek"), _method(file, "tell")
         self._start = self._at = 0
         says = _method(file, "seekable")
@@ -72,29 +73,29 @@ class CheckedFile:
         except (StopIteration, StopAsyncIteration) as exn:  # which would end a generator of ours
             raise OSError(f"{self.name} raised {exn!r}") from exn
 
-    def _position(self, told: Any) -> int:
-        """A position that `seek` gave, or, where that gave none, `tell`, from the file's own beginning."""
+    def _position(self, result: Any) -> int:
+        """A position from the file's own beginning: the result of `seek`, or where that is None, of `tell`."""
         what = "seek"
-        if told is None:
+        if result is None:
             if self._tell is None:
                 return self._start + self._at
-            what, told = "tell", self._call(self._tell)
-        if isinstance(told, bool):
-            raise TypeError(f"{what} of {self.name} gave {told!r}, but must give a number")
+            what, result = "tell", self._call(self._tell)
+        if isinstance(result, bool):
+            raise TypeError(f"{what} of {self.name} gave {result!r}, but must give a number")
         try:
-            position = operator.index(told)
+            position = operator.index(result)
         except TypeError:
-            raise TypeError(f"{what} of {self.name} gave {_told(told)}, but must give a number") from None
+            raise TypeError(f"{what} of {self.name} gave {_kind(result)}, but must give a number") from None
         if not 0 <= position <= LARGEST:
-            raise MediaError(f"{what} of {self.name} gave position {position}, which no file has")
+            raise MediaError(f"{what} of {self.name} gave position {position}, which is not possible")
         return position
 
     def seekable(self) -> bool:
-        """Whether `seek` works."""
+        """True if `seek` works."""
         return self._can_seek
 
     def read(self, size: int = -1) -> bytes:
-        """At most `size` bytes, all that are left for -1; none at the end only."""
+        """At most `size` bytes, or all that are left for -1; none only at the end."""
         if size < 0:
             pieces = []
             while piece := self.read(1 << 20):
@@ -105,33 +106,33 @@ class CheckedFile:
             try:
                 data = memoryview(data).tobytes()
             except TypeError:
-                raise TypeError(f"read({size}) of {self.name} gave {_told(data)}, but must give bytes") from None
+                raise TypeError(f"read({size}) of {self.name} gave {_kind(data)}, but must give bytes") from None
         if len(data) > size:
             raise MediaError(f"read({size}) of {self.name} gave {len(data)} bytes, more than were asked for")
         self._at += len(data)
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move, and say where the file then stands."""
+        """Move to a position, and return it."""
         to = offset + self._start if whence == io.SEEK_SET else offset
-        told = self._call(self._seek, to, whence)
-        if told is None and self._tell is None and whence == io.SEEK_END:
+        result = self._call(self._seek, to, whence)
+        if result is None and self._tell is None and whence == io.SEEK_END:
             self._call(self._seek, self._start + self._at)
             raise io.UnsupportedOperation(f"seek of {self.name} gave None, and it has no tell to say where its end is")
         self._at = {io.SEEK_SET: offset, io.SEEK_CUR: self._at + offset}.get(whence, self._at)
-        self._at = self._position(told) - self._start
+        self._at = self._position(result) - self._start
         return self._at
 
     def tell(self) -> int:
-        """Where the file stands."""
+        """The current position."""
         return self._at
 
 
 class Unnamed:
-    """What PyAV is given of a file: `read`, and `seek` and `tell` only where they work, since it takes their presence
-    for the promise that they do. Of one that cannot seek, what was read can be read once more while it is probed.
+    """A file for PyAV: `read`, and only where they work `seek` and `tell`, since PyAV relies on them if they are there.
 
-    It has no name, after which FFmpeg would choose how to read it. An error ends it until `rewind`.
+    It has no name, by which FFmpeg would choose a format. What was read of a file that cannot seek can be read once
+    more while it is probed. After an error nothing is read until `rewind`.
     """
 
     def __init__(self, file: CheckedFile) -> None:
@@ -154,7 +155,7 @@ class Unnamed:
             raise Interrupted(exn) from exn
 
     def read(self, size: int) -> bytes:
-        """At most so many bytes."""
+        """At most `size` bytes."""
         # PyAV keeps the first error, and prints it where a second one comes before it has been raised.
         if self._failed:
             return b""
@@ -171,18 +172,18 @@ class Unnamed:
         except io.UnsupportedOperation:
             if whence != io.SEEK_END:
                 raise
-            self._failed = False  # its size is not known, which is no error
+            self._failed = False  # its size is not known, which is not an error
             return -1
 
     def rewind(self) -> None:
-        """Start again; of a file that cannot seek, as far as it is still known."""
+        """Go back to the beginning; of a file that cannot seek, only while all that was read is kept."""
         self._failed = False
         if self._file.seekable():
             self._file.seek(0)
         elif self._head is not None:
             self._replay, self._head = io.BytesIO(bytes(self._head) + self._replay.read()), bytearray()
 
-    def opened(self) -> bytes:
-        """What has been read, of a file that cannot seek. Nothing is kept of what is read from here on."""
+    def stop_keeping(self) -> bytes:
+        """The bytes that have been read of a file that cannot seek; from now on they are no longer kept."""
         head, self._head = self._head, None
         return bytes(head or b"")

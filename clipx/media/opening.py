@@ -1,8 +1,8 @@
 """Opening files with PyAV: one kind of error, one way to name a source, and no reach beyond the source.
 
-FFmpeg reads more than media. A playlist names other files and addresses, a path may itself be an address, and which
-reader is chosen follows the name of a file too. So only formats that hold all of their data themselves are opened,
-paths are files and nothing else, and file objects lose their names.
+FFmpeg reads more than media. A playlist names other files and addresses, a path may itself be an address, and the
+name of a file can decide which demuxer reads it. So only formats that hold all of their data are opened, a path is a
+file and nothing else, and file objects lose their names.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ FORMATS = (
 )
 """Demuxers that open nothing and know their streams when the header has been read.
 
-Those named pipes read pictures one behind the other, such as motion JPEG of files that begin with JFIF."""
+Those named pipes read pictures one after the other, such as motion JPEG in files that begin with JFIF."""
 
 LATE_FORMATS = "mpegts,mpeg,flv,ogg,swf,wtv"
 """Demuxers that open nothing, whose streams may begin anywhere."""
 
 BUFFER_BYTES = 32768
-"""What FFmpeg keeps of a file object that it reads."""
+"""Bytes of a file object that FFmpeg buffers."""
 
 PIXELS_MAX = 2**31 - 1
 """The largest `max_pixels` that FFmpeg takes."""
@@ -56,7 +56,7 @@ PIXELS_MAX = 2**31 - 1
 
 @contextmanager
 def passing() -> Iterator[None]:
-    """Raise what a file object raised that is no Exception, and av would have swallowed."""
+    """Raise a BaseException of a file object, such as KeyboardInterrupt, which av would have swallowed."""
     try:
         yield
     except Interrupted as exn:
@@ -75,12 +75,12 @@ def failures(name: str, doing: str) -> Iterator[None]:
 
 
 def videos(container: av.container.InputContainer) -> list[av.VideoStream]:
-    """The video streams of a file. Cover art, an attached picture, is none."""
+    """The video streams of a file, without cover art (attached pictures)."""
     return [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
 
 
 def best_video(container: av.container.InputContainer) -> av.VideoStream | None:
-    """The video stream that FFmpeg takes by itself, of those that are not cover art; None where there is none."""
+    """The video stream that FFmpeg chooses, of those that are not cover art; None where there is none."""
     others = videos(container)
     best = container.streams.best("video")
     for each in others:
@@ -93,7 +93,7 @@ def best_video(container: av.container.InputContainer) -> av.VideoStream | None:
 def limit_pixels(stream: av.video.stream.VideoStream, max_pixels: int) -> None:
     """Make a stream's decoder refuse frames of more than `max_pixels`, also where the size changes midway.
 
-    To be called before the first packet is decoded. A larger frame is then an error of av, before memory is taken.
+    Call it before the first packet is decoded. A larger frame is then an error of av, before memory is taken.
     """
     context = cast(Any, stream.codec_context)
     if context is not None:
@@ -106,7 +106,7 @@ def _target(src: Source, name: str, trusted: bool) -> Any:
         if trusted:
             return path
         os.stat(path)
-        return f"file:{path}"  # Whatever stands before a colon in the path is not taken for a protocol.
+        return f"file:{path}"  # so that nothing before a colon in the path is taken for a protocol
     if isinstance(src, (bytes, bytearray, memoryview)):
         if not memoryview(src).nbytes:
             raise MediaError(f"{name} is empty")
@@ -135,13 +135,13 @@ def _open(target: Any, max_pixels: int, restrictions: dict[str, str]) -> av.cont
 
 
 def _restrictions(target: Any, formats: str, decode: bool) -> dict[str, str]:
-    """Options under which av opens these formats and no protocol but a path's own; "none" is the name of nothing."""
+    """Options for av to open only these formats, and no protocol but that of paths; "none" is the name of nothing."""
     made = {"format_whitelist": formats, "protocol_whitelist": "file" if isinstance(target, str) else "none"}
     return made if decode else {**made, "codec_whitelist": "none"}
 
 
 def _open_listed(target: Any, max_pixels: int, options: dict[str, str]) -> av.container.InputContainer:
-    """Open what is in one of the formats of the lists; an error of av for all others."""
+    """Open a file of one of the formats in the lists. Raises an error of av for all others."""
     try:
         container = _open(target, max_pixels, {**options, **_restrictions(target, FORMATS, decode=True)})
     except av.FFmpegError as exn:
@@ -153,13 +153,13 @@ def _open_listed(target: Any, max_pixels: int, options: dict[str, str]) -> av.co
         for stream in container.streams.video:
             context = cast(Any, stream.codec_context)
             if context is not None and context.name == "h264":
-                # Nor has one seen by how much frames are reordered: take what the level allows, not a guess.
+                # Nor does one know how far frames are reordered: assume what the level allows instead of guessing.
                 context.options = {**context.options, "strict": "1"}
     return container
 
 
 def _check_sizes(container: av.container.InputContainer, name: str, max_pixels: int) -> bool:
-    """Whether the sizes of all video streams are known. Raises MediaError for one that is too large."""
+    """True if the sizes of all video streams are known. Raises MediaError for one that is too large."""
     known = True
     for stream in videos(container):
         context = cast(Any, stream.codec_context)
@@ -176,22 +176,22 @@ def _check_sizes(container: av.container.InputContainer, name: str, max_pixels: 
 
 
 def _check_header(target: Any, name: str, max_pixels: int) -> None:
-    """Check the sizes as the header gives them; a decoder that refuses them leaves 0 by 0 and would not say why."""
+    """Check the sizes in the header; a decoder that refuses them leaves 0 by 0, and does not say why."""
     position = None if isinstance(target, str) else target.tell()
     try:
         with _open(target, max_pixels, _restrictions(target, f"{FORMATS},{LATE_FORMATS}", decode=False)) as container:
             _check_sizes(container, name, max_pixels)
     except av.FFmpegError:
-        return  # It could be opened, so what is wrong with it shows when it is decoded.
+        return  # it has been opened, so that errors show when it is decoded
     finally:
         if position is not None:
             target.seek(position)
 
 
 def _check_order(read: bytes, container: av.container.InputContainer, name: str) -> None:
-    """Raise MediaError for MOV and MP4 whose data comes before what says where it is, from a file that cannot seek.
+    """Raise MediaError for a MOV or MP4 whose data comes before its header, from a file that cannot seek.
 
-    `read` is what was read while it was opened. Of a file that fits FFmpeg's buffer, the data is still there.
+    read: the bytes that were read while it was opened. Of a file that fits FFmpeg's buffer, the data is still there.
     """
     if "mp4" not in container.format.name or len(read) <= BUFFER_BYTES:
         return
@@ -202,7 +202,7 @@ def _check_order(read: bytes, container: av.container.InputContainer, name: str)
             return
         if kind == b"mdat":
             raise MediaError(
-                f"{name} has its header (moov) behind its data, and cannot seek: give its path or its bytes, or write "
+                f"{name} has its header (moov) after its data, and cannot seek: give its path or its bytes, or write "
                 f"it with the header first (FFmpeg's -movflags +faststart)"
             )
         size = int.from_bytes(read[at + 8 : at + 16], "big") if size == 1 else size
@@ -212,10 +212,10 @@ def _check_order(read: bytes, container: av.container.InputContainer, name: str)
 
 
 def _check_claims(target: Any, name: str) -> None:
-    """Check what a header claims, where that can be read before it is opened."""
+    """Check the numbers that a header claims, where it can be read before the file is opened."""
     if isinstance(target, str):
         path = target.removeprefix("file:")
-        with suppress(OSError), open(path, "rb") as file:  # what is wrong with it is told where it is opened
+        with suppress(OSError), open(path, "rb") as file:  # errors are raised where it is opened
             check_boxes(file, os.fstat(file.fileno()).st_size, name)
     elif hasattr(target, "seek"):
         with passing():
@@ -233,20 +233,20 @@ def open_media(
     options: dict[str, str] | None = None,
     can_trust: bool = True,
 ) -> av.container.InputContainer:
-    """An open container that reads `src` and nothing else.
+    """Open a container that reads `src` and nothing else.
 
     Args:
-        src: path, bytes or file object, as `as_source` takes them; its name plays no part.
-        name: what messages call it.
+        src: path, bytes or file object, as `as_source` takes them; its name has no effect.
+        name: of the source, in messages.
         trusted: whether a path may also be an address, a pattern of image files or a playlist: it is given to av as it
-            is, and all that FFmpeg reads is read, with what it refers to.
-        max_pixels: of a frame; default 2**26. The decoders of all video streams keep to it (`limit_pixels`), so that
-            options of a codec context are to be added to, not replaced.
-        options: of demuxers; those that have no such option pass it over.
-        can_trust: whether there is an argument with which a source can be trusted, which an error may then name.
+            is, which reads all that FFmpeg reads, and what that refers to.
+        max_pixels: of a frame; default 2**26. The decoders of all video streams keep to it (`limit_pixels`): add to
+            the options of a codec context, don't replace them.
+        options: of demuxers, which ignore those that they don't have.
+        can_trust: whether messages may name VideoOptions(trusted=True), which sound does not have.
 
-    Raises FileNotFoundError for a path that is not there (with `trusted`, MediaError), MediaError for what av cannot
-    read, for a format that is not known to open nothing else, and for frames larger than `max_pixels`.
+    Raises FileNotFoundError for a path that does not exist (with `trusted`, MediaError), MediaError for what av cannot
+    read, for a format that may open other files, and for frames larger than `max_pixels`.
     """
     limit = MAX_PIXELS if max_pixels is None else max_pixels
     target = _target(as_source(src, name), name, trusted)
@@ -261,7 +261,7 @@ def open_media(
             except av.FFmpegError as exn:
                 if exn.errno != errno.EINVAL:
                     raise
-                cure = "; VideoOptions(trusted=True) reads all formats, for who trusts where it comes from"
+                cure = "; VideoOptions(trusted=True) reads all formats, if you trust the source"
                 raise MediaError(
                     f"{name} cannot be opened: its format is not one of those that never open other files, or its "
                     f"header is damaged{cure if can_trust else ''}"
@@ -272,7 +272,7 @@ def open_media(
             with failures(name, "opened"):
                 _check_header(target, name, limit)
         if isinstance(target, Unnamed):
-            _check_order(target.opened(), container, name)
+            _check_order(target.stop_keeping(), container, name)
     except BaseException:
         container.close()
         raise

@@ -1,4 +1,4 @@
-"""The packets of a video, read without decoding: how many frames there are, when, and where decoding can start."""
+"""The index of a video, read from its packets without decoding: frames, their times, and where decoding can start."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _nal_type(first: int, codec: str) -> int:
 
 
 def _starts_anew(packet: av.Packet, codec: str, extradata: bytes) -> bool:
-    """Whether nothing from this packet on, in the order of decoding, refers to what came before."""
+    """True if nothing from this packet on, in the order of decoding, refers to a packet before it."""
     if not packet.is_keyframe:
         return False
     if codec not in ("h264", "hevc"):
@@ -60,34 +60,34 @@ def _starts_anew(packet: av.Packet, codec: str, extradata: bytes) -> bool:
 
 
 def gives_frames(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
-    """Whether each packet of a stream, of this container and codec, is one frame."""
+    """True if each packet of a stream, in this container and of this codec, is one frame."""
     return bool(CONTAINERS & set(container.format.name.split(","))) and stream.codec.canonical_name in KEYED
 
 
 def is_shown(packet: av.Packet, codec: str) -> bool:
-    """Whether a packet that is no error gives a frame: VP8 has some that are only referred to."""
+    """True if a valid packet gives a frame: VP8 has some that are only referred to."""
     return codec != "vp8" or bool(bytes(packet)[0] & VP8_SHOWN)
 
 
 def frames_listed(container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
-    """Number of frames that the header of a MOV or MP4 lists, where each packet is one; None where that is not sure.
+    """Number of frames that the header of a MOV or MP4 lists, where each packet is one; None where it is not certain.
 
-    That is so for other containers and codecs, packets that an edit list drops, packets in fragments, and those that
+    It is not for other containers and codecs, packets that an edit list drops, packets in fragments, and packets that
     would lie past the end of the file.
     """
-    packets = _Packets(container, stream)
-    entries = list(stream.index_entries) if packets.known and "mp4" in container.format.name else []
+    is_known = gives_frames(container, stream) and "mp4" in container.format.name
+    entries = list(stream.index_entries) if is_known else []
     if not entries or len(entries) != stream.frames or any(entry.is_discard for entry in entries):
         return None
     if not entries[0].is_keyframe or max(entry.pos + entry.size for entry in entries) > container.size:
         return None
     if not all(entry.size for entry in entries):
-        return None  # what was never recorded gives no frame
+        return None  # a packet without data gives no frame
     return len(entries)
 
 
 def skips_exactly(context: av.VideoCodecContext) -> bool:
-    """Whether the decoder can leave out frames that nothing refers to, and give the others bit for bit the same.
+    """True if the decoder can leave out frames that nothing refers to, and gives the others bit for bit the same.
 
     H.264, and HEVC with a single temporal sub-layer: with several, frames marked so may serve a higher one.
     """
@@ -100,16 +100,16 @@ def skips_exactly(context: av.VideoCodecContext) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Index:
-    """All n packets of a stream, in the order of decoding, and the frames they give, in the order of showing.
+    """All n packets of a stream, in the order of decoding, and the frames that they give, in the order of showing.
 
     Attributes:
-        pts: when each frame is shown, int64 (n,), ascending, in the stream's time base; strictly, but that frames whose
-            packets have not been read stand at the time of the last one before them.
-        durations: for how long, int64 (n,); 0 where the file does not say.
+        pts: time of each frame in ticks of the stream's time base, int64 (n,), ascending; strictly, but that frames
+            whose packets have not been read have the time of the last one before them.
+        durations: ticks that each frame is shown, int64 (n,); 0 where the file does not say.
         frame_of: frame of each packet, int64 (n,).
         packet_pts: time of each packet, int64 (n,); NO_TIME where it has not been read.
-        keys: packets from which decoding can start, and the frames they give, which have the same numbers. From one to
-            the next stand the packets of just these frames: none from a key on is shown before it.
+        keys: packets from which decoding can start, and the frames that they give, which have the same numbers. The
+            packets from one key to the next give the frames from one to the next: none after a key is shown before it.
     """
 
     pts: np.ndarray
@@ -124,7 +124,7 @@ class Index:
         return len(self.pts)
 
     def frame_at(self, pts: int | None) -> int | None:
-        """The frame that is shown at this time, as its packet says; None where no packet has been read that does."""
+        """The frame whose packet has this time; None where no packet that has been read has it."""
         if pts is None:
             return None
         k = int(np.searchsorted(self.pts, pts))
@@ -132,12 +132,12 @@ class Index:
 
     @staticmethod
     def read(container: av.container.InputContainer, stream: av.VideoStream, announced: int = 0) -> Index | None:
-        """The index of a stream, from its first packet on; None where packets and frames may not be the same.
+        """The index of a stream, from its first packet on; None where packets may not match frames one by one.
 
-        That is so for containers and codecs of other kinds, packets without or with equal times, those that an edit
-        list drops, damaged ones, fewer than are announced, and a stream that does not begin with a key frame.
+        They may not in containers and codecs of other kinds, with packets without or with equal times, that an edit
+        list drops, or that are damaged, with fewer than are announced, and where the first is not a key frame's.
         """
-        packets = _Packets(container, stream)
+        packets = _StretchReader(container, stream)
         if not packets.known:
             return None
         for packet in container.demux(stream):
@@ -145,15 +145,17 @@ class Index:
                 return None
         if len(packets.times) < announced:
             return None
-        run = packets.take()
-        return None if run is None else Index(run.pts, run.durations, run.frame_of, run.pts[run.frame_of], run.keys)
+        part = packets.finish()
+        return (
+            None if part is None else Index(part.pts, part.durations, part.frame_of, part.pts[part.frame_of], part.keys)
+        )
 
     @staticmethod
     def read_part(container: av.container.InputContainer, stream: av.VideoStream, wanted: np.ndarray) -> Index | None:
         """An index in which only the stretches between key frames that hold frames `wanted`, bool (n,), are read.
 
-        The others' place and number are those of MOV's and MP4's own index. None where `read` would give none, where
-        that index is not borne out by what is read, and where most of the file would be.
+        The number and order of the others are those of the index of MOV and MP4. None where `read` gives None, where
+        that index contradicts the packets that are read, and where most of the file would be read.
         """
         n = len(wanted)
         entries = np.array([(entry.timestamp, entry.flags) for entry in stream.index_entries], dtype=np.int64)
@@ -174,7 +176,7 @@ class Index:
         for joined in np.split(stretches, np.flatnonzero(np.diff(stretches) > 1) + 1):
             first, end = (int(each) for each in borders[[joined[0], joined[-1] + 1]])
             container.seek(int(dts[first]) + delay, stream=stream)
-            packets = _Packets(container, stream)
+            packets = _StretchReader(container, stream)
             if not packets.known:
                 return None
             at = -1
@@ -184,18 +186,18 @@ class Index:
                 at = at + 1 if at >= 0 else int(np.searchsorted(dts, packet.dts))
                 if at > first + len(packets.times) or at >= n or dts[at] != packet.dts:
                     return None
-                # That the next key frame is one that decoding can start from is part of what the stretch tells.
+                # The next key frame is read as well: decoding must be able to start from it.
                 if at >= first and not packets.add(packet):
                     return None
                 if at == min(end, n - 1):
                     break
-            run = packets.take()
-            if run is None or len(run.pts) != min(end + 1, n) - first or (run.keys[-1] != end - first and end < n):
+            part = packets.finish()
+            if part is None or len(part.pts) != min(end + 1, n) - first or (part.keys[-1] != end - first and end < n):
                 return None
-            here = slice(first, first + len(run.pts))
-            pts[here], durations[here], frame_of[here] = run.pts, run.durations, run.frame_of + first
-            packet_pts[here] = run.pts[run.frame_of]
-            keys.append(run.keys + first)
+            here = slice(first, first + len(part.pts))
+            pts[here], durations[here], frame_of[here] = part.pts, part.durations, part.frame_of + first
+            packet_pts[here] = part.pts[part.frame_of]
+            keys.append(part.keys + first)
         pts = np.maximum.accumulate(pts)
         known = packet_pts[packet_pts != NO_TIME]
         if len(np.unique(known)) != len(known):
@@ -203,7 +205,7 @@ class Index:
         return Index(pts, durations, frame_of, packet_pts, np.unique(np.concatenate(keys)))
 
 
-class _Run(NamedTuple):
+class _Stretch(NamedTuple):
     """Packets one after the other, as in Index, counted from the first."""
 
     pts: np.ndarray
@@ -212,12 +214,17 @@ class _Run(NamedTuple):
     keys: np.ndarray
 
 
-class _Packets:
-    """Packets of a stream one after the other, the first a key frame's."""
+class _StretchReader:
+    """Collects packets of a stream that follow each other, from a key frame's on.
+
+    Attributes:
+        known: whether each packet is one frame, for this container and codec.
+        times: of the packets so far.
+    """
 
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream) -> None:
         self._context = stream.codec_context
-        # The codec's name, not the decoder's: AV1 is decoded by libdav1d.
+        # The name of the codec, not of the decoder: AV1 is decoded by libdav1d.
         self._codec = self._context.codec.canonical_name
         self._extradata = bytes(self._context.extradata or b"")
         self.known = gives_frames(container, stream)
@@ -226,7 +233,7 @@ class _Packets:
         self._keys: list[int] = []
 
     def add(self, packet: av.Packet) -> bool:
-        """Take the next packet. False for one that may not be one frame."""
+        """Add the next packet. Returns False for one that may not be one frame."""
         if packet.pts is None or packet.is_corrupt or packet.is_discard:
             return False
         if not is_shown(packet, self._codec):
@@ -237,8 +244,8 @@ class _Packets:
         self._durations.append(packet.duration or 0)
         return True
 
-    def take(self) -> _Run | None:
-        """What they tell; None where their times are not those of frames, or the first is no key frame."""
+    def finish(self) -> _Stretch | None:
+        """The packets so far; None where their times may not be those of frames, or the first is not a key frame's."""
         if not self._keys or self._keys[0] != 0:
             return None
         pts = np.array(self.times, dtype=np.int64)
@@ -251,9 +258,9 @@ class _Packets:
             # The decoder gives frames as they come, whatever their times.
             return None
         key = np.array(self._keys, dtype=np.int64)
-        # A key frame is a border where all packets before it are shown before it, and all after it after it.
+        # A key frame counts if all packets before it are shown before it, and all after it after it.
         latest_before = np.maximum.accumulate(np.concatenate(([-1], frame_of[:-1])))
         key = key[(latest_before[key] == key - 1) & (frame_of[key] == key)]
         if not len(key) or key[0] != 0:
             return None
-        return _Run(pts[order], np.array(self._durations, dtype=np.int64)[order], frame_of, key)
+        return _Stretch(pts[order], np.array(self._durations, dtype=np.int64)[order], frame_of, key)

@@ -1,4 +1,4 @@
-"""How many frames a second a stream has, of the several answers that a file gives, some of which cannot be."""
+"""The frame rate of a stream, chosen among the several that a file states, some of which are impossible."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _codec_rate(stream: av.VideoStream) -> Fraction | None:
 
 
 def stated_rate(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction | None:
-    """What the file says, where that is sure: its answers agree, or it is a MOV or MP4, which list their frames."""
+    """The stated rate, if it is certain: in a MOV or MP4, which list their frames, or if its answers agree."""
     time_base = stream.time_base or Fraction(1, 90000)
     average, guessed, of_codec = stream.average_rate, stream.guessed_rate, _codec_rate(stream)
     if _plausible(average, time_base) and ("mp4" in container.format.name or _agree(average, guessed)):
@@ -45,9 +45,9 @@ def stated_rate(container: av.container.InputContainer, stream: av.VideoStream) 
 
 
 def likely_rate(stream: av.VideoStream, packets: Sequence[av.Packet]) -> Fraction:
-    """The likeliest rate of a stream, by its first packets: the answer that is near their times, else what these tell.
+    """The likeliest rate of a stream: a stated one that fits the times of its first packets, else that of the times.
 
-    Without packets that tell, the first answer that can be; and where none can, 25.
+    Without times, the first stated rate that is possible; and if none is, 25.
     """
     time_base = stream.time_base or Fraction(1, 90000)
     answers = [stream.average_rate, stream.guessed_rate, _codec_rate(stream), stream.base_rate]
@@ -64,7 +64,7 @@ def likely_rate(stream: av.VideoStream, packets: Sequence[av.Packet]) -> Fractio
 
 
 def _measured(packets: Sequence[av.Packet], time_base: Fraction) -> list[Fraction]:
-    """The average and the typical rate of packets, in this order; of the same value where only durations are known."""
+    """The average and the typical rate of packets, in this order; one rate where only durations are known."""
     times = sorted({packet.pts for packet in packets if packet.pts is not None})
     if len(times) > 1:
         steps = [b - a for a, b in zip(times, times[1:])]
@@ -74,24 +74,24 @@ def _measured(packets: Sequence[av.Packet], time_base: Fraction) -> list[Fractio
 
 
 class Grace(NamedTuple):
-    """By how many ticks the container may have rounded the time of a frame: `ticks`, 0 or 1.
+    """Ticks by which the container may have rounded the time of a frame.
 
-    None where the time is a whole number of `period`, the ticks of a frame, after the first.
+    That is `ticks`, 0 or 1; but 0 for a time that is a whole number of `period`, the ticks of a frame, after the first.
     """
 
     ticks: int
     period: int | None
 
     def of(self, pts: Any, first: int) -> Any:
-        """Ticks of the frames at `pts`, an int or an array, where the first is at `first`."""
+        """Ticks for frames at `pts`, an int or an array, where the first frame is at `first`."""
         return self.ticks if self.period is None else self.ticks * ((pts - first) % self.period != 0)
 
 
 def grace_of(container: av.container.InputContainer, stream: av.VideoStream, rate: Fraction) -> Grace:
     """The grace of a stream's times.
 
-    There is none where the time base is the stream's own, and either frames last a whole number of ticks or there is
-    no steady rate; and none where a tick is as long as a frame, as it would be a frame of grace.
+    It is 0 if the time base is the stream's own, and either frames last a whole number of ticks or there is no steady
+    rate; and 0 if a tick is as long as a frame, as the grace would be a frame.
     """
     time_base = stream.time_base or Fraction(1, 90000)
     ticks = 1 / (rate * time_base)

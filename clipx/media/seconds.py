@@ -1,4 +1,4 @@
-"""Seconds as users give them, and the ticks of a time base that they stand for."""
+"""Seconds that users give, and their ticks in a time base."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Rounded", "as_seconds", "as_ticks"]
 
 
 class Rounded(Fraction):
-    """A number that was given as a float: as it is written, and known to be rounded."""
+    """A number that was given as a float: the decimal that it is written as, known to be rounded."""
 
     __slots__ = ()
 
@@ -31,17 +31,17 @@ def as_seconds(name: str, value: Any) -> Fraction | None:
 
 
 def as_ticks(seconds: Fraction, time_base: Fraction) -> Fraction:
-    """Seconds in ticks: exactly, but a float that is a tick's time as `pts_seconds` has it stands for that tick.
+    """Seconds in ticks: exactly, except that a float equal to a tick's time in `pts_seconds` means that tick.
 
-    So does a float of 32 bits, also one that has become one of 64. Where several ticks have the same time as a float,
-    it is the first of them.
+    So does such a time rounded to 32 bits, also as a float of 64. If several ticks have the same time as a float, the
+    first is meant.
     """
     if isinstance(seconds, Rounded):
         value = float(seconds)
         kinds: list[type[np.floating]] = [np.float64]
         with np.errstate(over="ignore"):
             single = np.float32(value)
-        # A float of 32 bits, and not one that is written with as few digits by hand.
+        # A float of 32 bits, not a number of as few digits that was written by hand.
         if float(single) == value != float(str(single)):
             kinds.append(np.float32)
         for kind in kinds:
@@ -56,7 +56,7 @@ def _first_tick(value: float, kind: type[np.floating], time_base: Fraction) -> i
     below = float(np.nextafter(kind(value), kind(-math.inf)))
     if math.isinf(below):
         return None
-    # What lies nearer to `value` than to the float before it; a tick half way goes to one of them.
+    # The first tick nearer to `value` than to the float before it; a tick half way goes to one of them.
     tick = math.ceil((Fraction(below) + Fraction(value)) / 2 / time_base) - 1
     for each in range(tick, tick + 3):
         if float(kind(each * time_base.numerator / time_base.denominator)) == value:

@@ -1,4 +1,4 @@
-"""From Y'CbCr samples to R'G'B': the matrix of a colorspace, and the numbers that the kernel takes for it."""
+"""From Y'CbCr samples to R'G'B': the matrix of a colorspace, and the kernel's numbers for it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STATED = {
 }
 """The colorspace of each number that a file may state, MatrixCoefficients of ITU-T H.273 (FFmpeg's AVColorSpace).
 
-What is not specified or reserved, and RGB of pictures that are none, is BT.601, as in FFmpeg's swscale."""
+Unspecified and reserved numbers, and RGB for pictures that are not, mean BT.601, as in FFmpeg's swscale."""
 
 NOT_CONVERTED = {
     8: "YCgCo",
@@ -41,7 +41,7 @@ NOT_CONVERTED = {
     16: "YCgCo-Re",
     17: "YCgCo-Ro",
 }
-"""What FFmpeg converts as little: they are more than a matrix of Kr and Kb."""
+"""Colorspaces that FFmpeg does not convert either: they are more than a matrix of Kr and Kb."""
 
 RANGES = ("limited", "full")
 
@@ -61,7 +61,7 @@ class Matrix(NamedTuple):
 
 
 def matrix(colorspace: str, color_range: str, bits: int) -> Matrix:
-    """The matrix of a colorspace, for samples of that many bits (ITU-R BT.601-7 and BT.2100-2, quantization)."""
+    """The matrix of a colorspace, for samples of `bits` bits (ITU-R BT.601-7 and BT.2100-2, quantization)."""
     kr, kb = COLORSPACES[colorspace]
     kg = 1 - kr - kb
     if color_range == "full":
@@ -77,7 +77,7 @@ def matrix(colorspace: str, color_range: str, bits: int) -> Matrix:
 def color_numbers(
     colorspace: str, color_range: str, bits: int, high_bits: bool = False
 ) -> tuple[int, int, int, int, int, int, int, int, int]:
-    """The numbers of the kernel's clipx_color; `high_bits` for samples that stand in the upper bits of 16.
+    """The numbers of the kernel's clipx_color; `high_bits` for samples in the upper bits of 16.
 
     A sample of b bits is shifted to 15 bits (luma) or 16 bits around 0 (chroma), so that with mulr's division by 2^15 a
     factor f becomes f * 2^(b + 5) for luma and f * 2^(b + 4) for chroma, and the sum has 5 bits of fraction.

@@ -1,4 +1,4 @@
-"""How a video is read: `VideoOptions`."""
+"""Options of reading a video: `VideoOptions`."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ def _one_of(name: str, value: Any, known: Any) -> None:
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """How a video is read.
+    """Options of reading a video.
 
     Args:
-        fps: frames a second of the plan: plan frame k shows what the video shows at `t0 + k / fps`. Default: every
-            frame of the video.
-        start_seconds, end_seconds: the part of the video that is cut, [start, end) on the video's own clock. Ints,
-            Fractions and texts such as "30000/1001" are exact; a float that comes from `clip.pts_seconds`, also through
-            JSON or 32 bits, stands for the very time of that frame.
+        fps: frames a second of the plan: plan frame k is the frame that the video shows at `t0 + k / fps`. Default:
+            every frame of the video.
+        start_seconds, end_seconds: the part of the video that clips are made of, [start, end) on the video's own clock.
+            Ints, Fractions and texts such as "30000/1001" are exact; a float from `clip.pts_seconds`, also through JSON
+            or 32 bits, means the exact time of that frame.
         at_start: "next": the first frame is the first that begins at start_seconds or later. "shown": it is the one
             that is on screen at start_seconds, where there is one, and with `fps` t0 is start_seconds then.
-        rotate: whether frames are rotated (by a multiple of 90 degrees) and mirrored as the file asks players to, its
-            container or else the stream: as its first frame says, also for clips that begin later.
+        rotate: whether frames are rotated (by a multiple of 90 degrees) and flipped as the file asks players to, in its
+            container or else its stream: as its first frame says, also for clips that begin later.
         colorspace: "bt601" (BT.470 BG and SMPTE 170M are the same), "bt709", "bt2020" (non-constant luminance), "fcc"
-            or "smpte240m"; default what is stated with each frame, BT.601 where nothing is. A frame in colors that
-            FFmpeg does not convert (YCgCo, ICtCp, BT.2020 with constant luminance, ...) is a MediaError then.
-        color_range: "limited" or "full"; default what is stated with each frame, limited where nothing is.
+            or "smpte240m"; default the one stated with each frame, BT.601 where none is. A frame in colors that FFmpeg
+            does not convert (YCgCo, ICtCp, BT.2020 with constant luminance, ...) is a MediaError then.
+        color_range: "limited" or "full"; default the one stated with each frame, limited where none is.
         color: "rgb", or "gray" for one channel, the luma.
-        num_threads: of the decoder. One decodes where `damage` is not "stop", and MPEG-1, MPEG-2 and VP8: several
+        num_threads: of the decoder. One decodes if `damage` is not "stop", and for MPEG-1, MPEG-2 and VP8: several
             conceal damage in other ways, and miss some that one finds.
-        stream: which of the file's video streams: "best", FFmpeg's choice (a default one before others), or its number
-            from 0. Cover art is never the video, and does not count.
-        damage: what happens where a file is damaged. "stop": the clips before the damage, then MediaError. "skip":
-            clips that the damage may show in are left out, up to the next key frame. "keep": all clips, of the frames
-            that the decoder gives, as players show them. See `clipx.video.clips`.
+        stream: the file's video stream: "best", FFmpeg's choice (a default one before others), or its number from 0.
+            Cover art is never the video, and does not count.
+        damage: behaviour at damage of a file. "stop": the clips before the damage, then MediaError. "skip": clips in
+            which the damage may show are left out, up to the next key frame. "keep": all clips, of the frames that the
+            decoder gives, as players show them. See `clipx.video.clips`.
         max_pixels: of a frame; a larger one is a MediaError before memory is taken for it.
         trusted: whether a path may be an address, a playlist, or another format that opens further files. Never set it
-            for what comes from strangers.
+            for files of strangers.
 
     Raises TypeError and ValueError that name the argument.
     """
@@ -83,7 +83,7 @@ class VideoOptions:
             raise ValueError(f"at_start is None, but must be one of {', '.join(AT_START)}")
         _one_of("at_start", self.at_start, AT_START)
         if self.at_start != "next" and self.start_seconds is None:
-            raise ValueError(f"at_start is {self.at_start!r}, but start_seconds is None; give the time that is meant")
+            raise ValueError(f"at_start is {self.at_start!r}, but start_seconds is None; give start_seconds")
         _one_of("colorspace", self.colorspace, COLORSPACES)
         _one_of("color_range", self.color_range, RANGES)
         for name, known in (("color", COLORS), ("damage", DAMAGE)):
