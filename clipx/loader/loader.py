@@ -82,9 +82,9 @@ class Loader(IterableDataset):  # type: ignore[misc]
     samples); other fields as lists with None where a sample lacks one.
 
     Iterates over dicts: clips as arrays (batch, ...) that `torch.from_numpy` sees without a copy, `__key__` and
-    `clip.json` as lists, and other fields decoded and collated as webdataset does, but that pickles, and what README's
-    "Files from strangers" does not list, stay bytes. A sample that takes more than README's "How much memory" leaves it
-    goes to `handler`. Every batch is memory of a pool, which is used again when nothing sees it any more. Iterating
+    `clip.json` as lists, and other fields decoded and collated as webdataset does, except that pickles, and kinds that
+    docs/untrusted.md does not list, stay bytes. A sample that takes more than docs/memory.md leaves it goes to
+    `handler`. Every batch is memory of a pool, which is used again when nothing sees it any more. Iterating
     again is the next epoch, and ends an iteration that is still running. Batches are the same for the same seed, epoch,
     memory and data, whatever the number of threads.
 
@@ -368,7 +368,7 @@ class Loader(IterableDataset):  # type: ignore[misc]
         """Go on where a loader was: the next iteration begins with the batch that would have come next there.
 
         The clips that were in the shuffle are cut again, and nothing else that had been cut, as far as a file's kind
-        allows (README, "Stop and go on"). threads, handler, timeout and the decoder's num_threads may differ; `map`
+        allows (docs/resume.md). threads, handler, timeout and the decoder's num_threads may differ; `map`
         must make the same of the same sample. A state of a finished epoch is the beginning of the next one.
 
         Raises TypeError for what is no state. Raises ValueError for a state that was edited or cut short; for another
