@@ -11,7 +11,7 @@ import numpy as np
 
 from clipx import _kernel
 from clipx._checks import integer
-from clipx.plan.windows import Rng, as_generator
+from clipx.plan import Rng, as_generator
 
 __all__ = ["PRESETS", "ClipFormat", "View", "Views", "draw_seed"]
 

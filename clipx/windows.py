@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from functools import lru_cache, partial
 from typing import Any
 
@@ -13,10 +13,11 @@ from numpy.exceptions import AxisError
 from clipx import _kernel
 from clipx._checks import as_array, check_kind, check_total, integer
 from clipx._threads import each_on_a_thread
-from clipx.arrays.pages import Pages, check_mapped
-from clipx.arrays.writer import FormattedFrames
+from clipx.arrays.clips import copied_clips, written_clips
+from clipx.arrays.pages import check_mapped
+from clipx.arrays.writer import ArrayWriter
 from clipx.format import ClipFormat
-from clipx.plan.windows import Rng, WindowSpec, as_generator, fill_bytes
+from clipx.plan import FrameSpec, Policy, Rng, Sampling, WindowSpec, as_generator, fill_bytes
 from clipx.pool import ClipPool
 
 __all__ = ["WindowSpec", "extract", "indices", "iterate", "starts"]
@@ -24,29 +25,50 @@ __all__ = ["WindowSpec", "extract", "indices", "iterate", "starts"]
 THREAD_BYTES = 1 << 20  # below it starting a thread costs more than it copies
 
 
+_checked = lru_cache(64, typed=True)(WindowSpec)
+_DEFAULTS = {each.name: each.default for each in fields(WindowSpec)}
+
+
+def _spec(length: int | FrameSpec, *rest: Any) -> FrameSpec:
+    """The spec itself, or a WindowSpec of these fields.
+
+    It is from memory where the fields were checked before: a loop over short videos asks every time. Raises TypeError
+    where a field is given beside a spec.
+    """
+    if isinstance(length, FrameSpec):
+        for name, value in zip(list(_DEFAULTS)[1:], rest):
+            if type(value) is not type(_DEFAULTS[name]) or value != _DEFAULTS[name]:
+                raise TypeError(f"{name} is {value!r}, but {length!r} has been given, which says all of the clips")
+        return length
+    try:
+        return _checked(length, *rest)
+    except TypeError:  # a field that cannot be hashed, or one that WindowSpec refuses
+        return WindowSpec(length, *rest)
+
+
+def _any_spec(length: int | FrameSpec, stride: int | None, dilation: int, rest: dict[str, Any]) -> FrameSpec:
+    if not isinstance(length, FrameSpec):
+        return WindowSpec(length, stride, dilation, **rest)
+    for name, value in rest.items():
+        raise TypeError(f"{name} is {value!r}, but {length!r} has been given, which says all of the clips")
+    return _spec(length, stride, dilation)
+
+
 def starts(
-    n: int, length: int, stride: int | None = None, dilation: int = 1, *, rng: Rng = None, **rest: Any
+    n: int, length: int | FrameSpec, stride: int | None = None, dilation: int = 1, *, rng: Rng = None, **rest: Any
 ) -> np.ndarray:
-    """`WindowSpec(length, stride, dilation, **rest).starts(n, rng)`."""
-    return WindowSpec(length, stride, dilation, **rest).starts(n, rng)
+    """Start frames of the clips of n frames, int64 (clips,); length, stride, dilation and rest as in `extract`."""
+    return _any_spec(length, stride, dilation, rest).starts(n, rng)
 
 
 def indices(
-    n: int, length: int, stride: int | None = None, dilation: int = 1, *, rng: Rng = None, **rest: Any
+    n: int, length: int | FrameSpec, stride: int | None = None, dilation: int = 1, *, rng: Rng = None, **rest: Any
 ) -> np.ndarray:
-    """`WindowSpec(length, stride, dilation, **rest).indices(n, rng)`."""
-    return WindowSpec(length, stride, dilation, **rest).indices(n, rng)
+    """Source frame of every position of the clips of n frames, int64 (clips, length); -1 where fill_value goes.
 
-
-_checked = lru_cache(64, typed=True)(WindowSpec)
-
-
-def _spec(*fields: Any) -> WindowSpec:
-    """A WindowSpec, from memory where these fields were checked before: a loop over short videos asks every time."""
-    try:
-        return _checked(*fields)
-    except TypeError:  # a field that cannot be hashed, or one that WindowSpec refuses
-        return WindowSpec(*fields)
+    length, stride, dilation and rest as in `extract`.
+    """
+    return _any_spec(length, stride, dilation, rest).rows(n, rng)
 
 
 def _time_first(frames: Any, axis: int) -> np.ndarray:
@@ -77,14 +99,14 @@ def _check_out(out: np.ndarray, shape: tuple[int, ...], dtype: np.dtype, array: 
 
 def extract(
     frames: Any,
-    length: int,
+    length: int | FrameSpec,
     stride: int | None = None,
     dilation: int = 1,
     *,
-    policy: str = "drop",
+    policy: Policy = "drop",
     fill_value: Any = 0,
     num_clips: int | None = None,
-    sampling: str = "regular",
+    sampling: Sampling = "regular",
     rng: Rng = None,
     axis: int = 0,
     format: ClipFormat | None = None,
@@ -101,7 +123,8 @@ def extract(
     Args:
         frames: array of any rank from 1, any strides and any dtype without Python objects; also anything with the
             buffer protocol, `__array__` or DLPack in the CPU's memory, such as a torch tensor. Only read.
-        length, stride, dilation, policy, fill_value, num_clips, sampling: see `WindowSpec`.
+        length: frames of a clip; or a FrameSpec, which says all of the clips, so that no other of these is given.
+        stride, dilation, policy, fill_value, num_clips, sampling: see `WindowSpec`.
         rng: Generator or seed for sampling "random", and for what the format draws.
         axis: the time axis of frames; it becomes axis 1 of the result.
         format: how frames (n, height, width, channels) are written; default as they are.
@@ -117,36 +140,41 @@ def extract(
     check_mapped(array)
     num_threads = integer("num_threads", num_threads, 1)
     fill = fill_bytes(spec, array.dtype)
-    count = spec.count(len(array))
-    formatted = None
-    clip_shape, dtype = (spec.length, *array.shape[1:]), array.dtype
+    if format is not None or spec.is_random:
+        check_kind("format", format, ClipFormat, None)
+        rng = as_generator(rng)
+    if format is None and spec.max_length is not None:
+        # Before memory is asked for the rows.
+        check_total("clips", (spec.count(len(array)), spec.max_length, *array.shape[1:]), array.itemsize)
+    rows = spec.rows(len(array), rng)
+    count = len(rows)
+    writer = None
+    clip_shape, dtype = (*rows.shape[1:], *array.shape[1:]), array.dtype
     if format is not None:
-        check_kind("format", format, ClipFormat)
-        formatted, rng = FormattedFrames(array, spec, format), as_generator(rng)
-        clip_shape, dtype = formatted.shape, formatted.dtype
+        writer = ArrayWriter(array, spec, rows.shape[1], format)
+        clip_shape, dtype = writer.shape, writer.dtype
     shape = (count, *clip_shape)
     total = check_total("clips", shape, dtype.itemsize)
     if out is None:
         out = np.empty(shape, dtype)
     else:
         _check_out(out, shape, dtype, array)
-    table = spec.indices_at(spec.starts(len(array), rng), len(array))
-    if formatted is not None:
-        formatted.views.draw(rng)
-        _in_threads(min(num_threads, count, total // THREAD_BYTES + 1), count, partial(_write, formatted, out, table))
+    if writer is not None:
+        writer.views.draw(rng)
+        _in_threads(min(num_threads, count, total // THREAD_BYTES + 1), count, partial(_write, writer, out, rows))
         return out
-    parts = min(num_threads, table.size, total // THREAD_BYTES + 1)
+    parts = min(num_threads, rows.size, total // THREAD_BYTES + 1)
     if parts <= 1:
-        _kernel.gather(array, out, table, fill)
+        _kernel.gather(array, out, rows, fill)
         return out
-    table = table.reshape(-1)
-    places = out.reshape(len(table), *array.shape[1:])
-    _in_threads(parts, len(table), lambda a, b: _kernel.gather(array, places[a:b], table[a:b], fill, total))
+    frames_of = rows.reshape(-1)
+    positions = out.reshape(len(frames_of), *array.shape[1:])
+    _in_threads(parts, len(frames_of), lambda a, b: _kernel.gather(array, positions[a:b], frames_of[a:b], fill, total))
     return out
 
 
-def _write(frames: FormattedFrames, out: np.ndarray, table: np.ndarray, first: int, end: int) -> None:
-    frames.write(out[first:end], table[first:end], first, out.nbytes)
+def _write(writer: ArrayWriter, out: np.ndarray, rows: np.ndarray, first: int, end: int) -> None:
+    writer.write(out[first:end], rows[first:end], first, out.nbytes)
 
 
 def _in_threads(parts: int, n: int, work: Callable[[int, int], None]) -> None:
@@ -160,14 +188,14 @@ def _in_threads(parts: int, n: int, work: Callable[[int, int], None]) -> None:
 
 def iterate(
     frames: Any,
-    length: int,
+    length: int | FrameSpec,
     stride: int | None = None,
     dilation: int = 1,
     *,
-    policy: str = "drop",
+    policy: Policy = "drop",
     fill_value: Any = 0,
     num_clips: int | None = None,
-    sampling: str = "regular",
+    sampling: Sampling = "regular",
     rng: Rng = None,
     axis: int = 0,
     format: ClipFormat | None = None,
@@ -188,103 +216,13 @@ def iterate(
     """
     spec = _spec(length, stride, dilation, policy, fill_value, num_clips, sampling)
     array = _time_first(frames, axis)
-    check_total("a clip", (spec.length, *array.shape[1:]), array.itemsize)
     if format is None:
-        return iterate_spec(array, spec, spec.starts(len(array), rng), pool)
+        if spec.max_length is not None:
+            check_total("a clip", (spec.max_length, *array.shape[1:]), array.itemsize)
+        return copied_clips(array, spec, spec.rows(len(array), as_generator(rng) if spec.is_random else rng), pool)
     check_kind("format", format, ClipFormat)
-    formatted, rng = FormattedFrames(array, spec, format), as_generator(rng)
-    at = spec.starts(len(array), rng)
-    formatted.views.draw(rng)
-    return iterate_formatted(formatted, spec, at, len(array), pool)
-
-
-def iterate_spec(
-    array: np.ndarray, spec: WindowSpec, starts: np.ndarray, pool: ClipPool | None, in_step: int = 1
-) -> Iterator[np.ndarray]:
-    """`iterate` for a checked array, time axis first, and a plan; `in_step` sources are cut from the pool at once."""
-    fill = fill_bytes(spec, array.dtype)
-    table = spec.indices_at(starts, len(array))
-    shape = (spec.length, *array.shape[1:])
-    pages = Pages(array)
-    if pool is None:
-        clips = _kernel.Clips(array, table, fill, shape, array.dtype)
-    else:
-        pool.require(spec.slots(starts) * in_step, shape, array.dtype)
-        slots = pool.slots_for(shape, array.dtype)
-        clips = _kernel.Clips(array, table, fill, shape, array.dtype, slots, pool.acquire)
-    return _Paged(clips, table, starts, pages) if pages else clips
-
-
-class _Paged(Iterator[np.ndarray]):
-    """Clips of a mapped array, whose pages are asked for before a clip and given back behind it."""
-
-    def __init__(self, clips: Iterator[np.ndarray], table: np.ndarray, starts: np.ndarray, pages: Pages) -> None:
-        self._clips, self._table, self._pages = clips, table, pages
-        # The first frame of this clip or any later one; what a policy takes from before is read a second time.
-        self._after = np.minimum.accumulate(starts[::-1])[::-1]
-        self._done = 0
-
-    def __next__(self) -> np.ndarray:
-        at = self._done
-        if at < len(self._table):
-            self._pages.need(self._table[at])
-        clip = next(self._clips)
-        self._done = at + 1
-        later = self._done < len(self._table)
-        self._pages.drop(int(self._after[at + 1]) if later else int(self._table[at].max()) + 1)
-        return clip
-
-
-def iterate_formatted(
-    frames: FormattedFrames,
-    spec: WindowSpec,
-    starts: np.ndarray,
-    n: int,
-    pool: ClipPool | None,
-    in_step: int = 1,
-    indices: np.ndarray | None = None,
-) -> Iterator[np.ndarray]:
-    """`iterate_spec` for the frames of an array of n frames that have a format; `indices` are those of the clips."""
-    check_total("a clip", frames.shape, frames.dtype.itemsize)
-    footprint = 0
-    make = partial(np.empty, frames.shape, frames.dtype)
-    if pool is not None:
-        pool.require(spec.slots(starts) * in_step, frames.shape, frames.dtype)
-        make, footprint = partial(pool.acquire, frames.shape, frames.dtype), pool.nbytes
-    table = spec.indices_at(starts, n)
-    clips = _Formatted(frames, table, range(len(table)) if indices is None else indices.tolist(), make, footprint)
-    return _Paged(clips, table, starts, frames.pages) if frames.pages else clips
-
-
-class _Formatted(Iterator[np.ndarray]):
-    """Clips that have a format; it goes on after `make` has raised."""
-
-    def __init__(
-        self,
-        frames: FormattedFrames,
-        table: np.ndarray,
-        indices: Sequence[int],
-        make: Callable[[], np.ndarray],
-        footprint: int,
-    ) -> None:
-        self._frames: FormattedFrames | None = frames
-        self._table, self._indices, self._make, self._footprint = table, indices, make, footprint
-        self._rows = iter(range(len(table)))
-        self._lock = threading.Lock()
-        self._next: int | None = next(self._rows, None)
-
-    def __next__(self) -> np.ndarray:
-        # Threads may share this: each takes a row, and keeps the frames.
-        frames = self._frames
-        if self._next is None or frames is None:
-            # The source is not kept past its last clip.
-            self._frames = None
-            raise StopIteration
-        clip = self._make()
-        with self._lock:
-            row = self._next
-            if row is None:
-                raise StopIteration
-            self._next = next(self._rows, None)
-        frames.write(clip[None], self._table[row : row + 1], self._indices[row], self._footprint)
-        return clip
+    rng = as_generator(rng)
+    rows = spec.rows(len(array), rng)
+    writer = ArrayWriter(array, spec, rows.shape[1], format)
+    writer.views.draw(rng)
+    return written_clips(writer, spec, rows, pool)

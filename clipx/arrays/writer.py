@@ -1,4 +1,4 @@
-"""Frames of arrays written as a `ClipFormat` says."""
+"""Frames of arrays, written into clips as a `ClipFormat` says."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import numpy as np
 from clipx import _kernel
 from clipx.arrays.pages import Pages
 from clipx.format import ClipFormat, View, Views
-from clipx.plan.windows import WindowSpec, fill_bytes
+from clipx.plan import FrameSpec, fill_bytes
 
-__all__ = ["FormattedFrames"]
+__all__ = ["ArrayWriter"]
 
 
-class FormattedFrames:
-    """The frames of an array (n, height, width, channels), time axis first, on their way into clips.
+class ArrayWriter:
+    """Writes frames of an array (n, height, width, channels), time axis first, into clips as a format says.
 
     Attributes:
         shape, dtype: of a clip.
-        views: what is taken of each clip's frames.
+        views: the view that each clip shows of its frames.
         pages: those of the array, where it is mapped.
 
-    Raises ValueError for what this format cannot be written from.
+    Raises ValueError for an array that the format cannot be written from.
     """
 
-    def __init__(self, array: np.ndarray, spec: WindowSpec, format: ClipFormat) -> None:
+    def __init__(self, array: np.ndarray, spec: FrameSpec, length: int, format: ClipFormat) -> None:
         if array.ndim != 4:
             raise ValueError(f"frames has shape {array.shape}, but a format is for (n, height, width, channels)")
         if format.resize is not None:
@@ -45,7 +45,7 @@ class FormattedFrames:
         self._array, self._format = array, format
         self.pages = Pages(array)
         self.views = Views(format, height, width)
-        self.shape = format.clip_shape(spec.length, *self.views.size, channels)
+        self.shape = format.clip_shape(length, *self.views.size, channels)
         self.dtype = format.written_dtype(array.dtype)
         # Numbers that only change places are copied as bytes are, unless the kernel has rows for them.
         self._moves = self.dtype == array.dtype and not format.computes
@@ -61,19 +61,19 @@ class FormattedFrames:
             self._frames = _kernel.Formatted(array, format.output(channels, array.dtype))
         self._fill = format.fill(fill.astype(array.dtype), channels)
 
-    def write(self, out: np.ndarray, table: np.ndarray, first: int, footprint: int = 0) -> None:
-        """Write clips into out, (clips, *shape), C-contiguous; `table` has their rows, `first` is the first's index."""
+    def write(self, out: np.ndarray, rows: np.ndarray, first: int, footprint: int = 0) -> None:
+        """Write clips of these rows into out, (clips, *shape), C-contiguous; `first` is the index of the first."""
         views: Sequence[View] = (
-            [self.views.one] if self.views.one is not None else [self.views[first + i] for i in range(len(table))]
+            [self.views.one] if self.views.one is not None else [self.views[first + i] for i in range(len(rows))]
         )
         if self._moves:
-            for i, row in enumerate(table):
+            for i, row in enumerate(rows):
                 self._move(out[i], row, views[i % len(views)], footprint or out.nbytes)
         else:
             bits = out.view(np.uint16) if self._format.dtype == "bfloat16" else out
-            self._frames.write(bits, table, views, footprint)
-        for i, place in zip(*np.nonzero(table < 0)):
-            self._format.time_first(out[i])[place] = self._fill
+            self._frames.write(bits, rows, views, footprint)
+        for i, position in zip(*np.nonzero(rows < 0)):
+            self._format.time_first(out[i])[position] = self._fill
 
     def _move(self, clip: np.ndarray, row: np.ndarray, view: View, footprint: int) -> None:
         seen = self._array[:, view.y : view.y + view.h, view.x : view.x + view.w]

@@ -17,32 +17,138 @@ from clipx.audio.stream import Samples
 from clipx.clip import Clip
 from clipx.errors import Damage, MediaError
 from clipx.media.damage import Report
+from clipx.media.open_clips import OpenClip, OpenClips
 from clipx.media.opening import passing
 from clipx.media.sources import Source, as_source, can_rewind, describe
-from clipx.plan.windows import ALL, Rng, Selection, WindowSpec, as_generator, fill_bytes
+from clipx.plan import ALL, Extent, FrameSpec, Rng, Selection, as_generator, fill_bytes
+from clipx.plan.rows import Plan, Row, first_frame
 from clipx.pool import ClipPool
 
-__all__ = ["AudioClips", "AudioFormat", "Clip", "clips", "count_clips", "count_samples"]
+__all__ = ["AudioClips", "AudioFormat", "Clip", "clips", "count_clips", "count_samples", "selected_clips"]
 
-LOOKS_BACK = frozenset({"backpad", "reflect", "repeat_last", "wrap"})
+
+def _stop(row: Row) -> int:
+    """The sample after the last of a row."""
+    return row.stop if isinstance(row, range) else int(np.max(row, initial=-1)) + 1
 
 
 @dataclass(eq=False)
-class _Open:
-    clip: Clip
-    seen: np.ndarray
+class _SoundClip(OpenClip):
+    samples: np.ndarray
     """The clip as (channels, length)."""
-    done: int = 0
-    """Places that have been written."""
+    stop: int
+    """The sample before which it is complete."""
+
+    def write(self, at: int, piece: np.ndarray) -> None:
+        """Write what a piece of samples (channels, m), the first of which is sample `at`, has for the clip."""
+        row, m = self.row, piece.shape[1]
+        if not isinstance(row, range):
+            here = np.flatnonzero((row >= at) & (row < at + m))
+            self.samples[:, here] = piece[:, row[here] - at]
+            return
+        position = max(-((row.start - at) // row.step), 0)
+        first = row.start + position * row.step - at
+        count = min(-((first - m) // row.step), len(row) - position)
+        if count > 0:
+            part = piece[:, first : first + (count - 1) * row.step + 1 : row.step]
+            self.samples[:, position : position + count] = part
 
 
-class _Cutting:
+class _OpenSounds(OpenClips[_SoundClip]):
+    """The open clips of a stream of sound.
+
+    Args:
+        spec, plan: the rows of the clips.
+        format: how their samples are written.
+        channels: of the sound.
+        pool: clips are slots of it; None gives each clip memory of its own.
+        in_step: streams that hold slots of the pool side by side.
+        selection: which of the clips are given.
+    """
+
+    def __init__(
+        self,
+        spec: FrameSpec,
+        plan: Plan,
+        format: AudioFormat,
+        channels: int,
+        pool: ClipPool | None,
+        in_step: int,
+        selection: Selection,
+    ) -> None:
+        self._format, self._pool = format, pool
+        self._shape, self._dtype = format.shape(channels, plan.length), np.dtype(format.dtype)
+        self.fill = np.array(spec.fill_value if spec.fills else 0).astype(self._dtype)
+        check_total("a clip", self._shape, self._dtype.itemsize)
+        if pool is not None:
+            pool.require(plan.slots() * in_step, self._shape, self._dtype)
+        super().__init__(spec, plan, selection)
+
+    def make(self, index: int, opening: int, row: Row) -> _SoundClip:
+        shape, dtype = self._shape, self._dtype
+        data = np.empty(shape, dtype) if self._pool is None else self._pool.acquire(shape, dtype)
+        samples, valid = self._format.channels_first(data), len(row)
+        if not isinstance(row, range):
+            samples[:, row < 0] = self.fill
+            valid = int(np.count_nonzero(row >= 0))
+        clip = Clip(data, index, first_frame(row), valid)
+        return _SoundClip(clip, opening, row, samples, max(_stop(row), opening + 1))
+
+    def begin_until(self, end: int) -> int:
+        """Open the clips that begin before sample `end`, or before the first open clip is complete.
+
+        Returns the sample that comes first of both.
+        """
+        end = min(end, self.open[0].stop) if self.open else end
+        while self.opening is not None and self.opening < end:
+            self.begin()
+            end = min(end, self.open[0].stop)
+        return end
+
+
+class _KeptSamples:
+    """The samples that the end of a stream may need: its first and its last ones."""
+
+    def __init__(self, spec: FrameSpec) -> None:
+        self._most_first, self._most_last = spec.first_frames, spec.last_frames
+        self._first: list[np.ndarray] = []
+        self._last: deque[np.ndarray] = deque()
+        self._kept = 0
+        self.n = 0
+
+    def add(self, piece: np.ndarray) -> None:
+        """Take the next samples (channels, m)."""
+        if self.n < max(self._most_first, 1):
+            self._first.append(piece[:, : max(self._most_first - self.n, 0)].copy())
+        if self._most_last:
+            self._last.append(piece[:, -self._most_last :].copy())
+            self._kept += self._last[-1].shape[1]
+            while self._kept - self._last[0].shape[1] >= self._most_last:
+                self._kept -= self._last.popleft().shape[1]
+        self.n += piece.shape[1]
+
+    def join(self) -> None:
+        """Make one array of the first samples, and one of the last."""
+        self._first = [np.concatenate(self._first, axis=1)]
+        self._last = deque([np.concatenate([self._first[0][:, :0], *self._last], axis=1)])
+
+    def read(self, samples: np.ndarray) -> np.ndarray:
+        """Samples (channels, m) of these numbers, int64 (m,), after `join`. Raises IndexError for others."""
+        first, last, begin = self._first[0], self._last[0], self.n - self._kept
+        late = samples >= begin
+        found = np.empty((len(first), len(samples)), first.dtype)
+        found[:, late] = last[:, samples[late] - begin]
+        found[:, ~late] = first[:, samples[~late]]
+        return found
+
+
+class _Run:
     """One run over a file. It never refers to the iterator that drives it, so that dropping that frees the slots."""
 
     def __init__(
         self,
         src: Source,
-        spec: WindowSpec,
+        spec: FrameSpec,
         format: AudioFormat,
         pool: ClipPool | None,
         rng: Rng,
@@ -52,18 +158,17 @@ class _Cutting:
     ) -> None:
         self._spec, self._format, self._pool, self._in_step = spec, format, pool, in_step
         self._name, self._selection = name, selection
-        self._dtype = np.dtype(format.dtype)
-        fill_bytes(spec, self._dtype)
+        fill_bytes(spec, np.dtype(format.dtype))
         self.num_samples: int | None = None
-        self._starts: np.ndarray | None = None
         if pool is not None:
             pool.require(spec.slots() * in_step)
         src = as_source(src, name)
-        if spec.num_clips is not None:
+        extent = None
+        if spec.needs_extent:
             n, src = self._count(src)
-            self._starts = spec.starts(n, as_generator(rng) if spec.sampling == "random" else rng)
+            extent = Extent(n)
+        self._plan = spec.plan(extent, as_generator(rng) if spec.is_random else rng)
         self.samples = Samples(src, name, format, spec.fps)
-        self._opened = 0
 
     def _count(self, src: Source) -> tuple[int, Source]:
         """Number of samples, those behind damage among them, by decoding them, and a source to decode them again."""
@@ -75,137 +180,91 @@ class _Cutting:
             cast(IO[bytes], src).seek(at)
         return n, src
 
-    def _next(self) -> tuple[int, int] | None:
-        """Index and start of the clip that is opened next; None where the plan or the selection has no more."""
-        index = self._selection.at(self._opened)
-        start = None if index is None else self._spec.start(index, self._starts)
-        return None if index is None or start is None else (index, start)
-
-    def _open(self, index: int, start: int) -> _Open:
+    def _open_sounds(self) -> _OpenSounds:
         channels = self.samples.sound.channels
-        shape = self._format.shape(channels, self._spec.length)
-        if self._opened == 0:
-            check_total("a clip", shape, self._dtype.itemsize)
-            if self._pool is not None:
-                self._pool.require(self._spec.slots(self._starts) * self._in_step, shape, self._dtype)
-        data = np.empty(shape, self._dtype) if self._pool is None else self._pool.acquire(shape, self._dtype)
-        clip = Clip(data, index, start, self._spec.length)
-        self._opened += 1
-        return _Open(clip, self._format.channels_first(data))
-
-    def _write(self, opened: _Open, at: int, piece: np.ndarray) -> None:
-        """Write what a piece of samples from `at` on has for a clip."""
-        dilation = self._spec.dilation
-        first = opened.clip.start + opened.done * dilation - at  # never negative: what came before has been written
-        count = min(-((first - piece.shape[1]) // dilation), self._spec.length - opened.done)
-        if first < piece.shape[1] and count > 0:
-            part = piece[:, first : first + (count - 1) * dilation + 1 : dilation]
-            opened.seen[:, opened.done : opened.done + count] = part
-            opened.done += count
+        return _OpenSounds(self._spec, self._plan, self._format, channels, self._pool, self._in_step, self._selection)
 
     def clips(self) -> Generator[Clip]:
-        spec, n = self._spec, 0
-        open_clips: deque[_Open] = deque()
-        head: list[np.ndarray] = []
-        tail: deque[np.ndarray] = deque()
-        kept = 0
+        kept = _KeptSamples(self._spec)
+        sounds: _OpenSounds | None = None
         for piece in self.samples.pieces():
-            if spec.policy == "wrap" and n < spec.span:
-                head.append(piece[:, : spec.span - n].copy())
-            if spec.policy in LOOKS_BACK:
-                tail.append(piece.copy())
-                kept += piece.shape[1]
-                while kept - tail[0].shape[1] > 2 * spec.span:
-                    kept -= tail.popleft().shape[1]
-            begin = at = n
-            n = end = begin + piece.shape[1]
-            while at < end:
+            if not piece.shape[1]:
+                continue
+            if sounds is None:
+                sounds = self._open_sounds()
+            begin = at = kept.n
+            kept.add(piece)
+            while at < kept.n:
                 # Up to where a clip is complete, so that no more are open than the pool was asked for.
-                upto = min(end, open_clips[0].clip.start + spec.span if open_clips else end)
-                while (following := self._next()) is not None and following[1] < upto:
-                    open_clips.append(self._open(*following))
-                    upto = min(upto, open_clips[0].clip.start + spec.span)
-                for opened in open_clips:
-                    self._write(opened, at, piece[:, at - begin : upto - begin])
+                end = sounds.begin_until(kept.n)
+                for opened in sounds.open:
+                    opened.write(at, piece[:, at - begin : end - begin])
                     del opened
-                at = upto
-                while open_clips and open_clips[0].done == spec.length:
+                at = end
+                while sounds.open and sounds.open[0].stop <= at:
                     # No name keeps the clip: its slot is free as soon as the consumer lets go.
-                    if self._gives(open_clips[0].clip):
-                        yield self._complete(open_clips.popleft().clip)
+                    row, step = sounds.open[0].row, _step(sounds.open[0].row)
+                    if self._gives(row, step):
+                        yield self._complete(row, step, sounds.open.popleft().clip)
                     else:
-                        open_clips.popleft()
-                if not open_clips and self._selection.at(self._opened) is None:
+                        sounds.open.popleft()
+                if sounds.done:
                     self.samples.close()
                     return
             del piece
-        if not n:
+        if sounds is None:
             raise MediaError(f"{self._name} has an audio stream without samples")
-        left = list(open_clips)
-        open_clips.clear()
-        yield from self._tail(left, n, head, tail)
-        self.num_samples = n
+        unfinished = sounds.end(kept.n)
+        kept.join()
+        for opened, row, positions in unfinished:
+            self._write_last(opened, row, positions, kept, sounds.fill)
+            del opened
+        while unfinished:
+            row, step = unfinished[0].row, _step(unfinished[0].opened.row)
+            if self._gives(row, step):
+                yield self._complete(row, step, unfinished.pop(0).opened.clip)
+            else:
+                unfinished.pop(0)
+        self.num_samples = kept.n
         self.samples.close()
 
-    def _tail(self, left: list[_Open], n: int, head: list[np.ndarray], tail: deque[np.ndarray]) -> Iterator[Clip]:
-        """Complete the clips that the end of the source leaves, as the policy says."""
-        spec = self._spec
-        if self._starts is None:
-            count = spec.count(n)
-            left[:] = [each for each in left if each.clip.index < count]
-            following = self._selection.at(self._opened)
-            if spec.policy == "backpad" and not left and following is not None and following < count:
-                left.append(self._open(following, n - spec.span))
-            if spec.policy == "backpad" and left:
-                left[0].clip.start, left[0].done = n - spec.span, 0
-        before = np.concatenate(tail, axis=1) if tail else None
-        start = np.concatenate(head, axis=1) if head else None
-        rows = spec.indices_at(np.array([each.clip.start for each in left], dtype=np.int64), n)
-        for row in rows:
-            self._fill_tail(left[0], row, n, start, before)
-            if self._gives(left[0].clip, row):
-                yield self._complete(left.pop(0).clip, row)
-            else:
-                left.pop(0)
-
-    def _fill_tail(
-        self, opened: _Open, row: np.ndarray, n: int, start: np.ndarray | None, before: np.ndarray | None
+    def _write_last(
+        self, opened: _SoundClip, row: np.ndarray, positions: np.ndarray, kept: _KeptSamples, fill: np.ndarray
     ) -> None:
-        """Write the places that a clip lacks, from the first samples and the last ones of n."""
-        places = np.arange(opened.done, self._spec.length)
-        opened.clip.valid = self._spec.valid(opened.clip.start, n)
-        wanted = row[places]
-        opened.seen[:, places[wanted < 0]] = np.array(self._spec.fill_value).astype(self._dtype)
-        kept = n - (0 if before is None else before.shape[1])
-        late = wanted >= kept
-        if before is not None:
-            opened.seen[:, places[late]] = before[:, wanted[late] - kept]
-        early = (wanted >= 0) & ~late
-        if early.any():
-            assert start is not None
-            opened.seen[:, places[early]] = start[:, wanted[early]]
+        """Write the positions of a clip that the end of the source leaves."""
+        wanted = row[positions]
+        if np.max(wanted, initial=-1) >= kept.n:
+            raise MediaError(f"{self._name} gave fewer samples when it was read again")
+        opened.samples[:, positions[wanted < 0]] = fill
+        opened.samples[:, positions[wanted >= 0]] = kept.read(wanted[wanted >= 0])
 
-    def _gives(self, clip: Clip, row: np.ndarray | None = None) -> bool:
-        """Whether a clip is given, whatever damage may show in it. `row`: its samples, where they are out of order."""
-        return self._format.damage != "skip" or not self._touched(clip, row)
+    def _gives(self, row: Row, step: int | None) -> bool:
+        """A clip of this row is given, whatever damage may show in it."""
+        return self._format.damage != "skip" or not _is_touched(self.samples, row, step)
 
-    def _touched(self, clip: Clip, row: np.ndarray | None) -> bool:
-        if not self.samples.harmed:
-            return False
-        if row is None:
-            return bool(self.samples.touches(clip.start, clip.start + self._spec.span))
-        return bool(self.samples.shows_damage(row, self._spec.dilation).any())
-
-    def _complete(self, clip: Clip, row: np.ndarray | None = None) -> Clip:
+    def _complete(self, row: Row, step: int | None, clip: Clip) -> Clip:
         rate = self.samples.sound.rate
+        span = self._spec.span or _stop(row) - min((int(each) for each in row if each >= 0), default=0)
         clip.pts_seconds = float(self.samples.time(clip.start))
-        clip.duration_seconds = float(Fraction(self._spec.span, rate))
+        clip.duration_seconds = float(Fraction(span, rate))
         clip.sample_rate = rate
-        if self._touched(clip, row):
-            if row is None:
-                row = clip.start + np.arange(self._spec.length) * self._spec.dilation
-            clip.damaged = _runs(self.samples.shows_damage(row, self._spec.dilation))
+        if _is_touched(self.samples, row, step):
+            clip.damaged = _runs(self.samples.shows_damage(np.asarray(row), step))
         return clip
+
+
+def _step(row: Row) -> int | None:
+    """Samples from one position of a clip to the next; None where they differ."""
+    return row.step if isinstance(row, range) else None
+
+
+def _is_touched(samples: Samples, row: Row, step: int | None) -> bool:
+    """Damage may show in the samples of a row, or between them."""
+    if not samples.harmed:
+        return False
+    if isinstance(row, range):
+        return bool(samples.touches(row.start, row.stop))
+    return bool(samples.shows_damage(row, step).any())
 
 
 def _runs(marks: np.ndarray) -> list[list[int]] | None:
@@ -223,7 +282,7 @@ class _Counted:
         stopped: whether a run raises MediaError behind them.
     """
 
-    def __init__(self, src: Source, spec: WindowSpec, format: AudioFormat, name: str) -> None:
+    def __init__(self, src: Source, spec: FrameSpec, format: AudioFormat, name: str) -> None:
         self.samples, self.stopped = 0, False
         report = Report(name, format.damage, log=False)
         self.source = Samples(as_source(src, name), name, format, spec.fps, report)
@@ -236,65 +295,50 @@ class _Counted:
             self.source.close()
 
 
-def count_samples(src: Source, spec: WindowSpec, format: AudioFormat | None, name: str) -> int:
+def count_samples(src: Source, spec: FrameSpec, format: AudioFormat | None, name: str) -> int:
     """Number of samples of a file's sound, by decoding them; where damage ends the clips, those before it."""
     return _Counted(src, spec, format or AudioFormat(), name).samples
 
 
-def count_clips(src: Source, spec: WindowSpec, format: AudioFormat | None, name: str) -> int:
+def count_clips(src: Source, spec: FrameSpec, format: AudioFormat | None, name: str) -> int:
     """Number of clips that a file's sound gives, by decoding it; those that damage ends or leaves out do not count.
 
-    With sampling "random" it is not known which these are, and all count.
+    Where the spec draws at random it is not known which these are, and all count.
     """
     format = format or AudioFormat()
-    if spec.num_clips is None:
-        counted = _Counted(src, spec, format, name)
-        n = counted.samples
-        if counted.stopped:
-            spec = replace(spec, policy="drop")  # the clips of the end are never reached
-    else:
-        counted = _Counted(src, spec, replace(format, damage="keep"), name)
-        n = counted.samples
-    found = counted.source
-    if not found.harmed or format.damage == "keep" or spec.sampling == "random":
-        return spec.count(n)
-    starts = spec.starts(n)
+    counted = _Counted(src, spec, replace(format, damage="keep") if spec.needs_extent else format, name)
+    n, found = counted.samples, counted.source
+    # Of a run that is stopped the clips of the end are never reached.
+    count = spec.count_complete(n) if counted.stopped and not spec.needs_extent else spec.count_until_error(n)
+    if not found.harmed or format.damage == "keep" or spec.is_random:
+        return count
+    plan = spec.plan(Extent(n))
+    rows = [plan.row(index) for index in range(count)]
     if format.damage == "stop":
-        return int(np.sum(starts + spec.span <= found.harmed[0][0]))
-    inside = starts[starts + spec.span <= n]
-    rows = spec.indices_at(starts[len(inside) :], n)
-    left_out = [found.shows_damage(row[row >= 0], spec.dilation).any() for row in rows]
-    return len(starts) - int(np.sum(found.touches(inside, inside + spec.span))) - int(np.sum(left_out))
+        return sum(_stop(row) <= found.harmed[0][0] for row in rows)
+    steps = [_step(row) for row in rows]
+    late = [index for index, row in enumerate(rows) if _stop(row) > n]
+    for index, row in zip(late, plan.final_rows(np.array(late, dtype=np.int64), n)):
+        rows[index] = row
+    return sum(not _is_touched(found, row, step) for row, step in zip(rows, steps))
 
 
 class AudioClips(Iterator[Clip]):
     """Iterator of the clips of a file's sound; see `clips`."""
 
-    def __init__(
-        self,
-        src: Source,
-        spec: WindowSpec,
-        format: AudioFormat | None = None,
-        *,
-        pool: ClipPool | None = None,
-        rng: Rng = None,
-        name: str,
-        in_step: int = 1,
-        selection: Selection = ALL,
-    ) -> None:
-        with passing():
-            self._cutting = _Cutting(src, spec, format or AudioFormat(), pool, rng, name, in_step, selection)
-        self._clips = self._cutting.clips()
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+        self._clips = run.clips()
 
     @property
     def num_frames(self) -> int | None:
         """Samples of the sound at its rate; None until the last clip has been given."""
-        return self._cutting.num_samples
+        return self._run.num_samples
 
     @property
     def damages(self) -> list[Damage]:
         """The damage that has been found so far, with damage="skip" or "keep"."""
-        return self._cutting.samples.report.found
+        return self._run.samples.report.found
 
     def __next__(self) -> Clip:
         with passing():
@@ -303,12 +347,28 @@ class AudioClips(Iterator[Clip]):
     def close(self) -> None:
         """Close the file and give up the clips that are not complete."""
         self._clips.close()
-        self._cutting.samples.close()
+        self._run.samples.close()
+
+
+def selected_clips(
+    src: Source,
+    spec: FrameSpec,
+    format: AudioFormat | None = None,
+    *,
+    pool: ClipPool | None = None,
+    rng: Rng = None,
+    name: str,
+    in_step: int = 1,
+    selection: Selection = ALL,
+) -> AudioClips:
+    """`clips` of a selection, from a pool whose slots `in_step` sources hold side by side."""
+    with passing():
+        return AudioClips(_Run(src, spec, format or AudioFormat(), pool, rng, name, in_step, selection))
 
 
 def clips(
     src: Source,
-    spec: WindowSpec,
+    spec: FrameSpec,
     format: AudioFormat | None = None,
     *,
     pool: ClipPool | None = None,
@@ -329,7 +389,7 @@ def clips(
         rng: Generator or seed for sampling "random".
         name: what messages call the source; default its path.
 
-    No array ever holds the whole sound, only what the end of a policy may need: two spans. `num_clips` decodes the
+    No array ever holds the whole sound, only what the end of a policy may need: one span. `num_clips` decodes the
     sound twice, once to count. Samples that the encoder added at the ends are left out, as FFmpeg does.
 
     Samples are those that FFmpeg decodes, one after the other. A stream ends where nothing more can be decoded: a size
@@ -352,6 +412,6 @@ def clips(
     damage, after the clips before it; ValueError for a window of another rate or a pool that is too small;
     PoolExhausted.
     """
-    check_kind("spec", spec, WindowSpec)
+    check_kind("spec", spec, FrameSpec)
     check_kind("format", format, AudioFormat, None)
-    return AudioClips(src, spec, format, pool=pool, rng=rng, name=name or describe(src))
+    return selected_clips(src, spec, format, pool=pool, rng=rng, name=name or describe(src))

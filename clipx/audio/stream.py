@@ -154,10 +154,13 @@ class Samples:
         after = np.searchsorted(ends, first, side="right")
         return np.append(firsts, np.inf)[after] < end
 
-    def shows_damage(self, row: np.ndarray, dilation: int) -> np.ndarray:
-        """At which places of a clip damage may show, or lies between them and the place before; bool, as `row`."""
-        since = row.copy()
-        since[1:][np.diff(row) == dilation] -= dilation - 1
+    def shows_damage(self, row: np.ndarray, step: int | None) -> np.ndarray:
+        """Positions of a clip that damage may show in, or lies right before, after the position before; bool as `row`.
+
+        step: samples from one position to the next in time; None where they differ.
+        """
+        since, steps = row.copy(), np.diff(row)
+        since[1:] -= np.where(steps == step if step else (steps > 0) & (row[:-1] >= 0), steps - 1, 0)
         return self.touches(since, row + 1) & (row >= 0)
 
     def pieces(self) -> Iterator[np.ndarray]:

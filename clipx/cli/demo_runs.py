@@ -21,7 +21,7 @@ from clipx import memory, wds
 from clipx.format import ClipFormat
 from clipx.loader.loader import Loader
 from clipx.media.opening import failures, open_media
-from clipx.plan.windows import WindowSpec
+from clipx.plan import WindowSpec
 from clipx.pool import ClipPool, live_pools
 from clipx.video.options import VideoOptions
 from clipx.video.writer import PictureWriter

@@ -19,7 +19,7 @@ from clipx.media.damage import Report
 from clipx.media.opening import best_video, open_media
 from clipx.media.rates import likely_rate, stated_rate
 from clipx.media.sources import Source
-from clipx.plan.windows import WindowSpec
+from clipx.plan import WindowSpec
 from clipx.video.decoder import VideoDecoder
 from clipx.video.file import VideoFile
 from clipx.video.options import VideoOptions

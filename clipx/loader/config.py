@@ -21,7 +21,7 @@ from clipx.loader.budget import Budget
 from clipx.loader.interleave import Weight
 from clipx.loader.needs import Needs, encoded_bytes, needs_of
 from clipx.loader.position import Looked, Progress
-from clipx.plan.windows import Selection
+from clipx.plan import Selection
 from clipx.pool import ClipPool
 from clipx.wds.batching import Like
 from clipx.wds.sample_clips import ClipSample, SampleClips

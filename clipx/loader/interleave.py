@@ -14,7 +14,7 @@ from clipx.datasets.addresses import Address
 from clipx.datasets.fields import Sample
 from clipx.datasets.streamed_tars import ReadLimits
 from clipx.errors import NOT_A_SAMPLES_FAULT
-from clipx.plan.windows import ALL, Selection
+from clipx.plan import ALL, Selection
 from clipx.wds.sample_clips import ClipSample
 
 __all__ = ["BEGINNING", "STOP_SECONDS", "Begun", "Cut", "Extracted", "Interleave", "Position", "Ref", "Weight"]

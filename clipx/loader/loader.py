@@ -30,8 +30,8 @@ from clipx.loader.counts import Counts
 from clipx.loader.pipeline import Batches, Running
 from clipx.loader.position import Looked, Progress
 from clipx.loader.state import Settings, check_state, check_world, make_state, plain, progress_of, shard_sizes
+from clipx.plan import WindowSpec
 from clipx.plan.draws import Epoch, check_epoch, count_epoch, stream_random
-from clipx.plan.windows import WindowSpec
 from clipx.video.options import VideoOptions
 from clipx.wds.sample_clips import SampleClips
 

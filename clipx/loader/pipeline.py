@@ -27,7 +27,7 @@ from clipx.loader.interleave import STOP_SECONDS, Cut
 from clipx.loader.needs import encoded_bytes
 from clipx.loader.position import Step
 from clipx.loader.sequence import Order, Stopped
-from clipx.plan.windows import ALL
+from clipx.plan import ALL
 from clipx.pool import ClipPool
 from clipx.wds.batching import CURE, Batch, Like
 

@@ -12,7 +12,7 @@ from clipx.datasets.addresses import Address
 from clipx.datasets.fields import Sample
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.interleave import Begun, Cut, Extracted, Ref, Weight
-from clipx.plan.windows import ALL, Selection
+from clipx.plan import ALL, Selection
 from clipx.wds.sample_clips import ClipSample
 
 __all__ = ["rebuild"]

@@ -1,5 +1,21 @@
-"""Which frames of a source go into which place of which clip."""
+"""Which frames of a source go into which position of which clip: pure functions over numbers."""
 
-from clipx.plan.windows import ALL, Rng, Selection, WindowSpec, as_generator, fill_bytes
+from clipx.plan.draws import Rng, as_generator
+from clipx.plan.filling import fill_bytes
+from clipx.plan.policies import Policy
+from clipx.plan.selection import ALL, Selection
+from clipx.plan.spec import Extent, FrameSpec
+from clipx.plan.windows import Sampling, WindowSpec
 
-__all__ = ["ALL", "Rng", "Selection", "WindowSpec", "as_generator", "fill_bytes"]
+__all__ = [
+    "ALL",
+    "Extent",
+    "FrameSpec",
+    "Policy",
+    "Rng",
+    "Sampling",
+    "Selection",
+    "WindowSpec",
+    "as_generator",
+    "fill_bytes",
+]

@@ -1,4 +1,4 @@
-"""What random choices are drawn from: a seed, an epoch, and the key of a sample or the name of a stream."""
+"""All random choices: generators from a seed, an epoch, and the key of a sample or the name of a stream."""
 
 from __future__ import annotations
 
@@ -11,10 +11,23 @@ import numpy as np
 
 from clipx._checks import integer
 
-__all__ = ["Epoch", "check_epoch", "count_epoch", "sample_rng", "stream_random"]
+__all__ = ["Epoch", "Rng", "as_generator", "check_epoch", "count_epoch", "sample_rng", "stream_random"]
+
+Rng = np.random.Generator | int | None
+"""A Generator, the seed of a new one, or None for one without a seed."""
 
 Epoch = int | Callable[[], int] | None
 """A number, a function that gives one, or None to count the passes of a stage."""
+
+
+def as_generator(rng: Rng) -> np.random.Generator:
+    """The Generator itself, or a new one. Raises TypeError for anything that is not an Rng."""
+    if rng is None or isinstance(rng, np.random.Generator):
+        return np.random.default_rng(rng)
+    try:
+        return np.random.default_rng(integer("rng", rng, 0))
+    except TypeError:
+        raise TypeError(f"rng is {rng!r}, but must be a numpy Generator, a seed or None") from None
 
 
 def check_epoch(epoch: Any) -> Epoch:
@@ -32,10 +45,10 @@ def _digest(*what: Any) -> int:
 
 
 def sample_rng(seed: int, epoch: int, key: str) -> np.random.Generator:
-    """What a sample's random choices are drawn from: the same for the same (seed, epoch, `__key__`), on any machine."""
+    """Generator for the random choices of a sample: the same for the same (seed, epoch, `__key__`), on any machine."""
     return np.random.default_rng(_digest(seed, epoch, key))
 
 
 def stream_random(seed: int, epoch: int, name: str) -> random.Random:
-    """What the order of a stream is drawn from: the same for the same (seed, epoch, name), on any machine."""
+    """Random numbers for the order of a stream: the same for the same (seed, epoch, name), on any machine."""
     return random.Random(_digest(seed, epoch, name))

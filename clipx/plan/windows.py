@@ -1,34 +1,22 @@
-"""The plan: which source frame goes to which place of which clip."""
+"""WindowSpec: clips of one length at regular or drawn starts, and their plan while a stream is read."""
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.exceptions import ComplexWarning
 
 from clipx._checks import as_fps, check_total, exact_number, integer
+from clipx.plan.draws import Rng, as_generator
+from clipx.plan.policies import POLICIES, Policy, PolicyRules
+from clipx.plan.rows import Plan, Row
+from clipx.plan.spec import LARGEST, Extent, FrameSpec, frames_of
 
-__all__ = ["ALL", "Rng", "Selection", "WindowSpec", "fill_bytes"]
+__all__ = ["Sampling", "WindowSpec"]
 
-POLICIES = ("drop", "repeat_last", "wrap", "reflect", "constant", "error", "backpad")
-SAMPLINGS = ("regular", "random")
-LARGEST = 2**60  # of any number of frames: sums of a few stay inside int64
-
-Rng = np.random.Generator | int | None
-"""What random starts are drawn from: a Generator, the seed of a new one, or None for an unseeded one."""
-
-
-def as_generator(rng: Rng) -> np.random.Generator:
-    if rng is None or isinstance(rng, np.random.Generator):
-        return np.random.default_rng(rng)
-    try:
-        return np.random.default_rng(integer("rng", rng, 0))
-    except TypeError:
-        raise TypeError(f"rng is {rng!r}, but must be a numpy Generator, a seed or None") from None
+Sampling = Literal["regular", "random"]
 
 
 def _frames(name: str, seconds: Any, rate: Fraction) -> Fraction:
@@ -42,8 +30,8 @@ def _frames(name: str, seconds: Any, rate: Fraction) -> Fraction:
 
 
 @dataclass(frozen=True)
-class WindowSpec:
-    """Which frames go into which clip.
+class WindowSpec(FrameSpec):
+    """Clips of `length` frames, `dilation` apart, that start `stride` frames after one another.
 
     length 3, dilation 2, stride 4, a source of 11 frames::
 
@@ -66,19 +54,19 @@ class WindowSpec:
         sampling: with `num_clips`, starts in [0, n - span]: "regular" at `i * (n - span) // (num_clips - 1)`, one clip
             at the centre; "random" drawn with replacement, ascending. A source below one span gives no clip for
             "drop" and "backpad", ValueError for "error", else `num_clips` clips from frame 0.
-        fps: frames a second that the numbers are meant for, as `of_seconds` sets it; a video is cut at that rate, and
-            none other. Default: at any.
+        fps: frames a second that the numbers are meant for, as `of_seconds` sets it; a video is read at that rate, and
+            at no other. Default: at any.
 
-    Raises TypeError for numbers that are no integers, ValueError for those below 1 and for unknown names.
+    Raises TypeError for numbers that are not integers, ValueError for those below 1 and for unknown names.
     """
 
     length: int
     stride: int | None = None
     dilation: int = 1
-    policy: str = "drop"
+    policy: Policy = "drop"
     fill_value: Any = 0
     num_clips: int | None = None
-    sampling: str = "regular"
+    sampling: Sampling = "regular"
     fps: Any = None
 
     def __post_init__(self) -> None:
@@ -90,8 +78,8 @@ class WindowSpec:
             raise ValueError(f"length {length}, dilation {dilation} and stride {stride} reach past any source")
         if not isinstance(self.policy, str) or self.policy not in POLICIES:
             raise ValueError(f"policy is {self.policy!r}, but must be one of {', '.join(POLICIES)}")
-        if not isinstance(self.sampling, str) or self.sampling not in SAMPLINGS:
-            raise ValueError(f"sampling is {self.sampling!r}, but must be one of {', '.join(SAMPLINGS)}")
+        if not isinstance(self.sampling, str) or self.sampling not in get_args(Sampling):
+            raise ValueError(f"sampling is {self.sampling!r}, but must be one of {', '.join(get_args(Sampling))}")
         if self.num_clips is not None:
             object.__setattr__(self, "num_clips", integer("num_clips", self.num_clips, 1, LARGEST))
             if self.stride is not None:
@@ -125,12 +113,118 @@ class WindowSpec:
         return cls(length, step, dilation, fps=rate, **rest)
 
     @property
+    def max_length(self) -> int:
+        """`length`."""
+        return self.length
+
+    @property
     def span(self) -> int:
         """Frames from a clip's first to its last, both counted: `dilation * (length - 1) + 1`."""
         return self.dilation * (self.length - 1) + 1
 
+    def count(self, extent: Extent | int) -> int:
+        """Number of clips of a source, given as an Extent or a number of frames.
+
+        Raises ValueError where policy "error" meets an incomplete clip.
+        """
+        n, span, rules = frames_of(extent), self.span, POLICIES[self.policy]
+        if n < span:
+            if n == 0 and self.stride is not None:
+                return 0
+            return (self.num_clips or 1) if rules.takes_short(n, span) and n else 0
+        return (self.num_clips or 0) if self.stride is None else rules.count(n, span, self.stride)
+
+    def starts(self, extent: Extent | int, rng: Rng = None) -> np.ndarray:
+        """Start frames of the clips of a source, given as an Extent or a number of frames.
+
+        rng (a Generator, a seed, or None for a fresh one) is drawn from only where sampling is "random".
+        Returns int64 array (clips,), ascending. Raises ValueError as `count` does.
+        """
+        n = frames_of(extent)
+        count = self.count(n)
+        check_total("a plan", (count, self.length), 8)
+        free = max(n - self.span, 0)
+        if self.stride is not None:
+            at = np.arange(count, dtype=np.int64) * self.stride
+            return np.minimum(at, free) if POLICIES[self.policy].moves_last else at
+        if self.sampling == "random":
+            return np.sort(as_generator(rng).integers(0, free + 1, size=count, dtype=np.int64))
+        if count == 1:
+            return np.array([free // 2], dtype=np.int64)
+        # i * free // (count - 1), in parts that stay inside int64.
+        whole, rest = divmod(free, count - 1)
+        i = np.arange(count, dtype=np.int64)
+        return i * whole + i * rest // (count - 1)
+
+    def _positions(self, starts: np.ndarray) -> np.ndarray:
+        return starts[:, None] + np.arange(self.length, dtype=np.int64) * self.dilation
+
+    def rows(self, extent: Extent | int, rng: Rng = None) -> np.ndarray:
+        """Source frame of every position, int64 (clips, length); -1 where `fill_value` goes. rng as in `starts`."""
+        return self.rows_at(self.starts(extent, rng), frames_of(extent))
+
+    indices = rows
+
+    def rows_at(self, starts: np.ndarray, n: int) -> np.ndarray:
+        """Rows of the clips that start at these ascending frames of n."""
+        rows = self._positions(starts)
+        if rows.size == 0 or rows[-1, -1] < n:
+            return rows
+        return POLICIES[self.policy].rows(rows, n)
+
+    def padding(self, extent: Extent | int) -> np.ndarray:
+        """True where a position lies past the last frame, bool (clips, length)."""
+        # Only clips that start at 0 reach past the end of a sampled source, so that the draw does not matter.
+        return self._positions(self.starts(extent, rng=0)) >= frames_of(extent)
+
+    # What sources ask for beyond rows.
+
+    @property
+    def _rules(self) -> PolicyRules:
+        return POLICIES[self.policy]
+
+    @property
+    def fills(self) -> bool:
+        return self._rules.fills
+
+    @property
+    def is_random(self) -> bool:
+        return self.sampling == "random"
+
+    @property
+    def needs_extent(self) -> bool:
+        return self.num_clips is not None
+
+    @property
+    def clips_apart(self) -> bool:
+        return self.stride is None or self.stride > self.span
+
+    @property
+    def skips_frames(self) -> bool:
+        return self.clips_apart or self.dilation > 1
+
+    @property
+    def moves_last(self) -> bool:
+        return self._rules.moves_last and self.stride is not None
+
+    @property
+    def covered(self) -> int:
+        return self.length * self.dilation
+
+    @property
+    def first_frames(self) -> int:
+        return self._rules.first_frames(self.span)
+
+    @property
+    def last_frames(self) -> int:
+        return self._rules.last_frames(self.span)
+
+    @property
+    def max_slots(self) -> int:
+        return self.slots() if self.num_clips is None else self.num_clips + 1
+
     def slots(self, starts: np.ndarray | None = None) -> int:
-        """Slots that a source needs while it is cut: those of the clips that are open at once, and one handed out.
+        """Slots that a source needs while its clips are written: of those open at once, and of one handed out.
 
         `ceil(span / stride) + 1`; with `num_clips` counted from the clips' ascending starts, at least 2.
         """
@@ -141,140 +235,67 @@ class WindowSpec:
         later = np.searchsorted(starts, starts + self.span)
         return int(np.max(later - np.arange(len(starts)), initial=1)) + 1
 
-    def start(self, index: int, starts: np.ndarray | None) -> int | None:
-        """Start of a clip of a source whose end is not known, or among `starts`; None past the last of these."""
-        if starts is not None:
-            return int(starts[index]) if index < len(starts) else None
-        assert self.stride is not None
-        return index * self.stride
+    def valid(self, row: np.ndarray, n: int) -> int:
+        """Positions of a row that come before the end of n frames."""
+        return min(max(-((int(row[0]) - n) // self.dilation), 0), self.length)
 
-    def valid(self, start: int, n: int) -> int:
-        """Places of a clip that lie before the end of n frames."""
-        return min(max(-((start - n) // self.dilation), 0), self.length)
+    def count_until_error(self, extent: Extent | int) -> int:
+        """Number of clips that are complete, where one that is not is an error; else `count`."""
+        return self.count_complete(extent) if self._rules.raises else self.count(extent)
+
+    def count_complete(self, extent: Extent | int) -> int:
+        """Number of clips that lie within so many frames."""
+        return replace(self, policy="drop").count(extent)
+
+    def plan(self, extent: Extent | int | None = None, rng: Rng = None) -> WindowPlan:
+        """The clips of a stream, of which only those with `num_clips` need an extent."""
+        if self.num_clips is None and (extent is None or self._rules.raises):
+            return WindowPlan(self, None)
+        if extent is None:
+            raise ValueError(f"num_clips is {self.num_clips}, which needs the number of frames")
+        return WindowPlan(self, self.starts(extent, rng))
+
+
+class WindowPlan(Plan):
+    """The plan of a WindowSpec: starts that are known, or one every `stride` frames until the stream ends."""
+
+    def __init__(self, spec: WindowSpec, starts: np.ndarray | None) -> None:
+        self.length, self._windows, self._starts = spec.length, spec, starts
+
+    def opening(self, index: int) -> int | None:
+        if self._starts is not None:
+            return int(self._starts[index]) if index < len(self._starts) else None
+        assert self._windows.stride is not None
+        return index * self._windows.stride
+
+    def row(self, index: int) -> Row:
+        start, spec = self.opening(index), self._windows
+        assert start is not None
+        return range(start, start + spec.span, spec.dilation)
+
+    def _final_starts(self, indices: np.ndarray, n: int) -> np.ndarray:
+        if self._starts is not None:
+            return self._starts[indices]
+        starts = indices * (self._windows.stride or 0)
+        return np.minimum(starts, n - self._windows.span) if self._windows.moves_last else starts
+
+    def final_rows(self, indices: np.ndarray, n: int) -> np.ndarray:
+        return self._windows.rows_at(self._final_starts(indices, n), n)
 
     def count(self, n: int) -> int:
-        """Number of clips that n frames give. Raises ValueError where policy "error" meets an incomplete clip."""
-        n = integer("n", n, 0, LARGEST)
-        span, stride = self.span, self.stride
-        if self.policy == "error" and n < span and (n or self.num_clips):
-            raise ValueError(f"policy is 'error', but {n} frames do not fill one span of {span}")
-        if n == 0 or (n < span and self.policy in ("drop", "backpad")):
-            return 0
-        if stride is None:
-            return self.num_clips or 0
-        if n <= span:
-            return 1
-        complete = (n - span) // stride + 1
-        if self.policy == "drop" or (n - span) % stride == 0:
-            return complete
-        if self.policy == "error":
-            left = n - ((complete - 1) * stride + span)
-            raise ValueError(f"policy is 'error', but {left} of {n} frames are left after {complete} clips")
-        if self.policy == "backpad":
-            return complete + 1
-        return min(complete, (n - 1) // stride) + 1
+        return self._windows.count(n) if self._starts is None else int(np.searchsorted(self._starts, n))
 
-    def starts(self, n: int, rng: Rng = None) -> np.ndarray:
-        """Start frames of the clips that n frames give.
+    def count_until_error(self, n: int) -> int:
+        return self._windows.count_until_error(n) if self._starts is None else len(self._starts)
 
-        rng (a Generator, a seed, or None for a fresh one) is drawn from only where sampling is "random".
-        Returns int64 array (clips,), ascending. Raises ValueError as `count` does.
-        """
-        count = self.count(n)
-        check_total("a plan", (count, self.length), 8)
-        free = max(n - self.span, 0)
-        if self.stride is not None:
-            at = np.arange(count, dtype=np.int64) * self.stride
-            return np.minimum(at, free) if self.policy == "backpad" else at
-        if self.sampling == "random":
-            return np.sort(as_generator(rng).integers(0, free + 1, size=count, dtype=np.int64))
-        if count == 1:
-            return np.array([free // 2], dtype=np.int64)
-        # i * free // (count - 1), in parts that stay inside int64.
-        whole, rest = divmod(free, count - 1)
-        i = np.arange(count, dtype=np.int64)
-        return i * whole + i * rest // (count - 1)
+    def frames_in_order(self, indices: np.ndarray, n: int) -> np.ndarray:
+        held = np.zeros(n, dtype=bool)
+        starts = self._final_starts(indices, n)
+        # Position by position: a table of all rows may take more memory than the clips.
+        for position in range(self.length):
+            frames = starts + position * self._windows.dilation
+            held[frames[frames < n]] = True
+        return held
 
-    def _positions(self, at: np.ndarray) -> np.ndarray:
-        return at[:, None] + np.arange(self.length, dtype=np.int64) * self.dilation
-
-    def indices(self, n: int, rng: Rng = None) -> np.ndarray:
-        """Source frame of every place, int64 (clips, length); -1 where `fill_value` goes. rng as in `starts`."""
-        return self.indices_at(self.starts(n, rng), n)
-
-    def indices_at(self, at: np.ndarray, n: int) -> np.ndarray:
-        """`indices` of the clips that start at the frames `at`."""
-        table = self._positions(at)
-        if table.size == 0 or table[-1, -1] < n:
-            return table
-        if self.policy == "repeat_last":
-            return np.minimum(table, n - 1)
-        if self.policy == "wrap":
-            return table % n
-        if self.policy == "reflect":
-            period = max(2 * (n - 1), 1)
-            table %= period
-            return np.minimum(table, period - table) if n > 1 else np.zeros_like(table)
-        return np.where(table < n, table, -1)
-
-    def padding(self, n: int) -> np.ndarray:
-        """True where a place lies past frame n - 1, bool (clips, length)."""
-        # Only clips that start at 0 reach past the end of a sampled source, so that the draw does not matter.
-        return self._positions(self.starts(n, rng=0)) >= n
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which clips of a source are cut: `some`, by ascending indices, and all from `first` on, which comes after these.
-
-    Without a `first` there are no others. What is selected equals the same clips of a cut of all, bit for bit; those of
-    `some` have been given before, and are given again whatever damage their source has.
-
-    `damaged` says that damage has been seen in the source: it is then decoded from its start.
-    """
-
-    some: tuple[int, ...] = ()
-    first: int | None = 0
-    damaged: bool = False
-
-    @property
-    def passes_over(self) -> bool:
-        """Whether there are clips before the last of these that are left out."""
-        first = len(self.some) if self.first is None else self.first
-        return len(self.some) != first or self.some != tuple(range(first))
-
-    def at(self, i: int) -> int | None:
-        """Index in the source of the i-th clip that is cut; None where there is none."""
-        if i < len(self.some):
-            return self.some[i]
-        return None if self.first is None else self.first + i - len(self.some)
-
-    def of(self, count: int) -> np.ndarray:
-        """The indices that are cut of a source of so many clips, int64, ascending."""
-        found = np.array(self.some, dtype=np.int64)
-        if self.first is not None:
-            found = np.concatenate([found, np.arange(self.first, max(count, self.first), dtype=np.int64)])
-        return found[found < count]
-
-
-ALL = Selection()
-"""All clips of a source."""
-
-
-def fill_bytes(spec: WindowSpec, dtype: np.dtype) -> bytes | None:
-    """One element of `spec.fill_value` as the kernel takes it; None where the policy never fills.
-
-    Raises ValueError where an integer or boolean dtype cannot hold the value.
-    """
-    if spec.policy != "constant":
-        return None
-    try:
-        with np.errstate(invalid="raise"), warnings.catch_warnings():
-            warnings.simplefilter("error", ComplexWarning)
-            warnings.simplefilter("error", DeprecationWarning)  # NumPy 1 warns of integers out of range
-            element = np.array(spec.fill_value, dtype=dtype)
-        if dtype.kind in "iub" and element != spec.fill_value:
-            raise ValueError("it is no such number")
-    except (TypeError, ValueError, OverflowError, FloatingPointError, Warning) as exn:
-        raise ValueError(f"fill_value is {spec.fill_value!r}, which dtype {dtype} cannot hold: {exn}") from exn
-    return element.tobytes()
+    def slots(self) -> int:
+        return self._windows.slots(self._starts)

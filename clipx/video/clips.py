@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import io
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -21,14 +20,15 @@ from clipx.errors import Damage, MediaError
 from clipx.format import ClipFormat, Views, draw_seed
 from clipx.media.damage import Report
 from clipx.media.frames import Frame
-from clipx.media.open_clips import Cutter, Memory, Shown, Tail
 from clipx.media.opening import passing
 from clipx.media.packet_index import NO_TIME, Index
 from clipx.media.sources import Source, as_source, can_rewind, describe
-from clipx.plan.windows import ALL, Rng, Selection, WindowSpec, as_generator, fill_bytes
+from clipx.plan import ALL, Extent, FrameSpec, Rng, Selection, as_generator, fill_bytes
+from clipx.plan.rows import Plan
 from clipx.pool import ClipPool
 from clipx.video.decoder import VideoDecoder
 from clipx.video.file import VideoFile
+from clipx.video.open_pictures import ClipArray, FrameFacts, KeptFrames, OpenPictures, UnfinishedPictures
 from clipx.video.options import VideoOptions
 from clipx.video.with_audio import InterleavedSound
 from clipx.video.writer import PictureWriter
@@ -36,7 +36,6 @@ from clipx.video.writer import PictureWriter
 __all__ = ["Clip", "VideoClips", "VideoOptions", "clips", "count_frames"]
 
 DTYPE = np.dtype("uint8")
-LOOKS_BACK = frozenset({"wrap", "reflect", "backpad"})
 
 
 class _Cutting:
@@ -45,7 +44,7 @@ class _Cutting:
     def __init__(
         self,
         src: Source,
-        spec: WindowSpec,
+        spec: FrameSpec,
         format: ClipFormat,
         options: VideoOptions,
         pool: ClipPool | None,
@@ -62,38 +61,37 @@ class _Cutting:
         fill_bytes(spec, DTYPE)
         if pool is not None:
             pool.require(spec.slots() * in_step)
-        if spec.sampling == "random" or format.is_random:
+        if spec.is_random or format.is_random:
             rng = as_generator(rng)
         src = as_source(src, name)
         rewinds = can_rewind(src)
-        if spec.num_clips is not None and not rewinds:
+        if spec.needs_extent and not rewinds:
             src, rewinds = io.BytesIO(src.read()), True  # type: ignore[union-attr]
         self._converter = PictureWriter(format, options, name)
         self._file, self.report = VideoFile(src, name, options), Report(name, options.damage)
         self.decoder, self._timeline = VideoDecoder(self._file, self.report), self._file.timeline()
         self.sound = None if audio is None else InterleavedSound(self._file, audio)
-        self._slack = (
-            float(spec.span / Fraction(options.fps or self._file.rate)) + 1 if spec.policy == "backpad" else 0.0
-        )
-        self._sound_duration = spec.length * spec.dilation / Fraction(options.fps or self._file.rate)
+        if audio is not None and spec.covered is None:
+            raise ValueError(f"audio is {audio!r}, but clips of a {type(spec).__name__} have no duration of their own")
+        rate = Fraction(options.fps or self._file.rate)
+        self._slack = float((spec.span or 0) / rate) + 1 if spec.moves_last else 0.0
+        self._sound_duration = (spec.covered or 0) / rate
         # Whether frames are found by their times among all that the decoder gives, not only those decoded that are
         # wanted: so it is once damage has been found.
         self._by_time = False
         self._index: Index | None = None
         self._plan: np.ndarray | None = None
-        self._starts: np.ndarray | None = None
         # Where the source cannot be read again: the frames that its end may still need.
-        self._kept: deque[tuple[int, Frame]] | None = None
-        if spec.policy in LOOKS_BACK and not rewinds:
-            self._kept = deque()
+        self._kept: KeptFrames[Frame] | None = None
+        if self._looks_back and not rewinds:
+            self._kept = KeptFrames(spec)
         sparse = self._is_sparse()
         # From a key frame on, frames are numbered like packets only where no damage comes before.
         enters = selection.passes_over and not selection.damaged
         if rewinds and (sparse or enters):
             # Where damage does not end the clips, what is known of the packets must not depend on which are selected.
             ends = selection.first is None and (options.damage == "stop" or not sparse)
-            gaps = spec.stride is None or spec.stride > spec.span or ends
-            apart = gaps and (spec.stride is None or spec.policy != "error")
+            apart = spec.clips_apart or ends
             wanted = partial(self._needed, copy.deepcopy(rng)) if apart and self._timeline.whole else None
             self._index = self._file.read_index(wanted)
         if self._index is not None:
@@ -104,13 +102,9 @@ class _Cutting:
             self._by_time = options.damage != "stop"
             self._index = self._index if self._by_time else None
             self._file.rewind()
-        if spec.num_clips is not None:
-            n = len(self._plan) if self._plan is not None else self._count()
-            self._starts = spec.starts(n, rng)
-        elif self._plan is not None and spec.policy != "error" and (sparse or selection.first is None):
-            self._starts = spec.starts(len(self._plan))
+        self._rows: Plan = spec.plan(self._extent(sparse), rng)
         self._first = None if sparse else self._entrance()
-        # Start of the first clip that is open.
+        # Frame at which the first clip that is open was begun.
         self._open_from: int | None = None
         self._seed = draw_seed(format, rng)
         self._views: Views | None = None
@@ -127,6 +121,12 @@ class _Cutting:
     def _packets(self, hears: bool) -> Callable[[], Iterator[av.Packet]] | None:
         return self.sound.packets if hears and self.sound is not None else None
 
+    def _extent(self, sparse: bool) -> Extent | None:
+        """What the clips are planned from; None where they are planned as frames go by, until the end."""
+        if self._plan is not None and (self._spec.needs_extent or sparse or self._selection.first is None):
+            return Extent(len(self._plan))
+        return Extent(self._count()) if self._spec.needs_extent else None
+
     def _entrance(self) -> int | None:
         """The key frame from which a video is decoded without a gap, for a selection that begins later.
 
@@ -134,26 +134,31 @@ class _Cutting:
         """
         if self._index is None or self._selection.first is None:
             return None
-        start = self._spec.start(self._selection.first, None)
-        assert start is not None
+        start = self._rows.opening(self._selection.first)
+        if start is None:
+            return None
         return int(self._index.keys[self._index.keys <= start][-2:][0])
 
     def _needed(self, rng: Rng, n: int) -> np.ndarray:
-        """The frames of n that clips hold, those of the tail among them."""
+        """The frames of n that clips hold, those that the end needs again among them."""
         needed = np.zeros(n, dtype=bool)
-        starts = self._spec.starts(n, rng)
-        selected = np.arange(len(starts))
+        plan = self._spec.plan(Extent(n), rng)
+        count = plan.count_until_error(n)
+        selected = np.arange(count)
         if self.report.damage == "stop":
-            selected = np.union1d(self._selection.of(len(starts)), self._before(len(starts)))
-        rows = self._spec.indices_at(starts[selected], n)
+            selected = np.union1d(self._selection.of(count), self._before(count))
+        rows = plan.final_rows(selected, n)
         needed[rows[rows >= 0]] = True
         return needed
 
     def _is_sparse(self) -> bool:
         """Whether an index pays: some frames are not needed, or the number of frames is."""
-        spec, timeline = self._spec, self._timeline
-        gaps = spec.stride is None or spec.dilation > 1 or spec.stride > spec.span
-        return gaps or timeline.sparse or spec.policy in LOOKS_BACK
+        return self._spec.skips_frames or self._timeline.sparse or self._looks_back
+
+    @property
+    def _looks_back(self) -> bool:
+        """The end may need frames that have gone by, other than the last one, which is kept."""
+        return max(self._spec.first_frames, self._spec.last_frames) > 1
 
     def _count(self) -> int:
         """Number of frames of the plan, by decoding them all."""
@@ -162,63 +167,53 @@ class _Cutting:
         self._file.rewind()
         return n
 
-    def _cutter(self) -> Cutter:
+    def _open_pictures(self) -> OpenPictures:
         size, channels = self._converter.size, self._converter.channels
         assert size is not None
         views = self._views = Views(self._format, *size, self._seed)
-        shape = self._format.clip_shape(self._spec.length, *views.size, channels)
+        shape = self._format.clip_shape(self._rows.length, *views.size, channels)
         dtype = self._format.written_dtype(DTYPE)
         check_total("a clip", shape, dtype.itemsize)
         allocate = partial(np.empty, shape, dtype)
         if self._pool is not None:
-            self._pool.require(self._spec.slots(self._starts) * self._in_step, shape, dtype)
+            self._pool.require(self._rows.slots() * self._in_step, shape, dtype)
             self._footprint = self._pool.nbytes
             allocate = partial(self._pool.acquire, shape, dtype)
         time_first = self._format.time_first
 
-        def make(index: int) -> Memory:
+        def make(index: int) -> ClipArray:
             clip = allocate()
-            return Memory(clip, time_first(clip), views[index])
+            return ClipArray(clip, time_first(clip), views[index])
 
-        return Cutter(self._spec, make, self._starts, self._selection)
+        fill_value = np.array(self._spec.fill_value if self._spec.fills else 0).astype(DTYPE)
+        fill = self._format.fill(fill_value, channels)
+        return OpenPictures(self._spec, self._rows, make, fill, self._selection)
 
-    def _shown(self, frame: Frame) -> Shown:
+    def _facts(self, frame: Frame) -> FrameFacts:
         # Integers, for a quotient that is rounded once: a Fraction a frame would cost more than its conversion.
         ticks, second = self._file.time_base.numerator, self._file.time_base.denominator
         pts, duration = frame.pts * ticks / second, frame.duration * ticks / second
-        return Shown(frame.k, pts, duration, frame.damaged, frame.lost)
+        return FrameFacts(frame.k, pts, duration, frame.damaged, frame.lost)
 
     def _wanted(self, plan: np.ndarray) -> np.ndarray:
-        """The frames of the plan that clips hold in their order; the tail's others come after."""
-        spec, n = self._spec, len(plan)
-        starts = self._starts
-        if starts is None and spec.policy == "error":
-            starts = np.arange(max((n - spec.span) // (spec.stride or 1) + 1, 0)) * (spec.stride or 1)
-        elif starts is None:
-            starts = spec.starts(n)
-        selected = self._held(starts[self._selection.of(len(starts))], n)
-        before = self._before(len(starts))
+        """The frames of the plan that clips hold in their order; others that the end needs come after."""
+        rows, n = self._rows, len(plan)
+        count = rows.count_until_error(n)
+        selected = rows.frames_in_order(self._selection.of(count), n)
+        before = self._before(count)
         if self._first is not None or not len(before) or self._index is None:
             return selected
-        # From the end of the clip before `first` on, stretches between key frames are decoded as in a cut of all
-        # clips: damage then shows at the same clip.
+        # From the end of the clip before `first` on, stretches between key frames are decoded as for all clips: damage
+        # then shows at the same clip.
         stretches = np.searchsorted(self._index.keys, plan, side="right")
-        end = np.max(stretches[self._held(starts[before], n)], initial=0)
+        end = np.max(stretches[rows.frames_in_order(before, n)], initial=0)
         here = (stretches == end) | ((stretches > end) & np.isin(stretches, stretches[selected]))
-        return selected | (self._held(starts, n) & here)
+        return selected | (rows.frames_in_order(np.arange(count), n) & here)
 
     def _before(self, count: int) -> np.ndarray:
         """The index of the clip before the selection's `first`; none where that is the first of all."""
         first = self._selection.first or 0
         return np.arange(max(first - 1, 0), min(first, count))
-
-    def _held(self, starts: np.ndarray, n: int) -> np.ndarray:
-        """The frames of the plan that clips from these starts hold before frame n."""
-        held = np.zeros(n, dtype=bool)
-        for place in range(self._spec.length):
-            at = starts + place * self._spec.dilation
-            held[at[at < n]] = True
-        return held
 
     def _events(
         self, wanted: np.ndarray | None, hears: bool = False, first: int | None = None
@@ -290,68 +285,54 @@ class _Cutting:
             if last is not None:
                 yield p, last._replace(damaged=True)
 
-    def _keep(self, p: int, frame: Frame) -> None:
-        """Remember a frame that the end of a source that cannot be read again may need: `span` at most, and one."""
-        assert self._kept is not None
-        if self._spec.policy == "wrap":
-            if p < self._spec.span:
-                self._kept.append((p, frame))
-        else:
-            self._kept.append((p, frame))
-            if len(self._kept) > self._spec.span + 1:
-                self._kept.popleft()
-
     def clips(self) -> Generator[Clip]:
-        cutter: Cutter | None = None
+        pictures: OpenPictures | None = None
         last: tuple[int, Frame] | None = None
         wanted = None if self._plan is None else self._wanted(self._plan)
         if wanted is not None and self.sound is not None:
             wanted[:] = True  # so that sound is forgotten as pictures go by
         for p, frame in self._events(wanted, self.sound is not None, self._first):
-            if cutter is None:
+            if pictures is None:
                 self._converter.prepare(frame.image, self.decoder.orientation)
-                cutter = self._cutter()
-            shown = self._shown(frame)
-            self._converter.write(frame.image, cutter.place(p, shown), self._footprint)
+                pictures = self._open_pictures()
+            facts = self._facts(frame)
+            self._converter.write(frame.image, pictures.targets(p, facts), self._footprint)
             last = p, frame
             if self._kept is not None:
-                self._keep(p, frame)
-            self._open_from = cutter.first_start
-            for clip in cutter.finished():
+                self._kept.add(p, frame)
+            self._open_from = pictures.waits_from
+            for clip in pictures.finished():
                 if self._gives(clip):
                     yield self._complete(clip)
                 del clip
-            if cutter.done:
+            if pictures.done:
                 self._file.close()
                 return
             if self.sound is not None:
-                # What the policy moves back starts less than a clip before the end.
-                first = cutter.first_pts()
-                self.sound.forget((shown.pts if first is None else first) - self._slack)
+                # A clip that is moved back starts less than a clip before the end.
+                first = pictures.first_pts()
+                self.sound.forget((facts.pts if first is None else first) - self._slack)
         n = 0 if last is None else last[0] + 1
         if self._plan is not None and (self._first is None or last is None):
             n = len(self._plan)
-        if cutter is None or last is None:
+        if pictures is None or last is None:
             if self._plan is None and not self.decoder.frames_decoded:
                 raise MediaError(f"{self._file.name} has a video stream without frames")
             self._end(n)
             self._spec.count(n)
             return
-        tail = cutter.end(n)
-        fill = self._format.fill(np.array(self._spec.fill_value).astype(DTYPE), self._converter.channels)
-        for target in tail.fills():
-            target[...] = fill
-        self._place_tail(tail, [last, *(self._kept or ())])
+        unfinished = pictures.finish(n)
+        self._write_unfinished(unfinished, [last, *(self._kept or ())])
         if self.sound is not None:
             # Before the file is read again, or closed: what the last clips may need.
-            self.sound.take(self._shown(last[1]).pts, self._sound_duration)
+            self.sound.take(self._facts(last[1]).pts, self._sound_duration)
         del last, frame
         self._kept = None
-        if tail.needs:
-            self._finish(tail, n)
+        if unfinished.needs:
+            self._finish(unfinished, n)
         self._end(n)
-        while tail.left:
-            clip = tail.finish()
+        while unfinished.left:
+            clip = unfinished.finish()
             if self._gives(clip):
                 yield self._complete(clip)
             del clip
@@ -379,24 +360,25 @@ class _Cutting:
             clip.damaged = None
         return clip if self._views is None else clip.record(self._views)
 
-    def _place_tail(self, tail: Tail, frames: list[tuple[int, Frame]]) -> None:
+    def _write_unfinished(self, unfinished: UnfinishedPictures, frames: list[tuple[int, Frame]]) -> None:
         for p, frame in frames:
-            self._converter.write(frame.image, tail.place(p, self._shown(frame)), self._footprint)
+            self._converter.write(frame.image, unfinished.targets(p, self._facts(frame)), self._footprint)
 
-    def _finish(self, tail: Tail, n: int) -> None:
+    def _finish(self, unfinished: UnfinishedPictures, n: int) -> None:
         """Decode again for the frames that have gone by."""
-        wanted = np.zeros(n, dtype=bool)
-        wanted[list(tail.needs)] = True
-        if self._index is None:
-            self._file.rewind()
-        for event in self._events(wanted):
-            self._place_tail(tail, [event])
-            if not tail.needs:
-                return
+        if max(unfinished.needs) < n:
+            wanted = np.zeros(n, dtype=bool)
+            wanted[list(unfinished.needs)] = True
+            if self._index is None:
+                self._file.rewind()
+            for event in self._events(wanted):
+                self._write_unfinished(unfinished, [event])
+                if not unfinished.needs:
+                    return
         raise MediaError(f"{self._file.name} gave fewer frames when it was read again")
 
 
-def count_frames(src: Source, spec: WindowSpec, options: VideoOptions | None, name: str) -> int:
+def count_frames(src: Source, spec: FrameSpec, options: VideoOptions | None, name: str) -> int:
     """Number of frames of the plan: from the header where it tells, else from the packets, else by decoding.
 
     Of a file that is found to be damaged, the frames before the damage.
@@ -421,7 +403,7 @@ def count_frames(src: Source, spec: WindowSpec, options: VideoOptions | None, na
         file.close()
 
 
-def _at_rate(spec: WindowSpec, options: VideoOptions | None) -> VideoOptions:
+def _at_rate(spec: FrameSpec, options: VideoOptions | None) -> VideoOptions:
     """The options, at the rate that the window was made for. Raises ValueError where they have another."""
     options = options or VideoOptions()
     if spec.fps is None:
@@ -437,7 +419,7 @@ class VideoClips(Iterator[Clip]):
     def __init__(
         self,
         src: Source,
-        spec: WindowSpec,
+        spec: FrameSpec,
         format: ClipFormat | None = None,
         *,
         options: VideoOptions | None = None,
@@ -492,7 +474,7 @@ class VideoClips(Iterator[Clip]):
 
 def clips(
     src: Source,
-    spec: WindowSpec,
+    spec: FrameSpec,
     format: ClipFormat | None = None,
     *,
     options: VideoOptions | None = None,
@@ -521,7 +503,7 @@ def clips(
     clip, and it is forgotten. Where the window leaves frames out, frames that no clip needs are not converted and, for
     the usual codecs in MP4, MOV, MKV and WebM, mostly not decoded; the others are bit for bit the same. Policies
     "wrap", "reflect" and "backpad" read some frames a second time; of a source that cannot seek they keep up to
-    `span + 1` decoded frames instead, and `num_clips` reads its encoded bytes into memory.
+    `span` decoded frames instead, and `num_clips` reads its encoded bytes into memory.
 
     A frame without a time, or whose time is not after the frame before it, is taken to follow that at once. Empty
     packets, and those before the first key frame that cannot be decoded, are passed over, as players do.
@@ -549,7 +531,7 @@ def clips(
     for a crop outside the picture or a pool that is too small, PoolExhausted. Policy "error" raises after the complete
     clips.
     """
-    check_kind("spec", spec, WindowSpec)
+    check_kind("spec", spec, FrameSpec)
     check_kind("format", format, ClipFormat, None)
     check_kind("options", options, VideoOptions, None)
     check_kind("audio", audio, AudioFormat, None)

@@ -15,8 +15,8 @@ from clipx.datasets.origins import describe_error
 from clipx.datasets.passes import Passes
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.format import ClipFormat
+from clipx.plan import WindowSpec
 from clipx.plan.draws import Epoch, check_epoch
-from clipx.plan.windows import WindowSpec
 from clipx.pool import ClipPool
 from clipx.video.options import VideoOptions
 from clipx.wds.sample_clips import SampleClips

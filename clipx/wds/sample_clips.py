@@ -6,12 +6,10 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
-
 from clipx._checks import check_kind, integer
 from clipx._reading import BytesFile
-from clipx.arrays.writer import FormattedFrames
-from clipx.audio.clips import AudioClips, count_clips
+from clipx.arrays.clips import ArrayClips
+from clipx.audio.clips import AudioClips, count_clips, selected_clips
 from clipx.audio.sound import AudioFormat
 from clipx.clip import Clip
 from clipx.datasets.fields import Field, Sample
@@ -20,13 +18,12 @@ from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locate, locating
 from clipx.datasets.sources import array_length, array_of, default_fields, find_source
 from clipx.errors import Damage
-from clipx.format import ClipFormat, Views
+from clipx.format import ClipFormat
+from clipx.plan import ALL, Selection, WindowSpec
 from clipx.plan.draws import sample_rng
-from clipx.plan.windows import ALL, Selection, WindowSpec
 from clipx.pool import ClipPool
 from clipx.video.clips import VideoClips, count_frames
 from clipx.video.options import VideoOptions
-from clipx.windows import iterate_formatted, iterate_spec
 
 __all__ = ["ClipSample", "SampleClips"]
 
@@ -45,42 +42,7 @@ class ClipSample(NamedTuple):
     sample: Sample
 
 
-class _ArrayClips(Iterator[Clip]):
-    """The clips of an array, as a video's are given."""
-
-    def __init__(
-        self,
-        array: np.ndarray,
-        spec: WindowSpec,
-        format: ClipFormat | None,
-        pool: ClipPool | None,
-        rng: np.random.Generator,
-        in_step: int,
-        selection: Selection,
-    ) -> None:
-        self.num_frames = len(array)
-        starts = spec.starts(self.num_frames, rng)
-        indices = selection.of(len(starts))
-        starts = starts[indices]
-        self._spec = spec
-        self._starts = zip(indices.tolist(), starts.tolist())
-        self._views: Views | None = None
-        if format is None:
-            self._data = iterate_spec(array, spec, starts, pool, in_step)
-        else:
-            frames = FormattedFrames(array, spec, format)
-            frames.views.draw(rng)
-            self._views = frames.views
-            self._data = iterate_formatted(frames, spec, starts, len(array), pool, in_step, indices)
-
-    def __next__(self) -> Clip:
-        data = next(self._data)
-        index, start = next(self._starts)
-        clip = Clip(data, index, start, self._spec.valid(start, self.num_frames))
-        return clip if self._views is None else clip.record(self._views)
-
-
-FieldClips = _ArrayClips | AudioClips | VideoClips
+FieldClips = ArrayClips | AudioClips | VideoClips
 """Iterator of the clips of one field."""
 
 
@@ -128,7 +90,7 @@ def _damages(sources: Mapping[Field, FieldClips]) -> list[tuple[Field, Damage]]:
     return [
         (field, damage)
         for field, source in sources.items()
-        if not isinstance(source, _ArrayClips)
+        if not isinstance(source, ArrayClips)
         for damage in source.damages
     ]
 
@@ -263,7 +225,7 @@ class SampleClips:
         key = sample.get("__key__", "")
         rng, name = sample_rng(self.seed, epoch, key), f"field {field!r} of sample {key!r}"
         if kind == "sound":
-            return AudioClips(
+            return selected_clips(
                 value, self.spec, self.audio, pool=pool, rng=rng, name=name, in_step=in_step, selection=selection
             )
         if kind == "video":
@@ -279,7 +241,7 @@ class SampleClips:
                 audio=self.audio,
                 selection=selection,
             )
-        return _ArrayClips(array_of(sample, field, value), self.spec, self.format, pool, rng, in_step, selection)
+        return ArrayClips(array_of(sample, field, value), self.spec, self.format, pool, rng, in_step, selection)
 
     def _why_none(self, counts: Iterable[int | None]) -> str:
         """Why sources of so many frames give no clips."""
@@ -303,11 +265,10 @@ class SampleClips:
             return self.spec.count(array_length(sample, field, value))
         if isinstance(value, memoryview):
             value = BytesFile(value)
-        # The clips that are complete come before the error of those that are not.
-        spec = replace(self.spec, policy="drop") if self.spec.policy == "error" else self.spec
         if kind == "sound":
-            return count_clips(value, spec, self.audio, name)
-        return spec.count(count_frames(value, spec, self.options, name))
+            return count_clips(value, self.spec, self.audio, name)
+        # The clips that are complete come before the error of those that are not.
+        return self.spec.count_until_error(count_frames(value, self.spec, self.options, name))
 
 
 def _joined(

@@ -12,8 +12,8 @@ from helpers.sounds import CORPUS, corpus_file, decoded, encode, flipped, noise
 
 import clipx
 from clipx import AudioFormat, WindowSpec, wds
-from clipx.audio.clips import AudioClips, count_clips, count_samples
-from clipx.plan.windows import Selection
+from clipx.audio.clips import count_clips, count_samples, selected_clips
+from clipx.plan import Selection
 
 ALAC = 4096
 """Samples of a packet of the file that most tests damage, each decoded on its own."""
@@ -231,11 +231,11 @@ def test_damage_with_resampling(name):
 @pytest.mark.parametrize("damage", ["skip", "keep"])
 def test_a_selection_gives_the_same_clips(alac, damage):
     data, window, format = spoil(alac, 3, 9), WindowSpec(1000, 900, policy="wrap"), AudioFormat(damage=damage)
-    whole = {clip.index: clip for clip in AudioClips(data, window, format, name="it")}
+    whole = {clip.index: clip for clip in selected_clips(data, window, format, name="it")}
     indices = sorted(whole)
     for given in (0, 3, len(indices) // 2, len(indices) - 1):
         some = tuple(indices[:given][-2:])
-        clips = list(AudioClips(data, window, format, name="it", selection=Selection(some, indices[given])))
+        clips = list(selected_clips(data, window, format, name="it", selection=Selection(some, indices[given])))
         assert [clip.index for clip in clips] == [*some, *indices[given:]]
         for clip in clips:
             np.testing.assert_array_equal(clip.data, whole[clip.index].data)

@@ -134,7 +134,7 @@ def test_past_the_end(policy, row):
     spec = WindowSpec(5, 2, policy=policy)
     same(spec.indices(7)[-1], np.arange(2, 7))
     padded = WindowSpec(5, 4, policy=policy)
-    same(padded.indices_at(np.array([4]), 5), np.array([row]))
+    same(padded.rows_at(np.array([4]), 5), np.array([row]))
     same(padded.padding(8)[-1], np.array([False, False, False, False, True]))
 
 

@@ -308,7 +308,7 @@ def test_equal_batches_fill_up_what_is_missing(shards, monkeypatch, drop_last):
 
 def test_only_selected_clips(make_video):
     """Of a damaged video, selected clips equal those of a run over all, before and behind the damage."""
-    from clipx.plan.windows import Selection
+    from clipx.plan import Selection
 
     whole, rng = make_video(N, g="10", bf="2", **SMALL).read_bytes(), np.random.default_rng(5)
     checked = 0

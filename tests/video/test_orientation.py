@@ -11,7 +11,7 @@ import pytest
 
 import clipx
 from clipx import wds
-from clipx.plan.windows import Selection
+from clipx.plan import Selection
 from clipx.video.clips import VideoClips, clips
 
 N = 40

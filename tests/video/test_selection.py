@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import clipx
-from clipx.plan.windows import ALL, Selection
+from clipx.audio.clips import selected_clips
+from clipx.plan import ALL, Selection
 from clipx.wds.sample_clips import SampleClips
 
 POLICIES = ["drop", "repeat_last", "wrap", "reflect", "constant", "backpad"]
@@ -248,14 +249,12 @@ def test_a_list_ends_where_its_last_clip_does(make_video, make_audio):
     cut = clipx.video.VideoClips(str(path), clipx.WindowSpec(4, 2), name="a", selection=Selection((3, 20), None))
     assert len(list(cut)) == 2
     assert cut.frames_decoded < 60
-    sound = clipx.audio.AudioClips(
-        str(make_audio()), clipx.WindowSpec(10, 10), name="a", selection=Selection((3,), None)
-    )
+    sound = selected_clips(str(make_audio()), clipx.WindowSpec(10, 10), name="a", selection=Selection((3,), None))
     assert [clip.index for clip in sound] == [3]
 
 
 def test_past_the_last_clip(make_video, make_audio):
-    sound = clipx.audio.AudioClips(str(make_audio()), clipx.WindowSpec(9), name="a", selection=Selection(first=10**6))
+    sound = selected_clips(str(make_audio()), clipx.WindowSpec(9), name="a", selection=Selection(first=10**6))
     assert list(sound) == []
     for policy in POLICIES:
         window = clipx.WindowSpec(4, 2, policy=policy)

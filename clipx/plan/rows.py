@@ -1,0 +1,106 @@
+"""Plan: the rows of the clips of one source, as a stream asks for them while its frames go by."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+__all__ = ["Plan", "Row", "TablePlan", "first_frame"]
+
+Row = range | np.ndarray
+"""Source frame of every position of a clip; -1, in an array, where `fill_value` goes."""
+
+NEVER = 2**60  # later than any frame
+
+
+def first_frame(row: Row) -> int:
+    """Frame that a clip starts at: its first, or, where `fill_value` goes there, the first that it has; else 0."""
+    if len(row) and row[0] >= 0:
+        return int(row[0])
+    return next((int(frame) for frame in row if frame >= 0), 0)
+
+
+class Plan(ABC):
+    """Rows of the clips of one source, by the index of the clip.
+
+    A stream begins a clip at its opening frame and writes the frames that its row has, as they go by. When the stream
+    has ended, `final_rows` may say otherwise: what differs, or has gone by before the opening, is written last.
+
+    Attributes:
+        length: positions of a clip.
+    """
+
+    length: int
+
+    @abstractmethod
+    def opening(self, index: int) -> int | None:
+        """Frame at which a clip begins to be written, ascending with the index; None where there is no such clip."""
+
+    @abstractmethod
+    def row(self, index: int) -> Row:
+        """The row of a clip, as far as it is known before the end."""
+
+    @abstractmethod
+    def final_rows(self, indices: np.ndarray, n: int) -> np.ndarray:
+        """Rows, int64 (clips, length), of the clips of these indices, of a stream that has ended after n frames."""
+
+    @abstractmethod
+    def count(self, n: int) -> int:
+        """Number of clips of a stream that has ended after n frames; those that it ended before are not counted.
+
+        Raises ValueError as `FrameSpec.count` does.
+        """
+
+    @abstractmethod
+    def count_until_error(self, n: int) -> int:
+        """Number of clips that are given before `count` would raise."""
+
+    @abstractmethod
+    def frames_in_order(self, indices: np.ndarray, n: int) -> np.ndarray:
+        """The frames of n, bool (n,), that are written to these clips as they go by."""
+
+    @abstractmethod
+    def slots(self) -> int:
+        """Slots that the clips take: of those that are open at once, and of one that is handed out."""
+
+
+class TablePlan(Plan):
+    """A plan of which all rows are known from the start. Clips are open from their lowest to their highest frame."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self._rows = rows
+        self.length = rows.shape[1]
+        lowest = np.where(rows < 0, NEVER, rows).min(axis=1, initial=NEVER)
+        # Clips are begun in the order of their indices; those that have no frame with the one before.
+        openings = np.minimum.accumulate(lowest[::-1])[::-1]
+        openings[openings == NEVER] = np.max(openings, where=openings != NEVER, initial=0)
+        self._openings = openings
+
+    def opening(self, index: int) -> int | None:
+        return int(self._openings[index]) if index < len(self._openings) else None
+
+    def row(self, index: int) -> Row:
+        row: np.ndarray = self._rows[index]
+        return row
+
+    def final_rows(self, indices: np.ndarray, n: int) -> np.ndarray:
+        return self._rows[indices]
+
+    def count(self, n: int) -> int:
+        return int(np.searchsorted(self._openings, n))
+
+    def count_until_error(self, n: int) -> int:
+        return len(self._rows)
+
+    def frames_in_order(self, indices: np.ndarray, n: int) -> np.ndarray:
+        held = np.zeros(n, dtype=bool)
+        rows = self._rows[indices]
+        held[rows[(rows >= 0) & (rows < n)]] = True
+        return held
+
+    def slots(self) -> int:
+        # They are finished in the order of their indices, too.
+        closings = np.maximum.accumulate(self._rows.max(axis=1, initial=-1))
+        open_before = np.searchsorted(closings, self._openings)
+        return int(np.max(np.arange(1, len(closings) + 1) - open_before, initial=1)) + 1

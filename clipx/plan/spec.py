@@ -1,0 +1,163 @@
+"""FrameSpec, which says which frames of a source go into which clip, and Extent, all that it may know of a source."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from clipx._checks import integer
+from clipx.plan.draws import Rng
+from clipx.plan.rows import Plan, TablePlan, first_frame
+
+__all__ = ["LARGEST", "Extent", "FrameSpec", "frames_of"]
+
+LARGEST = 2**60  # of any number of frames: sums of a few stay inside int64
+
+
+class Extent:
+    """What is known of a source before its frames are read.
+
+    Args:
+        n: number of frames.
+        times: n + 1 exact numbers of seconds, ascending: when each frame begins, and when the last one ends. None where
+            the source has no times, or they are not known.
+
+    Raises TypeError and ValueError that name the argument.
+    """
+
+    __slots__ = ("n", "times")
+
+    def __init__(self, n: int, times: Sequence[Fraction | int | float] | None = None) -> None:
+        self.n = integer("n", n, 0, LARGEST)
+        if times is not None and len(times) != self.n + 1:
+            raise ValueError(f"times has {len(times)} numbers, but {self.n} frames and their end need {self.n + 1}")
+        self.times = times
+
+    def __repr__(self) -> str:
+        return f"Extent({self.n})" if self.times is None else f"Extent({self.n}, {float(self.end or 0):g} s)"
+
+    @property
+    def end(self) -> Fraction | int | float | None:
+        """When the last frame ends, in seconds; None without times."""
+        return None if self.times is None else self.times[self.n]
+
+
+def frames_of(extent: Extent | int) -> int:
+    """Number of frames of a source. Raises TypeError and ValueError where it is not one."""
+    return extent.n if isinstance(extent, Extent) else integer("n", extent, 0, LARGEST)
+
+
+class FrameSpec(ABC):
+    """Which frames of a source go into which clip.
+
+    A subclass says `rows`, `count` and `max_length`. Arrays, videos, sound and the stages take any: a stream is then
+    counted before its clips are planned. The other members tell sources more, so that they read less; what they are
+    here suits every spec.
+    """
+
+    fps: Any = None
+    """Frames a second that the spec is made for; None for any."""
+
+    fill_value: Any = 0
+    """Value of the elements of a position without a frame, in the source's dtype."""
+
+    @property
+    def fills(self) -> bool:
+        """Rows may hold -1."""
+        return True
+
+    @property
+    def is_random(self) -> bool:
+        """`rows` draws from its rng; sources then hand it a Generator."""
+        return True
+
+    @property
+    def needs_extent(self) -> bool:
+        """No row is known before the number of frames is; else `plan()` gives rows of complete clips without it."""
+        return True
+
+    @property
+    def skips_frames(self) -> bool:
+        """Some frames before the last clip's may be in no clip."""
+        return True
+
+    @property
+    def clips_apart(self) -> bool:
+        """Frames between one clip and the next may be in no clip."""
+        return True
+
+    @property
+    def moves_last(self) -> bool:
+        """The end of a stream may move a clip that has begun back to frames that have gone by."""
+        return False
+
+    @property
+    def span(self) -> int | None:
+        """Frames from a clip's first to its last, both counted; None where clips differ."""
+        return None
+
+    @property
+    def covered(self) -> int | None:
+        """Frames whose time a clip takes, so many that clips side by side leave none out; None where clips differ."""
+        return None
+
+    @property
+    def first_frames(self) -> int:
+        """How many of a stream's first frames its end may ask for once they have gone by."""
+        return 0
+
+    @property
+    def last_frames(self) -> int:
+        """How many of a stream's last frames its end may ask for once they have gone by."""
+        return 0
+
+    @property
+    def max_slots(self) -> int:
+        """Slots that a source may take whose plan is not known yet: of clips open at once, and of one handed out."""
+        return 2
+
+    @property
+    @abstractmethod
+    def max_length(self) -> int | None:
+        """Most frames of a clip; None where there is no bound."""
+
+    @abstractmethod
+    def count(self, extent: Extent | int) -> int:
+        """Number of clips of a source. Raises ValueError for a source that the spec does not allow."""
+
+    @abstractmethod
+    def rows(self, extent: Extent | int, rng: Rng = None) -> np.ndarray:
+        """Source frame of every position, int64 (clips, length); -1 where `fill_value` goes. Raises as `count` does."""
+
+    def starts(self, extent: Extent | int, rng: Rng = None) -> np.ndarray:
+        """Frame that each clip starts at, int64 (clips,)."""
+        return np.array([first_frame(row) for row in self.rows(extent, rng)], dtype=np.int64)
+
+    def count_until_error(self, extent: Extent | int) -> int:
+        """Number of clips that a stream gives before `count` would raise at its end."""
+        return self.count(extent)
+
+    def count_complete(self, extent: Extent | int) -> int:
+        """Number of clips that lie within a stream of which nothing more is known."""
+        return self.count(extent)
+
+    def plan(self, extent: Extent | int | None = None, rng: Rng = None) -> Plan:
+        """The rows of a stream's clips. Without an extent only where the spec does not need one."""
+        if extent is None:
+            raise ValueError(f"{type(self).__name__} needs the number of frames")
+        rows = self.rows(extent, rng)
+        if np.max(rows, initial=-1) >= frames_of(extent):
+            raise ValueError(f"{self!r} asks for frame {rows.max()}, but there are {frames_of(extent)} frames")
+        return TablePlan(rows)
+
+    def valid(self, row: np.ndarray, n: int) -> int:
+        """Positions of a row that come before the end of a source of n frames."""
+        return int(np.count_nonzero(row >= 0))
+
+    def slots(self, starts: np.ndarray | None = None) -> int:
+        """Slots that clips from these first frames take while they are written one after the other, at least 2."""
+        return self.max_slots
