@@ -18,7 +18,7 @@ from clipx._kernel import Slots
 from clipx._registry import Registry
 from clipx.errors import PoolExhausted, PoolTooSmall
 
-__all__ = ["ClipPool", "PoolStats"]
+__all__ = ["ClipPool", "PoolStats", "as_pool", "live_pools"]
 
 ALIGNMENT = 64  # a cache line, and the widest vector
 LAYOUTS_KEPT = 64  # shapes whose checks are remembered; ragged clips have more, and are checked again
@@ -331,6 +331,19 @@ class ClipPool:
         self._lost_backing = state["lost_backing"]
         if state["shape"] is not None:
             self._fix_shape(state["shape"], state["dtype"])
+
+
+def as_pool(pool: ClipPool | int | str | None) -> ClipPool | None:
+    """The pool that an argument `pool=` names: a ClipPool itself, or one made of bytes such as "2GB".
+
+    A pool made of bytes takes the shape of its first clip, in the process that extracts it. Raises TypeError for what
+    is none of these, and ValueError for a text that is not a number of bytes.
+    """
+    if pool is None or isinstance(pool, ClipPool):
+        return pool
+    if isinstance(pool, bool) or not isinstance(pool, (int, np.integer, str)):
+        raise TypeError(f"pool is {pool!r}, but must be a ClipPool, bytes such as '2GB', or None")
+    return ClipPool.of_bytes(byte_count("pool", pool))
 
 
 def _as_shape(shape: Any) -> tuple[int, ...]:

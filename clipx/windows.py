@@ -18,7 +18,7 @@ from clipx.arrays.pages import check_mapped
 from clipx.arrays.writer import ArrayWriter
 from clipx.format import ClipFormat
 from clipx.plan import FrameSpec, Policy, Rng, Sampling, WindowSpec, as_generator, fill_bytes
-from clipx.pool import ClipPool
+from clipx.pool import ClipPool, as_pool
 
 __all__ = ["WindowSpec", "extract", "indices", "iterate", "starts"]
 
@@ -199,7 +199,7 @@ def iterate(
     rng: Rng = None,
     axis: int = 0,
     format: ClipFormat | None = None,
-    pool: ClipPool | None = None,
+    pool: ClipPool | int | str | None = None,
 ) -> Iterator[np.ndarray]:
     """The clips of an array, one after the other, each independent of the source and of all others.
 
@@ -208,13 +208,13 @@ def iterate(
         for start in range(0, len(x) - 16 + 1, 8):            for clip in clipx.windows.iterate(x, 16, 8):
             yield x[start : start + 16]                           yield clip
 
-    Args as in `extract`, and pool: clips are slots of it, which come back when nothing sees them any more; None gives
-    each clip memory of its own.
+    Args as in `extract`, and pool: a ClipPool, or bytes such as "2GB" to make one of for this call. Clips are slots of
+    it, which are free again when nothing sees them any more. None gives each clip memory of its own.
 
     Returns an iterator of arrays (length, ...), or in the format's order, C-contiguous. Raises as `extract` at the
     call, and while iterating PoolExhausted where every slot of the pool is held.
     """
-    spec = _spec(length, stride, dilation, policy, fill_value, num_clips, sampling)
+    spec, pool = _spec(length, stride, dilation, policy, fill_value, num_clips, sampling), as_pool(pool)
     array = _time_first(frames, axis)
     if format is None:
         if spec.max_length is not None:

@@ -22,7 +22,7 @@ from clipx.media.opening import passing
 from clipx.media.sources import Source, as_source, can_rewind, describe
 from clipx.plan import ALL, Extent, FrameSpec, Rng, Selection, as_generator, fill_bytes
 from clipx.plan.rows import Plan, Row, first_frame
-from clipx.pool import ClipPool
+from clipx.pool import ClipPool, as_pool
 
 __all__ = ["AudioClips", "AudioFormat", "Clip", "clips", "count_clips", "count_samples", "selected_clips"]
 
@@ -371,7 +371,7 @@ def clips(
     spec: FrameSpec,
     format: AudioFormat | None = None,
     *,
-    pool: ClipPool | None = None,
+    pool: ClipPool | int | str | None = None,
     rng: Rng = None,
     name: str | None = None,
 ) -> AudioClips:
@@ -385,7 +385,8 @@ def clips(
         spec: which samples. A window made by `WindowSpec.of_seconds` remembers its rate, which must be the sound's.
         format: rate, channels, dtype, order, stream and what happens at damage; default the file's rate and channels,
             float32, "CN", of the stream that FFmpeg chooses.
-        pool: clips are slots of it; None gives each clip memory of its own.
+        pool: a ClipPool, or bytes such as "2GB" to make one of for this call: clips are its slots. None gives each clip
+            memory of its own.
         rng: Generator or seed for sampling "random".
         name: what messages call the source; default its path.
 
@@ -414,4 +415,4 @@ def clips(
     """
     check_kind("spec", spec, FrameSpec)
     check_kind("format", format, AudioFormat, None)
-    return selected_clips(src, spec, format, pool=pool, rng=rng, name=name or describe(src))
+    return selected_clips(src, spec, format, pool=as_pool(pool), rng=rng, name=name or describe(src))

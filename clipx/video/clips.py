@@ -25,7 +25,7 @@ from clipx.media.packet_index import NO_TIME, Index
 from clipx.media.sources import Source, as_source, can_rewind, describe
 from clipx.plan import ALL, Extent, FrameSpec, Rng, Selection, as_generator, fill_bytes
 from clipx.plan.rows import Plan
-from clipx.pool import ClipPool
+from clipx.pool import ClipPool, as_pool
 from clipx.video.decoder import VideoDecoder
 from clipx.video.file import VideoFile
 from clipx.video.open_pictures import ClipArray, FrameFacts, KeptFrames, OpenPictures, UnfinishedPictures
@@ -478,7 +478,7 @@ def clips(
     format: ClipFormat | None = None,
     *,
     options: VideoOptions | None = None,
-    pool: ClipPool | None = None,
+    pool: ClipPool | int | str | None = None,
     audio: AudioFormat | None = None,
     rng: Rng = None,
     name: str | None = None,
@@ -491,7 +491,8 @@ def clips(
         spec: which frames; with `options.fps`, or made by `WindowSpec.of_seconds`, frames at that rate.
         format: size, crop, flip, numbers and order; default the picture as it is.
         options: how the video is read; see VideoOptions.
-        pool: clips are slots of it; None gives each clip memory of its own.
+        pool: a ClipPool, or bytes such as "2GB" to make one of for this call: clips are its slots. None gives each clip
+            memory of its own.
         audio: how the sound of each clip is written, in memory of its own: `round(length * dilation / fps * rate)`
             samples from the clip's first frame on, with `options.fps` or the stream's average; silence where there is
             none. It is decoded in the same pass, which then goes over the whole file. A video without an audio stream
@@ -536,4 +537,4 @@ def clips(
     check_kind("options", options, VideoOptions, None)
     check_kind("audio", audio, AudioFormat, None)
     name = name or describe(src)
-    return VideoClips(src, spec, format, options=options, pool=pool, audio=audio, rng=rng, name=name)
+    return VideoClips(src, spec, format, options=options, pool=as_pool(pool), audio=audio, rng=rng, name=name)

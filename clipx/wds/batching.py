@@ -14,7 +14,7 @@ from clipx import _kernel, memory
 from clipx._checks import check_kind, integer, patience
 from clipx.datasets.fields import Field
 from clipx.datasets.origins import locate
-from clipx.pool import ClipPool
+from clipx.pool import ClipPool, as_pool
 
 __all__ = ["CURE", "Batch", "Like", "batched", "collate"]
 
@@ -292,20 +292,19 @@ class _Batched:
 
 
 def batched(
-    batch_size: int, *, partial: bool = True, pool: ClipPool | None = None, timeout: float | None = 0
+    batch_size: int, *, partial: bool = True, pool: ClipPool | int | str | None = None, timeout: float | None = 0
 ) -> Callable[[Iterable[Any]], Iterator[Any]]:
     """A stage that makes batches, equal to webdataset's `batched`; clips are copied into them without the GIL.
 
     Args:
         batch_size: samples of a batch.
         partial: whether the last batch may have fewer.
-        pool: batches are slots of it, of shape (batch_size, ...); None gives each memory of its own, as arrays of
-            objects always have.
+        pool: a ClipPool, or bytes such as "2GB" to make one of: batches are its slots, of shape (batch_size, ...). None
+            gives each memory of its own, as arrays of objects always have.
         timeout: seconds to wait for a free slot where the consumer holds them all; None waits for ever.
 
     Raises ValueError for clips that are not alike, with both shapes and keys, and PoolExhausted.
     """
     batch_size = integer("batch_size", batch_size, 1)
     check_kind("partial", partial, bool)
-    check_kind("pool", pool, ClipPool, None)
-    return _Batched(batch_size, partial, pool, patience("timeout", timeout))
+    return _Batched(batch_size, partial, as_pool(pool), patience("timeout", timeout))

@@ -17,7 +17,7 @@ from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.format import ClipFormat
 from clipx.plan import WindowSpec
 from clipx.plan.draws import Epoch, check_epoch
-from clipx.pool import ClipPool
+from clipx.pool import ClipPool, as_pool
 from clipx.video.options import VideoOptions
 from clipx.wds.sample_clips import SampleClips
 
@@ -46,13 +46,10 @@ class ClipStage:
         epoch: Epoch,
         handler: Callable[[Exception], bool],
     ) -> None:
-        if isinstance(pool, (int, str)):
-            pool = ClipPool.of_bytes(pool)
-        elif not isinstance(pool, (ClipPool, type(None))):
-            raise TypeError(f"pool is {pool!r}, but must be a ClipPool, a number of bytes such as '2GB', or None")
         if not callable(handler):
             raise TypeError(f"handler is {handler!r}, but must be a function of an exception")
-        self._clips, self._pool, self._epoch, self._handler = samples, pool, check_epoch(epoch), handler
+        self._clips, self._pool = samples, as_pool(pool)
+        self._epoch, self._handler = check_epoch(epoch), handler
         self.errors = Ledger()
         self._passes = Passes()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from clipx import memory
-from clipx._checks import byte_count, check_kind, integer
+from clipx._checks import byte_count, integer
 from clipx.datasets.passes import Passes
 from clipx.plan.draws import Epoch, check_epoch, stream_random
 from clipx.pool import ClipPool
@@ -178,7 +178,8 @@ def shuffle(
     """
     if max_bytes is None and pool is None:
         raise ValueError("max_bytes and pool are None, but one of them must say how much the buffer may hold")
-    check_kind("pool", pool, ClipPool, None)
+    if not isinstance(pool, (ClipPool, type(None))):
+        raise TypeError(f"pool is {pool!r}, but must be the ClipPool that clips are slots of; for bytes give max_bytes")
     most = None if max_bytes is None else byte_count("max_bytes", max_bytes)
     if reserve is not None:
         reserve = integer("reserve", reserve, 1)

@@ -729,7 +729,7 @@ def test_batched_of_other_dtypes():
         ({"batch_size": 2.0}, "batch_size"),
         ({"batch_size": None}, "batch_size"),
         ({"batch_size": 2, "partial": 1}, "partial"),
-        ({"batch_size": 2, "pool": "1GB"}, "pool"),
+        ({"batch_size": 2, "pool": 1.5}, "pool"),
         ({"batch_size": 2, "pool": clipx.ClipPool(1, 1), "timeout": -1}, "timeout"),
         ({"batch_size": 2, "pool": clipx.ClipPool(1, 1), "timeout": "soon"}, "timeout"),
     ],

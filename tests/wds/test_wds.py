@@ -182,7 +182,7 @@ def test_arguments():
         wds.clips(16)
     with pytest.raises(TypeError, match=r"pool is 1\.5"):
         wds.clips(SPEC, pool=1.5)
-    with pytest.raises(ValueError, match="size is '2 sheep'"):
+    with pytest.raises(ValueError, match="pool is '2 sheep'"):
         wds.clips(SPEC, pool="2 sheep")
     with pytest.raises(ValueError, match="keys is"):
         wds.clips(SPEC, keys=[])
