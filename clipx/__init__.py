@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from clipx import audio, errors, mapped, memory, plan, pool, video, wds, windows
     from clipx._kernel import simd
     from clipx.audio.sound import AudioFormat
-    from clipx.errors import MediaError, PoolExhausted
+    from clipx.clip import Clip
+    from clipx.errors import MediaError, PoolExhausted, PoolTooSmall
     from clipx.format import ClipFormat
     from clipx.loader import Loader
     from clipx.plan import WindowSpec
@@ -21,28 +22,32 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-HOMES = {
+_HOMES = {
     "AudioFormat": "audio.sound",
+    "Clip": "clip",
     "ClipFormat": "format",
-    "VideoOptions": "video.options",
     "ClipPool": "pool",
-    "MediaError": "errors",
     "Loader": "loader",
+    "MediaError": "errors",
     "PoolExhausted": "errors",
     "PoolStats": "pool",
+    "PoolTooSmall": "errors",
+    "VideoOptions": "video.options",
     "WindowSpec": "plan",
     "simd": "_kernel",
 }
-MODULES = ("audio", "errors", "mapped", "memory", "plan", "pool", "video", "wds", "windows")
+_MODULES = ("audio", "errors", "mapped", "memory", "plan", "pool", "video", "wds", "windows")
 
 __all__ = [
     "AudioFormat",
+    "Clip",
     "ClipFormat",
     "ClipPool",
     "Loader",
     "MediaError",
     "PoolExhausted",
     "PoolStats",
+    "PoolTooSmall",
     "VideoOptions",
     "WindowSpec",
     "__version__",
@@ -60,9 +65,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in HOMES:
-        value = getattr(import_module(f"clipx.{HOMES[name]}"), name)
-    elif name in MODULES:
+    if name in _HOMES:
+        value = getattr(import_module(f"clipx.{_HOMES[name]}"), name)
+    elif name in _MODULES:
         value = import_module(f"clipx.{name}")
     else:
         raise AttributeError(f"module 'clipx' has no attribute {name!r}")
@@ -71,4 +76,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return __all__

@@ -22,7 +22,16 @@ def test_import_is_light():
 def test_every_public_name_is_there():
     for name in clipx.__all__:
         assert getattr(clipx, name) is not None
-    assert set(clipx.__all__) <= set(dir(clipx))
+
+
+def test_dir_shows_public_names_only():
+    assert dir(clipx) == sorted(clipx.__all__)
+    assert python("import clipx, clipx.loader, clipx.format; print(*dir(clipx))").split() == sorted(clipx.__all__)
+
+
+def test_a_name_is_loaded_once():
+    code = "import clipx; print(*(getattr(clipx, each) is getattr(clipx, each) for each in dir(clipx)))"
+    assert set(python(code).split()) == {"True"}
 
 
 def test_a_name_that_is_not_there():
