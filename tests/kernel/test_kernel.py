@@ -2,22 +2,18 @@
 
 import hashlib
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import reference
+from helpers.guards import CACHED, STREAMING, guarded
+from helpers.processes import run_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
 
 import clipx
 from clipx import _kernel
-
-CACHED, STREAMING = 1, 1 << 50
-GUARD = 192
-LEFT_ALONE = 0xA5
 
 
 def raw(size, seed=0):
@@ -28,18 +24,10 @@ def void(itemsize):
     return np.dtype(f"V{itemsize}")
 
 
-def guarded(shape, dtype, offset):
+def guarded_array(shape, dtype, offset):
     """A contiguous array inside more bytes, at any address, and a check that those are left alone."""
-    size = int(np.prod(shape)) * dtype.itemsize
-    around = np.full(size + 2 * GUARD, LEFT_ALONE, np.uint8)
-    start = GUARD // 2 + offset
-    inside = around[start : start + size].view(dtype).reshape(shape)
-
-    def check():
-        assert (around[:start] == LEFT_ALONE).all()
-        assert (around[start + size :] == LEFT_ALONE).all()
-
-    return inside, check
+    inside, check = guarded(int(np.prod(shape)) * dtype.itemsize, offset)
+    return inside.view(dtype).reshape(shape), check
 
 
 @st.composite
@@ -69,7 +57,7 @@ def test_gather(src, data, offset):
     wanted = reference.gather(src, table, fill)
     before = src.tobytes()
     for footprint in (0, CACHED, STREAMING):
-        dst, check = guarded(wanted.shape, src.dtype, offset)
+        dst, check = guarded_array(wanted.shape, src.dtype, offset)
         _kernel.gather(src, dst, table, fill.tobytes(), footprint)
         assert dst.tobytes() == wanted.tobytes()
         check()
@@ -82,7 +70,7 @@ def test_scatter(frame, count, offset):
     wanted = np.empty(frame.shape, frame.dtype)
     reference.scatter(frame, [wanted])
     for footprint in (0, CACHED, STREAMING):
-        targets = [guarded(frame.shape, frame.dtype, offset + i) for i in range(count)]
+        targets = [guarded_array(frame.shape, frame.dtype, offset + i) for i in range(count)]
         _kernel.scatter(frame, [dst for dst, _ in targets], footprint)
         for dst, check in targets:
             assert dst.tobytes() == wanted.tobytes()
@@ -118,7 +106,7 @@ def test_frames_shared_by_places(long, seed, footprint):
         run = start + step * np.arange(size)
         runs += [run] * int(rng.integers(1, 4)) + [run[1:]] + [np.full(rng.integers(0, 3), -1)]
     table = np.concatenate([runs[i] for i in rng.permutation(len(runs))])
-    dst, check = guarded((len(table), *long.shape[1:]), long.dtype, seed * 5 % 67)
+    dst, check = guarded_array((len(table), *long.shape[1:]), long.dtype, seed * 5 % 67)
     _kernel.gather(long, dst, table, b"\x07", footprint)
     for place, k in zip(dst, table):
         assert np.array_equal(place, np.full_like(place, 7) if k < 0 else long[k])
@@ -130,7 +118,7 @@ def test_frames_shared_by_whole_clips(long):
     last = len(long) - 1
     table = np.concatenate([[0, last, last], np.arange(3, 9), np.arange(4, 8), np.arange(3, 11), np.arange(2, 9)])
     for footprint in (CACHED, STREAMING):
-        dst, check = guarded((len(table), *long.shape[1:]), long.dtype, 1)
+        dst, check = guarded_array((len(table), *long.shape[1:]), long.dtype, 1)
         _kernel.gather(long, dst, table, None, footprint)
         assert all(np.array_equal(place, long[k]) for place, k in zip(dst, table))
         check()
@@ -139,7 +127,7 @@ def test_frames_shared_by_whole_clips(long):
 def test_shared_frames_of_a_source_backwards(long):
     backwards = long[::-1]
     table = np.array([0, 5, 6, 7, 5, 6, 7, 6, 7, 8, len(long) - 1])
-    dst, check = guarded((len(table), *long.shape[1:]), long.dtype, 3)
+    dst, check = guarded_array((len(table), *long.shape[1:]), long.dtype, 3)
     _kernel.gather(backwards, dst, table)
     assert all(np.array_equal(place, backwards[k]) for place, k in zip(dst, table))
     check()
@@ -150,7 +138,7 @@ def test_shared_frames_of_a_source_backwards(long):
 def test_scatter_of_a_large_frame(count, footprint):
     base = raw(700_000)
     for frame in (base[1:600_000], base.reshape(70, 10_000)[3:-3, 5:9_990], base.reshape(-1, 7)[:, 2:5], base[::-1]):
-        targets = [guarded(frame.shape, frame.dtype, 7 * i) for i in range(count)]
+        targets = [guarded_array(frame.shape, frame.dtype, 7 * i) for i in range(count)]
         _kernel.scatter(frame, [dst for dst, _ in targets], footprint)
         for dst, check in targets:
             assert np.array_equal(dst, frame)
@@ -163,7 +151,7 @@ def test_fill_repeats_the_element(itemsize, footprint):
     src = raw(6 * itemsize).view(void(itemsize)).reshape(2, 3)
     element = bytes(i * 7 % 256 for i in range(itemsize))
     table = np.array([-1, -1, 1] + [-1] * 40)
-    dst, check = guarded((len(table), 3), src.dtype, 5)
+    dst, check = guarded_array((len(table), 3), src.dtype, 5)
     _kernel.gather(src, dst, table, element, footprint)
     assert dst.tobytes() == element * 6 + src[1].tobytes() + element * 120
     check()
@@ -177,7 +165,7 @@ def test_rank(rank):
     base = raw(int(np.prod(shape))).reshape(shape)
     src = base.transpose(0, *range(rank - 1, 0, -1))
     table = np.array([2, 0, 0])
-    dst, check = guarded((3, *src.shape[1:]) if rank < 64 else (3, src[0].size), src.dtype, 1)
+    dst, check = guarded_array((3, *src.shape[1:]) if rank < 64 else (3, src[0].size), src.dtype, 1)
     _kernel.gather(src, dst, table)
     assert dst.tobytes() == src[table].tobytes()
     _kernel.scatter(src, [dst])
@@ -325,13 +313,6 @@ print(clipx.simd, seen.hexdigest())
 """
 
 
-def run(code, simd):
-    """What the code prints in a new process that is told which implementation to take."""
-    env = {**os.environ, "CLIPX_SIMD": simd, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-c", code]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
-
-
 def digest():
     """What SHOW prints, with NumPy doing the copying."""
     rng = np.random.default_rng(3)
@@ -349,18 +330,20 @@ def digest():
 
 @pytest.mark.parametrize("name", _kernel.implementations)
 def test_every_implementation(name):
-    ran = run(SHOW, name)
+    ran = run_python("-c", SHOW, CLIPX_SIMD=name)
     assert ran.stdout.split() == [name, digest()], ran.stderr
 
 
 def test_best_implementation_runs_by_default():
-    assert run("import clipx; print(clipx.simd)", "").stdout.strip() == _kernel.implementations[0]
+    assert (
+        run_python("-c", "import clipx; print(clipx.simd)", CLIPX_SIMD="").stdout.strip() == _kernel.implementations[0]
+    )
     assert clipx.simd == (os.environ.get("CLIPX_SIMD") or _kernel.implementations[0])
     assert _kernel.implementations[-1] == "baseline"
 
 
 def test_unknown_implementation():
-    ran = run("import clipx; clipx.simd", "nonsense")
+    ran = run_python("-c", "import clipx; clipx.simd", CLIPX_SIMD="nonsense")
     assert ran.returncode == 1
     message = ran.stderr.strip().splitlines()[-1]
     assert message.startswith("ImportError: CLIPX_SIMD is 'nonsense'")

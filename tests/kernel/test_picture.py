@@ -1,26 +1,20 @@
 """Decoded pictures through the kernel: against the float64 formula in every layout, and every check."""
 
-import ctypes
 import hashlib
-import mmap
-import os
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import reference
+from helpers.guards import CACHED, LEFT_ALONE, STREAMING, fenced, guarded
+from helpers.processes import printed_by_implementations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import clipx
 from clipx import _kernel
 from clipx.video.color import COLORSPACES, RANGES, color_numbers, matrix
-
-CACHED, STREAMING = 1, 1 << 50
-GUARD = 192
-LEFT_ALONE = 0xA5
 
 ENCODINGS = {"8 bits": (8, False), "10 bits": (10, False), "10 high bits": (10, True)}
 PLANAR = [("gray", False)] + [(each, rows) for each in ("full", "paired", "interleaved") for rows in (False, True)]
@@ -59,19 +53,6 @@ def stored(samples, bits, high_bits, padding=0):
     plane = np.random.default_rng(padding).integers(0, 256, (len(rows), line), dtype=np.uint8)
     plane[:, : rows.shape[1]] = rows
     return plane.reshape(-1)[: plane.size - padding].copy(), line
-
-
-def guarded(size, offset):
-    """Writable bytes inside more bytes, at any address, and a check that those are left alone."""
-    around = np.full(size + 2 * GUARD, LEFT_ALONE, np.uint8)
-    start = GUARD // 2 + offset
-    inside = around[start : start + size]
-
-    def check():
-        assert (around[:start] == LEFT_ALONE).all()
-        assert (around[start + size :] == LEFT_ALONE).all()
-
-    return inside, check
 
 
 def convert(
@@ -312,16 +293,6 @@ def test_threads_share_a_picture():
             assert all((a == b).all() for a, b in zip(alone, threads.map(write, sources)))
 
 
-def fenced(size):
-    """Bytes that end where a page begins that nobody may touch, for as long as the process runs."""
-    page = mmap.PAGESIZE
-    room = -(-size // page) * page
-    mapped = mmap.mmap(-1, room + page)
-    libc, start = ctypes.CDLL(None, use_errno=True), ctypes.addressof(ctypes.c_char.from_buffer(mapped))
-    assert libc.mprotect(ctypes.c_void_p(start + room), ctypes.c_size_t(page), 0) == 0, ctypes.get_errno()
-    return np.frombuffer(mapped, np.uint8, room)[room - size :]
-
-
 def show_digest():
     """Print a digest of pictures of all kinds, every byte random, between pages that nobody may touch."""
     rng, seen = np.random.default_rng(5), hashlib.sha256()
@@ -351,15 +322,8 @@ def show_digest():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no mprotect")
 def test_every_implementation_gives_the_same_bits():
-    digests = {}
-    for name in _kernel.implementations:
-        env = {**os.environ, "CLIPX_SIMD": name, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command = [sys.executable, __file__]
-        ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
-        assert ran.returncode == 0, f"{name}: {ran.returncode} {ran.stderr}"
-        ran_as, digests[name] = ran.stdout.split()
-        assert ran_as == name
-    assert len(set(digests.values())) == 1, digests
+    digests = printed_by_implementations(__file__)
+    assert len({tuple(each) for each in digests.values()}) == 1, digests
 
 
 def make_picture(**changes):
