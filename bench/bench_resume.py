@@ -473,7 +473,7 @@ def measure(case: Case, shards: list[str], repeats: int, bar: Bar) -> list[Resul
         turns[STATEFUL] = partial(turn, STATEFUL, case.points[-1:], resume_stateful, found["state"])
     interleave(turns, repeats, bar.tick)
     compare_clips(case, clips)
-    held = [len(json.loads(state)["held"][0]) for state in states]
+    held = [len(json.loads(state)["shuffle"]["held"][0]) for state in states]
     order = (RESUME, AGAIN, *case.rivals)
     return [
         Result(
@@ -540,7 +540,7 @@ def measure_tracking(case: Case, shards: list[str], repeats: int, bar: Bar) -> K
     samples = interleave({NEVER: partial(turn, False), EVERY: partial(turn, True)}, repeats, bar.tick)
     found = run_alone(weigh, case, shards, watched=False).found
     state = found["state"]
-    return Kept(case, len(state["held"][0]), len(json.dumps(state)), found["seconds"], samples)
+    return Kept(case, len(state["shuffle"]["held"][0]), len(json.dumps(state)), found["seconds"], samples)
 
 
 # Showing

@@ -14,29 +14,42 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
-__all__ = ["Task", "call", "each_on_a_thread"]
+__all__ = ["Task", "TaskThread", "call", "each_on_a_thread", "task_executor"]
 
 Result = TypeVar("Result")
 
 AWAKE_SECONDS = 0.1
-"""After which a thread that waits looks again: what told it to may have been lost in an interrupt."""
+"""Seconds after which a waiting thread checks again: what was to wake it may have been lost in an interrupt."""
 
 _RUNNING: set[Task] = set()
+
+
+class _Current(threading.local):
+    """The task that the running thread works for."""
+
+    task: Task | None = None
+
+
+_CURRENT = _Current()
 
 
 class Task:
     """Work on a thread of its own, which may start others. Whoever has the task can end it, any number of times.
 
-    `told` is what the work watches: anything in it asks for the end. Its `put` can be the callback of a weakref: it
-    runs no Python, so that no interrupt is lost in it.
+    Attributes:
+        stopping: what the work watches: anything in it asks for the end. Its `put` can be the callback of a weakref: it
+            runs no Python, so that no interrupt is lost in it.
+        ended: whether the work has ended, or will never begin.
     """
 
     def __init__(self) -> None:
-        self.told: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.stopping: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.ended = False
+        self._parent = _CURRENT.task
         self._begun = False
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -57,11 +70,11 @@ class Task:
 
     def _launch(self, thread: threading.Thread, launched: Callable[[BaseException | None], None]) -> None:
         error: BaseException | None = None
-        # Before it looks whether it was stopped, so that `stop` sees the one or this the other.
+        # Before `stopping` is read, so that `stop` sees the one or this the other.
         self._begun = True
         _RUNNING.add(self)
         try:
-            if self.told.empty():
+            if self.stopping.empty():
                 thread.start()
         except BaseException as exn:
             error = exn
@@ -70,6 +83,7 @@ class Task:
         launched(error)
 
     def _run(self, work: Callable[[], None]) -> None:
+        _CURRENT.task = self
         try:
             work()
         finally:
@@ -92,10 +106,38 @@ class Task:
             thread.join(AWAKE_SECONDS)
 
     def stop(self) -> None:
-        """Ask the work to end, and wait for it; at once where a thread of clipx calls this, or it never started."""
-        self.told.put(None)
-        if self._begun and not threading.current_thread().name.startswith("clipx-"):
+        """Ask the work to end, and wait for it, but not where it never began, nor on a thread that works for it."""
+        self.stopping.put(None)
+        if self._begun and not self._is_current():
             self.wait()
+
+    def _is_current(self) -> bool:
+        """Whether the running thread works for this task, or for one that this task has made."""
+        task = _CURRENT.task
+        while task is not None and task is not self:
+            task = task._parent
+        return task is self
+
+
+class TaskThread(threading.Thread):
+    """A daemon thread that works for the task of the thread that makes it."""
+
+    def __init__(self, work: Callable[[], None], name: str) -> None:
+        super().__init__(target=work, name=name, daemon=True)
+        self._task = _CURRENT.task
+
+    def run(self) -> None:
+        _CURRENT.task = self._task
+        super().run()
+
+
+def _work_for(task: Task | None) -> None:
+    _CURRENT.task = task
+
+
+def task_executor(threads: int, name: str) -> ThreadPoolExecutor:
+    """An executor whose threads work for the task of the thread that makes it."""
+    return ThreadPoolExecutor(threads, name, initializer=_work_for, initargs=(_CURRENT.task,))
 
 
 def call(work: Callable[[Callable[[], bool]], Result], name: str) -> Result:
@@ -105,7 +147,7 @@ def call(work: Callable[[Callable[[], bool]], Result], name: str) -> Result:
 
     def run() -> None:
         try:
-            outcomes.append((work(lambda: not task.told.empty()), None))
+            outcomes.append((work(lambda: not task.stopping.empty()), None))
         except BaseException as exn:
             outcomes.append((None, exn))
 

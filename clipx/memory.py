@@ -231,7 +231,7 @@ class Meter:
         self.sample()
         self._task = task = Task()
         # The thread does not hold the meter, so that it ends where this is interrupted.
-        task.start(partial(_sample, weakref.ref(self), task.told, self.interval), "clipx-meter")
+        task.start(partial(_sample, weakref.ref(self), task.stopping, self.interval), "clipx-meter")
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -247,11 +247,11 @@ class Meter:
         plot_bytes(path, curves)
 
 
-def _sample(meter: weakref.ref[Meter], told: queue.SimpleQueue[Any], interval: float) -> None:
+def _sample(meter: weakref.ref[Meter], stopping: queue.SimpleQueue[Any], interval: float) -> None:
     """Take samples until the meter ends, or is gone."""
     while True:
         with suppress(queue.Empty):
-            told.get(timeout=interval)
+            stopping.get(timeout=interval)
             return
         alive = meter()
         if alive is None:

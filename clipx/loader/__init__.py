@@ -1,5 +1,26 @@
-"""A whole training loader: shards to batches, on threads, inside one number of bytes."""
+"""A whole training loader: shards to batches, on threads, inside one number of bytes.
 
-from clipx.loader.loader import Loader
+loader     the public Loader; config its arguments, budget and needs how its bytes are divided
+epoch      the threads of one epoch; handover the queue to the consumer, progress the counters of both
+steps      interleave (of open_samples, within room), shuffle, batch: each with its state and made from one
+extract    what the interleave runs for each sample; probe the first of them
+state      a saved state: codec as JSON, state_checks; restore what it held
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clipx.loader.loader import Loader
 
 __all__ = ["Loader"]
+
+
+def __getattr__(name: str) -> Any:
+    # The steps are of use without media.
+    if name == "Loader":
+        from clipx.loader.loader import Loader
+
+        return Loader
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""A whole training loader: shards to batches, on threads, inside one number of bytes."""
+"""The Loader: shards to batches of clips, on threads, inside one number of bytes."""
 
 from __future__ import annotations
 
@@ -6,32 +6,30 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
-import numpy as np
 import webdataset
 from webdataset.pytorch import IterableDataset
 
 from clipx._checks import byte_count, check_kind, integer, patience
 from clipx.audio.sound import AudioFormat
 from clipx.datasets.fields import Sample
-from clipx.datasets.keys import Keys, parse_keys
+from clipx.datasets.keys import Keys
 from clipx.datasets.ledger import Ledger, Recorder
 from clipx.datasets.passes import Passes
 from clipx.datasets.shards import Shards
-from clipx.datasets.streamed_tars import ReadLimits
 from clipx.datasets.urls import expand_urls
-from clipx.datasets.world import Share, World, find_ranks, find_world, in_worker, share
+from clipx.datasets.world import World, find_ranks, find_world, in_worker
 from clipx.format import ClipFormat
-from clipx.loader.budget import Budget, divide, most_read
-from clipx.loader.config import Job, Pools
+from clipx.loader.config import LoaderConfig
 from clipx.loader.counts import Counts
-from clipx.loader.pipeline import Batches, Running
-from clipx.loader.position import Looked, Progress
-from clipx.loader.state import Settings, check_state, check_world, make_state, plain, progress_of, shard_sizes
+from clipx.loader.epoch import BatchIterator, Kept, Running
+from clipx.loader.probe import Pools
+from clipx.loader.progress import EpochState, Progress
+from clipx.loader.state import check_world, make_state, read_state, shard_sizes
+from clipx.loader.steps import EpochSetup
 from clipx.plan import WindowSpec
-from clipx.plan.draws import Epoch, check_epoch, count_epoch, stream_random
+from clipx.plan.draws import Epoch, check_epoch, count_epoch
 from clipx.video.options import VideoOptions
 from clipx.wds.sample_clips import SampleClips
 
@@ -40,7 +38,7 @@ __all__ = ["Loader"]
 logger = logging.getLogger("clipx")
 
 WORKER_SECONDS = 60.0
-"""How long batches are waited for in the worker of a DataLoader, which may hold them until they are sent."""
+"""Seconds that batches are waited for in the worker of a DataLoader, which may hold them until they are sent."""
 
 
 class Loader(IterableDataset):  # type: ignore[misc]
@@ -122,67 +120,46 @@ class Loader(IterableDataset):  # type: ignore[misc]
         timeout: float | None = 0,
     ) -> None:
         super().__init__()
-        self._urls = expand_urls("dataset", dataset)
-        self._spec, self._format, self._options, self._audio = spec, format, options, audio
-        self._seed, self._epoch = integer("seed", seed, 0), check_epoch(epoch)
-        self._handler = handler
-        self.errors = Ledger()
-        parsed = parse_keys(keys)
-        self._keys = None if parsed is None else {key.name: ";".join(key.fields) for key in parsed}
-        self._sample_clips = SampleClips(spec, format, options=options, audio=audio, keys=self._keys, seed=self._seed)
+        urls = expand_urls("dataset", dataset)
+        sample_clips = SampleClips(spec, format, options=options, audio=audio, keys=keys, seed=seed)
         if not callable(handler):
             raise TypeError(f"handler is {handler!r}, but must be a function of an exception")
-        self._batch_size = integer("batch_size", batch_size, 1)
-        self._memory = byte_count("memory", memory)
-        self._threads = integer("threads", (os.cpu_count() or 1) if threads is None else threads, 1)
         if map is not None and not callable(map):
             raise TypeError(f"map is {map!r}, but must be a function of a sample")
-        self._map = map
         check_kind("shuffle", shuffle, bool)
         check_kind("drop_last", drop_last, bool)
         check_kind("equal_batches", equal_batches, bool)
-        self._shuffle, self._drop_last, self._equal_batches = shuffle, drop_last, equal_batches
-        self._batches = integer("batches", batches, 2)
-        self._timeout = patience("timeout", timeout)
+        self._config = LoaderConfig(
+            urls,
+            sample_clips,
+            batch_size=integer("batch_size", batch_size, 1),
+            memory=byte_count("memory", memory),
+            threads=integer("threads", (os.cpu_count() or 1) if threads is None else threads, 1),
+            map=map,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            equal_batches=equal_batches,
+            handler=handler,
+            batches=integer("batches", batches, 2),
+            timeout=patience("timeout", timeout),
+        )
+        self._epoch = check_epoch(epoch)
+        self.errors = Ledger()
         self._passes = Passes()
-        self._length: int | None = None
         self._running: Running | None = None
-        self._pools: Pools | None = None
-        self._looked: Looked | None = None
+        self._kept = Kept()
         self._progress: Progress | None = None
         self._loaded_in: int | None = None
         self._ranks: tuple[int, int] | None = None
         self._sizes: list[int | None] | None = None
         self._counts: Counts | None = None
-        known = self._known_clip()
+        known = self._config.known_clip()
         if known is not None:
-            self._divide(*known)
+            self._config.divide(*known)
 
-    def _known_clip(self) -> tuple[int, int] | None:
-        """Bytes of a video's clip, and the number of fields, where the arguments tell the picture's size."""
-        format, options = self._format or ClipFormat(), self._options or VideoOptions()
-        if format.crop is None and not isinstance(format.resize, tuple):
-            return None
-        height, width = format.resize if isinstance(format.resize, tuple) else (1 << 24, 1 << 24)
-        view = format.view(height, width)
-        shape = format.clip_shape(self._spec.length, view.h, view.w, 1 if options.color == "gray" else 3)
-        itemsize = format.written_dtype(np.dtype(np.uint8)).itemsize
-        return int(np.prod(shape)) * itemsize, len(parse_keys(self._keys) or [""])
-
-    def _divide(self, slot_bytes: int, fields: int, beside: int = 0, workers: int = 1, decoder: int = 0) -> Budget:
-        spec = self._spec
-        return divide(
-            self._memory,
-            -(-slot_bytes // 64) * 64,
-            beside=beside,
-            decoder=decoder,
-            held=spec.slots() if spec.num_clips is None else spec.num_clips + 1,
-            fields=fields,
-            batch_size=self._batch_size,
-            batches=self._batches,
-            shuffle=self._shuffle,
-            workers=workers,
-        )
+    @property
+    def _pools(self) -> Pools | None:
+        return self._kept.pools
 
     def set_epoch(self, epoch: int) -> None:
         """Make `epoch` that of the next iteration; those after it count on. In the main process of a DataLoader, this
@@ -202,10 +179,9 @@ class Loader(IterableDataset):  # type: ignore[misc]
         """Batches of an epoch of this process: the one that runs, or the next.
 
         With `equal_batches` they are counted; in the main process of a DataLoader, for the next epoch, as if it had no
-        workers. Raises
-        TypeError without it, before the first epoch has been gone through: only then are they known.
+        workers. Raises TypeError without it before the end of the first epoch: only then are they known.
         """
-        if self._equal_batches:
+        if self._config.equal_batches:
             progress = self._progress
             if progress is None or progress.finished:
                 target = self._target(self._next_epoch(), find_world(self._ranks))
@@ -213,10 +189,10 @@ class Loader(IterableDataset):  # type: ignore[misc]
                 target = progress.target = self._target(progress.epoch, find_world(self._ranks))
             else:
                 target = progress.target
-            return math.ceil(target / self._batch_size)
-        if self._length is None:
-            raise TypeError("the number of batches is not known before the first epoch has been gone through")
-        return self._length
+            return math.ceil(target / self._config.batch_size)
+        if self._kept.length is None:
+            raise TypeError("the number of batches is not known before the end of the first epoch")
+        return self._kept.length
 
     @property
     def _waiting(self) -> Progress | None:
@@ -226,56 +202,34 @@ class Loader(IterableDataset):  # type: ignore[misc]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         self.close()
-        world = find_world(self._ranks)
-        progress = self._waiting
+        config, world, progress = self._config, find_world(self._ranks), self._waiting
         if progress is None:
-            progress = self._beginning(world, self._passes.epoch(self._epoch))
+            progress = Progress(self._beginning(world, self._passes.epoch(self._epoch)))
         else:
             self._check_waiting(progress, world)
-            progress = progress.settled()
-        if progress.target is None and self._equal_batches:
+            progress = Progress(progress.state(), loaded=True)
+        if progress.target is None and config.equal_batches:
             progress.target = self._target(progress.epoch, world)
         self._progress = progress
-        mine = self._share(progress.epoch, world)
-        if mine.step > 1:
+        share = config.share(progress.epoch, world)
+        if share.step > 1:
             logger.warning(
                 "Loader: %d shards are too few for %d ranks of %d workers: %s takes one of %d samples of %d shards",
-                len(self._urls),
+                len(config.urls),
                 world.ranks,
                 world.workers,
                 world,
-                mine.step,
-                len(mine.shards),
+                share.step,
+                len(share.shards),
             )
-        handler = Recorder(self.errors, self._handler)
-        shards = Shards(self._urls, handler)
-        shards.limits = self._read_limits(world)
-        job = Job(
-            shards=shards,
-            share=mine,
-            progress=progress,
-            sample_clips=self._sample_clips,
-            divide=self._divide,
-            decoder_threads=(self._options or VideoOptions()).num_threads,
-            workers=world.workers,
-            kept_bytes=self._memory // world.workers // 8,
-            batch_size=self._batch_size,
-            batches=self._batches,
-            threads=self._threads,
-            map=self._map,
-            shuffle=self._shuffle,
-            seed=self._seed,
-            drop_last=self._drop_last,
-            handler=handler,
-            errors=self.errors,
-            # The worker of a DataLoader lets go of a batch when a thread of its own has sent it.
-            timeout=WORKER_SECONDS if in_worker() and self._timeout == 0 else self._timeout,
-            finished=partial(setattr, self, "_length"),
-            keep=self._keep,
-            pools=self._pools if progress.looked is not None else None,
-        )
-        batches = Batches(job)
-        self._running = Running(batches)
+        handler = Recorder(self.errors, config.handler)
+        shards = Shards(config.urls, handler)
+        shards.limits = config.limits(world)
+        setup = EpochSetup(config, shards, share, world.workers, handler, self.errors)
+        # The worker of a DataLoader lets go of a batch when a thread of its own has sent it.
+        timeout = WORKER_SECONDS if in_worker() and config.timeout == 0 else config.timeout
+        batches = BatchIterator(setup, progress, self._kept, timeout)
+        self._running = batches.running
         # Where this is interrupted, the threads know of it, and `close` knows of them.
         batches.start()
         return batches
@@ -283,114 +237,78 @@ class Loader(IterableDataset):  # type: ignore[misc]
     def _next_epoch(self) -> int:
         return count_epoch(None if in_worker() and self._passes.epoch_was_set else self._epoch, self._passes.following)
 
-    def _beginning(self, world: World, epoch: int) -> Progress:
+    def _beginning(self, world: World, epoch: int) -> EpochState:
         """The beginning of an epoch."""
         # A forked DataLoader worker has its parent's, whose bytes are divided by fewer.
-        known = self._looked is not None and self._looked.workers == world.workers
-        return Progress(epoch, looked=self._looked if known else None)
-
-    def _keep(self, pools: Pools) -> None:
-        self._pools, self._looked = pools, pools.looked
-
-    def _share(self, epoch: int, world: World) -> Share:
-        """What a process reads in an epoch, in its order."""
-        shards = list(range(len(self._urls)))
-        if self._shuffle:
-            stream_random(self._seed, epoch, "shards").shuffle(shards)
-        return share(shards, world)
-
-    def _read_limits(self, world: World) -> ReadLimits:
-        """How much of a sample is read."""
-        return ReadLimits(most_read(self._memory // world.workers))
+        probed = self._kept.probed
+        return EpochState(epoch, probed=probed if probed is not None and probed.workers == world.workers else None)
 
     def _target(self, epoch: int, world: World) -> int:
         """The clips that each rank is to give in an epoch, for all to have the same number of batches."""
+        config = self._config
         if self._counts is None:
-            shards = Shards(self._urls, self._handler)
-            shards.limits = self._read_limits(world)
-            self._counts = Counts(shards, self._sample_clips.count, self._threads)
-        clips = [self._counts.of(self._share(epoch, world._replace(rank=rank))) for rank in range(world.ranks)]
-        if not self._drop_last:
+            shards = Shards(config.urls, config.handler)
+            shards.limits = config.limits(world)
+            self._counts = Counts(shards, config.sample_clips.count, config.threads)
+        clips = [self._counts.of(config.share(epoch, world._replace(rank=rank))) for rank in range(world.ranks)]
+        if not config.drop_last:
             if max(clips) and not min(clips):
                 raise ValueError(
                     f"equal_batches is True, but rank {clips.index(0)} of {world.ranks} has no clips to fill its "
                     f"batches with in epoch {epoch}"
                 )
             return max(clips)
-        if min(clips) < self._batch_size:
+        if min(clips) < config.batch_size:
             logger.warning(
                 "Loader: rank %d of %d has %d clips, fewer than a batch of %d: with equal_batches none has any batches",
                 clips.index(min(clips)),
                 world.ranks,
                 min(clips),
-                self._batch_size,
+                config.batch_size,
             )
-        return min(clips) // self._batch_size * self._batch_size
-
-    def _settings(self) -> Settings:
-        """What a state and the loader that takes it up must have in common."""
-        options = plain(self._options or VideoOptions())
-        del options["num_threads"]  # has no part in what comes
-        return {
-            "spec": plain(self._spec),
-            "format": plain(self._format or ClipFormat()),
-            "options": options,
-            "audio": plain(self._audio),
-            "keys": plain(parse_keys(self._keys)),
-            "batch_size": self._batch_size,
-            "batches": self._batches,
-            "memory": self._memory,
-            "shuffle": self._shuffle,
-            "seed": self._seed,
-            "drop_last": self._drop_last,
-            "equal_batches": self._equal_batches,
-        }
+        return min(clips) // config.batch_size * config.batch_size
 
     def _shard_sizes(self) -> list[int | None]:
         if self._sizes is None:
-            self._sizes = shard_sizes(self._urls)
+            self._sizes = shard_sizes(self._config.urls)
         return self._sizes
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the loader stands behind the batch that was handed out last, for `load_state_dict`.
+        """The state of the loader behind the batch that was handed out last, for `load_state_dict`.
 
-        A dict of numbers and texts that JSON takes: the epoch, how far each video is cut, and which clips the shuffle
-        holds, not their pixels. For any thread, at any time; in a DataLoader's worker that of this worker.
+        A dict of numbers and strings that JSON takes: the epoch, how far each video has been read, and which clips the
+        shuffle holds, not their pixels. For any thread, at any time; in a DataLoader's worker that of this worker.
 
-        Raises ValueError for a rank outside the world, TypeError where `map` gives fields whose names are no texts.
+        Raises ValueError for a rank outside the world, TypeError where `map` gives fields whose names are not strings.
         """
         world, progress = find_world(self._ranks), self._progress
-        if progress is None:
-            progress = self._beginning(world, self._next_epoch())
-        return make_state(self._settings(), self._urls, self._shard_sizes(), world, progress)
+        state = self._beginning(world, self._next_epoch()) if progress is None else progress.state()
+        return make_state(self._config.settings(), self._config.urls, self._shard_sizes(), world, state)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where a loader was: the next iteration begins with the batch that would have come next there.
 
-        The clips that were in the shuffle are cut again, and nothing else that had been cut, as far as a file's kind
+        The clips that were in the shuffle are extracted again, and nothing else that had been, as far as a file's kind
         allows (docs/resume.md). threads, handler, timeout and the decoder's num_threads may differ; `map`
         must make the same of the same sample. A state of a finished epoch is the beginning of the next one.
 
-        Raises TypeError for what is no state. Raises ValueError for a state that was edited or cut short; for another
-        window, format, seed or other argument than it was saved with, which the message names; for shards that are
-        missing, or have another name or size; and for another rank, world size or number of workers. While iterating,
-        ValueError for a sample that is not the one that was read.
+        Raises TypeError for what is not a state. Raises ValueError for a state that was edited or cut short, or is of
+        another version of clipx; for another spec, format, seed or other argument than it was saved with, which the
+        message names; for shards that are missing, or have another name or size; and for another rank, world size or
+        number of workers. While iterating, ValueError for a sample that is not the one that was read.
         """
-        world = find_world(self._ranks)
-        check_state(state, self._settings(), self._urls, shard_sizes(self._urls), world)
-        progress = progress_of(dict(state))
+        config, world = self._config, find_world(self._ranks)
+        saved = read_state(state, config.settings(), config.urls, shard_sizes(config.urls), world)
         epoch = None if in_worker() and self._passes.epoch_was_set else self._epoch
         # In a worker, the DataLoader asks for the end of the epoch that it knows is over.
-        if progress.finished and not in_worker():
-            progress = Progress(count_epoch(epoch, progress.epoch + 1), looked=progress.looked, loaded=True, like=None)
-        if epoch is not None and count_epoch(epoch, 0) != progress.epoch:
-            raise ValueError(
-                f"state is of epoch {progress.epoch}, but epoch of the loader says {count_epoch(epoch, 0)}"
-            )
+        if saved.finished and not in_worker():
+            saved = EpochState(count_epoch(epoch, saved.epoch + 1), probed=saved.probed)
+        if epoch is not None and count_epoch(epoch, 0) != saved.epoch:
+            raise ValueError(f"state is of epoch {saved.epoch}, but epoch of the loader says {count_epoch(epoch, 0)}")
         self.close()
-        self._passes.advance_to(progress.epoch + 1)
-        self._progress, self._loaded_in = progress, os.getpid()
-        self._looked, self._pools = progress.looked, None
+        self._passes.advance_to(saved.epoch + 1)
+        self._progress, self._loaded_in = Progress(saved, loaded=True), os.getpid()
+        self._kept.probed, self._kept.pools = saved.probed, None
 
     def _check_waiting(self, progress: Progress, world: World) -> None:
         """Raise ValueError where a state was loaded, and this is not the process that it is for."""
@@ -414,5 +332,6 @@ class Loader(IterableDataset):  # type: ignore[misc]
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
+        kept = Kept(self._kept.probed, None, self._kept.length)
         # A process that is started has no torch.distributed of its own.
-        return {**self.__dict__, "_running": None, "_pools": None, "_ranks": find_ranks() or self._ranks}
+        return {**self.__dict__, "_running": None, "_kept": kept, "_ranks": find_ranks() or self._ranks}

@@ -44,13 +44,13 @@ class Needs(NamedTuple):
         return self.read + self.decoded
 
     def describe(self) -> str:
-        """In a message."""
-        told = [f"{self.read} as it is read"]
+        """The bytes and what they are for, as a message says it."""
+        parts = [f"{self.read} as it is read"]
         if self.decoded:
-            told.append(f"{self.decoded} for its fields when they are unpacked and decoded")
+            parts.append(f"{self.decoded} for its fields when they are unpacked and decoded")
         if self.decoder:
-            told.append(f"{self.decoder + PLAIN_BYTES} for a decoder of {self.pixels} pixels")
-        return ", ".join(told)
+            parts.append(f"{self.decoder + PLAIN_BYTES} for a decoder of {self.pixels} pixels")
+        return ", ".join(parts)
 
 
 def encoded_bytes(sample: Sample) -> int:

@@ -9,49 +9,28 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import import_module
 from typing import Any
-
-import numpy as np
 
 from clipx.datasets.addresses import Address
 from clipx.datasets.urls import local_path
 from clipx.datasets.world import World
-from clipx.loader.budget import Budget
-from clipx.loader.interleave import Position, Ref
-from clipx.loader.position import Looked, Progress
-from clipx.loader.state_checks import check_contents, refuse
-from clipx.wds.batching import Kind, Like
+from clipx.loader.codec import Decoder, Encoder, refuse, whole
+from clipx.loader.config import Settings
+from clipx.loader.progress import EpochState
+from clipx.loader.state_checks import check_contents
 
-__all__ = ["Settings", "check_state", "check_world", "make_state", "plain", "progress_of", "shard_sizes"]
+__all__ = ["check_world", "make_state", "read_state", "shard_sizes"]
 
-VERSION = 2
-NAME_BYTES = 4  # of a shard's name's digest
-
-Settings = dict[str, Any]
-"""What fixes the order and the bytes of a loader's batches, as JSON takes it."""
+VERSION = 3
+NAME_BYTES = 4  # of the digest of a shard's name
 
 State = dict[str, Any]
 
-ENTRIES = frozenset((
-    "settings", "shards", "world", "epoch", "finished", "target", "batches", "passes", "drawn", "active", "turn",
-    "ended", "read", "held", "damaged", "looked", "like", "places",
-))  # fmt: skip
-
-
-def plain(value: Any) -> Any:
-    """A value of an argument as JSON takes it, the same for the same value."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
-    if isinstance(value, (list, tuple)):
-        return [plain(each) for each in value]
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    return repr(value)
+ENTRIES = frozenset({"settings", "shards", "samples", *(each.name for each in dataclasses.fields(EpochState))})
 
 
 def shard_sizes(urls: Iterable[str]) -> list[int | None]:
-    """Bytes of the shards that are local files; None for others, and for those that are not there."""
+    """Bytes of the shards that are local files; None for others, and for those that are missing."""
     return [None if (path := local_path(url)) is None else _size(path) for url in urls]
 
 
@@ -69,116 +48,40 @@ def _names(urls: Iterable[str]) -> str:
 
 
 def _digest(state: Mapping[str, Any]) -> str:
-    told = {name: value for name, value in state.items() if name != "digest"}
-    return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-
-# Arrays' kinds
-
-
-def _dtype_to_json(dtype: np.dtype) -> Any:
-    # Types that NumPy does not know by their letters, such as bfloat16, it knows by their names.
-    for text in (dtype.str, dtype.name):
-        try:
-            if np.dtype(text) == dtype:
-                return text
-        except TypeError:
-            continue
-    return np.lib.format.dtype_to_descr(dtype)
-
-
-def _dtype_of_json(told: Any) -> np.dtype:
-    if isinstance(told, str):
-        try:
-            return np.dtype(told)
-        except TypeError:
-            import_module("ml_dtypes")  # which makes its names known to NumPy
-            return np.dtype(told)
-    return np.lib.format.descr_to_dtype([_field_of_json(*each) for each in told])
-
-
-def _field_of_json(name: Any, told: Any, *shape: Any) -> tuple[Any, ...]:
-    """A field of a structured dtype, whose tuples JSON has made lists."""
-    name = tuple(name) if isinstance(name, list) else name
-    inner = told if isinstance(told, str) else [_field_of_json(*each) for each in told]
-    return (name, inner, *(tuple(each) for each in shape))
-
-
-def _like_to_json(like: Like | None) -> Any:
-    if like is None:
-        return None
-    for name in like.fields:
-        if not isinstance(name, str):
-            raise TypeError(f"map gives a field that is called {name!r}, but a state needs names that are texts")
-    kinds = [None if kind is None else [list(kind[0]), _dtype_to_json(kind[1])] for kind in like.fields.values()]
-    return [like.key, list(like.fields), kinds, list(like.clips)]
-
-
-def _like_of_json(told: Any) -> Like | None:
-    if told is None:
-        return None
-    key, names, kinds, clips = told
-    fields: dict[Any, Kind] = {
-        name: None if kind is None else (tuple(kind[0]), _dtype_of_json(kind[1])) for name, kind in zip(names, kinds)
-    }
-    return Like(key, fields, tuple(clips))
-
-
-# Making
+    signed = {name: value for name, value in state.items() if name != "digest"}
+    return hashlib.blake2b(json.dumps(signed, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def make_state(
-    settings: Settings, urls: Sequence[str], sizes: Sequence[int | None], world: World, progress: Progress
+    settings: Settings, urls: Sequence[str], sizes: Sequence[int | None], world: World, epoch: EpochState
 ) -> State:
-    """The state of a loader whose epoch stands at `progress`.
+    """The state of a loader, of numbers and strings alone; what follows from its settings is left out.
 
-    Of numbers and texts alone; what follows from its settings is left out. Its size is that of the shuffle, some 30
-    bytes a clip, and of the shards' names and sizes, some 16 bytes each.
+    Its size is that of the shuffle, some 30 bytes a clip, and of the shards' names and sizes, some 16 bytes each.
+
+    Raises TypeError where `map` gives fields whose names are not strings.
     """
-    progress = progress.settled()
-    places: dict[Address, int] = {}
-
-    def number(place: Address) -> int:
-        return places.setdefault(place, len(places))
-
-    looked, position = progress.looked, progress.position
+    for name in epoch.batch.layout.fields if epoch.batch.layout is not None else ():
+        if not isinstance(name, str):
+            raise TypeError(f"map gives a field that is called {name!r}, but a state needs names that are strings")
+    encoder = Encoder()
     state: State = {
         "version": VERSION,
         "settings": settings,
         "shards": {"names": _names(urls), "sizes": list(sizes)},
-        "world": list(world),
-        "epoch": progress.epoch,
-        "finished": progress.finished,
-        "target": progress.target,
-        "batches": progress.batches,
-        "passes": progress.passes,
-        "drawn": progress.drawn,
-        "active": [[number(place), given] for place, given, _ in position.active],
-        "turn": position.turn,
-        "ended": position.ended,
-        "read": None if position.read is None else number(position.read),
-        "held": [[number(ref.place) for ref in progress.held], [ref.clip for ref in progress.held]],
-        "damaged": sorted({number(place) for place, _, found in [*progress.held, *position.active] if found}),
-        "looked": None
-        if looked is None
-        else [
-            looked.workers,
-            looked.fields,
-            looked.clip_bytes,
-            dataclasses.asdict(looked.budget),
-            _like_to_json(looked.like),
-        ],
-        "like": _like_to_json(progress.like),
+        **encoder.encode(EpochState, dataclasses.replace(epoch, world=world)),
     }
-    state["places"] = [list(place) for place in places]
+    state["samples"] = [list(address) for address in encoder.addresses]
     return {**state, "digest": _digest(state)}
 
 
-# Checking
+def read_state(
+    state: Any, settings: Settings, urls: Sequence[str], sizes: Sequence[int | None], world: World
+) -> EpochState:
+    """The state of the epoch in a saved state.
 
-
-def check_state(state: Any, settings: Settings, urls: Sequence[str], sizes: Sequence[int | None], world: World) -> None:
-    """Raise TypeError for what is no state, and ValueError for one that is damaged, or another loader's."""
+    Raises TypeError for what is not a state, and ValueError for one that is damaged, or another loader's.
+    """
     if not isinstance(state, Mapping):
         raise TypeError(f"state is a {type(state).__name__}, but must be a dict that state_dict gave")
     if "version" not in state or "digest" not in state:
@@ -198,13 +101,29 @@ def check_state(state: Any, settings: Settings, urls: Sequence[str], sizes: Sequ
         raise ValueError(f"state has no {', '.join(sorted(missing))}: it is not as state_dict gave it")
     _check_settings(state["settings"], settings)
     _check_shards(state["shards"], urls, sizes)
-    check_contents(state, len(urls), settings)
-    check_world(World(*state["world"]), world)
-    for name, told in (("like", state["like"]), ("looked's like", (state["looked"] or [None])[-1])):
-        try:
-            _like_of_json(told)
-        except (TypeError, ValueError, ImportError, LookupError, OverflowError, SyntaxError, RecursionError) as exn:
-            raise refuse(name, told, f"it names no dtype: {exn}") from exn
+    entries = {name: value for name, value in state.items() if name in ENTRIES - {"settings", "shards", "samples"}}
+    epoch = Decoder(_addresses(state["samples"], len(urls))).decode(EpochState, "", entries)
+    check_contents(epoch, settings)
+    assert epoch.world is not None
+    check_world(epoch.world, world)
+    return epoch
+
+
+def _addresses(value: Any, shards: int) -> list[Address]:
+    """The samples that a state names."""
+    if not isinstance(value, (list, tuple)):
+        raise refuse("samples", value, "must be a list")
+    found = []
+    for each in value:
+        if not isinstance(each, (list, tuple)) or len(each) != len(Address._fields):
+            raise refuse("a sample", each, f"must be a list of {len(Address._fields)}")
+        shard, sample, checksum = each
+        found.append(
+            Address(whole("a shard", shard, 0, shards - 1), whole("a sample", sample), whole("a sum", checksum))
+        )
+    if len({address[:2] for address in found}) < len(found):
+        raise refuse("samples", value, "must be different")
+    return found
 
 
 def check_world(saved: World, now: World) -> None:
@@ -225,10 +144,10 @@ def _check_settings(saved: Any, now: Any, name: str = "") -> None:
         for each in {**now, **saved}:
             _check_settings(saved.get(each), now.get(each), f"{name}.{each}" if name else each)
     elif saved != now:
-        raise ValueError(f"state was saved with {name} {_told(saved)}, but the loader has {name} {_told(now)}")
+        raise ValueError(f"state was saved with {name} {_short(saved)}, but the loader has {name} {_short(now)}")
 
 
-def _told(value: Any) -> str:
+def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) < 200 else f"{text[:200]}..."
 
@@ -252,34 +171,3 @@ def _check_shards(saved: Any, urls: Sequence[str], sizes: Sequence[int | None]) 
             raise ValueError(f"shard {shard}, {url!r}, is missing; it had {before} bytes when the state was saved")
         if before != size:
             raise ValueError(f"shard {shard}, {url!r}, has {size} bytes, but had {before} when the state was saved")
-
-
-def progress_of(state: State) -> Progress:
-    """Where a state that has been checked stands."""
-    places, damaged = [Address(*each) for each in state["places"]], set(state["damaged"])
-    looked = None
-    if state["looked"] is not None:
-        workers, fields, clip_bytes, budget, told = state["looked"]
-        like = _like_of_json(told)
-        assert like is not None
-        looked = Looked(workers, list(fields), clip_bytes, Budget(**budget), like)
-    read = state["read"]
-    return Progress(
-        epoch=state["epoch"],
-        target=state["target"],
-        looked=looked,
-        batches=state["batches"],
-        position=Position(
-            [(places[at], given, at in damaged) for at, given in state["active"]],
-            state["turn"],
-            None if read is None else places[read],
-            state["ended"],
-        ),
-        passes=state["passes"],
-        held=[Ref(places[at], clip, at in damaged) for at, clip in zip(*state["held"])],
-        drawn=state["drawn"],
-        like=_like_of_json(state["like"]),
-        world=World(*state["world"]),
-        finished=state["finished"],
-        loaded=True,
-    )

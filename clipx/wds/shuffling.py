@@ -15,7 +15,7 @@ from clipx.plan.draws import Epoch, check_epoch, stream_random
 from clipx.pool import ClipPool
 from clipx.wds.object_memory import extents
 
-__all__ = ["Buffer", "Draw", "shuffle", "take_out"]
+__all__ = ["Draw", "ShuffleBuffer", "shuffle", "take_out"]
 
 logger = logging.getLogger("clipx")
 
@@ -31,12 +31,12 @@ def take_out(items: list[Item], at: int) -> Item:
 
 
 class Draw(Generic[Item]):
-    """Items of which one after the other is drawn, each with the same probability.
+    """Items that are drawn one by one, each with the same probability.
 
     Args:
         rng: what the order is drawn from.
-        items: that there are before the first is added.
-        drawn: items that have been drawn before: the order goes on from there.
+        items: the first ones.
+        drawn: number of items drawn before: the order goes on from there.
     """
 
     def __init__(self, rng: random.Random, items: Iterable[Item] = (), drawn: int = 0) -> None:
@@ -49,18 +49,21 @@ class Draw(Generic[Item]):
     def __len__(self) -> int:
         return len(self._items)
 
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self._items)
+
     def add(self, item: Item) -> None:
         """Take an item."""
         self._items.append(item)
 
     def pick(self) -> tuple[int, Item]:
-        """Draw an item: where it stood, as `take_out` has it, and the item."""
+        """Draw an item: its index, for `take_out`, and the item."""
         at = int(self._rng.random() * len(self._items))
         return at, take_out(self._items, at)
 
 
-class Buffer:
-    """Samples that wait for their turn, and how much they hold: bytes, no owner counted twice, and slots of pools."""
+class ShuffleBuffer:
+    """Samples to draw from, and how much they hold: bytes, no owner counted twice, and slots of pools."""
 
     def __init__(self, rng: random.Random) -> None:
         self._samples: Draw[tuple[Any, list[tuple[int, int]], int]] = Draw(rng)
@@ -106,14 +109,14 @@ class _Stage:
         return self._run(samples, stream_random(self._seed, self._passes.epoch(self._epoch), "shuffle"))
 
     def _capacity(self) -> int:
-        """Slots that the buffer may hold; known once the first clip has been cut."""
+        """Slots that the buffer may hold; known once there is the first clip."""
         assert self._pool is not None
         least = self._pool.reserve + 1
         reserve = least if self._reserve is None else self._reserve
         if reserve < least:
             raise ValueError(
-                f"reserve is {reserve}, but {self._pool.reserve} slots are held while a source is cut, and one by the "
-                f"stage after: at least {least}"
+                f"reserve is {reserve}, but {self._pool.reserve} slots are held while clips are written, and one by "
+                f"the stage after: at least {least}"
             )
         if self._pool.slots <= reserve:
             raise ValueError(
@@ -123,7 +126,7 @@ class _Stage:
         return self._pool.slots - reserve
 
     def _run(self, samples: Iterable[Any], rng: random.Random) -> Iterator[Any]:
-        buffer = Buffer(rng)
+        buffer = ShuffleBuffer(rng)
         capacity: int | None = None
         filled = False
         for sample in samples:
@@ -167,8 +170,8 @@ def shuffle(
             held even where it is larger.
         pool: the ClipPool that the samples' clips are slots of: the buffer holds as many of them as the pool has, less
             `reserve`.
-        reserve: slots for the clips that are being cut and for the stages after this one. Default: those of the cut
-            and one; with `batched` after it, `pool.reserve + batch_size`.
+        reserve: slots for the clips that are being written and for the stages after this one. Default: those, and one;
+            with `batched` after it, `pool.reserve + batch_size`.
         seed, epoch: the order is drawn from both. epoch is a number, a function that gives one, or None to count the
             times that this stage is run, in the workers of a DataLoader as if there were none.
 

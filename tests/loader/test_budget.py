@@ -98,7 +98,7 @@ def test_memory_of_pools(videos):
     for memory in ("200kB", "1MB", "5MB", "50MB"):
         loader = of_videos(videos[0], memory=memory)
         everything(loader)
-        pools, least = loader._pools, loader._memory
+        pools, least = loader._pools, loader._config.memory
         assert pools.clips.nbytes + pools.batches.nbytes + pools.budget.encoded_bytes <= least
         assert pools.clips.stats().peak_leased <= pools.clips.slots
         first = pools
@@ -115,7 +115,7 @@ def test_encoded_bytes_hold(tmp_path, monkeypatch):
     next(iterator)
     most = 0
     for _ in iterator:
-        most = max(most, iterator._run._order._interleave._held_bytes)
+        most = max(most, iterator._epoch._steps._interleave.held_bytes)
     encoded = loader._pools.budget.encoded_bytes
     assert len(samples[0]["npy"]) < encoded / 4
     assert most <= encoded
@@ -124,14 +124,13 @@ def test_encoded_bytes_hold(tmp_path, monkeypatch):
 def test_a_slow_consumer_makes_memory_wait(tmp_path):
     samples = [array_sample(f"s{i:02d}", 40) for i in range(60)]
     urls = [write_shard(tmp_path / f"{i:02d}.tar", samples[2 * i : 2 * i + 2]) for i in range(30)]
-    loader = of_arrays(urls, memory="120kB", threads=8)
     opened = set()
 
     def note(sample):
         opened.add(sample["__key__"][:3])
         return sample
 
-    loader._map = note
+    loader = of_arrays(urls, memory="120kB", threads=8, map=note)
     iterator = iter(loader)
     next(iterator)
     wait_until(lambda: False, 0.5)  # time to read ahead, had it been allowed

@@ -23,6 +23,8 @@ from helpers.loaders import (
 from helpers.shards import array_sample, write_shard
 from helpers.threads import clipx_threads, wait_until
 
+from clipx.loader import epoch
+
 pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 
@@ -239,7 +241,7 @@ def test_keyboard_interrupt_while_threads_start(arrays, monkeypatch):
     check_ended(loader)
 
 
-@pytest.mark.parametrize("where", ["clipx-loader", "clipx-batches", "clipx-read", "clipx-cut-1"])
+@pytest.mark.parametrize("where", ["clipx-loader", "clipx-batches", "clipx-read", "clipx-extract-1"])
 def test_threads_that_cannot_be_started(arrays, monkeypatch, where):
     """The error of a system that has no more threads comes with the first batch."""
     start = threading.Thread.start
@@ -283,11 +285,7 @@ def test_an_ended_epoch_leaves_nothing_open(tmp_path, kind):
 
 def test_a_shard_that_never_ends(arrays, monkeypatch):
     """A thread that reads from a dead connection is waited for no longer than is said, and ends with it."""
-    from clipx.loader import interleave
-    from clipx.loader import pipeline as running
-
-    for module in (interleave, running):
-        monkeypatch.setattr(module, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(epoch, "STOP_SECONDS", 0.5)
     loader = of_arrays(f"pipe:cat {arrays[0][0]} && exec sleep 100", shuffle=False, batch_size=1)
     iterator = iter(loader)
     next(iterator)

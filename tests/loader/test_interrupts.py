@@ -212,7 +212,7 @@ def test_a_state_is_not_behind_a_batch_that_nobody_got(arrays):
         interrupt = Interrupt(rng.randint(1, 150))
         interrupt.run(consume)
         state = loader.state_dict()
-        assert len(got) == 4 * state["batches"], interrupt.where
+        assert len(got) == 4 * state["batch"]["count"], interrupt.where
         if not state["finished"]:
             other = of_arrays(arrays[0])
             other.load_state_dict(state)

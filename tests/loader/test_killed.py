@@ -126,7 +126,7 @@ def test_killed(datasets, tmp_path, number):
     finally:
         process.join(60)
     state = json.loads(saved.read_text())
-    done = state["batches"]
+    done = state["batch"]["count"]
     assert log.read_text().splitlines()[:done] == wanted[:done]
     other = make(after)
     other.load_state_dict(state)

@@ -1,5 +1,6 @@
 """`map=`: its samples, their memory, and its exceptions."""
 
+import dataclasses
 import gc
 import itertools
 import threading
@@ -33,7 +34,7 @@ def test_map(arrays, shuffle):
         out |= {key: digest((x * 2).astype(np.uint8)) for key, x in zip(batch["__key__"], batch["x"])}
         del batch
     assert out == expected(samples)
-    assert all(name.startswith("clipx-cut-") for name in seen)
+    assert all(name.startswith("clipx-extract-") for name in seen)
     check_ended(loader)
 
 
@@ -115,7 +116,7 @@ def test_exception_in_map(arrays, after):
     assert wait_until(lambda: not clipx_threads())
     del caught
     check_ended(loader)
-    loader._map = None
+    loader._config = dataclasses.replace(loader._config, map=None)
     assert len(everything(loader)) > 4
 
 

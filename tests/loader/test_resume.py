@@ -282,11 +282,11 @@ def test_killed_at_random_batches(videos, tmp_path):
             process.join(30)
         state = json.loads(saved.read_text())
         lines = log.read_text().splitlines()
-        points.add(state["batches"])
-        assert lines[: state["batches"]] == [str(each) for each in wanted[: state["batches"]]]
+        points.add(state["batch"]["count"])
+        assert lines[: state["batch"]["count"]] == [str(each) for each in wanted[: state["batch"]["count"]]]
         other = make(threads=rng.choice([1, 3, 8]))
         other.load_state_dict(state)
-        assert everything(other) == wanted[state["batches"] :]
+        assert everything(other) == wanted[state["batch"]["count"] :]
     assert len(points) > 5, points
 
 
@@ -310,7 +310,7 @@ def test_state_after_state(videos):
             del batch
         state = through_json(loader.state_dict())
         loader.close()
-        if state["batches"] == len(wanted[epoch]) and not state["finished"]:
+        if state["batch"]["count"] == len(wanted[epoch]) and not state["finished"]:
             last = make(threads=1)
             last.load_state_dict(state)
             assert everything(last) == []
@@ -334,7 +334,7 @@ def test_a_state_is_small(tmp_path):
     for _ in range(100):
         next(iterator)
     state = loader.state_dict()
-    held = state["held"][0]
+    held = state["shuffle"]["held"][0]
     assert len(held) >= 1000
     assert len(set(held)) > 800
     text = json.dumps(state)
@@ -364,7 +364,7 @@ def test_what_was_consumed_is_not_decoded(tmp_path, make_video, monkeypatch):
         next(iterator)
     so_far = len(decoded)
     state = loader.state_dict()
-    held = len(state["held"][0])
+    held = len(state["shuffle"]["held"][0])
     assert held > 20
     iterator.close()
     decoded.clear()
@@ -394,7 +394,7 @@ def test_a_resumed_loader_stays_in_its_pools(videos):
 def test_closed_while_it_is_rebuilt(videos):
     loader = of_videos(videos[0], threads=2, memory="1MB")
     wanted, states = run(loader)
-    assert max(len(state["held"][0]) for state in states) > 10
+    assert max(len(state["shuffle"]["held"][0]) for state in states) > 10
     for i in range(30):
         other = of_videos(videos[0], threads=THREADS[i % 4], memory="1MB")
         other.load_state_dict(states[len(states) // 2])
@@ -429,7 +429,7 @@ def test_a_state_from_another_thread(videos):
     finally:
         ended.set()
         thread.join()
-    points = {state["batches"]: state for state in states if not state["finished"]}
+    points = {state["batch"]["count"]: state for state in states if not state["finished"]}
     for at, state in list(points.items())[::4]:
         other = of_videos(videos[0], drop_last=False)
         other.load_state_dict(through_json(state))
@@ -449,7 +449,7 @@ def test_closed_while_one_long_sample_is_cut_again(tmp_path):
     next(iter(loader))
     loader.close()
     state = loader.state_dict()
-    assert len(state["held"][0]) > 100
+    assert len(state["shuffle"]["held"][0]) > 100
     wait.set()
     other = of_arrays(url, memory="300kB", map=slow)
     other.load_state_dict(state)
@@ -589,7 +589,7 @@ def test_state_of_an_iteration_that_was_given_up(arrays):
     loader.close()
     gc.collect()
     assert loader.state_dict() == state
-    assert state["batches"] == 1
+    assert state["batch"]["count"] == 1
     wanted = everything(of_arrays(arrays[0]))
     loader.load_state_dict(state)
     assert everything(loader) == wanted[1:]
@@ -702,8 +702,8 @@ def test_edited_and_cut_short(videos, state):
     for _ in range(200):
         with pytest.raises(ValueError, match="state"):
             loader.load_state_dict(edit(state))
-    with pytest.raises(ValueError, match="version 1, but this clipx reads version 2"):
-        loader.load_state_dict({**state, "version": 1})
+    with pytest.raises(ValueError, match="version 2, but this clipx reads version 3"):
+        loader.load_state_dict({**state, "version": 2})
     with pytest.raises(ValueError, match="not as state_dict gave it"):
         loader.load_state_dict({**state, "more": object()})
     with pytest.raises(ValueError, match="cut short"):
@@ -876,14 +876,14 @@ def test_torch_distributed_goes_before_the_environment(arrays, monkeypatch, tmp_
     try:
         as_rank(monkeypatch, 1, 3)
         loader = of_arrays(arrays[0], drop_last=False)
-        assert loader.state_dict()["world"] == [0, 1, 0, 1]
+        assert loader.state_dict()["world"] == {"rank": 0, "ranks": 1, "worker": 0, "workers": 1}
         assert dict(clips_of(loader)) == expected(arrays[1])
         copy = pickle.loads(pickle.dumps(loader))
     finally:
         torch.distributed.destroy_process_group()
     # A worker that is started has the environment, but no process group.
-    assert copy.state_dict()["world"] == [0, 1, 0, 1]
-    assert of_arrays(arrays[0]).state_dict()["world"] == [1, 3, 0, 1]
+    assert copy.state_dict()["world"] == {"rank": 0, "ranks": 1, "worker": 0, "workers": 1}
+    assert of_arrays(arrays[0]).state_dict()["world"] == {"rank": 1, "ranks": 3, "worker": 0, "workers": 1}
 
 
 def refuses(loader):

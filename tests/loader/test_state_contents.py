@@ -24,8 +24,8 @@ def saved(arrays):
             if number == 4:
                 break
         state = loader.state_dict()
-    assert state["held"][0]
-    assert state["active"]
+    assert state["shuffle"]["held"][0]
+    assert state["interleave"]["active"][0]
 
     def load(state):
         with clipx.Loader(urls, WINDOW, crop, batch_size=2, memory=MEMORY, threads=2, seed=3) as loader:
@@ -48,50 +48,71 @@ def drop(name):
     return lambda state: state.pop(name)
 
 
+LAYOUT = "probed", "layout", "fields", 1
+
 EDITS = {
     **{f"no {name}": (drop(name), f"state has no {name}") for name in sorted(states.ENTRIES)},
     "shards of no list": (put("shards", value=[]), "shards is"),
     "names of no text": (put("shards", "names", value=7), "names of shards"),
     "names of no base64": (put("shards", "names", value="Δ"), "names of shards"),
     "sizes of no list": (put("shards", "sizes", value={}), "shards is"),
-    "world of texts": (put("world", value=["0"] * 4), "world is '0'"),
-    "world cut short": (put("world", value=[0, 1]), "world is"),
+    "world of texts": (put("world", "rank", value="0"), r"world\.rank is '0'"),
+    "world cut short": (put("world", value={"rank": 0, "ranks": 1}), "world is"),
+    "no world": (put("world", value=None), "world is None"),
     "epoch": (put("epoch", value=-1), "epoch is -1"),
     "truth": (put("finished", value=0), "finished is 0"),
     "target": (put("target", value="all"), "target is 'all'"),
-    "batches": (put("batches", value=1.5), r"batches is 1\.5"),
-    "drawn": (put("drawn", value=TOO_LARGE), "drawn is"),
+    "batches": (put("batch", "count", value=1.5), r"batch\.count is 1\.5"),
+    "a batch of more": (put("batch", "more", value=1), "batch is"),
+    "drawn": (put("shuffle", "drawn", value=TOO_LARGE), r"shuffle\.drawn is"),
     "passes": (put("passes", value=None), "passes is None"),
-    "turn": (put("turn", value=99), "turn is 99"),
-    "read": (put("read", value=99), "the number of a place is 99"),
-    "nothing read": (put("read", value=None), "read is None"),
-    "active twice": (lambda state: state["active"].append(state["active"][0]), "active is"),
-    "active of more": (lambda state: state["active"].append([0, 1, 2]), "an active sample"),
-    "given": (put("active", 0, 1, value=-1), "the index of a clip is -1"),
-    "held cut short": (lambda state: state["held"][0].pop(), "held's clips"),
-    "held twice": (lambda state: [each.append(each[0]) for each in state["held"]], "held is"),
+    "next": (put("interleave", "next", value=99), r"interleave\.next is 99"),
+    "read": (put("interleave", "last_read", value=99), r"interleave\.last_read is 99"),
+    "nothing read": (put("interleave", "last_read", value=None), r"interleave\.last_read is None"),
+    "active twice": (
+        lambda state: [column.append(column[0]) for column in state["interleave"]["active"]],
+        r"interleave\.active is",
+    ),
+    "active of more": (lambda state: state["interleave"]["active"].append([1]), r"interleave\.active is"),
+    "active of a stranger": (put("interleave", "active", 0, 0, value=99), r"interleave\.active\.address is 99"),
+    "given": (put("interleave", "active", 1, 0, value=-1), r"interleave\.active\.following is -1"),
+    "held cut short": (lambda state: state["shuffle"]["held"][1].pop(), r"shuffle\.held\.number is"),
+    "held twice": (
+        lambda state: [column.append(column[0]) for column in state["shuffle"]["held"]],
+        r"shuffle\.held is",
+    ),
     "held and not given": (
-        lambda state: [each.__setitem__(0, to) for each, to in zip(state["held"], (state["active"][0][0], 10**6))],
+        lambda state: [
+            column.__setitem__(0, to)
+            for column, to in zip(state["shuffle"]["held"], (state["interleave"]["active"][0][0], 10**6))
+        ],
         "has not given clip",
     ),
-    "damaged": (put("damaged", value=[-1]), "the number of a place is -1"),
-    "a place twice": (
-        lambda state: state["places"].append([*state["places"][0][:2], 1]),
-        "places is",
+    "damaged": (put("shuffle", "held", 2, 0, value=-1), r"shuffle\.held\.damaged is -1"),
+    "a sample twice": (
+        lambda state: state["samples"].append([*state["samples"][0][:2], 1]),
+        "samples is",
     ),
-    "a place of no shard": (put("places", 0, 0, value=99), "a shard is 99"),
-    "a place of two": (put("places", 0, value=[0, 1]), "a place is"),
-    "workers": (put("looked", 0, value=2), "workers is 2"),
-    "fields": (put("looked", 1, value=[]), "fields is"),
-    "a field twice": (put("looked", 1, value=["npy", "npy"]), "fields is"),
-    "clips of terabytes": (put("looked", 2, value=TOO_LARGE), "the bytes of a clip"),
-    "slots of terabytes": (put("looked", 3, "slots", value=10**4), "budget is"),
-    "no sources": (put("looked", 3, "active", value=0), "budget is"),
-    "another budget": (put("looked", 3, value={"slots": 4}), "budget is"),
-    "no like": (put("looked", 4, value=None), "what clips are like"),
-    "shapes of terabytes": (put("looked", 4, 2, 0, value=[[TOO_LARGE], "|u1"]), "shape is"),
-    "no dtype": (put("looked", 4, 2, 0, value=[[1], "Δ"]), "names no dtype"),
-    "Python in a dtype": (put("looked", 4, 2, 0, value=[[1], [[[]]]]), "names no dtype"),
+    "a sample of no shard": (put("samples", 0, 0, value=99), "a shard is 99"),
+    "a sample of two": (put("samples", 0, value=[0, 1]), "a sample is"),
+    "samples of no list": (put("samples", value={}), "samples is"),
+    "workers": (put("probed", "workers", value=2), r"probed\.workers is 2"),
+    "fields": (put("probed", "fields", value=[]), r"probed\.fields is"),
+    "a field twice": (put("probed", "fields", value=["npy", "npy"]), r"probed\.fields is"),
+    "a field of no text": (put("probed", "fields", value=[3]), r"probed\.fields\[0\] is 3"),
+    "clips of terabytes": (put("probed", "clip_bytes", value=TOO_LARGE), r"probed\.clip_bytes is"),
+    "slots of terabytes": (put("probed", "budget", "slots", value=10**4), r"probed\.budget is"),
+    "no sources": (put("probed", "budget", "active", value=0), r"probed\.budget is"),
+    "another budget": (put("probed", "budget", value={"slots": 4}), r"probed\.budget is"),
+    "no layout": (put("probed", "layout", value=None), r"probed\.layout is None"),
+    "clips of no field": (put("probed", "layout", "clips", value=["other"]), r"probed\.layout\.clips is"),
+    "layout twice": (
+        lambda state: [column.append(column[0]) for column in state["probed"]["layout"]["fields"]],
+        r"keys of probed\.layout\.fields is",
+    ),
+    "shapes of terabytes": (put(*LAYOUT, 0, value=[[TOO_LARGE], "|u1"]), "the shape of probed"),
+    "no dtype": (put(*LAYOUT, 0, value=[[1], "Δ"]), "must name a dtype"),
+    "Python in a dtype": (put(*LAYOUT, 0, value=[[1], [[[]]]]), "must name a dtype"),
 }
 
 
@@ -112,9 +133,17 @@ def test_what_is_not_edited_goes_on(saved):
     assert load(state) == before > 0
 
 
+def test_of_the_version_before(saved):
+    state, load = saved
+    state["version"] = 2
+    state["digest"] = states._digest(state)
+    with pytest.raises(ValueError, match="version 2, but this clipx reads version 3"):
+        load(state)
+
+
 def test_a_sample_that_is_not_there(saved):
     state, load = saved
-    state["places"] = [[shard, sample + 10**6, check] for shard, sample, check in state["places"]]
+    state["samples"] = [[shard, sample + 10**6, check] for shard, sample, check in state["samples"]]
     state["digest"] = states._digest(state)
     with pytest.raises(ValueError, match="state was saved"):
         load(state)

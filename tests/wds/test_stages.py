@@ -19,7 +19,7 @@ from webdataset import filters
 import clipx
 from clipx import _kernel, memory, wds
 from clipx.wds import watching
-from clipx.wds.shuffling import Buffer
+from clipx.wds.shuffling import ShuffleBuffer
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -158,7 +158,7 @@ def test_shuffle_counts_shared_memory_once():
 
 def test_buffer_counts():
     shared = np.zeros(100, np.uint8)
-    buffer = Buffer(random.Random(0))
+    buffer = ShuffleBuffer(random.Random(0))
     for _ in range(3):
         buffer.add({"x": shared[10:], "y": shared[:10]})
     assert (len(buffer), buffer.nbytes, buffer.slots) == (3, 100, 3)
@@ -171,7 +171,7 @@ def test_buffer_counts():
 
 def test_buffer_counts_slots():
     pool = clipx.ClipPool(10, 64)
-    buffer = Buffer(random.Random(0))
+    buffer = ShuffleBuffer(random.Random(0))
     x = pool.acquire()
     buffer.add({"a": x[:3], "b": x[3:]})
     buffer.add({"a": pool.acquire(), "b": pool.acquire(), "c": "text"})

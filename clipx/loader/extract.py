@@ -1,0 +1,163 @@
+"""Clips of the samples of an epoch: weighed by their headers, decoded beside the clips, mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from clipx.datasets.addresses import UnreadMember
+from clipx.datasets.decoding import decode
+from clipx.datasets.fields import Field, Sample
+from clipx.datasets.ledger import Ledger
+from clipx.datasets.origins import locating
+from clipx.datasets.streamed_tars import IncompleteSample, ReadLimits
+from clipx.errors import NOT_A_SAMPLES_FAULT
+from clipx.loader.budget import Budget
+from clipx.loader.config import LoaderConfig
+from clipx.loader.needs import Needs, encoded_bytes, needs_of
+from clipx.loader.room import Weight
+from clipx.plan import Selection
+from clipx.pool import ClipPool
+from clipx.wds.sample_clips import ClipSample
+
+__all__ = ["Extractor"]
+
+LEAST_PIXELS = 1920 * 1152
+"""Pixels that any picture may have, whatever the header says."""
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Extracts the clips of samples for an epoch; on several threads at a time.
+
+    Attributes:
+        config: of the loader.
+        epoch: number of the epoch.
+        limits: how much of a sample is read.
+        pool: clips are slots of it; None gives each memory of its own.
+        budget: how the loader's bytes are divided; None where that is not known yet.
+        ledger: where damage is noted, and samples without clips; None for nowhere.
+        maps: whether clips are mapped.
+        repeated: whether "clip.json" says that they have been given before.
+    """
+
+    config: LoaderConfig
+    epoch: int
+    limits: ReadLimits
+    pool: ClipPool | None = None
+    budget: Budget | None = None
+    ledger: Ledger | None = None
+    maps: bool = False
+    repeated: bool = False
+
+    def fields(self, sample: Sample) -> dict[Field, Field]:
+        """The fields of a sample that clips are made of, by the names of their clips."""
+        return self.config.sample_clips.fields(sample)
+
+    def needs(self, sample: Sample, fields: Collection[Field]) -> Needs:
+        """Bytes that a sample takes, by its headers."""
+        return needs_of(sample, list(fields), self.config.decoder_threads, self._most)
+
+    def extract(self, sample: Sample, selection: Selection, weight: Weight) -> Generator[ClipSample]:
+        """The selected clips of a sample, other fields decoded: an `open_samples.Extract`."""
+        if weight.error is not None:
+            raise weight.error
+        if isinstance(sample, IncompleteSample):
+            return
+        with locating(sample, clips=0):
+            fields = self.fields(sample)
+            sample = {**sample, **self._decoded(sample, fields.values())}
+        clips = self.config.sample_clips.clips(
+            sample,
+            self.epoch,
+            pool=self.pool,
+            selection=selection,
+            max_pixels=weight.pixels,
+            ledger=self.ledger,
+        )
+        function = self.config.map if self.maps else None
+        del sample
+        for given, clip in enumerate(clips):
+            _check_clip(clip.sample, fields)
+            if self.repeated:
+                clip.sample["clip.json"]["repeated"] = True
+            if function is None:
+                yield clip
+            else:
+                with locating(clip.sample, clips=given):
+                    mapped = function(clip.sample)
+                    if not isinstance(mapped, Mapping):
+                        raise TypeError(f"map gave {mapped!r}, but must give a sample, a dict")
+                yield clip._replace(sample=mapped)
+                del mapped
+            del clip
+
+    def _decoded(self, sample: Sample, fields: Iterable[Field]) -> Sample:
+        """The fields of a sample beside its clips, decoded."""
+        names = {field.holder for field in fields}
+        beside = {name: value for name, value in sample.items() if name not in names}
+        return decode(beside, self.limits.sample_bytes)
+
+    def weigh(self, sample: Sample) -> Weight:
+        """Bytes that a sample takes; with the error of one that takes more than the budget has for it."""
+        if isinstance(sample, IncompleteSample):
+            return Weight(encoded_bytes(sample))
+        try:
+            with locating(sample, clips=0):
+                self._check_read(sample)
+                try:
+                    fields = list(self.fields(sample).values())
+                except ValueError:
+                    return Weight(encoded_bytes(sample))  # the error comes where its clips are extracted
+                return self._weight(self.needs(sample, fields), fields)
+        except NOT_A_SAMPLES_FAULT:
+            raise
+        except Exception as exn:
+            return Weight(error=exn)
+
+    @property
+    def _most(self) -> int:
+        """Bytes that a sample may take."""
+        return self.limits.sample_bytes if self.budget is None else self.budget.sample_bytes
+
+    def _weight(self, needs: Needs, fields: list[Field]) -> Weight:
+        """Raise ValueError where the budget has not so much for a sample."""
+        budget, most = self.budget, self._most
+        pixels = max(needs.pixels * 9 // 8, LEAST_PIXELS) if needs.pixels else None
+        # Where sources need no decoder, what is set aside for it is at hand.
+        decoder = budget.decoder(needs.decoder) if needs.pixels and budget is not None else needs.decoder
+        taken = needs.size + decoder
+        if taken > most:
+            raise ValueError(
+                f"field {', '.join(map(repr, fields))} takes {taken} bytes ({needs.describe()}), but with this memory "
+                f"a sample may take {most}: raise memory about {taken / most:.1f} times"
+            )
+        if budget is not None and needs.beside > budget.most_beside:
+            raise ValueError(
+                f"the fields beside the clips take {needs.beside} bytes, but with this memory at most "
+                f"{budget.most_beside} of each clip's may: raise memory, or leave fields out"
+            )
+        return Weight(needs.size, decoder, needs.beside, pixels)
+
+    def _check_read(self, sample: Sample) -> None:
+        """Raise ValueError for a sample of which not everything has been read."""
+        sizes = {name: value.size for name, value in sample.items() if isinstance(value, UnreadMember)}
+        if not sizes:
+            return
+        sizes |= {name: len(value) for name, value in sample.items() if isinstance(value, bytes)}
+        taken, most, largest = sum(sizes.values()), self.limits.sample_bytes, max(sizes, key=lambda name: sizes[name])
+        raise ValueError(
+            f"the sample has {taken} bytes, of which field {largest!r} {sizes[largest]}, but with this memory a sample "
+            f"may take {most}: raise memory about {taken / most:.1f} times"
+        )
+
+
+def _check_clip(clip: Sample, fields: Iterable[Field]) -> None:
+    """Raise ValueError for a clip without bytes, which a batch cannot hold."""
+    for name in fields:
+        array: np.ndarray = name.get(clip)
+        if not array.nbytes:
+            with locating(clip, field=name):
+                raise ValueError(f"field {name!r} has clips of shape {array.shape}, which hold no bytes")

@@ -1,0 +1,156 @@
+"""The first clip of an epoch, which shows what all others are like, and the memory for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from itertools import islice
+
+from clipx import memory
+from clipx.datasets.addresses import Address
+from clipx.datasets.fields import Sample
+from clipx.errors import NOT_A_SAMPLES_FAULT
+from clipx.loader.budget import Budget
+from clipx.loader.config import LoaderConfig
+from clipx.loader.extract import Extractor
+from clipx.loader.handover import EpochStopped
+from clipx.loader.needs import Needs, encoded_bytes
+from clipx.loader.progress import Probed
+from clipx.plan import ALL
+from clipx.pool import ClipPool
+from clipx.wds.layout import BatchLayout
+
+__all__ = ["Pools", "Probe"]
+
+MOST_COMPARED = 3
+"""Samples whose fields show which fields are usual."""
+
+
+@dataclass
+class Pools:
+    """Memory that one epoch leaves to the next.
+
+    Attributes:
+        probed: what it was made for.
+        clips, batches: the pools.
+    """
+
+    probed: Probed
+    clips: ClipPool
+    batches: ClipPool
+
+    @classmethod
+    def of(cls, probed: Probed, config: LoaderConfig) -> Pools:
+        """Memory for clips like the one that was probed."""
+        clips = ClipPool(probed.budget.slots, probed.clip_bytes)
+        batches = ClipPool(config.batches * len(probed.fields), config.batch_size * probed.clip_bytes)
+        return cls(probed, clips, batches)
+
+    @property
+    def budget(self) -> Budget:
+        """What the loader's bytes are divided into."""
+        return self.probed.budget
+
+
+class Probe:
+    """Finds the first sample that gives a clip.
+
+    What is wrong with samples shows later, when their clips are extracted; but for those that there is no memory to
+    keep until then, and for all where none gives a clip.
+
+    Args:
+        extractor: extracts clips, and notes what it finds.
+        silent: extracts clips, and notes nothing.
+        workers: of a DataLoader, that share the loader's bytes.
+        handler: called with the error of a sample; as webdataset's are.
+        check: raises EpochStopped where the epoch is given up.
+
+    Attributes:
+        read: the samples that were read and are to be extracted.
+    """
+
+    def __init__(
+        self,
+        extractor: Extractor,
+        silent: Extractor,
+        workers: int,
+        handler: Callable[[Exception], bool],
+        check: Callable[[], None],
+    ) -> None:
+        self._extractor, self._silent, self._workers = extractor, silent, workers
+        self._handler, self._check = handler, check
+        self.read: list[tuple[Address, Sample]] = []
+
+    def run(self, samples: Iterator[tuple[Address, Sample]]) -> Probed | None:
+        """What the first clip shows; None where no sample gives one."""
+        most = self._extractor.config.memory // self._workers // 8
+        read, kept = self.read, 0
+        for each in islice(samples, MOST_COMPARED):
+            read.append(each)
+            kept += encoded_bytes(each[1])
+            if kept > most:
+                break
+        # A sample that a damaged shard has cut short is not what the others are to be like.
+        votes = Counter(frozenset(sample) for _, sample in read)
+        usual = max(votes, key=lambda fields: (votes[fields], len(fields)), default=frozenset())
+        for _, sample in sorted(read, key=lambda each: frozenset(each[1]) != usual):
+            probed = self._probe(sample)
+            del sample
+            if probed is not None:
+                return probed
+        for each in samples:
+            read.append(each)
+            kept += encoded_bytes(each[1])
+            while kept > most and len(read) > 1:
+                kept -= encoded_bytes(read[0][1])
+                self._report(read.pop(0)[1])
+            probed = self._probe(each[1])
+            del each
+            if probed is not None:
+                return probed
+        for _, sample in read:
+            self._report(sample)
+        return None
+
+    def samples(self, rest: Iterator[tuple[Address, Sample]]) -> Iterator[tuple[Address, Sample]]:
+        """The samples that were read, then the rest; none of them is kept."""
+        while self.read:
+            yield self.read.pop(0)
+        yield from rest
+
+    def _probe(self, sample: Sample) -> Probed | None:
+        """What the first clip of a sample shows; None where it has none."""
+        self._check()
+        clip = None
+        with suppress(Exception), closing(self._silent.extract(sample, ALL, self._silent.weigh(sample))) as clips:
+            clip = next(clips, None)
+        return None if clip is None else self._probed(sample, clip.sample)
+
+    def _probed(self, sample: Sample, clip: Sample) -> Probed:
+        fields = self._silent.fields(sample)
+        sizes = [name.get(clip).nbytes for name in fields]
+        beside = memory.payload_bytes(clip) - sum(sizes)
+        budget = self._divide(max(sizes), len(sizes), beside, self._silent.needs(sample, fields.values()))
+        return Probed(self._workers, list(map(str, fields)), max(sizes), budget, BatchLayout.of(clip, fields))
+
+    def _divide(self, slot_bytes: int, fields: int, beside: int, needs: Needs) -> Budget:
+        """The budget for clips like those of a sample that needs so much."""
+        divide = self._silent.config.divide
+        try:
+            return divide(slot_bytes, fields, beside + needs.beside, self._workers, needs.decoder)
+        except ValueError:
+            # If there is memory for others, the error of this one comes where its clips are extracted.
+            return divide(slot_bytes, fields, beside, self._workers, 0)
+
+    def _report(self, sample: Sample) -> None:
+        """Report what is wrong with a sample that gives no clips."""
+        try:
+            with closing(self._extractor.extract(sample, ALL, self._extractor.weigh(sample))) as clips:
+                next(clips, None)
+        except NOT_A_SAMPLES_FAULT:
+            raise
+        except Exception as exn:
+            if not self._handler(exn):
+                raise EpochStopped from None

@@ -1,0 +1,156 @@
+"""How far an epoch of a Loader has come: the state behind the batch that was handed out last."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from clipx.datasets.world import World
+from clipx.loader.batch import BatchState
+from clipx.loader.budget import Budget
+from clipx.loader.interleave import BEGINNING, InterleaveState
+from clipx.loader.shuffle import Move, ShuffleState
+from clipx.wds.layout import BatchLayout
+
+__all__ = ["Change", "EpochState", "Probed", "Progress"]
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What the first clip shows of all others.
+
+    Attributes:
+        workers: of a DataLoader, that share the loader's bytes.
+        fields: those that clips are extracted to.
+        clip_bytes: of a clip, in the largest of them.
+        budget: what the loader's bytes are divided into.
+        layout: what clips' samples have in common before `map`.
+    """
+
+    workers: int
+    fields: list[str]
+    clip_bytes: int
+    budget: Budget
+    layout: BatchLayout
+
+
+@dataclass
+class EpochState:
+    """The state of an epoch behind a batch: numbers and names alone, no clips.
+
+    A saved state has an entry for each attribute, named after it.
+
+    Attributes:
+        epoch: its number.
+        world: the process that it belongs to; None for any.
+        target: clips that the epoch has; None for as many as there are.
+        passes: over the process's share of the dataset before this one.
+        finished: whether the end of the epoch has been reached.
+        probed: what is known of its clips; None before the first.
+        interleave, shuffle, batch: the states of the steps.
+    """
+
+    epoch: int
+    world: World | None = None
+    target: int | None = None
+    passes: int = 0
+    finished: bool = False
+    probed: Probed | None = None
+    interleave: InterleaveState = BEGINNING
+    shuffle: ShuffleState = field(default_factory=ShuffleState)
+    batch: BatchState = field(default_factory=BatchState)
+
+    def copy(self) -> EpochState:
+        """A copy that `apply` does not change."""
+        return replace(self, shuffle=ShuffleState(list(self.shuffle.held), self.shuffle.drawn))
+
+    def apply(self, change: Change) -> None:
+        """Make this the state behind one batch more."""
+        self.passes, self.probed = change.passes, change.probed
+        self.interleave, self.batch = change.interleave, change.batch
+        self.shuffle.apply(change.moves)
+
+
+class Change(NamedTuple):
+    """What a batch changes in the state of its epoch: the entries that are others, and the moves of the shuffle."""
+
+    passes: int
+    probed: Probed
+    interleave: InterleaveState
+    moves: Sequence[Move]
+    batch: BatchState
+
+
+class Progress:
+    """The counters of an epoch: what the thread that makes batches writes, and the consumer moves on.
+
+    The consumer may be interrupted at any line; what it sets, it sets in one step.
+
+    Args:
+        state: where the epoch begins.
+        loaded: whether that is a loaded state, and not what this process did.
+
+    Attributes:
+        batches: number of batches handed out.
+        finished: whether the consumer has been told of the end.
+        begun: whether a batch has been asked for.
+    """
+
+    def __init__(self, state: EpochState, loaded: bool = False) -> None:
+        self.loaded, self.begun = loaded, False
+        self.batches, self.finished = state.batch.count, state.finished
+        self._state, self._changes = state, deque[Change]()
+        self._protect()
+
+    def _protect(self) -> None:
+        self._lock, self._process = threading.Lock(), os.getpid()
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.state()
+        return {**self.__dict__, "_state": state, "batches": state.batch.count, "_changes": deque(), "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._protect()
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch."""
+        return self._state.epoch
+
+    @property
+    def world(self) -> World | None:
+        """The process that a loaded state belongs to."""
+        return self._state.world
+
+    @property
+    def target(self) -> int | None:
+        """Clips that the epoch has; None for as many as there are."""
+        return self._state.target
+
+    @target.setter
+    def target(self, target: int) -> None:
+        self._state.target = target
+
+    def add(self, change: Change) -> None:
+        """A batch is about to be handed out. Called by the thread that makes them."""
+        with self._lock:
+            while self._state.batch.count < self.batches:
+                self._state.apply(self._changes.popleft())
+            self._changes.append(change)
+
+    def state(self) -> EpochState:
+        """The state behind the batch that was handed out last; for any thread, at any time."""
+        # A forked process has no thread that could give the lock back.
+        with self._lock if self._process == os.getpid() else threading.Lock():
+            batches, finished = self.batches, self.finished
+            state, changes = self._state.copy(), list(self._changes)
+        for change in changes:
+            if state.batch.count < batches:
+                state.apply(change)
+        state.finished = finished
+        return state

@@ -1,0 +1,209 @@
+"""The steps of an epoch, one behind the other: interleave, shuffle, batch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from clipx.datasets.addresses import Address
+from clipx.datasets.fields import Sample
+from clipx.datasets.ledger import Ledger
+from clipx.datasets.shards import Shards
+from clipx.datasets.world import Share
+from clipx.loader.batch import Batches
+from clipx.loader.config import LoaderConfig
+from clipx.loader.extract import Extractor
+from clipx.loader.handover import EpochStopped, Handover
+from clipx.loader.interleave import BEGINNING, Interleave, InterleaveState
+from clipx.loader.open_samples import Extracted, OpenSample
+from clipx.loader.probe import Pools
+from clipx.loader.progress import Change, EpochState
+from clipx.loader.restore import rebuild
+from clipx.loader.shuffle import Shuffle
+from clipx.plan.draws import stream_random
+from clipx.wds.layout import BatchLayout
+
+__all__ = ["EpochSetup", "Steps"]
+
+logger = logging.getLogger("clipx")
+
+
+@dataclass(frozen=True)
+class EpochSetup:
+    """What an epoch is made from.
+
+    Attributes:
+        config: of the loader.
+        shards: where samples are read from.
+        share: those that this process reads, in their order.
+        workers: of a DataLoader, that share the loader's bytes.
+        handler: called with the error of a broken shard or sample, which it notes in `ledger`.
+        ledger: what is wrong with samples.
+    """
+
+    config: LoaderConfig
+    shards: Shards
+    share: Share
+    workers: int
+    handler: Callable[[Exception], bool]
+    ledger: Ledger
+
+    def extractor(self, epoch: int) -> Extractor:
+        """Extracts clips before it is known what they are like."""
+        return Extractor(self.config, epoch, self.shards.limits, ledger=self.ledger)
+
+    def no_clips(self) -> ValueError:
+        """The error of a share that cannot fill its batches."""
+        return ValueError(
+            f"equal_batches is True, but the {len(self.share.shards)} shards of this process give no clip to fill up "
+            f"its batches with"
+        )
+
+
+@dataclass(frozen=True)
+class _BatchMemory:
+    """Gives memory for the arrays of batches: slots for clips as they were probed, and of its own for all else."""
+
+    pools: Pools
+    handover: Handover
+
+    def __call__(self, layout: BatchLayout, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        # There are as many slots as fields that were probed, whatever `map` has made of these.
+        is_clip = name in layout.clips[: len(self.pools.probed.fields)] and not dtype.hasobject
+        fits = int(np.prod(shape)) * dtype.itemsize <= self.pools.batches.slot_bytes
+        return self.handover.memory(shape, dtype) if is_clip and fits else np.empty(shape, dtype)
+
+
+class Steps:
+    """The batches of an epoch from a state on. Run by one thread; stopped by any.
+
+    Args:
+        setup: what the epoch is made from.
+        state: where it begins; it is not changed.
+        pools: memory for its clips.
+        handover: gives memory for batches.
+    """
+
+    def __init__(self, setup: EpochSetup, state: EpochState, pools: Pools, handover: Handover) -> None:
+        config = setup.config
+        self._setup, self._state, self._pools, self._handover = setup, state, pools, handover
+        self._passes = state.passes
+        batch = state.batch
+        if batch.layout is None and config.map is None:  # which makes other fields of those that were probed
+            batch = replace(batch, layout=pools.probed.layout)
+        self._interleave: Interleave | None = None
+        self._shuffle: Shuffle | None = None
+        self._batches = Batches(
+            config.batch_size,
+            _BatchMemory(pools, handover),
+            clip_fields=pools.probed.fields,
+            most=state.target,
+            drop_last=config.drop_last,
+            handler=setup.handler,
+            state=batch,
+        )
+
+    def batches(self, samples: Iterator[tuple[Address, Sample]]) -> Iterator[dict[Any, Any]]:
+        """The batches of samples, which come after those that the state has read."""
+        return self._batches.batches(self._clips(samples))
+
+    def change(self) -> Change:
+        """What has changed since this was called last, behind the batch that came last."""
+        assert self._interleave is not None
+        moves = [] if self._shuffle is None else self._shuffle.take_moves()
+        return Change(self._passes, self._pools.probed, self._interleave.state(), moves, self._batches.state())
+
+    def stop(self, seconds: float = 0) -> None:
+        """End all threads, at any time, and wait so long for it."""
+        interleave = self._interleave
+        if interleave is not None:
+            interleave.stop(seconds)
+
+    def close(self) -> None:
+        """End all threads, and give up the clips that are held. Called by the thread that runs this."""
+        self.stop()
+        self._shuffle = None
+
+    def _clips(self, samples: Iterator[tuple[Address, Sample]]) -> Iterator[Sample]:
+        """The clips of the epoch, in the order of its batches.
+
+        Where it has a target, the share is read again, in its own order, until as many have been given.
+        """
+        setup, state = self._setup, self._state
+        config, interleave_state = setup.config, state.interleave
+        held, opened = self._rebuild()
+        while True:
+            given = self._batches.given
+            clips = self._interleaved(samples, interleave_state, opened)
+            if self._passes == 0 and config.shuffle:
+                budget, rng = self._pools.budget, stream_random(config.seed, state.epoch, "clips")
+                shuffle = Shuffle(rng, budget.shuffled, budget.shuffled_beside, held, state.shuffle.drawn)
+                held.clear()
+                self._shuffle = shuffle
+                yield from shuffle.clips(clips)
+            else:
+                for clip in clips:
+                    yield clip.sample
+                    del clip
+            if state.target is None:
+                return
+            if given == self._batches.given and interleave_state.last_read is None:
+                raise setup.no_clips()
+            # With drop_last, a rank has at least as many clips as were counted for all, but for damage.
+            logger.log(
+                logging.WARNING if config.drop_last else logging.INFO,
+                "Loader: the shards give %d clips, but all ranks have %d an epoch: the others are given again",
+                self._batches.given,
+                state.target,
+            )
+            self.stop()
+            self._passes += 1
+            samples, interleave_state, opened = setup.shards.samples(setup.share), BEGINNING, []
+
+    def _extractor(self) -> Extractor:
+        pools, extractor = self._pools, self._setup.extractor(self._state.epoch)
+        return replace(extractor, pool=pools.clips, budget=pools.budget, maps=True, repeated=self._passes > 0)
+
+    def _rebuild(self) -> tuple[list[Extracted], list[OpenSample]]:
+        """The clips that the state holds in the shuffle, and the samples that were active."""
+        state, budget, handover, extractor = self._state, self._pools.budget, self._handover, self._extractor()
+        rebuilt = rebuild(
+            list(state.shuffle.held),
+            state.interleave.active,
+            self._setup.shards.find,
+            extractor.weigh,
+            extractor.extract,
+            threads=min(self._setup.config.threads, budget.sources),
+            most_encoded_bytes=budget.encoded_bytes + budget.decoders_bytes,
+            is_stopped=lambda: handover.stopped,
+        )
+        handover.check()
+        return rebuilt
+
+    def _interleaved(
+        self, samples: Iterator[tuple[Address, Sample]], state: InterleaveState, opened: list[OpenSample]
+    ) -> Iterator[Extracted]:
+        """The clips of samples from a state on; `opened` is emptied."""
+        setup, extractor = self._setup, self._extractor()
+        interleave = Interleave(
+            samples,
+            extractor.weigh,
+            extractor.extract,
+            self._pools.budget,
+            threads=setup.config.threads,
+            handler=setup.handler,
+            state=state,
+            opened=opened,
+        )
+        opened.clear()
+        setup.shards.limits.wait = interleave.wait_for_room
+        self._interleave = interleave
+        # `stop` may have come before there was anything to be stopped.
+        if self._handover.stopped:
+            raise EpochStopped
+        interleave.start()
+        return interleave.clips()
