@@ -144,3 +144,13 @@ def no_threads_left():
     found = clipx_threads()
     LEFT.update(threading.enumerate())
     assert found == []
+
+
+@pytest.fixture
+def no_gc():
+    """Collects no garbage but where a test says so."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+    gc.collect()

@@ -14,3 +14,11 @@ def npy(value):
     file = io.BytesIO()
     np.save(file, value)
     return file.getvalue()
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+def random_bytes(count, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, count, dtype=np.uint8)

@@ -1,8 +1,12 @@
-"""Python in processes of its own."""
+"""Python in other processes."""
 
 import os
+import pickle
 import subprocess
 import sys
+import warnings
+
+import pytest
 
 from clipx import _kernel
 
@@ -23,3 +27,32 @@ def printed_by_implementations(script):
         ran_as, *found[name] = ran.stdout.split()
         assert ran_as == name
     return found
+
+
+def in_child(work):
+    """Calls `work()` in a forked child; returns what it returned, or raises its exception."""
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork on this system")
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        # NumPy and torch have native threads, of which the child needs none.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        try:
+            os.close(reader)
+            try:
+                answer = work()
+            except Exception as exn:
+                answer = exn
+            os.write(writer, pickle.dumps(answer))
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    answer = pickle.loads(answer)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
