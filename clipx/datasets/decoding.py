@@ -1,4 +1,4 @@
-"""The fields beside the clips, decoded: by the decoders listed here, which run no code, and by no others."""
+"""Decoding of the fields beside the clips, by a fixed list of decoders that run no code from the data."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ import webdataset
 from clipx._reading import CHUNK_BYTES, read_all
 from clipx.arrays.npy import read_array
 from clipx.arrays.npz import Npz
+from clipx.datasets.fields import Sample, is_metadata
 from clipx.datasets.origins import locate
 
 __all__ = ["TooLarge", "decode", "decoded_bytes"]
 
-Sample = dict[str, Any]
-
 OBJECT_BYTES = 64
-"""What a small object takes, at least, with what refers to it."""
+"""Least memory of a small Python object, with the reference to it."""
 
-MOST_DEPTH = 256  # of msgpack
+MOST_DEPTH = 256
+"""Nested lists and dicts in MessagePack."""
 
 
 class TooLarge(ValueError):
-    """A field is larger than it may be."""
+    """A field that is larger than its limit."""
 
 
 class _Kind(NamedTuple):
-    """How a field is decoded, and a bound on what it then takes."""
+    """A decoder of fields, and an upper bound on the memory that the decoded value takes, in bytes."""
 
     decode: Callable[[bytes], Any]
     size: Callable[[bytes], int]
@@ -54,7 +54,7 @@ def _number_bytes(data: bytes) -> int:
 
 
 def _json_bytes(data: bytes) -> int:
-    """A bound on what Python's objects take, by the signs between them."""
+    """An upper bound on the memory of the objects, by counting quotes, brackets, colons and commas."""
     texts = len(data) * (1 if data.isascii() and b"\\u" not in data else 4)
     lists, dicts, pairs = data.count(b"["), data.count(b"{"), data.count(b":")
     return texts + 48 * data.count(b'"') + 112 * lists + 240 * dicts + 136 * pairs + 56 * data.count(b",") + 64
@@ -78,10 +78,10 @@ def _npz_bytes(data: bytes) -> int:
 def _tensors(data: bytes) -> Any:
     at = 0
     while at < len(data):
-        # The decoder goes by these sizes, back as well, and so for ever.
+        # The decoder trusts these sizes, and with a negative one would go back and never end.
         (size,) = struct.unpack_from("@q", data, at + 8) if at + 16 <= len(data) else (-1,)
         if not 0 <= size <= len(data) - at - 16:
-            raise ValueError(f"it has no chunk of {size} bytes at byte {at}")
+            raise ValueError(f"there is no chunk of {size} bytes at byte {at}")
         at += 16 + -(-size // 64) * 64
     return webdataset.autodecode.tenbin_loads(data)
 
@@ -100,9 +100,9 @@ _MANY = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}
 
 
 def _packed_bytes(data: bytes) -> int:
-    """A bound on what a MessagePack value takes. Raises ValueError where its sizes are not those of its bytes.
+    """An upper bound on the memory of a MessagePack value. Raises ValueError where its sizes do not match its bytes.
 
-    Its decoder makes a list of as many places as a header says before it looks what follows.
+    The decoder allocates a list of the length that a header claims before it reads the items.
     """
     at, taken, open_ = 0, OBJECT_BYTES, [1]
     while open_:
@@ -128,7 +128,7 @@ def _packed_bytes(data: bytes) -> int:
             size, times = _MANY[code]
             inner = int.from_bytes(data[at : at + size], "big") * times
         else:
-            raise ValueError(f"byte {at - 1} begins no value")
+            raise ValueError(f"byte {at - 1} does not begin a value")
         at += size
         if at + inner > len(data) or len(open_) > MOST_DEPTH:
             raise ValueError(f"the value at byte {at} has more than the bytes can hold, or is nested too deep")
@@ -155,20 +155,20 @@ KINDS = {
     "npy": _Kind(_npy, lambda data: len(data) + OBJECT_BYTES),
     "npz": _Kind(_npz, _npz_bytes),
 }
-"""Fields that are decoded, by the last part of their names, as webdataset decodes them; all others stay bytes."""
+"""Decoders by the last part of a field's name, equal to WebDataset's; all other fields stay bytes."""
 
 UNTOUCHED = frozenset({"pickle", "pkl", "pth", "pyd"})
-"""Fields that stay as they are when they are compressed, too."""
+"""Fields that stay as they are, also where they are compressed."""
 
 
 def _split(name: str) -> tuple[str, bool]:
-    """What a field is decoded as, and whether it is compressed."""
+    """The key of a field in KINDS, and whether the field is compressed."""
     *_, last = rest = name.lower().split(".")
     return (rest[-2] if len(rest) > 1 else "", True) if last == "gz" else (last, False)
 
 
 def _unpacked_size(data: bytes, most: int) -> int:
-    """Bytes that a compressed field unpacks to. Raises TooLarge past `most`."""
+    """Bytes that a compressed field unpacks to. Raises TooLarge for more than `most`."""
     size = 0
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
         while piece := file.read1(CHUNK_BYTES):
@@ -187,13 +187,14 @@ def _unpack(data: bytes, most: int) -> bytes:
 
 
 def _is_decoded(name: str, value: Any) -> bool:
-    return isinstance(value, bytes) and not name.startswith("__")
+    return isinstance(value, bytes) and not is_metadata(name)
 
 
 def decoded_bytes(name: str, value: Any, most: int) -> tuple[int, int]:
-    """A bound on what a field takes once it is decoded, and on what decoding it takes for a while beside that.
+    """Upper bounds, in bytes, on the memory of a decoded field, and on what decoding takes for a while beside it.
 
-    Raises ValueError for a field that cannot be decoded, where its sizes tell, and TooLarge past `most` bytes.
+    Raises ValueError for a field whose sizes show that it cannot be decoded, and TooLarge for one that unpacks to more
+    than `most` bytes.
     """
     if not _is_decoded(name, value):
         return 0, 0
@@ -229,10 +230,9 @@ def _decode_field(name: str, value: bytes, most: int) -> Any:
 
 
 def decode(sample: Sample, most: int) -> Sample:
-    """The fields of a sample, decoded where `KINDS` says how; compressed ones unpack to at most so many bytes.
+    """A sample whose fields are decoded where KINDS has a decoder for them, equal to WebDataset's.
 
-    Equal to what webdataset's decoder gives of these. Nothing that a field says is run. Raises ValueError that names
-    the field.
+    Compressed fields unpack to at most `most` bytes. Raises ValueError that names the field.
     """
     decoded = {}
     for name, value in sample.items():

@@ -1,4 +1,4 @@
-"""A bounded record of what was wrong with samples, which the workers of a DataLoader share with their main process."""
+"""A bounded record of broken and damaged samples, which DataLoader workers share with their main process."""
 
 from __future__ import annotations
 
@@ -25,23 +25,25 @@ __all__ = ["Entry", "Ledger", "Recorder"]
 logger = logging.getLogger("clipx")
 
 MOST_ENTRIES = 1000
+"""Different entries that are kept; further ones are only counted."""
+
 MOST_TEXT = 1000
-"""Characters of a message that is kept."""
+"""Characters of a message that are kept."""
 
 MOST_FILE_BYTES = 1 << 20
-"""Of what the workers of a process tell it in full; what comes after is only counted, up to as many more."""
+"""Bytes of entries that the workers of a process write for it; of as many bytes more, only the kinds are counted."""
 
 
 class Entry(NamedTuple):
-    """What was wrong with a sample.
+    """A problem with a sample or a shard.
 
     Attributes:
         kind: "error": the sample, or a shard, is broken; "damage": parts of it were left out or concealed; "no clips":
-            it is whole, but gives no clip.
-        shard, key, field: where; None where it is not known, or not of one sample or field.
+            the sample is whole, but gives no clip.
+        shard, key, field: its origin; None where that is not known, or not one sample or field.
         error: the error's type, such as "MediaError"; None for the other kinds.
-        message: in words.
-        clips: that the sample gave before; None where that is not known.
+        message: a description in English.
+        clips: number of clips that the sample gave before; None where that is not known.
     """
 
     kind: str
@@ -54,20 +56,20 @@ class Entry(NamedTuple):
 
     def __str__(self) -> str:
         names = (("shard", self.shard), ("sample", self.key), ("field", self.field))
-        told = ", ".join(f"{kind} {shorten(name)!r}" for kind, name in names if name is not None)
-        before = f" after {self.clips} clips" if self.clips else ""
-        return f"{told or 'unknown'}: {self.kind}{before}: {self.message}"
+        origin = ", ".join(f"{kind} {shorten(name)!r}" for kind, name in names if name is not None)
+        before = f" after {self.clips} clip{'s' * (self.clips > 1)}" if self.clips else ""
+        return f"{origin or 'unknown'}: {self.kind}{before}: {self.message}"
 
 
 class Ledger(Sequence[Entry]):
-    """What was wrong with samples: a sequence of the first 1000 different entries, the oldest first.
+    """Problems with samples: a sequence of the first 1000 different entries, the oldest first.
 
     >>> for entry in loader.errors:
     ...     print(entry)
 
-    What the workers of a DataLoader note is here too, in the main process: they write it to a file in the folder of
-    temporary files, which is made with the first entry and is at most two megabytes. It goes when another ledger is
-    made after this one is gone, or when the process ends, but not where the process is killed.
+    In the main process it has the entries of DataLoader workers, too. They write them to a file in the folder of
+    temporary files, which is made with the first entry and has at most two megabytes. The file is removed when another
+    ledger is made after this one is gone, or when the process ends, but not where the process is killed.
     """
 
     def __init__(self) -> None:
@@ -78,7 +80,7 @@ class Ledger(Sequence[Entry]):
         self._started()
 
     def _started(self) -> None:
-        """This process has the ledger; after a fork, a thread that it does not have may have held the lock."""
+        """Begin in this process: after a fork, the lock may be held by a thread that the child does not have."""
         self._lock = threading.Lock()
         self._read = 0
         _LEDGERS.add(self, self._prefix, os.getpid())
@@ -89,12 +91,12 @@ class Ledger(Sequence[Entry]):
         return {"entries": entries, "counts": counts, "prefix": self._prefix, "process": os.getpid()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # A copy in the same process has workers of its own; one in another process may be a worker of this one.
+        # A copy in the same process has its own workers; a copy in another process may be a worker of this one.
         prefix = _new_prefix() if state["process"] == os.getpid() else state["prefix"]
         self._start(state["entries"], state["counts"], prefix)
 
     def record(self, exn: BaseException) -> None:
-        """Note an error; where it arose, it says itself (`origins.locate`)."""
+        """Add an error, with the origin that `origins.locate` has given it."""
         origin = origin_of(exn)
         self._add(
             Entry(
@@ -111,7 +113,7 @@ class Ledger(Sequence[Entry]):
     def note(
         self, kind: str, sample: Mapping[str, Any], message: str, *, field: str | None = None, clips: int | None = None
     ) -> None:
-        """Note what is no error: "damage" that a sample is cut in spite of, or that it gives "no clips"."""
+        """Add an entry that is not an error: "damage" of a sample that still gives clips, or "no clips"."""
         shard, key = sample.get("__url__"), sample.get("__key__")
         self._add(Entry(kind, _text(shard), _text(key), _text(field), None, shorten(message, MOST_TEXT), clips))
 
@@ -119,7 +121,7 @@ class Ledger(Sequence[Entry]):
         with self._lock:
             self._keep(entry)
         if in_worker():
-            _tell(self._prefix, entry)
+            _send(self._prefix, entry)
 
     def _keep(self, entry: Entry) -> None:
         self._counts[entry.kind] += 1
@@ -127,18 +129,18 @@ class Ledger(Sequence[Entry]):
             self._entries.setdefault(entry)
 
     def _drain(self) -> None:
-        """Take over what workers have written."""
+        """Read the entries that workers have written."""
         with self._lock:
             try:
                 with _path(self._prefix, os.getpid()).open("rb") as file:
                     file.seek(self._read)
-                    told = file.read(3 * MOST_FILE_BYTES)
-            except OSError:  # mostly: there is none
+                    lines = file.read(3 * MOST_FILE_BYTES)
+            except OSError:  # mostly because no worker has written one
                 return
-            told = told[: told.rfind(b"\n") + 1]
-            self._read += len(told)
-            for line in told.splitlines():
-                with suppress(ValueError, TypeError):  # the disk was full
+            lines = lines[: lines.rfind(b"\n") + 1]
+            self._read += len(lines)
+            for line in lines.splitlines():
+                with suppress(ValueError, TypeError):  # a line is incomplete where the disk was full
                     found = json.loads(line)
                     if isinstance(found, str):
                         self._counts[found] += 1
@@ -147,19 +149,19 @@ class Ledger(Sequence[Entry]):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How often each kind of entry was noted, also what is not kept, and what was noted before in another epoch."""
+        """Number of entries of each kind, over all epochs, with those that were repeated or are not kept."""
         self._drain()
         return dict(self._counts)
 
-    def log_new(self, what: str, before: Mapping[str, int]) -> None:
-        """Log how many samples have given no clips since the counts were `before`."""
+    def log_new(self, name: str, before: Mapping[str, int]) -> None:
+        """Log how many samples have given no clips since the counts were `before`; `name` begins the message."""
         count = self.counts.get("no clips", 0) - before.get("no clips", 0)
         if count > 0:
             last = self.of_kind("no clips")[-1]
-            logger.warning("%s: %d samples gave no clips, such as %s; see .errors", what, count, last)
+            logger.warning("%s: %d samples gave no clips, such as %s; see .errors", name, count, last)
 
     def of_kind(self, kind: str) -> list[Entry]:
-        """The entries of one kind."""
+        """The entries of a kind, the oldest first."""
         return [entry for entry in self if entry.kind == kind]
 
     def __len__(self) -> int:
@@ -184,7 +186,7 @@ class Ledger(Sequence[Entry]):
 
 
 class Recorder:
-    """A handler that notes each error in a ledger before another handler takes it."""
+    """A handler that adds each error to a ledger, and then calls another handler."""
 
     def __init__(self, ledger: Ledger, handler: Callable[[Exception], bool]) -> None:
         self.ledger, self.handler = ledger, handler
@@ -198,11 +200,11 @@ def _text(value: Any) -> str | None:
     return None if value is None else shorten(str(value), MOST_TEXT)
 
 
-# What workers tell
+# Entries of DataLoader workers
 
 
 def _new_prefix() -> str:
-    """What the files that workers write begin with, which nobody else can guess; "" where there is no room for them."""
+    """Prefix of the paths of workers' files, which nobody else can guess; "" without a folder for temporary files."""
     try:
         return str(Path(tempfile.gettempdir(), f"clipx-{secrets.token_hex(16)}"))
     except OSError:
@@ -210,7 +212,7 @@ def _new_prefix() -> str:
 
 
 def _path(prefix: str, process: int) -> Path:
-    """The file of what the workers of a process tell it."""
+    """The file that the workers of a process write for it."""
     return Path(f"{prefix}-{process}.jsonl")
 
 
@@ -220,8 +222,8 @@ def _remove(prefix: str, process: int) -> None:
             _path(prefix, process).unlink()
 
 
-def _tell(prefix: str, entry: Entry) -> None:
-    """Write an entry to the file of the main process, or, where that is full, its kind alone."""
+def _send(prefix: str, entry: Entry) -> None:
+    """Write an entry to the file for the main process; its kind alone where the file is full."""
     parent = multiprocessing.parent_process()
     if not prefix or parent is None or parent.pid is None:
         return
@@ -230,10 +232,10 @@ def _tell(prefix: str, entry: Entry) -> None:
         file = os.open(_path(prefix, parent.pid), flags, 0o600)
         try:
             size = os.fstat(file).st_size
-            told = entry if size < MOST_FILE_BYTES else entry.kind
+            value = entry if size < MOST_FILE_BYTES else entry.kind
             if size < 2 * MOST_FILE_BYTES:
                 # One call, so that lines of several workers do not mix.
-                os.write(file, json.dumps(told).encode() + b"\n")
+                os.write(file, json.dumps(value).encode() + b"\n")
         finally:
             os.close(file)
 

@@ -1,4 +1,4 @@
-"""Which pass over the data begins: counted in a process and in all the DataLoader workers that it starts."""
+"""Numbers of passes over the data, counted together in a process and the DataLoader workers that it starts."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ RECORD_NUMBERS = 6
 RECORD = struct.Struct(f"={RECORD_NUMBERS}q")
 
 BEGUN, ADVANCED, SET = range(3)
-"""Kinds of records: a worker has begun a pass; a process goes on with an epoch, or was told one."""
+"""Kinds of records: a worker has begun a pass; a process advances to an epoch; the user has set one."""
 
 
 class _Board:
-    """A file without a name, to which a process and its workers append records: each whole, and in one order.
+    """A file without a name, to which a process and its workers append records, each whole and in one order.
 
-    It is memory where the system has such files. A process that is started while its parent's objects are pickled for
-    it gets the same file, as a forked one does.
+    It lies in memory where the system has such files. A process that is spawned, with its parent's objects pickled for
+    it, gets the same file, as a forked one does.
     """
 
     def __init__(self, file: int) -> None:
@@ -40,27 +40,27 @@ class _Board:
         fcntl(file, F_SETFL, fcntl(file, F_GETFL) | os.O_APPEND)
 
     def __reduce__(self) -> Any:
-        return (_given_board, (reduction.DupFd(self._file),))
+        return (_unpickled_board, (reduction.DupFd(self._file),))
 
     def add(self, *record: int) -> None:
-        """Append a record, whole, behind all others."""
+        """Append a record."""
         os.write(self._file, RECORD.pack(*record))
 
     def records(self, key: int, main: int) -> list[list[int]]:
-        """The rest of the records that begin so."""
-        told = os.pread(self._file, os.fstat(self._file).st_size, 0)
-        table = np.frombuffer(told, np.int64, len(told) // RECORD.size * RECORD_NUMBERS).reshape(-1, RECORD_NUMBERS)
+        """The records that begin with `key` and `main`, without these two."""
+        data = os.pread(self._file, os.fstat(self._file).st_size, 0)
+        table = np.frombuffer(data, np.int64, len(data) // RECORD.size * RECORD_NUMBERS).reshape(-1, RECORD_NUMBERS)
         # The file is that of all loaders and stages of the process.
         rows: list[list[int]] = table[(table[:, 0] == key) & (table[:, 1] == main), 2:].tolist()
         return rows
 
 
-def _given_board(file: Any) -> _Board:
+def _unpickled_board(file: Any) -> _Board:
     return _Board(file.detach())
 
 
 _BOARDS: list[_Board] = []
-"""That of this process, or of the one that it was forked from, once there is one."""
+"""The board of this process, or of the one that it was forked from, once it is needed."""
 
 
 def _board() -> _Board:
@@ -75,9 +75,14 @@ def _board() -> _Board:
     return _BOARDS[0]
 
 
-class _Stand(NamedTuple):
-    """Where the passes stand: the epoch of the next, those of the passes that workers have begun, how often each worker
-    has begun each, and whether an epoch was told.
+class _Count(NamedTuple):
+    """The passes so far.
+
+    Attributes:
+        following: the epoch of the next pass.
+        begun: the epochs of the passes that workers have begun.
+        times: how often each worker has begun each pass.
+        was_set: whether the user has set an epoch.
     """
 
     following: int
@@ -87,12 +92,12 @@ class _Stand(NamedTuple):
 
 
 class Passes:
-    """The passes of a Loader or a stage: those of this process, and those of the DataLoader workers that it starts.
+    """The passes of a Loader or a stage, in this process and in the DataLoader workers that it starts.
 
-    All workers of an iteration of a DataLoader have the same epoch, whichever begins first, and each iteration has the
-    next, whether its workers are new (then their base seed is) or persist. An iteration of a DataLoader counts once,
-    as one in the process itself does. Other processes, such as those of ranks, count on their own from where their
-    parent stands.
+    All workers of one iteration of a DataLoader have the same epoch, whichever begins first. The next iteration has the
+    next epoch, whether its workers are new (with a new base seed) or persist. An iteration of a DataLoader counts once,
+    as one in the process itself does. Other processes, such as those of ranks, count on their own from the epoch that
+    their parent has reached.
     """
 
     def __init__(self, start: int = 0) -> None:
@@ -100,15 +105,15 @@ class Passes:
 
     def _begin(self, key: int, board: _Board, owner: int, start: int, known: int) -> None:
         self._key, self._board = key, board
-        # The process that has begun at `start`; others begin at what was known when they were started.
+        # The owner began at `start`; other processes begin at the epoch that was known when they were started.
         self._owner, self._start, self._known = owner, start, known
         self._process, self._runs = os.getpid(), 0
 
     def __getstate__(self) -> dict[str, Any]:
         if context.get_spawning_popen() is None:
             return {"start": self.following}
-        told = {"key": self._key, "board": self._board, "owner": self._owner, "start": self._start}
-        return {**told, "known": self.following}
+        state = {"key": self._key, "board": self._board, "owner": self._owner, "start": self._start}
+        return {**state, "known": self.following}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "key" in state:
@@ -117,11 +122,11 @@ class Passes:
             self._begin(secrets.randbits(63), _board(), os.getpid(), state["start"], state["start"])
 
     def _main(self) -> int:
-        """The process whose passes these are: this one, or that of the DataLoader."""
+        """The process that counts the passes: this one, or in a worker that of the DataLoader."""
         parent = multiprocessing.parent_process() if in_worker() else None
         return os.getpid() if parent is None or parent.pid is None else parent.pid
 
-    def _stand(self) -> _Stand:
+    def _count(self) -> _Count:
         main = self._main()
         if main == os.getpid() != self._owner:
             self._owner, self._start = main, self._known
@@ -130,7 +135,7 @@ class Passes:
         times: Counter[tuple[int, ...]] = Counter()
         for kind, first, number, worker in self._board.records(self._key, main):
             if kind == BEGUN:
-                # The same seed once more is another iteration: a generator that was seeded again.
+                # A seed that comes again is another iteration, whose generator was seeded again.
                 identity = first, number, times[first, number, worker]
                 times[first, number, worker] += 1
                 if identity not in begun:
@@ -140,20 +145,20 @@ class Passes:
                 following, was_set = first, was_set or kind == SET
         if main == os.getpid():
             self._known = following
-        return _Stand(following, begun, times, was_set)
+        return _Count(following, begun, times, was_set)
 
     @property
     def following(self) -> int:
-        """The epoch of the pass that begins next, as far as it is counted."""
-        return self._stand().following
+        """The epoch of the next pass, as it is counted."""
+        return self._count().following
 
     @property
     def epoch_was_set(self) -> bool:
-        """Whether an epoch was told."""
-        return self._stand().was_set
+        """Whether the user has set an epoch."""
+        return self._count().was_set
 
     def epoch(self, epoch: Epoch) -> int:
-        """The epoch of the pass that begins now: counted where `epoch` is None, or where another was told since."""
+        """Epoch of the pass that begins now: `epoch`, or the counted one where it is None or another has been set."""
         if not in_worker():
             following = self.following
             self.advance_to(following + 1)
@@ -164,16 +169,16 @@ class Passes:
         identity = info.seed - info.id, self._runs, info.id
         self._runs += 1
         self._board.add(self._key, self._main(), BEGUN, *identity)
-        stand = self._stand()
-        counted = stand.begun[identity[0], identity[1], stand.times[identity] - 1]
-        return counted if stand.was_set else count_epoch(epoch, counted)
+        count = self._count()
+        counted = count.begun[identity[0], identity[1], count.times[identity] - 1]
+        return counted if count.was_set else count_epoch(epoch, counted)
 
     def advance_to(self, epoch: int) -> None:
-        """Make `epoch` that of the next pass."""
+        """Make `epoch` the epoch of the next pass."""
         self._add(ADVANCED, epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Make `epoch` that of the next pass, also in workers that were given another before."""
+        """Make `epoch` the epoch of the next pass, also in workers that have counted another."""
         self._add(SET, epoch)
 
     def _add(self, kind: int, epoch: int) -> None:

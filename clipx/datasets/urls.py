@@ -1,4 +1,4 @@
-"""Shards as users name them: texts with braces, paths, or lists of these."""
+"""Addresses of shards as users give them: texts with braces, paths, or lists of these."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ def local_path(url: str) -> str | None:
 
 
 def expand_urls(name: str, urls: Any) -> list[str]:
-    """The shards that a text with braces, a path, or a list of them names. Raises ValueError where there are none."""
+    """The shards of a text with braces, a path, or a list of these. `name` is the argument's in messages.
+
+    Raises TypeError for other values, ValueError for no shards and for addresses that are not of shards.
+    """
     if isinstance(urls, (str, os.PathLike)):
         found = webdataset.shardlists.expand_urls(os.fspath(urls))
     elif isinstance(urls, Iterable) and not isinstance(urls, bytes):
@@ -41,17 +44,17 @@ def expand_urls(name: str, urls: Any) -> list[str]:
 
 
 def _check_shard(name: str, url: str) -> None:
-    """Raise ValueError for what is no shard but something that one is made of, or that names several."""
+    """Raise ValueError for a video, a sound, an array or a folder."""
     address = urlsplit(url).path if "://" in url else url
     kind, path = extension_of(address), local_path(url)
     if url.startswith("pipe:"):
         return
     if kind in SOURCE_EXTENSIONS:
         what = "an array" if kind in ("npy", "npz") else "a sound" if kind in AUDIO_EXTENSIONS else "a video"
-        cuts = "windows.extract" if what == "an array" else "audio.clips" if what == "a sound" else "video.clips"
+        reader = "windows.extract" if what == "an array" else "audio.clips" if what == "a sound" else "video.clips"
         raise ValueError(
-            f"{name} names {url!r}, {what}, but must name shards, tar files of samples: clipx.{cuts} cuts one {kind} "
-            f"file, and webdataset.TarWriter writes many into shards"
+            f"{name} names {url!r}, {what}, but must name shards, tar files of samples: clipx.{reader} takes one "
+            f"{kind} file, and webdataset.TarWriter writes many into shards"
         )
     if path is None or kind in ("tar", "tgz", "gz", "zst", "bz2", "xz"):
         return
@@ -63,7 +66,7 @@ def _check_shard(name: str, url: str) -> None:
 
 
 def _check_pattern(name: str, url: str) -> None:
-    """Raise ValueError for a pattern of the shell's, which webdataset does not expand."""
+    """Raise ValueError for a shell pattern such as "*.tar", which WebDataset does not expand."""
     path = local_path(url)
     if path is not None and re.search(r"[*?]|\[[^\]]+\]", path) and not os.path.exists(path):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Which part of a dataset belongs to this process: its rank among ranks, and its DataLoader worker among workers."""
+"""The share of a dataset that this process reads, by its rank and its DataLoader worker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Share", "World", "find_ranks", "find_world", "in_worker", "share"]
 
 
 class World(NamedTuple):
-    """This process among all that share a dataset."""
+    """The rank and the DataLoader worker of a process, and how many of each share a dataset."""
 
     rank: int
     ranks: int
@@ -26,7 +26,7 @@ class World(NamedTuple):
 
 
 def find_ranks() -> tuple[int, int] | None:
-    """Rank and world size of torch.distributed, where it is initialised."""
+    """Rank and world size of torch.distributed; None where it is not initialised."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is None or not (distributed.is_available() and distributed.is_initialized()):
         return None
@@ -34,16 +34,18 @@ def find_ranks() -> tuple[int, int] | None:
 
 
 def find_world(ranks: tuple[int, int] | None = None) -> World:
-    """This process's place. Ranks are those of torch.distributed where it is initialised, else `ranks`, else those of
-    RANK and WORLD_SIZE; the worker is that of a torch DataLoader.
+    """The world of this process.
+
+    Ranks are those of torch.distributed where it is initialised, else `ranks`, else those of RANK and WORLD_SIZE; the
+    worker is that of a torch DataLoader.
 
     Raises ValueError where the environment holds no integers, and for a rank outside the world.
     """
-    told = {name: os.environ[name] for name in ("RANK", "WORLD_SIZE", "WORKER", "NUM_WORKERS") if name in os.environ}
+    given = {name: os.environ[name] for name in ("RANK", "WORLD_SIZE", "WORKER", "NUM_WORKERS") if name in os.environ}
     try:
         rank, size, worker, workers = webdataset.utils.pytorch_worker_info()
     except ValueError as exn:
-        raise ValueError(f"the environment has {told}, but ranks, workers and their numbers are integers") from exn
+        raise ValueError(f"the environment has {given}, but ranks, workers and their numbers are integers") from exn
     rank, size = find_ranks() or ranks or (rank, size)
     for name, number, count in (("rank", rank, size), ("worker", worker, workers)):
         if not 0 <= number < count:
@@ -58,7 +60,7 @@ def in_worker() -> bool:
 
 
 class Share(NamedTuple):
-    """What a process reads: shards, and of the samples of each those that come `step` apart.
+    """The shards that a process reads, and the samples of each: every `step`-th one.
 
     The shares of all processes of a world hold every sample once.
     """
@@ -67,13 +69,16 @@ class Share(NamedTuple):
     step: int = 1
     offset: int = 0
 
-    def takes(self, at: int, sample: int) -> bool:
-        """Whether a sample of the shard at place `at` is read; shards that hold few do not all begin with the same."""
-        return (at + sample) % self.step == self.offset
+    def takes(self, index: int, sample: int) -> bool:
+        """Whether a sample of shard `shards[index]` is read, by its number in the shard.
+
+        The first sample read differs from shard to shard, so that short shards go to all processes.
+        """
+        return (index + sample) % self.step == self.offset
 
 
 def share(shards: Sequence[int], world: World) -> Share:
-    """The share of a process: shards are dealt to ranks, then to workers; where there are too few, samples are."""
+    """The share of a process: shards are dealt out to ranks, then to workers; where there are too few, samples are."""
     found = Share(list(shards))
     for number, count in ((world.rank, world.ranks), (world.worker, world.workers)):
         if found.step == 1 and len(found.shards) >= count:
