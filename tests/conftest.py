@@ -2,6 +2,7 @@
 
 import gc
 import importlib.util
+import logging
 import os
 import threading
 from fractions import Fraction
@@ -154,3 +155,10 @@ def no_gc():
     yield
     gc.enable()
     gc.collect()
+
+
+@pytest.fixture
+def logged(caplog):
+    """Messages of clipx's log of a level or above."""
+    caplog.set_level(logging.INFO, "clipx")
+    return lambda level=logging.WARNING: [r.getMessage() for r in caplog.records if r.levelno >= level]

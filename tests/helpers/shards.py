@@ -1,5 +1,6 @@
 """Shards and their samples."""
 
+import numpy as np
 import webdataset
 
 from helpers.arrays import array, npy
@@ -16,3 +17,13 @@ def write_shard(path, samples):
 def array_sample(key, n, **fields):
     """A sample whose field "npy" is n frames, drawn from the end of its key."""
     return {"__key__": key, "npy": npy(array(n, int.from_bytes(key.encode()[-4:], "big"))), **fields}
+
+
+def array_samples(count, n=12, shape=(5, 3)):
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        yield {"__key__": f"s{i}", "npy": rng.integers(0, 256, (n, *shape), dtype=np.uint8), "cls": i}
+
+
+def blocks(count, size=1000):
+    return [{"__key__": str(i), "x": np.full(size, i % 256, np.uint8)} for i in range(count)]

@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 import reference
+from helpers.arrays import random_bytes
 from helpers.guards import CACHED, STREAMING, guarded
 from helpers.processes import run_python
 from hypothesis import given, settings
@@ -14,10 +15,6 @@ from numpy.lib.stride_tricks import as_strided
 
 import clipx
 from clipx import _kernel
-
-
-def raw(size, seed=0):
-    return np.frombuffer(bytearray(np.random.default_rng(seed).bytes(size)), np.uint8)
 
 
 def void(itemsize):
@@ -41,7 +38,7 @@ def layouts(draw, least_rank):
     steps = draw(st.lists(st.sampled_from([1, 1, 1, 2, -1, -2, 0]), min_size=rank, max_size=rank))
     order = draw(st.permutations(range(rank)))
     base = [max(size * abs(step), 1 if size else 0) for size, step in zip(sizes, steps)]
-    array = raw(int(np.prod(base)) * dtype.itemsize, draw(st.integers(0, 9))).view(dtype).reshape(base)
+    array = random_bytes(int(np.prod(base)) * dtype.itemsize, draw(st.integers(0, 9))).view(dtype).reshape(base)
     array = array[tuple(slice(None, None, step or None) for step in steps)]
     return np.broadcast_to(array, sizes).transpose(order)
 
@@ -53,7 +50,7 @@ def test_gather(src, data, offset):
     table = np.array(data.draw(st.lists(frame, max_size=12)), np.int64)
     if data.draw(st.booleans()):
         table = table.reshape(1, -1, 1)
-    fill = np.frombuffer(raw(src.itemsize, 77).tobytes(), src.dtype)[0]
+    fill = np.frombuffer(random_bytes(src.itemsize, 77).tobytes(), src.dtype)[0]
     wanted = reference.gather(src, table, fill)
     before = src.tobytes()
     for footprint in (0, CACHED, STREAMING):
@@ -82,12 +79,12 @@ def long_source(kind):
     size = {"whole": 16_384, "odd": 16_411, "packed": 16_400, "rows": 20_000, "large": 300_007}[kind]
     n = _kernel.cache_bytes // 4 // size + 30
     if kind in ("whole", "large"):
-        return raw(n * size).reshape(n, size)
+        return random_bytes(n * size).reshape(n, size)
     if kind == "packed":
-        return as_strided(raw(2 * size + 64 * n), (n, size // 2, 2), (64, 4, 1))
+        return as_strided(random_bytes(2 * size + 64 * n), (n, size // 2, 2), (64, 4, 1))
     if kind == "rows":
-        return as_strided(raw(2 * size + 64 * n), (n, 4, size // 4), (64, 5003, 1))
-    return as_strided(raw(size + 33 * n), (n, size), (33, 1))
+        return as_strided(random_bytes(2 * size + 64 * n), (n, 4, size // 4), (64, 5003, 1))
+    return as_strided(random_bytes(size + 33 * n), (n, size), (33, 1))
 
 
 @pytest.fixture(scope="module", params=["whole", "odd", "packed", "rows", "large"])
@@ -136,7 +133,7 @@ def test_shared_frames_of_a_source_backwards(long):
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("footprint", [CACHED, STREAMING])
 def test_scatter_of_a_large_frame(count, footprint):
-    base = raw(700_000)
+    base = random_bytes(700_000)
     for frame in (base[1:600_000], base.reshape(70, 10_000)[3:-3, 5:9_990], base.reshape(-1, 7)[:, 2:5], base[::-1]):
         targets = [guarded_array(frame.shape, frame.dtype, 7 * i) for i in range(count)]
         _kernel.scatter(frame, [dst for dst, _ in targets], footprint)
@@ -148,7 +145,7 @@ def test_scatter_of_a_large_frame(count, footprint):
 @pytest.mark.parametrize("itemsize", [1, 3, 100, 8192, 8193, 20_000])
 @pytest.mark.parametrize("footprint", [CACHED, STREAMING])
 def test_fill_repeats_the_element(itemsize, footprint):
-    src = raw(6 * itemsize).view(void(itemsize)).reshape(2, 3)
+    src = random_bytes(6 * itemsize).view(void(itemsize)).reshape(2, 3)
     element = bytes(i * 7 % 256 for i in range(itemsize))
     table = np.array([-1, -1, 1] + [-1] * 40)
     dst, check = guarded_array((len(table), 3), src.dtype, 5)
@@ -162,7 +159,7 @@ def test_rank(rank):
     if rank > 32 and np.lib.NumpyVersion(np.__version__) < "2.0.0":
         pytest.skip("NumPy 1 has at most 32 dimensions")
     shape = [3] + [2] * min(rank - 1, 10) + [1] * max(rank - 11, 0)
-    base = raw(int(np.prod(shape))).reshape(shape)
+    base = random_bytes(int(np.prod(shape))).reshape(shape)
     src = base.transpose(0, *range(rank - 1, 0, -1))
     table = np.array([2, 0, 0])
     dst, check = guarded_array((3, *src.shape[1:]) if rank < 64 else (3, src[0].size), src.dtype, 1)
@@ -175,7 +172,7 @@ def test_rank(rank):
 
 def test_unit_strides_do_not_matter():
     # NumPy and others may give any stride for a dimension of one element.
-    src = as_strided(raw(40), (1, 4, 1, 5), (2**40, 5, -(2**50), 1))
+    src = as_strided(random_bytes(40), (1, 4, 1, 5), (2**40, 5, -(2**50), 1))
     dst = np.zeros((2, 20), np.uint8)
     _kernel.gather(src, dst, np.array([0, 0]))
     assert dst.tobytes() == src.tobytes() * 2

@@ -1,7 +1,5 @@
 """Shards that tests of the Loader read."""
 
-import logging
-
 import pytest
 from helpers.loaders import EACH, SHARDS
 from helpers.shards import array_sample, write_shard
@@ -29,9 +27,3 @@ def videos(tmp_path, make_video):
     ]
     urls = [write_shard(tmp_path / f"videos-{i}.tar", samples[EACH * i : EACH * (i + 1)]) for i in range(SHARDS)]
     return urls, samples
-
-
-@pytest.fixture
-def logged(caplog):
-    caplog.set_level(logging.INFO, "clipx")
-    return lambda level=logging.WARNING: [r.getMessage() for r in caplog.records if r.levelno >= level]
