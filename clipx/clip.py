@@ -13,7 +13,7 @@ from clipx.format import Views
 __all__ = ["Clip"]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Clip:
     """One clip of a stream, and where it came from.
 
@@ -52,6 +52,18 @@ class Clip:
     audio: np.ndarray | None = None
     sample_rate: int | None = None
     damaged: list[Any] | None = None
+
+    def __repr__(self) -> str:
+        said = [f"{self.data.dtype} {self.data.shape}", f"start {self.start}"]
+        pts, lasts = self.pts_seconds, self.duration_seconds
+        if pts is not None and lasts is not None:
+            # Of positions without a frame both are nan, which fmin and fmax leave out.
+            begin = np.fmin.reduce(np.atleast_1d(pts), initial=math.inf)
+            end = np.fmax.reduce(np.atleast_1d(np.add(pts, lasts)), initial=-math.inf)
+            said += [f"{begin:.3f} to {end:.3f} s"] if begin <= end else []
+        if self.audio is not None:
+            said.append(f"sound {self.audio.dtype} {self.audio.shape}")
+        return f"<Clip {self.index}: {', '.join(said)}>"
 
     def record(self, views: Views) -> Clip:
         """The same clip, with the crop and flip that were drawn for it."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from clipx import _kernel
 from clipx._checks import integer
+from clipx._reprs import value_repr
 from clipx.plan import Rng, as_generator
 
 __all__ = ["PRESETS", "ClipFormat", "View", "Views", "draw_seed"]
@@ -158,6 +159,8 @@ class ClipFormat:
     mean: Any = None
     std: Any = None
     order: str | None = None
+
+    __repr__ = value_repr
 
     def __post_init__(self) -> None:
         keep = object.__setattr__

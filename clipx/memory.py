@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clipx._kernel import Lease
+from clipx._reprs import byte_text
 from clipx._threads import Task
 
 __all__ = [
@@ -237,6 +238,12 @@ class Meter:
     def __exit__(self, *exc: object) -> None:
         self._task.stop()
         self.sample()
+
+    def __repr__(self) -> str:
+        if not self.samples:
+            return "<Meter: not started>"
+        peak, start = byte_text(self.peak), byte_text(self.start)
+        return f"<Meter: {len(self.samples)} samples, {start} at the start, {peak} at most>"
 
     def plot(self, path: Any) -> None:
         """Draw RSS and USS over time to an image file. Needs matplotlib (`pip install clipx[plot]`)."""

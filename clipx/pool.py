@@ -16,6 +16,7 @@ import numpy as np
 from clipx._checks import as_array, byte_count, check_total, integer, patience
 from clipx._kernel import Slots
 from clipx._registry import Registry
+from clipx._reprs import byte_text
 from clipx.errors import PoolExhausted, PoolTooSmall
 
 __all__ = ["ClipPool", "PoolStats", "as_pool", "live_pools"]
@@ -313,8 +314,9 @@ class ClipPool:
 
     def __repr__(self) -> str:
         if self._shape is None:
-            return f"ClipPool.of_bytes({self._budget})"
-        return f"<ClipPool: {self._slots} slots of {self._shape} {self._dtype}, {self.stats().leased} leased>"
+            return f"<ClipPool: {byte_text(self._budget)}, slots not known before the first clip>"
+        free, slots = self.stats().free, self._slots
+        return f"<ClipPool: {free} of {slots} slots free, each {self._dtype} {self._shape}, {byte_text(self.nbytes)}>"
 
     def __getstate__(self) -> dict[str, Any]:
         return {

@@ -259,9 +259,9 @@ def test_stats():
 def test_repr():
     pool = ClipPool(4, (2, 3), "int16")
     clip = pool.acquire()
-    assert repr(pool) == "<ClipPool: 4 slots of (2, 3) int16, 1 leased>"
+    assert repr(pool) == "<ClipPool: 3 of 4 slots free, each int16 (2, 3), 256 bytes>"
     assert clip.shape == (2, 3)
-    assert repr(ClipPool.of_bytes("1kb")) == "ClipPool.of_bytes(1000)"
+    assert repr(ClipPool.of_bytes("1kb")) == "<ClipPool: 1 kB, slots not known before the first clip>"
 
 
 def test_require():

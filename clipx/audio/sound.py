@@ -12,6 +12,7 @@ import numpy as np
 from av.audio.plane import AudioPlane
 
 from clipx._checks import integer
+from clipx._reprs import value_repr
 from clipx.audio.decoder import Decoder, channels_of, hold_layout, reason_of
 from clipx.errors import MediaError
 from clipx.media.damage import DAMAGE, Report
@@ -57,6 +58,8 @@ class AudioFormat:
     order: str = "CN"
     stream: int | str = "best"
     damage: str = "stop"
+
+    __repr__ = value_repr
 
     def __post_init__(self) -> None:
         if self.sample_rate is not None:

@@ -195,6 +195,9 @@ class BatchIterator(Iterator[dict[str, Any]]):
         self._epoch.end_with(self)
         self.running = Running(self, self._epoch.task)
 
+    def __repr__(self) -> str:
+        return f"<Loader's batches: {self._epoch.progress.batches} given{', closed' * self.closed}>"
+
     def start(self) -> None:
         """Start the threads. Interrupted, this ends them: a traceback may hold the iterator for long."""
         try:

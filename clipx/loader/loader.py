@@ -12,6 +12,7 @@ import webdataset
 from webdataset.pytorch import IterableDataset
 
 from clipx._checks import byte_count, check_kind, integer, patience
+from clipx._reprs import byte_text
 from clipx.audio.sound import AudioFormat
 from clipx.datasets.fields import Sample
 from clipx.datasets.keys import Keys
@@ -324,6 +325,12 @@ class Loader(IterableDataset):  # type: ignore[misc]
         """End the iteration that is running, if any: its threads are gone when this returns."""
         if self._running is not None:
             self._running.close()
+
+    def __repr__(self) -> str:
+        config, count = self._config, len(self._config.urls)
+        shards = f"{count} shard{'s' * (count != 1)}"
+        spec, memory = config.sample_clips.spec, byte_text(config.memory)
+        return f"<Loader: {shards}, {spec!r}, batches of {config.batch_size}, {memory}>"
 
     def __enter__(self) -> Loader:
         return self

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from clipx._checks import as_fps, check_total, exact_number, integer
+from clipx._reprs import value_repr
 from clipx.plan.draws import Rng, as_generator
 from clipx.plan.policies import POLICIES, Policy, PolicyRules
 from clipx.plan.rows import Plan, Row
@@ -68,6 +69,8 @@ class WindowSpec(FrameSpec):
     num_clips: int | None = None
     sampling: Sampling = "regular"
     fps: Any = None
+
+    __repr__ = value_repr
 
     def __post_init__(self) -> None:
         length = integer("length", self.length, 1)

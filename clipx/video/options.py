@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clipx._checks import as_fps, integer
+from clipx._reprs import value_repr
 from clipx.media.damage import DAMAGE
 from clipx.media.opening import MAX_PIXELS
 from clipx.media.seconds import as_seconds
@@ -69,6 +70,8 @@ class VideoOptions:
     damage: str = "stop"
     max_pixels: int = MAX_PIXELS
     trusted: bool = False
+
+    __repr__ = value_repr
 
     def __post_init__(self) -> None:
         if self.fps is not None:

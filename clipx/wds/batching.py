@@ -74,6 +74,9 @@ class _Batched:
             return np.empty(shape, dtype)
         return self._pool.acquire(shape, dtype, timeout=self._timeout)
 
+    def __repr__(self) -> str:
+        return f"clipx.wds.batched({self._batch_size}, partial={self._partial}, pool={self._pool!r})"
+
     def __call__(self, samples: Iterable[Any]) -> Iterator[Any]:
         held: list[Any] = []
         for sample in samples:

@@ -53,6 +53,9 @@ class ClipStage:
         self.errors = Ledger()
         self._passes = Passes()
 
+    def __repr__(self) -> str:
+        return f"clipx.wds.clips({self._clips.spec!r}, pool={self._pool!r})"
+
     def __call__(self, samples: Iterable[Sample]) -> Iterator[Sample]:
         return self._run(samples, self._passes.epoch(self._epoch))
 

@@ -29,6 +29,9 @@ class _MappedSamples(IterableDataset):  # type: ignore[misc]
         super().__init__()
         self._urls, self._split, self._handler = urls, split, handler
 
+    def __repr__(self) -> str:
+        return f"<clipx.wds.mapped_samples: {len(self._urls)} shard{'s' * (len(self._urls) != 1)}>"
+
     def _files(self, urls: Iterable[str]) -> Iterator[Sample]:
         for url in urls:
             try:

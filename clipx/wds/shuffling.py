@@ -105,6 +105,9 @@ class _Stage:
         self._seed, self._epoch = seed, epoch
         self._passes = Passes()
 
+    def __repr__(self) -> str:
+        return f"clipx.wds.shuffle({self._max_bytes}, pool={self._pool!r}, reserve={self._reserve}, seed={self._seed})"
+
     def __call__(self, samples: Iterable[Any]) -> Iterator[Any]:
         return self._run(samples, stream_random(self._seed, self._passes.epoch(self._epoch), "shuffle"))
 

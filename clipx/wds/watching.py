@@ -25,6 +25,9 @@ class _Watch:
     def __init__(self, every: int) -> None:
         self._every = every
 
+    def __repr__(self) -> str:
+        return f"clipx.wds.watch({self._every})"
+
     def __call__(self, samples: Iterable[Any]) -> Iterator[Any]:
         import psutil
 
