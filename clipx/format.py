@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -26,10 +26,12 @@ PRESETS = {
     # OpenAI CLIP's preprocessing.
     "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
 }
-DTYPES = ("uint8", "float16", "bfloat16", "float32")
+DTypeName = Literal["uint8", "float16", "bfloat16", "float32"]
+DTYPES: tuple[DTypeName, ...] = get_args(DTypeName)
 LARGEST = {"float16": 65504.0, "bfloat16": float.fromhex("0x1.fep127"), "float32": float(np.finfo("f4").max)}
 LEAST_PART = 2.0**32  # beyond it the rounding of x * scale, 2^-53 of it, is near 1e-6 of std
-ORDERS = ("THWC", "CTHW", "TCHW")
+Order = Literal["THWC", "CTHW", "TCHW", "HWC", "CHW"]
+ORDERS: tuple[Order, ...] = get_args(Order)
 FRAME_ORDERS = {"HWC": "THWC", "CHW": "TCHW"}
 
 
@@ -121,8 +123,8 @@ def _order(value: Any) -> str:
         raise TypeError(f"order is {value!r}, but must be a text such as 'CTHW'")
     if len(set(value)) < len(value):
         raise ValueError(f"order is {value!r}, but names a dimension twice")
-    if value not in (*ORDERS, *FRAME_ORDERS):
-        raise ValueError(f"order is {value!r}, but must be one of {', '.join((*ORDERS, *FRAME_ORDERS))}")
+    if value not in ORDERS:
+        raise ValueError(f"order is {value!r}, but must be one of {', '.join(ORDERS)}")
     return value
 
 
@@ -154,11 +156,11 @@ class ClipFormat:
     crop: Any = None
     resize: int | Size | None = None
     flip: bool | float = False
-    dtype: Any = None
+    dtype: DTypeName | np.dtype | type | None = None
     scale: float | None = None
     mean: Any = None
     std: Any = None
-    order: str | None = None
+    order: Order | None = None
 
     __repr__ = value_repr
 
@@ -212,7 +214,7 @@ class ClipFormat:
         if self.dtype == "uint8":
             raise ValueError("dtype is 'uint8', which cannot hold what scale, mean and std make; take a float")
         scale, mean, std = self.arithmetic(max(len(self.mean or (0,)), len(self.std or (0,))))
-        largest = LARGEST[self.dtype]
+        largest = LARGEST[str(self.dtype)]
         for middle, deviation in zip(mean, std):
             if abs(middle / scale) > LARGEST["float32"] or abs(scale / deviation) > LARGEST["float32"]:
                 raise ValueError(f"scale is {scale}, but mean {middle} and std {deviation} are too far from it")
@@ -253,7 +255,7 @@ class ClipFormat:
     def output(self, channels: int, dtype: np.dtype) -> _kernel.Output:
         """How the kernel writes frames of so many channels that were `dtype`."""
         order = self.order or "THWC"
-        kind = self.dtype or dtype.name
+        kind = str(self.dtype or dtype.name)
         return _kernel.Output(kind, FRAME_ORDERS.get(order, order), *self.arithmetic(channels))
 
     def written_dtype(self, dtype: np.dtype) -> np.dtype:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import av
 import numpy as np
@@ -15,7 +15,7 @@ from clipx._checks import integer
 from clipx._reprs import value_repr
 from clipx.audio.decoder import Decoder, channels_of, hold_layout, reason_of
 from clipx.errors import MediaError
-from clipx.media.damage import DAMAGE, Report
+from clipx.media.damage import DAMAGE, AtDamage, Report
 
 __all__ = ["AudioFormat", "OtherKind", "Sound", "Track", "find_sound", "told"]
 
@@ -54,10 +54,10 @@ class AudioFormat:
 
     sample_rate: int | None = None
     mono: bool = False
-    dtype: Any = "float32"
-    order: str = "CN"
-    stream: int | str = "best"
-    damage: str = "stop"
+    dtype: Literal["float32", "int16"] | np.dtype | type = "float32"
+    order: Literal["CN", "NC"] = "CN"
+    stream: int | Literal["best"] = "best"
+    damage: AtDamage = "stop"
 
     __repr__ = value_repr
 
@@ -105,7 +105,7 @@ def find_sound(
         # FFmpeg chooses none whose rate is not known before it is decoded.
         stream = cast(av.AudioStream, container.streams.best("audio", related=video) or streams[0])
     else:
-        number = cast(int, format.stream)
+        number = format.stream
         if number >= len(streams):
             many = f"{len(streams)} audio stream{'s' * (len(streams) != 1)}" if streams else "no audio stream"
             raise MediaError(f"stream is {number}, but {name} has {many}")
@@ -159,7 +159,7 @@ class Sound:
         before = self._drain() if type != self._resampled else []
         if self._resampler is None:
             layout = "mono" if self._format.mono else frame.layout.name
-            self._resampler = av.AudioResampler(SAMPLE_FORMATS[self._format.dtype], layout, self.rate)
+            self._resampler = av.AudioResampler(SAMPLE_FORMATS[self._dtype.name], layout, self.rate)
             self._resampled = type
         return before + self._resample(self._resampler, frame)
 
@@ -208,7 +208,7 @@ class Sound:
             )
         self.channels = self.channels or channels
         if self.rate == frame.sample_rate and self.channels == channels:
-            planar = SAMPLE_FORMATS[self._format.dtype]
+            planar = SAMPLE_FORMATS[self._dtype.name]
             # One channel is the same packed and planar.
             self._as_it_is = frozenset({planar, planar.rstrip("p")} if channels == 1 else {planar})
 

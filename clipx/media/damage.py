@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Literal, get_args
 
 from clipx.errors import Damage, MediaError
 
-__all__ = ["DAMAGE", "Report", "Taint"]
+__all__ = ["DAMAGE", "AtDamage", "Report", "Taint"]
 
 logger = logging.getLogger("clipx")
 
-DAMAGE = ("stop", "skip", "keep")
+AtDamage = Literal["stop", "skip", "keep"]
 """Values of the arguments `damage`."""
+
+DAMAGE: tuple[AtDamage, ...] = get_args(AtDamage)
 
 MOST_REPORTED = 100
 """Most damaged parts of a file that are remembered."""

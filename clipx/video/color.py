@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
-__all__ = ["COLORSPACES", "NOT_CONVERTED", "RANGES", "STATED", "Matrix", "color_numbers", "matrix"]
+__all__ = [
+    "COLORSPACES",
+    "NOT_CONVERTED",
+    "RANGES",
+    "STATED",
+    "ColorRange",
+    "Colorspace",
+    "Matrix",
+    "color_numbers",
+    "matrix",
+]
+
+Colorspace = Literal["bt601", "bt709", "bt2020", "fcc", "smpte240m"]
+ColorRange = Literal["limited", "full"]
 
 COLORSPACES = {
     "bt601": (0.299, 0.114),
@@ -43,7 +56,7 @@ NOT_CONVERTED = {
 }
 """Colorspaces that FFmpeg does not convert either: they are more than a matrix of Kr and Kb."""
 
-RANGES = ("limited", "full")
+RANGES: tuple[ColorRange, ...] = get_args(ColorRange)
 
 
 class Matrix(NamedTuple):

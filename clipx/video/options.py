@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from clipx._checks import as_fps, integer
 from clipx._reprs import value_repr
-from clipx.media.damage import DAMAGE
+from clipx.media.damage import DAMAGE, AtDamage
 from clipx.media.opening import MAX_PIXELS
 from clipx.media.seconds import as_seconds
-from clipx.video.color import COLORSPACES, RANGES
+from clipx.video.color import COLORSPACES, RANGES, ColorRange, Colorspace
 
 __all__ = ["VideoOptions"]
 
-COLORS = ("rgb", "gray")
-BEST = "best"
-AT_START = ("next", "shown")
+Color = Literal["rgb", "gray"]
+AtStart = Literal["next", "shown"]
+COLORS: tuple[Color, ...] = get_args(Color)
+AT_START: tuple[AtStart, ...] = get_args(AtStart)
+BEST: Literal["best"] = "best"
 
 
 def _one_of(name: str, value: Any, known: Any) -> None:
@@ -60,14 +62,14 @@ class VideoOptions:
     fps: Any = None
     start_seconds: Any = None
     end_seconds: Any = None
-    at_start: str = "next"
+    at_start: AtStart = "next"
     rotate: bool = True
-    colorspace: str | None = None
-    color_range: str | None = None
-    color: str = "rgb"
+    colorspace: Colorspace | None = None
+    color_range: ColorRange | None = None
+    color: Color = "rgb"
     num_threads: int = 1
-    stream: int | str = BEST
-    damage: str = "stop"
+    stream: int | Literal["best"] = BEST
+    damage: AtDamage = "stop"
     max_pixels: int = MAX_PIXELS
     trusted: bool = False
 
@@ -93,10 +95,11 @@ class VideoOptions:
             if getattr(self, name) is None:
                 raise ValueError(f"{name} is None, but must be one of {', '.join(known)}")
             _one_of(name, getattr(self, name), known)
-        if isinstance(self.stream, str) and self.stream != BEST and not self.stream.isdecimal():
-            raise TypeError(f"stream is {self.stream!r}, but must be {BEST!r} or an integer")
+        stream: Any = self.stream
+        if isinstance(stream, str) and stream != BEST and not stream.isdecimal():
+            raise TypeError(f"stream is {stream!r}, but must be {BEST!r} or an integer")
         for name, least in (("num_threads", 1), ("stream", 0), ("max_pixels", 1)):
-            if name == "stream" and self.stream == BEST:
+            if name == "stream" and stream == BEST:
                 continue
             object.__setattr__(self, name, integer(name, getattr(self, name), least))
         for name in ("rotate", "trusted"):
