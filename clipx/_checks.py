@@ -19,6 +19,7 @@ __all__ = [
     "byte_count",
     "check_kind",
     "check_total",
+    "check_writable",
     "exact_number",
     "integer",
     "patience",
@@ -80,6 +81,14 @@ def check_total(name: str, shape: tuple[int, ...], itemsize: int) -> int:
     if total > sys.maxsize:
         raise ValueError(f"{name} of shape {shape} with {itemsize} bytes an element are {total} bytes: too large")
     return total
+
+
+def check_writable(name: str, array: np.ndarray) -> None:
+    """Raise ValueError unless clips can be written to an array: it must be C-contiguous, and not read-only."""
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{name} has strides {array.strides}, but must be C-contiguous")
+    if not array.flags.writeable:
+        raise ValueError(f"{name} is read-only, but clips are written to it")
 
 
 def _view(value: Any) -> np.ndarray | None:

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clipx._checks import as_array, byte_count, check_total, integer, patience
+from clipx._checks import as_array, byte_count, check_total, check_writable, integer, patience
 from clipx._kernel import Slots
 from clipx._registry import Registry
 from clipx._reprs import byte_text
 from clipx.errors import PoolExhausted, PoolTooSmall
 
-__all__ = ["ClipPool", "PoolStats", "as_pool", "live_pools"]
+__all__ = ["ClipPool", "PoolStats", "as_pool", "live_pools", "slot_size"]
 
 ALIGNMENT = 64  # a cache line, and the widest vector
 LAYOUTS_KEPT = 64  # shapes whose checks are remembered; ragged clips have more, and are checked again
@@ -54,7 +54,8 @@ def _private_mapping(size: int) -> mmap.mmap:
     return block
 
 
-def _slot_size(nbytes: int) -> int:
+def slot_size(nbytes: int) -> int:
+    """Bytes of a slot for clips of at most `nbytes`: a multiple of ALIGNMENT."""
     return max(-(-nbytes // ALIGNMENT), 1) * ALIGNMENT
 
 
@@ -136,7 +137,7 @@ class ClipPool:
         """Take the shape that slots are made for, and with a budget the number of them."""
         shape = _as_shape(shape)
         dtype = _as_dtype(dtype)
-        slot_bytes = _slot_size(check_total("a slot", shape, dtype.itemsize))
+        slot_bytes = slot_size(check_total("a slot", shape, dtype.itemsize))
         if self._budget:
             self._slots = self._budget // slot_bytes
             if not self._slots:
@@ -148,8 +149,7 @@ class ClipPool:
 
     def _check_backing(self, backing: Any) -> np.ndarray:
         block = as_array("backing", backing)
-        if not block.flags.c_contiguous or not block.flags.writeable:
-            raise ValueError("backing must be writable and C-contiguous")
+        check_writable("backing", block)
         block = block.reshape(-1).view(np.uint8)
         needed = self._slots * self._slot_bytes + -block.__array_interface__["data"][0] % ALIGNMENT
         if block.nbytes < needed:

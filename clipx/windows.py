@@ -11,7 +11,7 @@ import numpy as np
 from numpy.exceptions import AxisError
 
 from clipx import _kernel
-from clipx._checks import as_array, check_kind, check_total, integer
+from clipx._checks import as_array, check_kind, check_total, check_writable, integer
 from clipx._threads import each_on_a_thread
 from clipx.arrays.clips import copied_clips, written_clips
 from clipx.arrays.pages import check_mapped
@@ -89,10 +89,7 @@ def _check_out(out: np.ndarray, shape: tuple[int, ...], dtype: np.dtype, array: 
         raise ValueError(f"out has shape {out.shape}, but {shape[0]} clips of shape {shape[1:]} need {shape}")
     if out.dtype != dtype:
         raise ValueError(f"out has dtype {out.dtype}, but clips have {dtype}")
-    if not out.flags.c_contiguous:
-        raise ValueError(f"out has strides {out.strides}, but must be C-contiguous")
-    if not out.flags.writeable:
-        raise ValueError("out is read-only, but clips are written to it")
+    check_writable("out", out)
     if np.shares_memory(array, out):
         raise ValueError("out overlaps frames, but clips must not share memory with their source")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from clipx.datasets.world import Share, World, share
 from clipx.format import ClipFormat
 from clipx.loader.budget import Budget, divide, most_read
 from clipx.plan.draws import stream_random
+from clipx.pool import slot_size
 from clipx.video.options import VideoOptions
 from clipx.wds.sample_clips import SampleClips
 
@@ -77,7 +79,7 @@ class LoaderConfig:
         view = format.view(height, width)
         shape = format.clip_shape(clips.spec.length, view.h, view.w, 1 if options.color == "gray" else 3)
         itemsize = format.written_dtype(np.dtype(np.uint8)).itemsize
-        return int(np.prod(shape)) * itemsize, len(clips.keys or [""])
+        return math.prod(shape) * itemsize, len(clips.keys or [""])
 
     def divide(self, slot_bytes: int, fields: int, beside: int = 0, workers: int = 1, decoder: int = 0) -> Budget:
         """The loader's bytes divided for clips of so many bytes in so many fields, and so many bytes beside them.
@@ -91,7 +93,7 @@ class LoaderConfig:
         spec = self.sample_clips.spec
         return divide(
             self.memory,
-            -(-slot_bytes // 64) * 64,
+            slot_size(slot_bytes),
             beside=beside,
             decoder=decoder,
             held=spec.slots() if spec.num_clips is None else spec.num_clips + 1,
