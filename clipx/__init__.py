@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from clipx import audio, errors, mapped, memory, plan, pool, video, wds, windows
     from clipx._kernel import simd
-    from clipx.audio.sound import AudioFormat
+    from clipx.audio.format import AudioFormat
     from clipx.clip import Clip
     from clipx.errors import MediaError, PoolExhausted, PoolTooSmall
     from clipx.format import ClipFormat
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AudioFormat": "audio.sound",
+    "AudioFormat": "audio.format",
     "Clip": "clip",
     "ClipFormat": "format",
     "ClipPool": "pool",

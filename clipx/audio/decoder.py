@@ -1,21 +1,20 @@
-"""Packets of sound to decoded frames, as players do it: what a decoder refuses is passed over, and told."""
+"""Packets of sound to decoded frames, as players do it: packets that a decoder refuses are passed over and noted."""
 
 from __future__ import annotations
 
-import ctypes
-from functools import lru_cache
 from typing import Any
 
 import av
 
+from clipx.audio.layouts import hold_layout
 from clipx.errors import MediaError
 
-__all__ = ["Decoder", "channels_of", "hold_layout", "is_mapped", "reason_of"]
+__all__ = ["AudioDecoder", "describe_refused", "reason_of"]
 
 TAGGED = frozenset({"aac", "ac3", "eac3", "mp3"})
 """Formats without a header, in which tags stand between the frames, and behind them."""
 
-TELL_LATE = frozenset({"mp1", "mp2", "mp3"})
+RATE_LATE = frozenset({"mp1", "mp2", "mp3"})
 """Codecs whose frames have the rate of the frame before; that of the first is the last one that was seen in probing."""
 
 TAGS = (b"ID3", b"3DI", b"TAG", b"APETAGEX", b"LYRICSBEGIN")
@@ -34,64 +33,34 @@ def _tag_bytes(data: bytes) -> int:
 
 
 def reason_of(exn: Exception) -> str:
-    """What an error says, without its number."""
+    """Text of an error, without its number."""
     return getattr(exn, "strerror", None) or str(exn)
 
 
-CHANNELS = "FL FR FC LFE BL BR FLC FRC BC SL SR TC TFL TFC TFR TBL TBC TBR DL DR WL WR SDL SDR LFE2 TSL TSR BFC BFL BFR"
-CHANNELS += " SSL SSR TTL TTR"
-"""The names of channels, in the order in which they stand where a layout does not say another."""
+def describe_refused(name: str, refused: Exception) -> str:
+    """Message for sound that the decoder refused."""
+    return str(refused) if isinstance(refused, MediaError) else f"{name} cannot be decoded: {reason_of(refused)}"
 
 
-@lru_cache(256)
-def is_mapped(name: str) -> bool:
-    """Whether a layout of this name may list its channels in an order of its own, such as "3 channels (FR+FL+FC)"."""
-    if name.startswith("ambisonic"):
-        return True
-    count, _, listed = name.removesuffix(")").partition(" channels (")
-    if not (count.isdecimal() and listed):
-        return False
-    known = CHANNELS.split()
-    places = [known.index(each) if each in known else -1 for each in listed.split("+")]
-    return -1 in places or places != sorted(set(places))
-
-
-def hold_layout(layout: Any) -> None:
-    """Let a layout that av has made of a frame or a decoder live for ever, where freeing it would do harm.
-
-    The list of channels of a layout with an order of its own belongs to the frame or the decoder, which frees it; av
-    does so as well with each object that shows the layout. Such an object is small, and such files are rare.
-    """
-    if is_mapped(layout.name):
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))
-
-
-def channels_of(stream: Any) -> int:
-    """Channels of a stream of sound, as its header says."""
-    layout = stream.codec_context.layout
-    hold_layout(layout)
-    return int(layout.nb_channels)
-
-
-class Decoder:
+class AudioDecoder:
     """The decoder of a stream of sound.
 
     Attributes:
         refused: what the decoder said to the first packet that it refused since the last frame; None where it refused
             none. Packets before the first frame do not count: a stream may begin in the middle.
-        unheard: the same of packets before the first frame.
+        refused_before: the same of packets before the first frame.
         passed: whether tags or zeros between frames have been passed over since the last frame.
     """
 
     def __init__(self, container: av.container.InputContainer, stream: av.AudioStream, name: str, damage: str) -> None:
         self._name, self._stops = name, damage == "stop"
         self._context = stream.codec_context
-        self._tells_late = self._context.codec.canonical_name in TELL_LATE
+        self._has_rate_late = self._context.codec.canonical_name in RATE_LATE
         self._has_tags = container.format.name in TAGGED
         self._tag_end: int | None = None
         self._begun = False
         self.refused: Exception | None = None
-        self.unheard: av.FFmpegError | None = None
+        self.refused_before: av.FFmpegError | None = None
         self.passed = False
 
     def decode(self, packet: av.Packet | None) -> list[Any]:
@@ -103,13 +72,13 @@ class Decoder:
             return []
         for frame in frames:
             hold_layout(frame.layout)
-            if self._tells_late and frame.sample_rate != self._context.sample_rate:
-                self._tell(frame)
+            if self._has_rate_late and frame.sample_rate != self._context.sample_rate:
+                self._check_rate(frame)
         self._begun = self._begun or bool(frames)
         return frames
 
-    def _tell(self, frame: Any) -> None:
-        """A frame has the rate of the one before, and its own is another."""
+    def _check_rate(self, frame: Any) -> None:
+        """Mend a frame that has the rate of the one before, or note that it is left out."""
         rate = self._context.sample_rate
         if self._stops or not self._begun:
             frame.sample_rate = rate
@@ -118,12 +87,12 @@ class Decoder:
             self.refused = self.refused or MediaError(f"{self._name} has a frame of {rate} samples a second")
 
     def go_on(self) -> None:
-        """What was refused so far has been told."""
+        """Forget what was refused and passed over so far; it has been reported."""
         self.refused, self.passed = None, False
 
     def _refuse(self, packet: av.Packet | None, exn: av.FFmpegError) -> None:
         if not self._begun:
-            self.unheard = self.unheard or exn
+            self.refused_before = self.refused_before or exn
         elif packet is not None and self._is_tag(packet):
             self.passed = True
         else:

@@ -11,8 +11,8 @@ import av
 
 from clipx._reading import BytesFile, size_of
 from clipx.audio.clips import clips as sound_clips
-from clipx.audio.decoder import channels_of
-from clipx.audio.sound import AudioFormat
+from clipx.audio.format import AudioFormat
+from clipx.audio.layouts import channels_of
 from clipx.errors import Damage, MediaError
 from clipx.jobs.findings import Finding
 from clipx.media.damage import Report

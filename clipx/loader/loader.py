@@ -13,7 +13,7 @@ from webdataset.pytorch import IterableDataset
 
 from clipx._checks import byte_count, check_kind, integer, patience
 from clipx._reprs import byte_text
-from clipx.audio.sound import AudioFormat
+from clipx.audio.format import AudioFormat
 from clipx.datasets.fields import Sample
 from clipx.datasets.keys import Keys
 from clipx.datasets.ledger import Ledger, Recorder

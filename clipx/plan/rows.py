@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-__all__ = ["Plan", "Row", "TablePlan", "first_frame"]
+__all__ = ["Plan", "Row", "TablePlan", "first_frame", "step_of", "stop_of"]
 
 Row = range | np.ndarray
 """Source frame of every position of a clip; -1, in an array, where `fill_value` goes."""
@@ -19,6 +19,16 @@ def first_frame(row: Row) -> int:
     if len(row) and row[0] >= 0:
         return int(row[0])
     return next((int(frame) for frame in row if frame >= 0), 0)
+
+
+def stop_of(row: Row) -> int:
+    """The frame after the last of a row."""
+    return row.stop if isinstance(row, range) else int(np.max(row, initial=-1)) + 1
+
+
+def step_of(row: Row) -> int | None:
+    """Frames from one position of a clip to the next; None where they may differ."""
+    return row.step if isinstance(row, range) else None
 
 
 class Plan(ABC):

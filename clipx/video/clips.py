@@ -14,7 +14,7 @@ import av
 import numpy as np
 
 from clipx._checks import check_kind, check_total
-from clipx.audio.sound import AudioFormat
+from clipx.audio.format import AudioFormat
 from clipx.clip import Clip
 from clipx.errors import Damage, MediaError
 from clipx.format import ClipFormat, Views, draw_seed

@@ -11,8 +11,9 @@ from typing import IO, cast
 import av
 
 from clipx._checks import check_kind
-from clipx.audio.decoder import channels_of
-from clipx.audio.sound import AudioFormat, find_sound
+from clipx.audio.format import AudioFormat
+from clipx.audio.layouts import channels_of
+from clipx.audio.streams import find_audio
 from clipx.errors import MediaError
 from clipx.media.damage import Report
 from clipx.media.opening import failures
@@ -112,7 +113,7 @@ def _info(file: VideoFile, rotate: bool) -> VideoInfo:
 
 
 def _sound(file: VideoFile) -> SoundInfo | None:
-    stream = find_sound(file.container, AudioFormat(), file.name, file.stream)
+    stream = find_audio(file.container, AudioFormat(), file.name, file.stream)
     if stream is None:
         return None
     context = stream.codec_context

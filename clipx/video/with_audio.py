@@ -9,7 +9,8 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from clipx.audio.sound import AudioFormat, Track
+from clipx.audio.format import AudioFormat
+from clipx.audio.track import Track
 from clipx.media.damage import Report
 from clipx.media.demuxing import demuxed
 from clipx.media.opening import failures

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import webdataset
 
-from clipx.audio.sound import AudioFormat
+from clipx.audio.format import AudioFormat
 from clipx.datasets.fields import Sample
 from clipx.datasets.keys import Keys
 from clipx.datasets.ledger import Ledger, Recorder

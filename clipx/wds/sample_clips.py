@@ -10,7 +10,7 @@ from clipx._checks import check_kind, integer
 from clipx._reading import BytesFile
 from clipx.arrays.clips import ArrayClips
 from clipx.audio.clips import AudioClips, count_clips, selected_clips
-from clipx.audio.sound import AudioFormat
+from clipx.audio.format import AudioFormat
 from clipx.clip import Clip
 from clipx.datasets.fields import Field, Sample
 from clipx.datasets.keys import Keys, find_fields, other_fields, parse_keys

@@ -16,8 +16,8 @@ from helpers.sounds import decoded, encode, frames_of, noise
 
 import clipx
 from clipx import AudioFormat, WindowSpec, wds
-from clipx.audio.decoder import is_mapped
-from clipx.audio.sound import Sound
+from clipx.audio.layouts import is_mapped
+from clipx.audio.resampling import Resampler
 
 CHANNELS = {
     ("wav", "pcm_s16le"): ("5.1", "7.1", "7.1.2", "hexadecagonal", "22.2"),
@@ -167,7 +167,7 @@ def encode_packed(sound, codec, container):
 
 def test_numbers_that_change_midway():
     """A frame of another type goes on where the last one ended."""
-    sound = Sound(AudioFormat(sample_rate=8000), "it")
+    sound = Resampler(AudioFormat(sample_rate=8000), "it")
     got = []
     wanted = noise(6000)[0].astype("f4")
     for at, type, dtype, scale in ((0, "s16", "i2", 32768), (2000, "s32", "i4", 2**31), (4000, "flt", "f4", 1)):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-from bisect import bisect_right
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, cast
@@ -12,30 +10,22 @@ from typing import Any, cast
 import av
 import numpy as np
 
-from clipx.audio.decoder import Decoder, reason_of
-from clipx.audio.sound import GAP_SECONDS, MOST_OF_ANOTHER_KIND, AudioFormat, OtherKind, Sound, find_sound, told
+from clipx.audio.clock import SampleClock
+from clipx.audio.decoder import AudioDecoder, describe_refused, reason_of
+from clipx.audio.format import AudioFormat
+from clipx.audio.resampling import MOST_OF_ANOTHER_KIND, OtherKind, Resampler
+from clipx.audio.streams import GAP_SECONDS, open_audio
 from clipx.errors import MediaError
 from clipx.media.damage import Report
 from clipx.media.demuxing import demuxed
-from clipx.media.opening import failures, open_media
-from clipx.media.sources import Source, can_rewind
+from clipx.media.opening import failures
+from clipx.media.sources import Source
+from clipx.plan.rows import Row
 
-__all__ = ["Samples"]
-
-WAV_OPTIONS = {"max_size": "65536", "probesize": "32768"}
-"""Bytes of a packet, of which FFmpeg's 4096 are mostly calls, and of what it looks into before the first one."""
-
-WAV_HEAD = 4096
-PLAIN_WAV = frozenset({1, 3, 6, 7})
-"""Codecs of WAV (PCM, floats, A-law, mu-law) whose packets may have any size; of others a packet is a block."""
-
-EXTENSIBLE_WAV = 0xFFFE
+__all__ = ["SampleReader"]
 
 BLOCK_SAMPLES = 1 << 16
 """Samples that are written to clips at a time; a decoder gives a thousand or so."""
-
-ANEW_SECONDS = 10
-"""A clock that jumps ahead by more, in a format that allows for it, starts anew, as FFmpeg takes it."""
 
 LAG_SECONDS = Fraction(1, 100)
 """How far a resampler spreads what it reads."""
@@ -44,73 +34,12 @@ SIZED = frozenset({"flac", "wv"})
 """Formats whose header says how many samples follow."""
 
 
-class _Clock:
-    """The times of the samples of a stream, which its frames tell.
-
-    Sound that is missing moves the samples behind it to later times, and so does a clock that goes a little slower than
-    the samples. A clock that starts anew, as where files have been joined, does not: the times go on.
-    """
-
-    def __init__(self, frame: Any, base: Fraction, restarts: bool) -> None:
-        self.rate: int = frame.sample_rate
-        self._start, self._restarts = (frame.pts or 0) * base, restarts
-        # A tick and a sample, in parts of a second that both are whole numbers of: a Fraction a frame would cost more
-        # than its decoding.
-        self._ticks, self._parts = base.numerator * self.rate, base.denominator
-        self._second = self.rate * self._parts
-        self.gap = int(GAP_SECONDS * self._second)
-        self._zero = (frame.pts or 0) * self._ticks
-        self._arrived = self._late = self._late_before = 0
-        self._positions, self._shifts = [0], [Fraction(0)]
-
-    def follow(self, frame: Any) -> int:
-        """How much later than the samples before it say a frame is, in parts of a second; below 0: earlier."""
-        pts = frame.pts
-        self._late_before = self._late
-        if pts is not None:
-            self._late = pts * self._ticks - self._zero - self._arrived * self._parts
-        self._arrived += frame.samples
-        return self._late
-
-    def set(self) -> None:
-        """The frame that `follow` has seen last is on time, whatever it says."""
-        self._zero += self._late
-        self._late = 0
-
-    def find_gap(self, position: int, refused: bool) -> Fraction:
-        """Seconds of sound that are missing before the frame that `follow` has seen last; 0 where none are.
-
-        position: of the frame's first sample in what is written. refused: whether anything was refused before it.
-        """
-        step = Fraction(self._late - self._late_before, self._second)
-        shift = self._shifts[-1] + Fraction(self._late, self._second)
-        # Behind a time that was wrong, the clock goes back to where it was.
-        anew = (step < -GAP_SECONDS and shift < -GAP_SECONDS) or (self._restarts and step > ANEW_SECONDS)
-        if not anew:
-            self._positions.append(position)
-            self._shifts.append(shift)
-        self.set()
-        return Fraction(0) if anew or (step <= GAP_SECONDS and not refused) else max(step, Fraction(0))
-
-    def end(self) -> float:
-        """When the samples that have come end, in seconds."""
-        return float(self._start + Fraction(self._arrived, self.rate) + self._shifts[-1])
-
-    def seconds(self, frame: Any) -> float:
-        """When the samples before a frame, the last that `follow` has seen, end."""
-        return float(self._start + Fraction(self._arrived - frame.samples, self.rate) + self._shifts[-1])
-
-    def time(self, position: int, rate: int) -> Fraction:
-        """When a sample of what is written, at its rate, stands."""
-        return self._start + Fraction(position, rate) + self._shifts[bisect_right(self._positions, position) - 1]
-
-
-class Samples:
+class SampleReader:
     """The decoded samples of a stream of a file's sound, in pieces (channels, m).
 
     Attributes:
-        sound: what makes the samples.
-        report: the damage that was found.
+        sound: the Resampler of its frames.
+        report: the damage that is found.
         harmed: where damage may show: [first, end) of samples, ascending. Known no later than the samples.
     """
 
@@ -118,25 +47,18 @@ class Samples:
         self, src: Source, name: str, format: AudioFormat, rate: Fraction | None, report: Report | None = None
     ) -> None:
         self._name = name
-        self._container = open_media(src, name, options=WAV_OPTIONS if _is_plain_wav(src) else None, can_trust=False)
-        try:
-            stream = find_sound(self._container, format, name)
-            if stream is None:
-                raise MediaError(f"{name} has no audio stream")
-        except MediaError:
-            self._container.close()
-            raise
+        self._container, stream = open_audio(src, format, name)
         self._stream = stream
         # Of MOV and MP4, whose header lists all packets.
         self._announced = len(stream.index_entries) if "mp4" in self._container.format.name else 0
         self._found = 0
         self._failed: Exception | None = None
-        self.sound = Sound(format, name)
+        self.sound = Resampler(format, name)
         self.report = report or Report(name, format.damage)
         self.harmed: list[list[int]] = []
-        self._clock: _Clock | None = None
+        self._clock: SampleClock | None = None
         self._rate = rate
-        self._dtype = np.dtype(format.dtype)
+        self._dtype = format.dtype
         self._written = self._others = 0
 
     def close(self) -> None:
@@ -144,12 +66,12 @@ class Samples:
         self._container.close()
 
     def time(self, position: int) -> Fraction:
-        """When a sample stands, in seconds on the file's clock."""
+        """When a sample begins, in seconds on the file's clock."""
         assert self._clock is not None
         return self._clock.time(position, self.sound.rate)
 
     def touches(self, first: Any, end: Any) -> Any:
-        """Whether damage may show in samples [first, end), of one clip or, from arrays, of several."""
+        """Damage may show in samples [first, end) of one clip or, with arrays, of each of several."""
         firsts, ends = np.array(self.harmed).T
         after = np.searchsorted(ends, first, side="right")
         return np.append(firsts, np.inf)[after] < end
@@ -162,6 +84,14 @@ class Samples:
         since, steps = row.copy(), np.diff(row)
         since[1:] -= np.where(steps == step if step else (steps > 0) & (row[:-1] >= 0), steps - 1, 0)
         return self.touches(since, row + 1) & (row >= 0)
+
+    def is_touched(self, row: Row, step: int | None) -> bool:
+        """Damage may show in the samples of a row, or between them; step as in `shows_damage`."""
+        if not self.harmed:
+            return False
+        if isinstance(row, range):
+            return bool(self.touches(row.start, row.stop))
+        return bool(self.shows_damage(row, step).any())
 
     def pieces(self) -> Iterator[np.ndarray]:
         """Samples (channels, m) one after the other, each valid until the next.
@@ -186,8 +116,8 @@ class Samples:
         yield block[:, :used]
 
     def _planes(self) -> Iterator[list[np.ndarray]]:
-        decoder = Decoder(self._container, self._stream, self._name, self.report.damage)
-        clock: _Clock | None = None
+        decoder = AudioDecoder(self._container, self._stream, self._name, self.report.damage)
+        clock: SampleClock | None = None
         with failures(self._name, "decoded"):
             for packet in self._packets():
                 for frame in decoder.decode(packet):
@@ -224,7 +154,7 @@ class Samples:
             self._failed = exn
         yield None
 
-    def _go_on(self, frame: Any, clock: _Clock, decoder: Decoder) -> None:
+    def _go_on(self, frame: Any, clock: SampleClock, decoder: AudioDecoder) -> None:
         """Take note of what is missing before a frame, if anything is."""
         refused, at = decoder.refused, clock.seconds(frame)
         if refused is None and decoder.passed:
@@ -234,7 +164,7 @@ class Samples:
         missing = clock.find_gap(self._written, refused is not None)
         decoder.go_on()
         if refused is not None:
-            self.report.add(told(self._name, refused), at, refused)
+            self.report.add(describe_refused(self._name, refused), at, refused)
         elif missing:
             self.report.add(f"{self._name} has a gap of {float(missing):.3f} s in its sound", at)
         else:
@@ -247,10 +177,10 @@ class Samples:
         else:
             self.harmed.append([first, end])
 
-    def _check_end(self, clock: _Clock | None, decoder: Decoder) -> None:
+    def _check_end(self, clock: SampleClock | None, decoder: AudioDecoder) -> None:
         """Take note of damage at the end: sound that the file announces, and that did not come."""
         if clock is None:
-            cause = self._failed or decoder.unheard
+            cause = self._failed or decoder.refused_before
             if cause is not None:
                 raise MediaError(f"{self._name} cannot be decoded: {reason_of(cause)}") from cause
             return
@@ -258,7 +188,7 @@ class Samples:
         if isinstance(self._failed, av.error.PatchWelcomeError):
             raise OtherKind(
                 f"{self._name} changes midway, at {at:.3f} s, into what FFmpeg does not read on: "
-                f"{reason_of(self._failed)}; only sound of one kind is cut"
+                f"{reason_of(self._failed)}; only sound of one kind is read"
             ) from self._failed
         if self._found < self._announced:
             self.report.add(
@@ -267,17 +197,17 @@ class Samples:
         elif cause is not None and self._lacks(clock):
             self.report.add(f"{self._name} cannot be decoded from {at:.3f} s on: {reason_of(cause)}", at, cause)
 
-    def _lacks(self, clock: _Clock) -> bool:
-        """Whether what could not be decoded at the end is sound. Where no header tells, junk stands there as often."""
+    def _lacks(self, clock: SampleClock) -> bool:
+        """What could not be decoded at the end is sound. Where no header says so, it is as often junk."""
         stream = self._stream
         if self._container.format.name in SIZED:
             announced = (stream.duration or 0) * (stream.time_base or 0)
             return clock.end() < (stream.start_time or 0) * (stream.time_base or 0) + announced - GAP_SECONDS / 1000
         return self._failed is not None
 
-    def _begin(self, frame: Any) -> _Clock:
+    def _begin(self, frame: Any) -> SampleClock:
         restarts = bool(cast(Any, self._container.format.flags) & av.format.Flags.ts_discont.value)
-        self._clock = _Clock(frame, self._stream.time_base or Fraction(1), restarts)
+        self._clock = SampleClock(frame, self._stream.time_base or Fraction(1), restarts)
         rate = self.sound.rate or frame.sample_rate
         if self._rate is not None and rate != self._rate:
             raise ValueError(
@@ -285,33 +215,3 @@ class Samples:
                 f"AudioFormat(sample_rate=)"
             )
         return self._clock
-
-
-def _is_plain_wav(src: Source) -> bool:
-    """Whether a source says that it is RIFF WAVE of plain samples, as far as that can be seen without taking bytes."""
-    if isinstance(src, (bytes, bytearray, memoryview)):
-        head = bytes(memoryview(src).cast("B")[:WAV_HEAD])
-    elif isinstance(src, (str, os.PathLike)):
-        try:
-            with open(src, "rb") as file:
-                head = file.read(WAV_HEAD)
-        except OSError:  # it is told where the file is opened
-            return False
-    elif hasattr(src, "read") and can_rewind(src):
-        at = src.tell()
-        head = src.read(WAV_HEAD)
-        src.seek(at)
-    else:
-        return False
-    if head[:4] not in (b"RIFF", b"RF64") or head[8:12] != b"WAVE":
-        return False
-    at = 12
-    while head[at : at + 4] != b"fmt ":
-        if at + 8 > len(head):
-            return False
-        size = int.from_bytes(head[at + 4 : at + 8], "little")
-        at += 8 + size + size % 2
-    code = int.from_bytes(head[at + 8 : at + 10], "little")
-    if code == EXTENSIBLE_WAV:
-        code = int.from_bytes(head[at + 32 : at + 34], "little")
-    return code in PLAIN_WAV

@@ -1,0 +1,128 @@
+"""The open clips of sound, and the samples that the end of a stream may need."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from clipx._checks import check_total
+from clipx.audio.format import AudioFormat
+from clipx.clip import Clip
+from clipx.media.open_clips import OpenClip, OpenClips
+from clipx.plan import FrameSpec, Selection
+from clipx.plan.rows import Plan, Row, first_frame, stop_of
+from clipx.pool import ClipPool
+
+__all__ = ["KeptSamples", "OpenSound", "OpenSounds"]
+
+
+@dataclass(eq=False)
+class OpenSound(OpenClip):
+    samples: np.ndarray
+    """The clip as (channels, length)."""
+    stop: int
+    """The sample before which it is complete."""
+
+    def write(self, at: int, piece: np.ndarray) -> None:
+        """Write what a piece of samples (channels, m), the first of which is sample `at`, has for the clip."""
+        row, m = self.row, piece.shape[1]
+        if not isinstance(row, range):
+            here = np.flatnonzero((row >= at) & (row < at + m))
+            self.samples[:, here] = piece[:, row[here] - at]
+            return
+        position = max(-((row.start - at) // row.step), 0)
+        first = row.start + position * row.step - at
+        count = min(-((first - m) // row.step), len(row) - position)
+        if count > 0:
+            part = piece[:, first : first + (count - 1) * row.step + 1 : row.step]
+            self.samples[:, position : position + count] = part
+
+
+class OpenSounds(OpenClips[OpenSound]):
+    """The open clips of a stream of sound.
+
+    Args:
+        spec, plan: the rows of the clips.
+        format: how their samples are written.
+        channels: of the sound.
+        pool: clips are slots of it; None gives each clip memory of its own.
+        in_step: streams that hold slots of the pool side by side.
+        selection: which of the clips are given.
+    """
+
+    def __init__(
+        self,
+        spec: FrameSpec,
+        plan: Plan,
+        format: AudioFormat,
+        channels: int,
+        pool: ClipPool | None,
+        in_step: int,
+        selection: Selection,
+    ) -> None:
+        self._format, self._pool = format, pool
+        self._shape, self._dtype = format.shape(channels, plan.length), np.dtype(format.dtype)
+        self.fill = np.array(spec.fill_value if spec.fills else 0).astype(self._dtype)
+        check_total("a clip", self._shape, self._dtype.itemsize)
+        if pool is not None:
+            pool.require(plan.slots() * in_step, self._shape, self._dtype)
+        super().__init__(spec, plan, selection)
+
+    def make(self, index: int, opening: int, row: Row) -> OpenSound:
+        shape, dtype = self._shape, self._dtype
+        data = np.empty(shape, dtype) if self._pool is None else self._pool.acquire(shape, dtype)
+        samples, valid = self._format.channels_first(data), len(row)
+        if not isinstance(row, range):
+            samples[:, row < 0] = self.fill
+            valid = int(np.count_nonzero(row >= 0))
+        clip = Clip(data, index, first_frame(row), valid)
+        return OpenSound(clip, opening, row, samples, max(stop_of(row), opening + 1))
+
+    def begin_until(self, end: int) -> int:
+        """Open the clips that begin before sample `end`, or before the first open clip is complete.
+
+        Returns the sample that comes first of both.
+        """
+        end = min(end, self.open[0].stop) if self.open else end
+        while self.opening is not None and self.opening < end:
+            self.begin()
+            end = min(end, self.open[0].stop)
+        return end
+
+
+class KeptSamples:
+    """The samples that the end of a stream may need: its first and its last ones."""
+
+    def __init__(self, spec: FrameSpec) -> None:
+        self._most_first, self._most_last = spec.first_frames, spec.last_frames
+        self._first: list[np.ndarray] = []
+        self._last: deque[np.ndarray] = deque()
+        self._kept = 0
+        self.n = 0
+
+    def add(self, piece: np.ndarray) -> None:
+        """Take the next samples (channels, m)."""
+        if self.n < max(self._most_first, 1):
+            self._first.append(piece[:, : max(self._most_first - self.n, 0)].copy())
+        if self._most_last:
+            self._last.append(piece[:, -self._most_last :].copy())
+            self._kept += self._last[-1].shape[1]
+            while self._kept - self._last[0].shape[1] >= self._most_last:
+                self._kept -= self._last.popleft().shape[1]
+        self.n += piece.shape[1]
+
+    def join(self) -> None:
+        """Make one array of the first samples, and one of the last."""
+        self._first = [np.concatenate(self._first, axis=1)]
+        self._last = deque([np.concatenate([self._first[0][:, :0], *self._last], axis=1)])
+
+    def read(self, samples: np.ndarray) -> np.ndarray:
+        """Samples (channels, m) of these numbers, int64 (m,), after `join`. Raises IndexError for others."""
+        first, last, begin = self._first[0], self._last[0], self.n - self._kept
+        late = samples >= begin
+        found = np.empty((len(first), len(samples)), first.dtype)
+        found[:, late] = last[:, samples[late] - begin]
+        found[:, ~late] = first[:, samples[~late]]
+        return found
