@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import webdataset
+from helpers.arrays import npy
 
 import clipx
 from clipx import WindowSpec, mapped, wds, windows
@@ -40,12 +41,6 @@ ARRAYS = {
     "no pixels": np.zeros((10, 0, 4), "i2"),
     "0-d": np.array(5.0),
 }
-
-
-def npy(array, version=None):
-    file = io.BytesIO()
-    np.lib.format.write_array(file, array, version)
-    return file.getvalue()
 
 
 def header(text, body=b"", version=(1, 0)):

@@ -1,10 +1,7 @@
 """Sound to clips, alone and in step with video, against decoding the whole file and slicing."""
 
-import ctypes
 import gc
 import io
-import os
-import select
 import shutil
 import sys
 import wave
@@ -16,6 +13,7 @@ import av
 import numpy as np
 import pytest
 import webdataset
+from helpers.media import OnlyRead, Watch
 
 import clipx
 from clipx import AudioFormat, WindowSpec, wds
@@ -227,13 +225,6 @@ def test_of_seconds():
         assert str(window.fps) in str(caught.value)
 
 
-class Pipe:
-    """A file object that cannot seek, and has no methods that say so."""
-
-    def __init__(self, data):
-        self.read = io.BytesIO(data).read
-
-
 class Unseekable(io.BytesIO):
     def seekable(self):
         return False
@@ -260,7 +251,7 @@ def test_sources(kind, window, tmp_path):
         assert not file.closed
     if kind == "mp3" and window.num_clips is None:
         return  # how much padding stands at the end is only known of files that can be measured
-    for src in (Pipe(data), Unseekable(data)):
+    for src in (OnlyRead(data), Unseekable(data)):
         check(src, window, key=data)
 
 
@@ -275,7 +266,7 @@ def test_a_file_object_is_read_from_where_it_stands(kind, window):
 
 def test_num_clips_of_an_m4a_pipe_and_file():
     data = sound_file("m4a", n=4000)
-    for src in (io.BytesIO(data), Pipe(data)):
+    for src in (io.BytesIO(data), OnlyRead(data)):
         check(src, WindowSpec(700, num_clips=3), AudioFormat(mono=True), key=data)
 
 
@@ -439,7 +430,7 @@ def test_no_audio_stream(make_video, tmp_path):
     for src in (video, video.read_bytes()):
         with pytest.raises(clipx.MediaError, match="no audio stream"):
             run(src)
-    for src in (empty, b"", b"hello" * 100, bytes(5000), io.BytesIO(), Pipe(b"")):
+    for src in (empty, b"", b"hello" * 100, bytes(5000), io.BytesIO(), OnlyRead(b"")):
         with pytest.raises(clipx.MediaError):
             run(src)
 
@@ -514,18 +505,6 @@ def test_a_gap_is_an_error_after_the_clips_before_it():
     assert len(got) in (9, 10)
 
 
-class Watch:
-    """Whether a file has been opened by anybody, C code included."""
-
-    def __init__(self, path):
-        libc = ctypes.CDLL(None, use_errno=True)
-        self.fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        assert libc.inotify_add_watch(self.fd, os.fsencode(path), 0x20) >= 0
-
-    def opened(self):
-        return bool(select.select([self.fd], [], [], 0)[0])
-
-
 @linux
 def test_lists_from_strangers_are_not_followed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -534,7 +513,7 @@ def test_lists_from_strangers_are_not_followed(tmp_path, monkeypatch):
     hls = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{tmp_path}/bait.wav\n#EXT-X-ENDLIST\n"
     for name, text in (("x.ffconcat", "ffconcat version 1.0\nfile 'bait.wav'\n"), ("x.m3u8", hls), ("x.wav", hls)):
         Path(name).write_text(text)
-        for src in (name, Path(name).resolve(), text.encode(), io.BytesIO(text.encode()), Pipe(text.encode())):
+        for src in (name, Path(name).resolve(), text.encode(), io.BytesIO(text.encode()), OnlyRead(text.encode())):
             with pytest.raises(clipx.MediaError):
                 run(src)
             [error] = _errors({"wav": text.encode()})
@@ -797,7 +776,7 @@ def test_sources_in_step(movie):
     data = made.path.read_bytes()
     for window in (WindowSpec(8, 4), WindowSpec(16, 12, policy="wrap"), WindowSpec(8, num_clips=3)):
         expected = [clip.audio for clip in clipx.video.clips(made.path, window, audio=AudioFormat())]
-        for src in (data, io.BytesIO(data), Pipe(data), Unseekable(data)):
+        for src in (data, io.BytesIO(data), OnlyRead(data), Unseekable(data)):
             got = [clip.audio for clip in clipx.video.clips(src, window, audio=AudioFormat())]
             np.testing.assert_array_equal(got, expected)
 

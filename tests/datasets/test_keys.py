@@ -9,7 +9,7 @@ import wave
 import av
 import numpy as np
 import pytest
-from helpers.arrays import array, npy
+from helpers.arrays import array, npy, npz
 from helpers.loaders import WINDOW
 from helpers.shards import array_sample, write_shard
 
@@ -59,12 +59,6 @@ def encoded(container, codec, seed=0, n=5000, rate=RATE):
 
 def flac(seed=0):
     return encoded("flac", "flac", seed)
-
-
-def npz(**arrays):
-    out = io.BytesIO()
-    np.savez(out, **arrays)
-    return out.getvalue()
 
 
 def of_seed(clips, seed):

@@ -10,9 +10,17 @@ def array(n, seed=0, shape=(8, 8, 3), dtype="uint8"):
     return np.random.default_rng((n, seed)).integers(0, 256, (n, *shape)).astype(dtype)
 
 
-def npy(value):
+def npy(value, version=None):
+    """The bytes of a .npy file; version: of its header, else the least that can hold it."""
     file = io.BytesIO()
-    np.save(file, value)
+    np.lib.format.write_array(file, np.asanyarray(value), version)
+    return file.getvalue()
+
+
+def npz(save=np.savez, **arrays):
+    """The bytes of an .npz file."""
+    file = io.BytesIO()
+    save(file, **arrays)
     return file.getvalue()
 
 

@@ -10,6 +10,8 @@ from collections import Counter
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from helpers.arrays import npy, npz
+from helpers.media import remuxed
 
 from clipx.cli.main import main
 from clipx.jobs import check as checking
@@ -25,18 +27,6 @@ def wav(n=RATE):
         file.setsampwidth(2)
         file.setframerate(RATE)
         file.writeframes(np.random.default_rng(0).integers(-99, 99, 2 * n).astype("<i2").tobytes())
-    return out.getvalue()
-
-
-def npy(array):
-    out = io.BytesIO()
-    np.save(out, array)
-    return out.getvalue()
-
-
-def npz(**arrays):
-    out = io.BytesIO()
-    np.savez_compressed(out, **arrays)
     return out.getvalue()
 
 
@@ -116,17 +106,9 @@ def test_a_video_that_is_damaged_in_the_middle(tmp_path, video):
 
 
 def test_an_mp4_whose_end_is_missing_behind_its_header(tmp_path, make_video):
-    whole = make_video(100, movflags="+faststart").read_bytes()
+    source = make_video(100, movflags="+faststart")
     path = tmp_path / "fast.mp4"
-    import av
-
-    with av.open(io.BytesIO(whole)) as source, av.open(str(path), "w", options={"movflags": "faststart"}) as out:
-        stream = out.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(source.streams.video[0]):
-            if packet.dts is not None:
-                packet.stream = stream
-                out.mux(packet)
-    whole = path.read_bytes()
+    whole = remuxed(source, "mp4", to=path, options={"movflags": "faststart"})
     for headers in (False, True):
         found = check_one(path, whole[: len(whole) * 2 // 3], headers=headers)
         assert found.status == "truncated", headers
@@ -164,9 +146,9 @@ def test_arrays(tmp_path):
     found = check_one(tmp_path / "a.npy", npy(x))
     assert (found.status, found.kind, found.shape, found.dtype) == ("ok", "array", [3, 4, 5], "float32")
     assert check_one(tmp_path / "a.npy", npy(x)[:-1]).status == "broken"
-    found = check_one(tmp_path / "a.npz", npz(x=x, y=np.arange(7)))
+    found = check_one(tmp_path / "a.npz", npz(np.savez_compressed, x=x, y=np.arange(7)))
     assert (found.status, found.shape) == ("ok", {"x": [[3, 4, 5], "float32"], "y": [[7], "int64"]})
-    data = bytearray(npz(x=np.random.default_rng(0).random(999)))
+    data = bytearray(npz(np.savez_compressed, x=np.random.default_rng(0).random(999)))
     data[len(data) // 2] ^= 255
     assert check_one(tmp_path / "a.npz", bytes(data)).status == "broken"
     assert check_one(tmp_path / "a.npz", b"PK").status == "broken"
@@ -178,7 +160,7 @@ def test_names_that_do_not_tell(tmp_path, video):
         (video(20), "video"),
         (wav(), "sound"),
         (npy(np.arange(3)), "array"),
-        (npz(a=np.arange(3)), "array"),
+        (npz(np.savez_compressed, a=np.arange(3)), "array"),
     ):
         found = check_one(tmp_path / "data", data)
         assert (found.status, found.kind) == ("ok", kind)

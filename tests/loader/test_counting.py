@@ -9,6 +9,7 @@ import logging
 import numpy as np
 import pytest
 import webdataset
+from helpers.arrays import npy
 
 import clipx
 from clipx import wds
@@ -29,12 +30,6 @@ FILES = {
     "mov": {"codec": "mjpeg", "pix_fmt": "yuvj420p", "container": "mov", "suffix": ".mov"},
     "mp4 of times that vary": {"pts": tuple(k * k for k in range(45)), "g": "10", "bf": "0"},
 }
-
-
-def npy(value):
-    file = io.BytesIO()
-    np.save(file, value)
-    return file.getvalue()
 
 
 def extract(sample_clips, sample):

@@ -1,10 +1,8 @@
 """Opening what comes from strangers: no other file or address is touched, and memory does not follow a header."""
 
-import ctypes
 import io
 import json
 import os
-import select
 import shutil
 import socket
 import struct
@@ -18,28 +16,13 @@ import av
 import numpy as np
 import pytest
 from av.format import ContainerFormat
+from helpers.media import OnlyRead, Watch
 
 import clipx
 from clipx.media import opening as media
 from clipx.media.opening import failures, limit_pixels, open_media
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="inotify and /proc")
-
-
-class Watch:
-    """Whether a file has been opened by anybody, C code included, since the last question."""
-
-    def __init__(self, *paths):
-        libc = ctypes.CDLL(None, use_errno=True)
-        self.fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-        for path in paths:
-            assert libc.inotify_add_watch(self.fd, os.fsencode(path), 0x20) >= 0  # IN_OPEN
-
-    def opened(self):
-        if not select.select([self.fd], [], [], 0)[0]:
-            return False
-        os.read(self.fd, 65536)
-        return True
 
 
 class Server:
@@ -74,13 +57,10 @@ class Named(io.BytesIO):
     name = "list.m3u8"
 
 
-class Pipe:
-    """A file object that cannot seek, and has no methods that say so."""
+class Addressed(OnlyRead):
+    """A file object that cannot seek, and whose name is an address."""
 
     name = "http://127.0.0.1:9/list.m3u8"
-
-    def __init__(self, data):
-        self.read = io.BytesIO(data).read
 
 
 @pytest.fixture
@@ -124,7 +104,7 @@ def sources(name, data):
     with open(name, "rb") as file:
         yield file
     yield Named(data)
-    yield Pipe(data)
+    yield Addressed(data)
 
 
 @linux
@@ -278,7 +258,7 @@ def test_what_is_allowed_reads_as_with_plain_av(make_video, codec, container, op
     assert frames(open_media(path, "this")) == expected
     assert frames(open_media(data, "this")) == expected
     assert frames(open_media(Named(data), "this")) == expected
-    piped, plain = frames(open_media(Pipe(data), "this")), frames(av.open(Pipe(data)))
+    piped, plain = frames(open_media(Addressed(data), "this")), frames(av.open(Addressed(data)))
     assert [picture for _, picture in piped] == [picture for _, picture in plain]
     # What a pipe of this format does not say about times is guessed before the first picture has been decoded.
     assert piped == plain or (codec, container) == ("mpeg2video", "mpeg")
@@ -482,7 +462,7 @@ def test_truncated_files(make_video):
 def test_what_is_no_media(data, tmp_path):
     path = tmp_path / "x.mp4"
     path.write_bytes(data)
-    for src in (data, path, Named(data), Pipe(data)):
+    for src in (data, path, Named(data), Addressed(data)):
         with pytest.raises(clipx.MediaError, match="this "):
             open_media(src, "this")
 
@@ -499,7 +479,7 @@ def test_other_things_are_no_sources(tmp_path):
 def test_a_file_object_is_left_where_reading_began_to_go_on(make_video):
     """Probing twice, and looking at the header alone, disturbs neither the frames nor what is kept of a pipe."""
     data = make_video(30, container="mpegts", suffix=".ts").read_bytes()
-    with open_media(Pipe(data), "this") as container:
+    with open_media(Addressed(data), "this") as container:
         assert sum(1 for _ in container.decode(video=0)) == 30
     padded = io.BytesIO(b"junk" + data)
     padded.seek(4)

@@ -3,7 +3,6 @@
 import gc
 import io
 import itertools
-import struct
 from collections import Counter
 from dataclasses import replace
 
@@ -11,6 +10,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 import webdataset
+from helpers.arrays import npy
+from helpers.media import rotated
 
 import clipx
 from clipx import wds, windows
@@ -43,17 +44,6 @@ def check(src, spec, format, frames, options=None, rng=None, pool=None):
     if pool is not None:
         assert pool.stats().leased == 0
     return got
-
-
-def turned(path, degrees):
-    """The file, made to ask players to turn its pictures clockwise: the matrix in its track header is set."""
-    data = bytearray(path.read_bytes())
-    cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
-    at = data.index(b"tkhd") + 4 + 40
-    assert data[at - 40] == 0  # version
-    one = 1 << 16
-    data[at : at + 36] = struct.pack(">9i", cos * one, sin * one, 0, -sin * one, cos * one, 0, 0, 0, 1 << 30)
-    return bytes(data)
 
 
 @pytest.mark.parametrize("color", ["rgb", "gray"])
@@ -135,10 +125,10 @@ def test_rotation(make_video, whole, color, degrees, order):
     resized = np.rot90(resized, -degrees // 90, axes=(1, 2)).copy()
     for kind in ("uint8", *FLOATS):
         format = clipx.ClipFormat(order=order, dtype=kind, crop=(1, 2, 17, 30), flip=True)
-        check(turned(path, degrees), clipx.WindowSpec(3, 2), format, upright, options)
-        check(turned(path, degrees), clipx.WindowSpec(3, 2), replace(format, resize=(20, 36)), resized, options)
+        check(rotated(path, degrees), clipx.WindowSpec(3, 2), format, upright, options)
+        check(rotated(path, degrees), clipx.WindowSpec(3, 2), replace(format, resize=(20, 36)), resized, options)
     drawn = clipx.ClipFormat(crop=("random", (30, 20)), flip=0.5, order=order, mean=0.5)
-    check(turned(path, degrees), clipx.WindowSpec(3, 2), drawn, upright, options, rng=4)
+    check(rotated(path, degrees), clipx.WindowSpec(3, 2), drawn, upright, options, rng=4)
 
 
 @pytest.mark.parametrize("resize", [20, 100, (31, 33), (48, 64)], ids=str)
@@ -283,12 +273,6 @@ def test_what_is_not_drawn_is_not_told(make_video, format):
 
 
 # The stage
-
-
-def npy(value):
-    file = io.BytesIO()
-    np.save(file, value)
-    return file.getvalue()
 
 
 def run(sample, spec, format, **rest):

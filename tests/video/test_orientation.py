@@ -8,6 +8,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from helpers.media import Pipe, remuxed
 
 import clipx
 from clipx import wds
@@ -76,19 +77,6 @@ def check(cut, frames, spec):
     return got
 
 
-class Pipe(io.RawIOBase):
-    """Bytes that can only be read onwards."""
-
-    def __init__(self, data):
-        self._data = io.BytesIO(data)
-
-    def readable(self):
-        return True
-
-    def read(self, size=-1):
-        return self._data.read(size)
-
-
 @pytest.mark.parametrize("name", MATRICES)
 def test_track_matrices(make_video, whole, name):
     path = make_video(N, size=(48, 80), bf="2", g="8")
@@ -155,18 +143,12 @@ def orientation_sei(codec, rotation, horizontal, vertical):
 
 def with_units(path, container, units):
     """The file, in a container, with a unit before the pictures of each packet in `units`, by its number."""
-    out = io.BytesIO()
-    with av.open(str(path)) as source, av.open(out, "w", format=container) as target:
-        stream = source.streams.video[0]
-        copy = target.add_stream_from_template(stream)
-        for k, packet in enumerate(each for each in source.demux(stream) if each.size):
-            unit = units.get(k, b"")
-            data = (len(unit).to_bytes(4, "big") + unit if unit else b"") + bytes(packet)
-            changed = av.Packet(data)
-            changed.pts, changed.dts, changed.duration = packet.pts, packet.dts, packet.duration
-            changed.time_base, changed.is_keyframe, changed.stream = packet.time_base, packet.is_keyframe, copy
-            target.mux(changed)
-    return out.getvalue()
+
+    def change(k, packet):
+        unit = units.get(k, b"")
+        return (len(unit).to_bytes(4, "big") + unit if unit else b"") + bytes(packet)
+
+    return remuxed(path, container, change)
 
 
 def stated(data):
@@ -267,19 +249,12 @@ def test_exif_of_motion_jpeg(make_video, whole, where, number):
     path = make_video(12, size=(48, 80), codec="mjpeg", pix_fmt="yuvj420p", **MKV)
     tiff = b"II*\0" + struct.pack("<IHHHIHxxI", 8, 1, 0x0112, 3, 1, number, 0)
     exif = b"Exif\0\0" + tiff
-    out = io.BytesIO()
-    with av.open(str(path)) as source, av.open(out, "w", format="matroska") as target:
-        stream = source.streams.video[0]
-        copy = target.add_stream_from_template(stream)
-        for k, packet in enumerate(each for each in source.demux(stream) if each.size):
-            data = bytes(packet)
-            if k == where:
-                data = data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:]
-            changed = av.Packet(data)
-            changed.pts, changed.dts, changed.duration = packet.pts, packet.dts, packet.duration
-            changed.time_base, changed.is_keyframe, changed.stream = packet.time_base, packet.is_keyframe, copy
-            target.mux(changed)
-    data = out.getvalue()
+
+    def change(k, packet):
+        data = bytes(packet)
+        return data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:] if k == where else data
+
+    data = remuxed(path, "matroska", change)
     with av.open(io.BytesIO(data)) as container:
         if not [*container.decode(video=0)][5 if where else 0].rotation and number in (2, 3, 5, 6, 7, 8):
             pytest.skip("this FFmpeg does not read Exif")

@@ -6,6 +6,7 @@ import struct
 import av
 import numpy as np
 import pytest
+from helpers.media import OnlyRead
 
 import clipx
 from clipx.video.decoder import VideoDecoder
@@ -117,12 +118,8 @@ def test_any_source_and_its_position(make_video):
 
 
 def test_a_source_that_cannot_seek(make_video):
-    class Pipe:
-        def __init__(self, data):
-            self.read = io.BytesIO(data).read
-
     path = make_video(8, **MKV)
-    assert clipx.video.probe(Pipe(path.read_bytes())) == clipx.video.probe(path)
+    assert clipx.video.probe(OnlyRead(path.read_bytes())) == clipx.video.probe(path)
 
 
 def test_files_that_are_none(make_video, make_audio, tmp_path):

@@ -6,24 +6,12 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from helpers.media import Pipe
 
 import clipx
 from clipx.video.clips import clips
 
 NTSC = Fraction(30000, 1001)
-
-
-class Pipe(io.RawIOBase):
-    """Bytes that can only be read onwards."""
-
-    def __init__(self, data):
-        self._data = io.BytesIO(data)
-
-    def readable(self):
-        return True
-
-    def read(self, size=-1):
-        return self._data.read(size)
 
 
 def file_of(container, codec, n=30, rate=25, size=(48, 64), late=0, times=None, duration=None):

@@ -1,9 +1,8 @@
 """Some of the clips of a source: those that are cut equal the same clips of a cut of all, bit for bit."""
 
-import io
-
 import numpy as np
 import pytest
+from helpers.arrays import npy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,12 +12,6 @@ from clipx.plan import ALL, Selection
 from clipx.wds.sample_clips import SampleClips
 
 POLICIES = ["drop", "repeat_last", "wrap", "reflect", "constant", "backpad"]
-
-
-def npy(value):
-    file = io.BytesIO()
-    np.save(file, value)
-    return file.getvalue()
 
 
 def sample_clips(window, format=None, **rest):

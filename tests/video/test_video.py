@@ -7,6 +7,7 @@ import sys
 import av
 import numpy as np
 import pytest
+from helpers.media import Pipe
 
 import clipx
 from clipx import windows
@@ -155,16 +156,6 @@ def test_what_cannot_be_read(tmp_path, make_video, make_audio):
 
 
 def test_a_source_that_cannot_seek(make_video):
-    class Pipe(io.RawIOBase):
-        def __init__(self, data):
-            self._data = io.BytesIO(data)
-
-        def readable(self):
-            return True
-
-        def read(self, size=-1):
-            return self._data.read(size)
-
     data = make_video(n=20, container="matroska", suffix=".mkv").read_bytes()
     got = [clip.data for clip in clips(Pipe(data), clipx.WindowSpec(8, policy="repeat_last"))]
     assert len(got) == 3

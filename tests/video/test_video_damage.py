@@ -6,6 +6,7 @@ import logging
 import av
 import numpy as np
 import pytest
+from helpers.media import remuxed
 
 import clipx
 from clipx import wds
@@ -72,15 +73,7 @@ def test_truncated(make_video, whole, kind):
 @pytest.mark.parametrize("kind", ["mp4", "hevc", "prores"])
 def test_truncated_with_its_header_in_front(make_video, whole, tmp_path, kind):
     path, front = make_video(N, **KINDS[kind]), tmp_path / "front.mov"
-    options = {"movflags": "faststart"}
-    with av.open(str(path)) as source, av.open(str(front), "w", format="mov", options=options) as target:
-        stream = source.streams.video[0]
-        copy = target.add_stream_from_template(stream)
-        for packet in source.demux(stream):
-            if packet.size:
-                packet.stream = copy
-                target.mux(packet)
-    data = front.read_bytes()
+    data = remuxed(path, "mov", to=front, options={"movflags": "faststart"})
     assert data.index(b"moov") < data.index(b"mdat")
     frames, begin = whole(path), data.index(b"mdat") + 4
     # One clip more, the later the end.

@@ -3,13 +3,13 @@
 import contextlib
 import io
 import json
-import struct
 from concurrent.futures import ThreadPoolExecutor
 
 import av
 import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
+from helpers.media import Pipe, remuxed, rotated
 
 import clipx
 from clipx import wds
@@ -87,19 +87,6 @@ WINDOWS = [
     {"length": 4, "num_clips": 3},
     {"length": 4, "dilation": 2, "num_clips": 4, "sampling": "random"},
 ]
-
-
-class Pipe(io.RawIOBase):
-    """A file that can only be read onwards."""
-
-    def __init__(self, data):
-        self._data = io.BytesIO(data)
-
-    def readable(self):
-        return True
-
-    def read(self, size=-1):
-        return self._data.read(size)
 
 
 def check(cut, frames, spec, rng=None):
@@ -185,17 +172,14 @@ def test_frames_that_nothing_refers_to_are_not_decoded(make_video, kind):
 def test_packets_that_show_nothing(make_video, whole, tmp_path):
     """VP8 has packets of frames that are only referred to: packets and frames are not the same."""
     path = tmp_path / "hidden.webm"
-    with av.open(str(make_video(N, **KINDS["vp8"]))) as source, av.open(str(path), "w") as target:
-        stream = source.streams.video[0]
-        copy = target.add_stream_from_template(stream)
-        for k, packet in enumerate(each for each in source.demux(stream) if each.size):
-            data = bytearray(packet)
-            if k in (7, 8, 31):
-                data[0] &= ~16  # show_frame
-            changed = av.Packet(bytes(data))
-            changed.pts, changed.dts, changed.time_base = packet.pts, packet.dts, packet.time_base
-            changed.is_keyframe, changed.stream = packet.is_keyframe, copy
-            target.mux(changed)
+
+    def change(k, packet):
+        data = bytearray(packet)
+        if k in (7, 8, 31):
+            data[0] &= ~16  # show_frame
+        return bytes(data)
+
+    remuxed(make_video(N, **KINDS["vp8"]), "webm", change, to=path)
     frames = whole(path)
     assert len(frames) == N - 3
     for window in WINDOWS:
@@ -394,22 +378,11 @@ def test_colorspace_and_range(make_video, stated, colorspace, color_range):
             assert np.abs(place - np.clip(np.rint(rgb), 0, 255)).max() <= 1
 
 
-def turned(path, degrees):
-    """The file, made to ask players to turn its pictures clockwise: the matrix in its track header is set."""
-    data = bytearray(path.read_bytes())
-    cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
-    at = data.index(b"tkhd") + 4 + 40
-    assert data[at - 40] == 0  # version
-    one = 1 << 16
-    data[at : at + 36] = struct.pack(">9i", cos * one, sin * one, 0, -sin * one, cos * one, 0, 0, 0, 1 << 30)
-    return bytes(data)
-
-
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
 @pytest.mark.parametrize("format", [None, clipx.ClipFormat(resize=(20, 36), crop=(1, 2, 17, 30), flip=True)], ids=str)
 def test_rotation(make_video, whole, degrees, format):
     path = make_video(N, **KINDS["h264 b-frames"])
-    data = turned(path, degrees)
+    data = rotated(path, degrees)
     upright = np.rot90(whole(path), -degrees // 90, axes=(1, 2))
     spec = clipx.WindowSpec(4, dilation=4)
     if format is not None:
@@ -424,7 +397,7 @@ def test_rotation(make_video, whole, degrees, format):
 
 def test_rotation_in_the_stage(make_video):
     path = make_video(N, **KINDS["h264 b-frames"])
-    sample = {"__key__": "a", "mp4": turned(path, 90)}
+    sample = {"__key__": "a", "mp4": rotated(path, 90)}
     outs = list(wds.clips(clipx.WindowSpec(16))([sample]))
     assert len(outs) == 3
     for out in outs:

@@ -6,6 +6,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from helpers.media import Pipe, remuxed
 
 import clipx
 from clipx import wds
@@ -91,7 +92,7 @@ def test_resampling(make_video, whole, kind, fps):
     fps = None if fps is None else Fraction(str(fps))
     plan = resampled(grace, times, durations, fps)
     # With an index, without one, and from a source that is read once.
-    for src, window in [(path, {"stride": 2}), (path, {"stride": 1}), (Pipe(path), {"stride": 1})]:
+    for src, window in [(path, {"stride": 2}), (path, {"stride": 1}), (Pipe(path.read_bytes()), {"stride": 1})]:
         if kind.endswith("mp4") or kind == "25":
             src = path  # noqa: PLW2901
         got = cut_plan(src, window, fps=fps)
@@ -101,19 +102,6 @@ def test_resampling(make_video, whole, kind, fps):
             assert pts == float(times[k])
             assert duration == float(durations[k])
             assert np.array_equal(data, frames[k])
-
-
-class Pipe(io.RawIOBase):
-    """A file that can only be read onwards."""
-
-    def __init__(self, path):
-        self._data = io.BytesIO(path.read_bytes())
-
-    def readable(self):
-        return True
-
-    def read(self, size=-1):
-        return self._data.read(size)
 
 
 @pytest.mark.parametrize("kind", ["25", "ntsc mp4", "ntsc mkv", "ntsc webm", "23.976 mkv", "60 mpegts", "12 avi"])
@@ -212,18 +200,14 @@ def test_windows_in_seconds_have_one_rate(make_video, fps):
         list(wds.clips(window, options=options)([sample]))
 
 
-def mux(path, times, container="matroska"):
+def with_times(path, times, container="matroska"):
     """The packets of a file, in their order, with other times (None for none)."""
-    out = io.BytesIO()
-    with av.open(str(path)) as source, av.open(out, "w", format=container) as target:
-        stream = source.streams.video[0]
-        copy = target.add_stream_from_template(stream)
-        for k, packet in enumerate(each for each in source.demux(stream) if each.size):
-            packet.time_base, packet.pts, packet.dts = Fraction(1, 1000), times[k], k + 1
-            packet.duration = 40
-            packet.stream = copy
-            target.mux(packet)
-    return out.getvalue()
+
+    def change(k, packet):
+        packet.time_base, packet.pts, packet.dts = Fraction(1, 1000), times[k], k + 1
+        packet.duration = 40
+
+    return remuxed(path, container, change)
 
 
 def repaired(times, durations):
@@ -254,7 +238,7 @@ def test_times_that_go_back_are_repaired(make_video, whole, kind, order):
     """Frame k is the k-th that a full decode gives, whatever its time."""
     path = make_video(7, **kind)
     frames = whole(path)
-    data = mux(path, [1000 + t for t in BACKWARD[order]])
+    data = with_times(path, [1000 + t for t in BACKWARD[order]])
     _, times, durations = shown(data)
     assert [float(t - times[0]) * 1000 for t in times] == pytest.approx(
         [t - BACKWARD[order][0] for t in BACKWARD[order]]
@@ -276,23 +260,10 @@ def test_times_that_go_back_are_repaired(make_video, whole, kind, order):
     assert len(plan) < 1000
 
 
-def bare(path):
-    """The bare stream of a file: its packets have no times."""
-    out = io.BytesIO()
-    with av.open(str(path)) as source, av.open(out, "w", format="h264") as target:
-        stream = source.streams.video[0]
-        copy = target.add_stream_from_template(stream)
-        for packet in source.demux(stream):
-            if packet.size:
-                packet.stream = copy
-                target.mux(packet)
-    return out.getvalue()
-
-
 @pytest.mark.parametrize("bf", ["0", "2"])
 def test_missing_times(make_video, whole, bf):
     path = make_video(N, bf=bf, g="12")
-    data = bare(path)
+    data = remuxed(path, "h264")
     with av.open(io.BytesIO(data)) as container:
         assert any(frame.pts is None for frame in container.decode(video=0))
     frames = whole(path)
@@ -349,16 +320,11 @@ def test_edit_lists(make_video, whole, tmp_path, bf, frames_off, duration):
 @pytest.mark.parametrize("bf", ["0", "2"])
 def test_video_that_starts_before_zero(make_video, whole, bf):
     path = make_video(N, bf=bf, g="10")
-    out = io.BytesIO()
-    with av.open(str(path)) as source, av.open(out, "w", format="mp4") as target:
-        stream = source.streams.video[0]
-        copy = target.add_stream_from_template(stream)
-        for packet in source.demux(stream):
-            if packet.size:
-                packet.pts, packet.dts = packet.pts - 7 * 512, packet.dts - 7 * 512
-                packet.stream = copy
-                target.mux(packet)
-    data = out.getvalue()
+
+    def change(_, packet):
+        packet.pts, packet.dts = packet.pts - 7 * 512, packet.dts - 7 * 512
+
+    data = remuxed(path, "mp4", change)
     _, times, _ = shown(data)
     for window in ({}, {"stride": 4}, {"num_clips": 6}):
         got = cut_plan(data, window)

@@ -9,6 +9,7 @@ import weakref
 import numpy as np
 import pytest
 import webdataset
+from helpers.arrays import npy, npz
 
 import clipx
 from clipx import wds, windows
@@ -20,21 +21,9 @@ def array(n=11, seed=0, shape=(5, 3)):
     return np.random.default_rng(seed).integers(0, 256, (n, *shape), dtype=np.uint8)
 
 
-def npy(value):
-    file = io.BytesIO()
-    np.save(file, value)
-    return file.getvalue()
-
-
 def pickled_npy():
     file = io.BytesIO()
     np.save(file, np.array([{}, {}]), allow_pickle=True)
-    return file.getvalue()
-
-
-def npz(**members):
-    file = io.BytesIO()
-    np.savez(file, **members)
     return file.getvalue()
 
 
