@@ -1,1 +1,1 @@
-"""Where samples come from: shards, their members and fields, and who reads which."""
+"""Datasets: the samples of shards, their fields, and the share of them that each process reads."""

@@ -66,7 +66,7 @@ class Field(str):
         return field
 
     def is_member_in(self, sample: Mapping[str, Any]) -> bool:
-        """Whether a sample has this as a member of another field, if at all."""
+        """True where this names a member of another field, as the sample has no field of exactly this name."""
         return bool(self.member) and self not in sample
 
     def lookup(self, sample: Mapping[str, Any]) -> Any:
@@ -100,7 +100,7 @@ def split_member_name(name: str) -> tuple[str | None, str]:
 
 
 def is_metadata(name: str) -> bool:
-    """Whether a field is WebDataset's own, such as `__key__` or `__url__`."""
+    """True for fields of WebDataset's own, such as `__key__` and `__url__`."""
     return name.startswith("__")
 
 

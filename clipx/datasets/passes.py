@@ -154,7 +154,7 @@ class Passes:
 
     @property
     def epoch_was_set(self) -> bool:
-        """Whether the user has set an epoch."""
+        """True once the user has set an epoch."""
         return self._count().was_set
 
     def epoch(self, epoch: Epoch) -> int:

@@ -36,7 +36,7 @@ class _ShardHandler:
         return goes_on
 
     def _is_added(self, arg: Any) -> bool:
-        """Whether webdataset has added this to an error: a stream, or its address, where they are known."""
+        """True for what WebDataset adds to the arguments of an error: None, a stream, or the address of the shard."""
         return arg is None or hasattr(arg, "read") or (isinstance(arg, str) and arg == self._shard)
 
 

@@ -144,7 +144,7 @@ def default_fields(sample: Sample) -> list[Field]:
 
 
 def has_source(sample: Sample, field: Field) -> bool:
-    """Whether a sample has a field or a member of this name."""
+    """True for a sample that has a field or a member of this name."""
     value = field.lookup(sample)
     if value is None or not field.is_member_in(sample):
         return value is not None

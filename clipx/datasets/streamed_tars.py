@@ -26,7 +26,7 @@ class IncompleteSample(dict):
 
 
 class ReadLimits:
-    """What may be read of a sample, and when.
+    """Limits to the bytes that are read of a sample, and a way to wait before they are.
 
     Attributes:
         sample_bytes: of a sample with more bytes, members are UnreadMember.

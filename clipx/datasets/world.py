@@ -54,7 +54,7 @@ def find_world(ranks: tuple[int, int] | None = None) -> World:
 
 
 def in_worker() -> bool:
-    """Whether this process is a worker of a torch DataLoader."""
+    """True in a worker of a torch DataLoader."""
     data = sys.modules.get("torch.utils.data")
     return data is not None and data.get_worker_info() is not None
 
@@ -70,7 +70,7 @@ class Share(NamedTuple):
     offset: int = 0
 
     def takes(self, index: int, sample: int) -> bool:
-        """Whether a sample of shard `shards[index]` is read, by its number in the shard.
+        """True for samples of shard `shards[index]`, by their numbers in it, that are read.
 
         The first sample read differs from shard to shard, so that short shards go to all processes.
         """

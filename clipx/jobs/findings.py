@@ -18,7 +18,7 @@ MOST_TEXT = 1000
 
 @dataclass
 class Finding:
-    """What a file, a shard, or a field of a sample holds, and what is wrong with it.
+    """Facts of a file, a shard, or a field of a sample, and what is wrong with it.
 
     Attributes:
         source: the path or address.

@@ -46,7 +46,7 @@ def _has_shard_name(name: str) -> bool:
 
 
 def is_shard(source: str) -> bool:
-    """Whether a source is a shard: by its name, else by its first bytes. Raises OSError where it cannot be read."""
+    """True for a shard, by its name, else by its first bytes. Raises OSError where these cannot be read."""
     path = local_path(source)
     if path is None or _has_shard_name(source):
         return True
