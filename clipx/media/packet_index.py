@@ -9,7 +9,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-__all__ = ["NO_TIME", "Index", "frames_listed", "gives_frames", "is_shown", "nal_units", "skips_exactly"]
+__all__ = ["NO_TIME", "PacketIndex", "frames_listed", "gives_frames", "is_shown", "nal_units", "skips_exactly"]
 
 NO_TIME = np.iinfo(np.int64).min
 """Stands for the time of a packet that has not been read."""
@@ -99,7 +99,7 @@ def skips_exactly(context: av.VideoCodecContext) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Index:
+class PacketIndex:
     """All n packets of a stream, in the order of decoding, and the frames that they give, in the order of showing.
 
     Attributes:
@@ -131,7 +131,7 @@ class Index:
         return k if k < self.frames and self.pts[k] == pts else None
 
     @staticmethod
-    def read(container: av.container.InputContainer, stream: av.VideoStream, announced: int = 0) -> Index | None:
+    def read(container: av.container.InputContainer, stream: av.VideoStream, announced: int = 0) -> PacketIndex | None:
         """The index of a stream, from its first packet on; None where packets may not match frames one by one.
 
         They may not in containers and codecs of other kinds, with packets without or with equal times, that an edit
@@ -147,11 +147,15 @@ class Index:
             return None
         part = packets.finish()
         return (
-            None if part is None else Index(part.pts, part.durations, part.frame_of, part.pts[part.frame_of], part.keys)
+            None
+            if part is None
+            else PacketIndex(part.pts, part.durations, part.frame_of, part.pts[part.frame_of], part.keys)
         )
 
     @staticmethod
-    def read_part(container: av.container.InputContainer, stream: av.VideoStream, wanted: np.ndarray) -> Index | None:
+    def read_part(
+        container: av.container.InputContainer, stream: av.VideoStream, wanted: np.ndarray
+    ) -> PacketIndex | None:
         """An index in which only the stretches between key frames that hold frames `wanted`, bool (n,), are read.
 
         The number and order of the others are those of the index of MOV and MP4. None where `read` gives None, where
@@ -202,11 +206,11 @@ class Index:
         known = packet_pts[packet_pts != NO_TIME]
         if len(np.unique(known)) != len(known):
             return None
-        return Index(pts, durations, frame_of, packet_pts, np.unique(np.concatenate(keys)))
+        return PacketIndex(pts, durations, frame_of, packet_pts, np.unique(np.concatenate(keys)))
 
 
 class _Stretch(NamedTuple):
-    """Packets one after the other, as in Index, counted from the first."""
+    """Packets one after the other, as in PacketIndex, counted from the first."""
 
     pts: np.ndarray
     durations: np.ndarray

@@ -11,7 +11,7 @@ import numpy as np
 
 from clipx.errors import MediaError
 from clipx.media.frames import Frame
-from clipx.media.packet_index import Index
+from clipx.media.packet_index import PacketIndex
 from clipx.media.rates import Grace
 from clipx.media.seconds import Rounded, as_ticks
 
@@ -159,7 +159,7 @@ class Timeline:
             f"start_seconds= and end_seconds= leave out what is before or after"
         )
 
-    def plan(self, index: Index, frame_ticks: int) -> np.ndarray:
+    def plan(self, index: PacketIndex, frame_ticks: int) -> np.ndarray:
         """The frame of the video at each frame of the plan, int64, ascending.
 
         frame_ticks: how long the last frame is shown where the file does not say. Raises MediaError where the clock

@@ -13,7 +13,8 @@ import numpy as np
 from clipx.errors import MediaError
 from clipx.media.damage import Report, Taint
 from clipx.media.frames import Frame
-from clipx.media.packet_index import NO_TIME, Index, skips_exactly
+from clipx.media.packet_index import NO_TIME, PacketIndex, skips_exactly
+from clipx.media.timeline import Timeline
 from clipx.video.file import VideoFile
 from clipx.video.orientation import Orientation, carries_orientation
 from clipx.video.packets import PendingPackets, packets_until_error
@@ -61,7 +62,13 @@ class VideoDecoder:
         """
         return self._frames(packets or self._file.packets, 0, report or self._report)
 
-    def frames_from(self, index: Index, first: int) -> Iterator[Frame]:
+    def count(self, timeline: Timeline) -> int:
+        """Number of frames of a time line, by decoding them all, whatever damage there is; rewinds the file then."""
+        n = sum(1 for _ in timeline.follow(self.frames(report=Report(self._file.name, "keep", log=False))))
+        self._file.rewind()
+        return n
+
+    def frames_from(self, index: PacketIndex, first: int) -> Iterator[Frame]:
         """`frames` from the key frame `first` on, as if all before it had been decoded."""
 
         def packets() -> Iterator[av.Packet]:
@@ -149,7 +156,7 @@ class VideoDecoder:
             self.orientation = Orientation.of(image)
         return not image.is_corrupt
 
-    def _probe_orientation(self, index: Index, first: int) -> None:
+    def _probe_orientation(self, index: PacketIndex, first: int) -> None:
         """Decode the file's first frame before a pass from key frame `first` on, if its orientation may be another.
 
         A container's orientation comes with every frame, a stream's own only with those that bring it.
@@ -170,7 +177,7 @@ class VideoDecoder:
                     self._receive(image)
             context.flush_buffers()
 
-    def selected(self, index: Index, wanted: np.ndarray) -> Iterator[Frame]:
+    def selected(self, index: PacketIndex, wanted: np.ndarray) -> Iterator[Frame]:
         """The frames k with wanted[k], in order, bit for bit as `frames` gives them.
 
         What lies between is passed over: not read where it is long, not decoded from one key frame to another, and
@@ -212,7 +219,7 @@ class VideoDecoder:
             k = int(index.frame_of[max(packets.position - 1, 0)])
             raise self._error(index, k, _failed(k, exn)) from exn
 
-    def _stretch(self, packets: IndexedPackets, index: Index, wanted: np.ndarray, last: int) -> Iterator[Any]:
+    def _stretch(self, packets: IndexedPackets, index: PacketIndex, wanted: np.ndarray, last: int) -> Iterator[Any]:
         """All frames of the packets up to `last`; the decoder can start anew after that."""
         context = self._file.stream.codec_context
         skips = skips_exactly(context)
@@ -224,7 +231,7 @@ class VideoDecoder:
         yield from context.decode(None)
         context.flush_buffers()
 
-    def _numbered(self, index: Index, image: av.VideoFrame) -> Frame:
+    def _numbered(self, index: PacketIndex, image: av.VideoFrame) -> Frame:
         """A frame with its number and time in the index."""
         k = int(np.searchsorted(index.pts, image.pts)) if image.pts is not None else index.frames
         if k >= index.frames or index.pts[k] != image.pts:
@@ -234,7 +241,7 @@ class VideoDecoder:
         duration = int(index.durations[k]) or image.duration or self._file.frame_ticks
         return Frame(k, image, int(index.pts[k]), duration)
 
-    def _error(self, index: Index, k: int, reason: str) -> MediaError:
+    def _error(self, index: PacketIndex, k: int, reason: str) -> MediaError:
         """The error of damage at frame k."""
         seconds = float(index.pts[k] * self._file.time_base) if k < index.frames else None
         return self._report.error(f"{self._file.name} {reason}", seconds)

@@ -14,7 +14,7 @@ import numpy as np
 from clipx.errors import MediaError
 from clipx.media.demuxing import demuxed
 from clipx.media.opening import best_video, open_media, videos
-from clipx.media.packet_index import Index, frames_listed, gives_frames
+from clipx.media.packet_index import PacketIndex, frames_listed, gives_frames
 from clipx.media.rates import MEASURED_PACKETS, Grace, grace_of, likely_rate, stated_rate
 from clipx.media.sources import Source, can_rewind
 from clipx.media.timeline import Timeline
@@ -158,7 +158,7 @@ class VideoFile:
         self.container.seek(pts, stream=self.stream)
         return next((packet for packet in self.packets() if packet.size), None)
 
-    def read_index(self, wanted: Callable[[int], np.ndarray] | None = None) -> Index | None:
+    def read_index(self, wanted: Callable[[int], np.ndarray] | None = None) -> PacketIndex | None:
         """The index of the stream's packets, or None where they do not give one; the file is then rewound.
 
         wanted: from the number of frames, the frames that will be asked for, bool (n,); others may then be left out.
@@ -166,12 +166,12 @@ class VideoFile:
         index = None
         if wanted is not None and self.announced:
             with suppress(av.FFmpegError):
-                index = Index.read_part(self.container, self.stream, wanted(self.announced))
+                index = PacketIndex.read_part(self.container, self.stream, wanted(self.announced))
             if index is not None:
                 return index
             self.rewind()
         with suppress(av.FFmpegError):
-            index = Index.read(self.container, self.stream, self.announced)
+            index = PacketIndex.read(self.container, self.stream, self.announced)
         if index is None:
             self.rewind()
         return index

@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 from clipx.errors import MediaError
-from clipx.media.packet_index import NO_TIME, Index
+from clipx.media.packet_index import NO_TIME, PacketIndex
 from clipx.video.file import VideoFile
 
 __all__ = ["IndexedPackets"]
@@ -25,7 +25,7 @@ class IndexedPackets:
         position: number of the packet that `next` gives; -1 before the first `go_to`.
     """
 
-    def __init__(self, file: VideoFile, index: Index) -> None:
+    def __init__(self, file: VideoFile, index: PacketIndex) -> None:
         self._file = file
         self._pts_of = index.packet_pts
         self._packets: Iterator[av.Packet] = iter(())

@@ -22,14 +22,18 @@ LATE_SECONDS = 5  # how far sound may lie behind the pictures it belongs to
 
 
 class InterleavedSound:
-    """The sound of a video file, of the pass over its packets that `packets` began last.
+    """The sound of the clips of a video file, of the pass over its packets that `packets` began last.
+
+    Args:
+        duration: of a clip's sound, in seconds.
+        slack: seconds before the first open clip of which a clip may still need the sound.
 
     Attributes:
         report: the damage that was found in it.
     """
 
-    def __init__(self, file: VideoFile, format: AudioFormat) -> None:
-        self._file, self._format = file, format
+    def __init__(self, file: VideoFile, format: AudioFormat, duration: Fraction, slack: float) -> None:
+        self._file, self._format, self._duration, self._slack = file, format, duration, slack
         self.report = Report(file.name, format.damage)
         self._track: Track | None = None
         self._packets: Iterator[av.Packet] = iter(())
@@ -69,12 +73,12 @@ class InterleavedSound:
             track.feed(None)
         return None
 
-    def take(self, seconds: float, duration: Fraction) -> np.ndarray | None:
-        """The sound of `duration` seconds from a time on; None where damage leaves it out.
+    def take(self, seconds: float) -> np.ndarray | None:
+        """The sound of a clip that starts at a time; None where damage leaves it out.
 
         Reads ahead as far as it needs to; the packets of the video that lie between are kept for `packets`.
         """
-        track = self._track
+        track, duration = self._track, self._duration
         assert track is not None
         with failures(self._file.name, "decoded"):
             while not track.reaches(seconds, duration):
@@ -95,6 +99,6 @@ class InterleavedSound:
         return self._track.sample_rate
 
     def forget(self, seconds: float) -> None:
-        """Free the samples before a time; they are not taken any more."""
+        """Free the samples that no clip needs if the first open one starts at a time."""
         if self._track is not None:
-            self._track.forget(seconds)
+            self._track.forget(seconds - self._slack)

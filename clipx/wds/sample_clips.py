@@ -23,6 +23,7 @@ from clipx.plan import ALL, Selection, WindowSpec
 from clipx.plan.draws import sample_rng
 from clipx.pool import ClipPool
 from clipx.video.clips import VideoClips, count_frames
+from clipx.video.clips import selected_clips as selected_video_clips
 from clipx.video.options import VideoOptions
 
 __all__ = ["ClipSample", "SampleClips"]
@@ -229,7 +230,7 @@ class SampleClips:
                 value, self.spec, self.audio, pool=pool, rng=rng, name=name, in_step=in_step, selection=selection
             )
         if kind == "video":
-            return VideoClips(
+            return selected_video_clips(
                 value,
                 self.spec,
                 self.format,

@@ -12,7 +12,7 @@ import pytest
 
 import clipx
 from clipx import wds
-from clipx.video.clips import VideoClips, clips
+from clipx.video.clips import clips, selected_clips
 
 N = 60
 SMALL = {"size": (32, 48)}
@@ -316,7 +316,7 @@ def test_only_selected_clips(make_video):
         data, window = hurt(whole, rng), WINDOWS[number % len(WINDOWS)]
         options = clipx.VideoOptions(damage="skip")
         try:
-            run = VideoClips(data, window, options=options, name="a")
+            run = selected_clips(data, window, options=options, name="a")
             every, seen = {}, {}
             for clip in run:
                 every[clip.index], seen[clip.index] = clip.data.tobytes(), bool(run.damages)
@@ -326,7 +326,7 @@ def test_only_selected_clips(make_video):
             for selection in (Selection((index,), None, seen[index]), Selection((), index + 1, seen[index])):
                 found = {
                     clip.index: clip.data.tobytes()
-                    for clip in VideoClips(data, window, options=options, name="a", selection=selection)
+                    for clip in selected_clips(data, window, options=options, name="a", selection=selection)
                 }
                 wanted = {i: each for i, each in every.items() if i in selection.some or i > index}
                 if selection.first is None:

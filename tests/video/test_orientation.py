@@ -13,7 +13,7 @@ from helpers.media import Pipe, remuxed
 import clipx
 from clipx import wds
 from clipx.plan import Selection
-from clipx.video.clips import VideoClips, clips
+from clipx.video.clips import clips, selected_clips
 
 N = 40
 MKV = {"container": "matroska", "suffix": ".mkv"}
@@ -192,7 +192,7 @@ def test_an_orientation_in_the_stream(make_video, whole, codec, container, orien
             np.testing.assert_array_equal(clip.data, expected[clip.frame_indices])
     spec = clipx.WindowSpec(3, 4)
     for selection in (Selection((), 5), Selection((2, 6), None), Selection((6,), 8)):
-        cut = VideoClips(data, spec, name="", selection=selection)
+        cut = selected_clips(data, spec, name="", selection=selection)
         for clip in cut:
             np.testing.assert_array_equal(clip.data, expected[clip.frame_indices])
 

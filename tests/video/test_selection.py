@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import clipx
-from clipx.audio.clips import selected_clips
+from clipx.audio.clips import selected_clips as selected_sounds
 from clipx.plan import ALL, Selection
+from clipx.video.clips import selected_clips
 from clipx.wds.sample_clips import SampleClips
 
 POLICIES = ["drop", "repeat_last", "wrap", "reflect", "constant", "backpad"]
@@ -230,7 +231,7 @@ def test_damaged_files_end_alike(make_video, bf, stride):
 def test_what_comes_before_is_not_decoded(make_video):
     path = make_video(n=200, g="10", bf="0")
     for selection, most in [(Selection(first=90), 35), (Selection((20, 90), None), 28)]:
-        cut = clipx.video.VideoClips(str(path), clipx.WindowSpec(4, 2), name="a", selection=selection)
+        cut = selected_clips(str(path), clipx.WindowSpec(4, 2), name="a", selection=selection)
         clips = list(cut)
         assert [clip.index for clip in clips] == [*selection.of(99)]
         assert cut.frames_decoded <= most
@@ -239,16 +240,16 @@ def test_what_comes_before_is_not_decoded(make_video):
 def test_a_list_ends_where_its_last_clip_does(make_video, make_audio):
     # Of a format that has no index everything is decoded up to there.
     path = make_video(n=200, container="mpegts", suffix=".ts", g="10")
-    cut = clipx.video.VideoClips(str(path), clipx.WindowSpec(4, 2), name="a", selection=Selection((3, 20), None))
+    cut = selected_clips(str(path), clipx.WindowSpec(4, 2), name="a", selection=Selection((3, 20), None))
     assert len(list(cut)) == 2
     assert cut.frames_decoded < 60
-    sound = selected_clips(str(make_audio()), clipx.WindowSpec(10, 10), name="a", selection=Selection((3,), None))
+    sound = selected_sounds(str(make_audio()), clipx.WindowSpec(10, 10), name="a", selection=Selection((3,), None))
     assert [clip.index for clip in sound] == [3]
 
 
 def test_past_the_last_clip(make_video, make_audio):
-    sound = selected_clips(str(make_audio()), clipx.WindowSpec(9), name="a", selection=Selection(first=10**6))
+    sound = selected_sounds(str(make_audio()), clipx.WindowSpec(9), name="a", selection=Selection(first=10**6))
     assert list(sound) == []
     for policy in POLICIES:
         window = clipx.WindowSpec(4, 2, policy=policy)
-        assert list(clipx.video.VideoClips(make_video(n=9), window, name="a", selection=Selection(first=50))) == []
+        assert list(selected_clips(make_video(n=9), window, name="a", selection=Selection(first=50))) == []

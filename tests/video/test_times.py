@@ -12,7 +12,7 @@ import pytest
 import clipx
 from clipx import wds
 from clipx.media.frames import Frame
-from clipx.media.packet_index import Index
+from clipx.media.packet_index import PacketIndex
 from clipx.media.rates import Grace
 from clipx.media.seconds import as_seconds, as_ticks
 from clipx.media.timeline import MOST_FRAMES, MOST_REPEATS, Timeline
@@ -134,7 +134,7 @@ def timeline_of(options, time_base, grace=None):
 def index_of(pts, durations):
     n = np.arange(len(pts))
     pts = np.array(pts, dtype=np.int64)
-    return Index(pts, np.array(durations, dtype=np.int64), n, pts, n[:1])
+    return PacketIndex(pts, np.array(durations, dtype=np.int64), n, pts, n[:1])
 
 
 def frames_of(pts, durations):

@@ -237,8 +237,8 @@ def test_packets_that_no_clip_needs_are_not_read(make_video, whole, monkeypatch,
     path = make_video(n, **PARTLY_READ[kind])
     spec = clipx.WindowSpec(4, **window)
     added = []
-    add = index._Packets.add
-    monkeypatch.setattr(index._Packets, "add", lambda self, packet: added.append(packet.pts) or add(self, packet))
+    add = index._StretchReader.add
+    monkeypatch.setattr(index._StretchReader, "add", lambda self, packet: added.append(packet.pts) or add(self, packet))
     check(clips(path, spec, rng=np.random.default_rng(3)), whole(path), spec, rng=3)
     assert 0 < len(added) <= n // 2
 

@@ -12,6 +12,8 @@ from helpers.sounds import decoded, frames_of, noise
 
 import clipx
 from clipx import AudioFormat, VideoOptions, WindowSpec, wds
+from clipx.plan import Selection
+from clipx.video.clips import selected_clips
 
 RATE = 16000
 
@@ -223,3 +225,19 @@ def test_files_that_are_cut_short(container, codec):
             np.testing.assert_array_equal(clip.data, other.data)
             assert clip.audio.shape == (1, 7680)
         assert got[0].audio.any()
+
+
+@pytest.mark.parametrize("damage", ["stop", "skip", "keep"])
+@pytest.mark.parametrize("window", [WindowSpec(4), *WINDOWS], ids=str)
+def test_selected_clips_have_their_sound(window, damage):
+    """Whatever the route to their pictures: from a key frame on, sound is still decoded from the start."""
+    data = movie(video="libx264", frames=80)
+    rest = {"options": VideoOptions(damage=damage), "audio": AudioFormat(dtype="int16")}
+    all_clips = list(clipx.video.clips(data, window, **rest))
+    for selection in (Selection((), 3), Selection((1,), 4), Selection((0, 2), None)):
+        wanted = [clip for clip in all_clips if clip.index in selection.of(len(all_clips))]
+        got = list(selected_clips(data, window, name="a", selection=selection, **rest))
+        assert [clip.index for clip in got] == [clip.index for clip in wanted]
+        for clip, other in zip(got, wanted):
+            np.testing.assert_array_equal(clip.data, other.data)
+            np.testing.assert_array_equal(clip.audio, other.audio)

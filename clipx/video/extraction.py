@@ -1,0 +1,212 @@
+"""The clips of a video, extracted from its frames as they go by."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import partial
+
+import numpy as np
+
+from clipx._checks import check_total
+from clipx.audio.format import AudioFormat
+from clipx.clip import Clip
+from clipx.errors import MediaError
+from clipx.format import ClipFormat, Views, draw_seed
+from clipx.media.frames import Frame
+from clipx.media.sources import Source, as_source
+from clipx.plan import FrameSpec, Rng, Selection, as_generator, fill_bytes
+from clipx.pool import ClipPool
+from clipx.video.open_pictures import ClipArray, FrameFacts, KeptFrames, OpenPictures, UnfinishedPictures
+from clipx.video.options import VideoOptions
+from clipx.video.planning import plan_video
+from clipx.video.routes import AllFrames, FromKeyFrame, needs_past_frames
+from clipx.video.wanted import wanted_frames
+from clipx.video.writer import PictureWriter
+
+__all__ = ["Extraction"]
+
+DTYPE = np.dtype("uint8")
+
+
+class Extraction:
+    """One run over a video. It never refers to the iterator that drives it, so that dropping that frees the slots.
+
+    Args:
+        in_step: sources that hold slots of the pool side by side.
+        selection: of the clips that are given.
+
+    Attributes:
+        passes: over the video.
+        num_frames: number of frames of the time line; None until the last clip has been given.
+        frames_skipped: number of frames that were not decoded; 0 until then.
+    """
+
+    def __init__(
+        self,
+        src: Source,
+        spec: FrameSpec,
+        format: ClipFormat,
+        options: VideoOptions,
+        *,
+        pool: ClipPool | None,
+        audio: AudioFormat | None,
+        rng: Rng,
+        name: str,
+        in_step: int,
+        selection: Selection,
+    ) -> None:
+        self._spec, self._format, self._pool, self._in_step, self._selection = spec, format, pool, in_step, selection
+        self._keeps_damage = options.damage == "keep"
+        fill_bytes(spec, DTYPE)
+        if audio is not None and spec.covered is None:
+            raise ValueError(f"audio is {audio!r}, but clips of a {type(spec).__name__} have no duration of their own")
+        if pool is not None:
+            pool.require(spec.slots() * in_step)
+        if spec.is_random or format.is_random:
+            rng = as_generator(rng)
+        src = as_source(src, name)
+        self._writer = PictureWriter(format, options, name)
+        self.passes, self._plan = plan_video(src, spec, options, rng, name=name, audio=audio, selection=selection)
+        # Where the source cannot be read again: the frames that its end may still need.
+        self._kept: KeptFrames[Frame] | None = None
+        if needs_past_frames(spec) and not self.passes.file.rewinds:
+            self._kept = KeptFrames(spec)
+        self._seed = draw_seed(format, rng)
+        self._views: Views | None = None
+        self.num_frames: int | None = None
+        self.frames_skipped = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        self.passes.file.close()
+
+    def clips(self) -> Generator[Clip]:
+        """The clips, in the order of their indices. Raises as `clipx.video.clips`."""
+        passes, sound, footprint = self.passes, self.passes.sound, 0 if self._pool is None else self._pool.nbytes
+        pictures: OpenPictures | None = None
+        last: tuple[int, Frame] | None = None
+        for p, frame in passes.first(self._wanted()):
+            if pictures is None:
+                self._writer.prepare(frame.image, passes.decoder.orientation)
+                pictures = self._open_pictures()
+            facts = self._facts(frame)
+            self._writer.write(frame.image, pictures.targets(p, facts), footprint)
+            last = p, frame
+            if self._kept is not None:
+                self._kept.add(p, frame)
+            passes.redone_from = pictures.waits_from
+            for clip in pictures.finished():
+                if self._gives(clip):
+                    yield self._complete(clip)
+                del clip
+            if pictures.done:
+                self.close()
+                return
+            if sound is not None:
+                first = pictures.first_pts()
+                sound.forget(facts.pts if first is None else first)
+        n = self._count(None if last is None else last[0])
+        if pictures is None or last is None:
+            if passes.frames is None and not passes.decoder.frames_decoded:
+                raise MediaError(f"{passes.file.name} has a video stream without frames")
+            self._end(n)
+            self._spec.count(n)
+            return
+        unfinished = pictures.finish(n)
+        for p, frame in (last, *(self._kept or ())):
+            self._write_past(unfinished, p, frame)
+        if sound is not None:
+            # Before the file is read again, or closed: the last clips may need it.
+            sound.take(self._facts(last[1]).pts)
+        del last, frame
+        self._kept = None
+        if unfinished.needs:
+            self._read_again(unfinished, n)
+        self._end(n)
+        while unfinished.left:
+            clip = unfinished.finish()
+            if self._gives(clip):
+                yield self._complete(clip)
+            del clip
+
+    def _wanted(self) -> np.ndarray | None:
+        """The frames of the time line that the first pass gives; None for all of them."""
+        passes = self.passes
+        if passes.frames is None or isinstance(passes.route, AllFrames):
+            return None
+        if passes.sound is not None:
+            return np.ones(len(passes.frames), dtype=bool)  # so that sound is forgotten as pictures go by
+        index = None if isinstance(passes.route, FromKeyFrame) else passes.index
+        return wanted_frames(self._plan, passes.frames, self._selection, index)
+
+    def _count(self, last: int | None) -> int:
+        """Number of frames of the time line, after the first pass, whose last frame this was."""
+        frames = self.passes.frames
+        if frames is not None and (last is None or not isinstance(self.passes.route, FromKeyFrame)):
+            return len(frames)
+        return 0 if last is None else last + 1
+
+    def _open_pictures(self) -> OpenPictures:
+        size, channels = self._writer.size, self._writer.channels
+        assert size is not None
+        views = self._views = Views(self._format, *size, self._seed)
+        shape = self._format.clip_shape(self._plan.length, *views.size, channels)
+        dtype = self._format.written_dtype(DTYPE)
+        check_total("a clip", shape, dtype.itemsize)
+        allocate = partial(np.empty, shape, dtype)
+        if self._pool is not None:
+            self._pool.require(self._plan.slots() * self._in_step, shape, dtype)
+            allocate = partial(self._pool.acquire, shape, dtype)
+        time_first = self._format.time_first
+
+        def make(index: int) -> ClipArray:
+            clip = allocate()
+            return ClipArray(clip, time_first(clip), views[index])
+
+        fill_value = np.array(self._spec.fill_value if self._spec.fills else 0).astype(DTYPE)
+        fill = self._format.fill(fill_value, channels)
+        return OpenPictures(self._spec, self._plan, make, fill, self._selection)
+
+    def _facts(self, frame: Frame) -> FrameFacts:
+        # Integers, for a quotient that is rounded once: a Fraction a frame would cost more than its conversion.
+        time_base = self.passes.file.time_base
+        ticks, second = time_base.numerator, time_base.denominator
+        pts, duration = frame.pts * ticks / second, frame.duration * ticks / second
+        return FrameFacts(frame.k, pts, duration, frame.damaged, frame.lost)
+
+    def _gives(self, clip: Clip) -> bool:
+        """True if a clip is given, whatever damage may show in it; its sound is then read."""
+        gives = not clip.damaged or self._keeps_damage or clip.index in self._selection.some
+        sound = self.passes.sound
+        if gives and sound is not None:
+            assert isinstance(clip.pts_seconds, np.ndarray)
+            clip.audio = sound.take(float(clip.pts_seconds[0]))
+            clip.sample_rate = sound.sample_rate
+            gives = clip.audio is not None
+        return gives
+
+    def _complete(self, clip: Clip) -> Clip:
+        clip.source_fps = float(self.passes.file.rate)
+        clip.rotation, clip.mirrored = self._writer.orientation
+        if not self._keeps_damage:
+            clip.damaged = None
+        return clip if self._views is None else clip.record(self._views)
+
+    def _end(self, n: int) -> None:
+        self.num_frames, self.frames_skipped = n, self.passes.frames_skipped
+        self.close()
+
+    def _write_past(self, unfinished: UnfinishedPictures, p: int, frame: Frame) -> None:
+        targets = unfinished.targets(p, self._facts(frame))
+        self._writer.write(frame.image, targets, 0 if self._pool is None else self._pool.nbytes)
+
+    def _read_again(self, unfinished: UnfinishedPictures, n: int) -> None:
+        """Decode again for the frames that have gone by."""
+        if max(unfinished.needs) < n:
+            wanted = np.zeros(n, dtype=bool)
+            wanted[list(unfinished.needs)] = True
+            for p, frame in self.passes.again(wanted):
+                self._write_past(unfinished, p, frame)
+                if not unfinished.needs:
+                    return
+        raise MediaError(f"{self.passes.file.name} gave fewer frames when it was read again")
