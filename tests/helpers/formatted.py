@@ -8,6 +8,7 @@ import reference
 
 from clipx import _kernel
 from clipx.windows import extract, iterate
+from helpers.windows import table_of
 
 FLOATS = ("float32", "float16", "bfloat16")
 KINDS = ("uint8", *FLOATS)
@@ -84,11 +85,6 @@ def near(got, wanted):
     np.testing.assert_array_equal(got[~finite], wanted[~finite].astype(np.float32))
     error = np.abs(got[finite].astype(np.float64) - wanted[finite]) / np.maximum(1, np.abs(wanted[finite]))
     assert error.max(initial=0) <= 1e-6
-
-
-def table_of(n, length, stride=None, dilation=1, policy="drop", num_clips=None, **_):
-    at = reference.starts(n, length, stride, dilation, policy, num_clips)
-    return reference.indices(n, at, length, dilation, policy)
 
 
 def with_fill(frames, plan):

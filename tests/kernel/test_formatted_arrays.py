@@ -6,18 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers.formatted import (
-    BFLOAT16,
-    FLOATS,
-    MEAN,
-    ORDERS,
-    STD,
-    check,
-    numbers,
-    ordered,
-    same,
-    table_of,
-)
+from helpers.formatted import BFLOAT16, FLOATS, MEAN, ORDERS, STD, check, numbers, ordered, same
+from helpers.windows import table_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
