@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from clipx.cli.output import counted, megabytes, needs_matplotlib, progress_bar
+from clipx.cli.output import counted, megabytes, needs_matplotlib, printable, progress_bar
 
 if TYPE_CHECKING:
     from clipx.cli.demo_runs import Dataset, Result
@@ -62,7 +62,7 @@ def demo(video: Path | None, out: Path) -> None:
         memory.plot_bytes(
             picture, {each.kind: each.curve for each in results}, {"the buffer's nominal size": dataset.nominal}
         )
-    console.print(f"Memory over time: {picture}", markup=False)
+    console.print(f"Memory over time: {printable(str(picture))}", markup=False)
 
 
 def _print_results(console: Console, dataset: Dataset, results: list[Result]) -> None:

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 import clipx
-from clipx.cli.output import counted, needs_matplotlib
+from clipx.cli.output import counted, needs_matplotlib, printable
 
 __all__ = ["preview"]
 
@@ -95,7 +95,9 @@ def preview(src: Path, out: Path, seed: int, rows: int, no_rotate: bool, **chose
         raise click.ClickException(
             f"no clips: {_length(src, options, clips.num_frames)}, and a clip spans {spec.span} frames"
         )
-    Console().print(f"{counted(drawn, 'clip')}{', and there are more' if more else ''}: {out}", markup=False)
+    Console().print(
+        f"{counted(drawn, 'clip')}{', and there are more' if more else ''}: {printable(str(out))}", markup=False
+    )
 
 
 def _length(src: Path, options: clipx.VideoOptions, frames: int | None) -> str:

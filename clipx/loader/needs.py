@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from clipx.arrays.npz import Npz
 from clipx.datasets.decoding import TooLarge, decoded_bytes
-from clipx.datasets.fields import Field, Sample, extension_of
+from clipx.datasets.fields import Field, Sample, extension_of, is_metadata
 from clipx.datasets.sources import BYTES, find_source
 from clipx.video.decoder_memory import DecoderNeeds, decoder_needs
 
@@ -99,7 +99,7 @@ def needs_of(sample: Sample, fields: Sequence[Field], threads: int, most: int) -
 
 
 def _kept(name: str, value: Any) -> int:
-    return len(value) if isinstance(value, (bytes, bytearray)) and not name.startswith("__") else 0
+    return len(value) if isinstance(value, (bytes, bytearray)) and not is_metadata(name) else 0
 
 
 def _one_of_each(fields: Iterable[Field]) -> list[Field]:
