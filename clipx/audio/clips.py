@@ -17,7 +17,7 @@ from clipx.audio.open_sounds import KeptSamples, OpenSound, OpenSounds
 from clipx.audio.samples import SampleReader
 from clipx.clip import Clip
 from clipx.errors import Damage, MediaError
-from clipx.media.opening import passing
+from clipx.media.opening import raising_interrupts
 from clipx.media.sources import Source, as_source, can_rewind, describe
 from clipx.plan import ALL, Extent, FrameSpec, Rng, Selection, as_generator, fill_bytes
 from clipx.plan.rows import Row, step_of, stop_of
@@ -161,7 +161,7 @@ class AudioClips(Iterator[Clip]):
         return self._run.samples.report.found
 
     def __next__(self) -> Clip:
-        with passing():
+        with raising_interrupts():
             return next(self._clips)
 
     def close(self) -> None:
@@ -182,7 +182,7 @@ def selected_clips(
     selection: Selection = ALL,
 ) -> AudioClips:
     """`clips` of a selection, from a pool whose slots `in_step` sources hold side by side."""
-    with passing():
+    with raising_interrupts():
         return AudioClips(SoundRun(src, spec, format or AudioFormat(), pool, rng, name, in_step, selection))
 
 

@@ -1,1 +1,1 @@
-"""What videos and sound share: opening files, the packets in them, damage, and clips that are being filled."""
+"""Parts that videos and sound share: opening files, their packets, time lines, damage, and clips being written."""

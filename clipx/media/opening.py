@@ -28,7 +28,7 @@ __all__ = [
     "failures",
     "limit_pixels",
     "open_media",
-    "passing",
+    "raising_interrupts",
     "videos",
 ]
 
@@ -55,7 +55,7 @@ PIXELS_MAX = 2**31 - 1
 
 
 @contextmanager
-def passing() -> Iterator[None]:
+def raising_interrupts() -> Iterator[None]:
     """Raise a BaseException of a file object, such as KeyboardInterrupt, which av would have swallowed."""
     try:
         yield
@@ -67,7 +67,7 @@ def passing() -> Iterator[None]:
 def failures(name: str, doing: str) -> Iterator[None]:
     """Turn every failure of av into a MediaError that names the source."""
     try:
-        with passing():
+        with raising_interrupts():
             yield
     except av.FFmpegError as exn:
         reason = exn.strerror or str(exn)
@@ -124,7 +124,7 @@ def _rewind(target: Any) -> None:
 
 def _open(target: Any, max_pixels: int, restrictions: dict[str, str]) -> av.container.InputContainer:
     _rewind(target)
-    # `options` go to the decoders that look into the streams while the file is opened, too.
+    # `options` also go to the decoders that probe the streams while the file is opened.
     return av.open(
         target,
         mode="r",
@@ -218,7 +218,7 @@ def _check_claims(target: Any, name: str) -> None:
         with suppress(OSError), open(path, "rb") as file:  # errors are raised where it is opened
             check_boxes(file, os.fstat(file.fileno()).st_size, name)
     elif hasattr(target, "seek"):
-        with passing():
+        with raising_interrupts():
             at = target.tell()
             check_boxes(target, target.seek(0, io.SEEK_END), name)
             target.seek(at)

@@ -1,4 +1,4 @@
-"""The frames of the plan of a video: every frame, or those at a fixed rate, in a part of it."""
+"""The time line of a video: every frame, or those at a fixed rate, in a part of it."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from clipx.media.seconds import Rounded, as_ticks
 __all__ = ["MOST_FRAMES", "MOST_REPEATS", "Timeline"]
 
 MOST_REPEATS = 2**22
-"""Most places of one frame in a plan: a day and a half at 30 frames a second, six days at 8. More are those of a clock
-that jumps, and would need memory and time without bounds."""
+"""Most frames of a time line that show one frame: a day and a half at 30 frames a second, six days at 8. More are those
+of a clock that jumps, and would need memory and time without bounds."""
 
 MOST_FRAMES = 2**25
-"""Most frames of a plan at a fixed rate: 12 days at 30 frames a second."""
+"""Most frames of a time line at a fixed rate: 12 days at 30 frames a second."""
 
 
 class Timeline:
-    """The frames of a video in the order of a plan: frame p of the plan is a frame k of the video.
+    """The frames that clips of a video are made of: frame p of the time line is a frame k of the video.
 
     Without `fps`, frame p is the p-th frame in [start_seconds, end_seconds). With it, frame p is the one that is shown
     at `t0 + p / fps`, where t0 is the time of the first frame of the part: the frame with the latest time that is at
     most `grace` after it, while `p / fps` is before the end of the last frame. Times are exact fractions; the grace is
     for containers that round them, such as Matroska to milliseconds.
 
-    With at_start="shown" the plan begins with the frame that is on screen at start_seconds, where there is one, and t0
+    With at_start="shown" it begins with the frame that is on screen at start_seconds, where there is one, and t0
     is start_seconds then. A frame is on screen until the next one, the last for its duration.
 
     Args:
@@ -64,7 +64,7 @@ class Timeline:
 
     @property
     def whole(self) -> bool:
-        """True if the plan is the video, frame by frame."""
+        """True if the time line is the video, frame by frame."""
         return self._step is None and self._start is None and self._stop is None
 
     @property
@@ -79,7 +79,7 @@ class Timeline:
         return self._stop is not None and pts >= self._stop
 
     def follow(self, frames: Iterable[Frame]) -> Iterator[tuple[int, Frame]]:
-        """(p, frame) for every frame of the plan, as frames arrive; stops reading after the part.
+        """(p, frame) for every frame p of the time line, as frames arrive; stops reading after the part.
 
         Raises MediaError where the clock jumps, after the frames before.
         """
@@ -108,7 +108,7 @@ class Timeline:
                 p += 1
 
     def _part(self, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Fraction, int]]:
-        """The frames of the part, each with the time at which a plan from it on begins, and with its end."""
+        """(frame, begin, end) for the frames of the part; `begin` is t0 if the frame is the first."""
         earlier: Frame | None = None
         for frame in frames:
             if self._start is not None and frame.pts < self._start:
@@ -124,7 +124,7 @@ class Timeline:
             yield earlier, self._start, earlier.pts + earlier.duration
 
     def _first_at(self, pts: Any, t0: Fraction, first: int) -> Any:
-        """The first frame of the plan that shows the frame at time `pts`, or a later one.
+        """The first frame of the time line that shows the frame at time `pts`, or a later one.
 
         That is the least p with t0 + p * step >= pts - grace. pts is an int, or an array of ints; `first` is the time
         of the first frame.
@@ -134,7 +134,7 @@ class Timeline:
         return -(-ahead // (t0.denominator * self._step.numerator))
 
     def _count(self, end: int, t0: Fraction, first: int) -> int:
-        """Number of frames p of the plan with t0 + p * step before the end of the last frame and of the part.
+        """Number of frames p of the time line with t0 + p * step before the end of the last frame and of the part.
 
         Where the part ends at the time of a frame, the number is that frame's p, with its grace.
         """
@@ -147,7 +147,7 @@ class Timeline:
         return max(count, 0)
 
     def _check(self, repeats: int, count: int, k: int, pts: int, until: int) -> None:
-        """Raise MediaError where frame k, shown from `pts` until `until`, would make the plan longer than it may be."""
+        """Raise MediaError if frame k, shown from `pts` until `until`, would make the time line too long."""
         if repeats <= MOST_REPEATS and count <= MOST_FRAMES:
             return
         begin, end = (float(each * self._time_base) for each in (pts, until))
@@ -159,10 +159,10 @@ class Timeline:
             f"start_seconds= and end_seconds= leave out what is before or after"
         )
 
-    def plan(self, index: PacketIndex, frame_ticks: int) -> np.ndarray:
-        """The frame of the video at each frame of the plan, int64, ascending.
+    def frames(self, index: PacketIndex, frame_ticks: int) -> np.ndarray:
+        """The frame of the video for each frame of the time line, int64, ascending.
 
-        frame_ticks: how long the last frame is shown where the file does not say. Raises MediaError where the clock
+        frame_ticks: duration of the last frame where the file does not say. Raises MediaError where the clock
         jumps.
         """
         pts = index.pts

@@ -12,7 +12,7 @@ from clipx.clip import Clip
 from clipx.errors import Damage, MediaError
 from clipx.format import ClipFormat
 from clipx.media.damage import Report
-from clipx.media.opening import passing
+from clipx.media.opening import raising_interrupts
 from clipx.media.sources import Source, as_source, can_rewind, describe
 from clipx.plan import ALL, FrameSpec, Rng, Selection
 from clipx.pool import ClipPool, as_pool
@@ -39,7 +39,7 @@ def count_frames(src: Source, spec: FrameSpec, options: VideoOptions | None, nam
             return listed
         index = file.read_index() if can_rewind(src) else None
         if index is not None:
-            return len(timeline.plan(index, file.frame_ticks))
+            return len(timeline.frames(index, file.frame_ticks))
         count = 0
         with suppress(MediaError):
             for _ in timeline.follow(VideoDecoder(file, Report(name, options.damage)).frames()):
@@ -92,7 +92,7 @@ class VideoClips(Iterator[Clip]):
         return self._extraction.frames_skipped
 
     def __next__(self) -> Clip:
-        with passing():
+        with raising_interrupts():
             return next(self._clips)
 
     def close(self) -> None:
@@ -116,7 +116,7 @@ def selected_clips(
 ) -> VideoClips:
     """`clips` of a selection, from a pool whose slots `in_step` sources hold side by side."""
     options = _at_rate(spec, options)
-    with passing():
+    with raising_interrupts():
         return VideoClips(
             Extraction(
                 src,

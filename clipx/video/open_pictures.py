@@ -1,4 +1,4 @@
-"""The open clips of a video: which of them a picture is written to, and when they are complete."""
+"""The clips of a video that are being written: targets of each picture, and clips that are complete."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class ClipArray(NamedTuple):
 
 
 Target = tuple[np.ndarray, View]
-"""Where a frame is written, and the view of the picture that is written there."""
+"""A frame of a clip's array, and the view of the picture that is written to it."""
 
 
 class FrameFacts(NamedTuple):
-    """A frame of the source: its number there, when it is shown and for how long, in seconds.
+    """A frame of the source: its number there, its time and its duration, in seconds.
 
     damaged: damage may show in it. lost: frames may be missing right before it.
     """
@@ -67,7 +67,7 @@ class _PictureClip(OpenClip):
         return missing
 
     def target(self, position: int, facts: FrameFacts) -> Target:
-        """Where the frame of a position is written; its facts are noted."""
+        """The target of a position; records the facts of its frame."""
         self.frame_indices[position], self.pts_seconds[position], self.duration_seconds[position] = facts[:3]
         self.waiting.discard(position)
         if facts.damaged or self.lost:
@@ -138,11 +138,11 @@ class OpenPictures(OpenClips[_PictureClip]):
         return next((each.opening for each in self.open if each.waiting), None)
 
     def first_pts(self) -> float | None:
-        """When the first open clip starts; None where none is open."""
+        """Time of the first frame of the first open clip, in seconds; None if none is open."""
         return float(self.open[0].pts_seconds[0]) if self.open else None
 
     def targets(self, p: int, facts: FrameFacts) -> list[Target]:
-        """Where frame p of the stream is written; clips that begin at it are opened."""
+        """The targets of frame p of the stream; opens clips that begin at it."""
         if facts.lost and facts.k != self._last:
             for each in self.open:
                 each.lost = True
@@ -159,7 +159,7 @@ class OpenPictures(OpenClips[_PictureClip]):
             yield self.open.popleft().finish()
 
     def finish(self, n: int) -> UnfinishedPictures:
-        """What is left to be written of a stream that has ended after n frames. Raises as `OpenClips.end`."""
+        """The clips and positions that are left when a stream has ended after n frames. Raises as `OpenClips.end`."""
         left: list[_PictureClip] = []
         needs: dict[int, list[tuple[_PictureClip, int]]] = {}
         for clip, row, positions in self.end(n):
@@ -174,13 +174,13 @@ class OpenPictures(OpenClips[_PictureClip]):
 
 @dataclass
 class UnfinishedPictures:
-    """Clips whose last positions need frames that have gone by; `needs` names the positions of each frame."""
+    """Clips whose last positions need frames that have gone by; `needs` maps each such frame to clips and positions."""
 
     needs: dict[int, list[tuple[_PictureClip, int]]]
     left: list[_PictureClip]
 
     def targets(self, p: int, facts: FrameFacts) -> list[Target]:
-        """Where frame p of the stream is written."""
+        """The targets of frame p of the stream."""
         return [clip.target(position, facts) for clip, position in self.needs.pop(p, [])]
 
     def finish(self) -> Clip:
@@ -197,7 +197,7 @@ class KeptFrames(Generic[Frame]):
         self._last: deque[tuple[int, Frame]] = deque(maxlen=spec.last_frames)
 
     def add(self, p: int, frame: Frame) -> None:
-        """Take frame p of the stream."""
+        """Keep frame p of the stream."""
         if p < self._most:
             self._first.append((p, frame))
         self._last.append((p, frame))

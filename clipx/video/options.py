@@ -31,8 +31,8 @@ class VideoOptions:
     """Options of reading a video.
 
     Args:
-        fps: frames a second of the plan: plan frame k is the frame that the video shows at `t0 + k / fps`. Default:
-            every frame of the video.
+        fps: frames a second: clips are made of the frames that the video shows at `t0 + p / fps`, for p = 0, 1, ....
+            Default: every frame of the video.
         start_seconds, end_seconds: the part of the video that clips are made of, [start, end) on the video's own clock.
             Ints, Fractions and texts such as "30000/1001" are exact; a float from `clip.pts_seconds`, also through JSON
             or 32 bits, means the exact time of that frame.

@@ -121,7 +121,7 @@ class VideoPasses:
             left = wanted & (np.arange(len(wanted)) > done)
         self.file.rewind()
         if np.any(index.packet_pts == NO_TIME):
-            # Only packets of frames that are wanted have been read: the times of all tell which frame is which.
+            # Only packets of frames that are wanted have been read, but frames are found by the times of all packets.
             complete = self.file.read_index()
             if complete is not None and complete.frames == index.frames:
                 self.index = index = complete

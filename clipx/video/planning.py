@@ -47,7 +47,7 @@ def plan_video(
     decoder, timeline = VideoDecoder(file, report), file.timeline()
     sound = None if audio is None else _sound_of(file, audio, spec, options)
     index = _read_index(file, timeline, spec, selection, options.damage, rng)
-    frames = None if index is None else timeline.plan(index, file.frame_ticks)
+    frames = None if index is None else timeline.frames(index, file.frame_ticks)
     if index is not None and sound is not None:
         file.rewind()  # sound lies between all packets, which are read from the first on
     plan = spec.plan(_extent(spec, timeline, selection, decoder, None if frames is None else len(frames)), rng)
@@ -88,7 +88,7 @@ def _read_index(
 def _extent(
     spec: FrameSpec, timeline: Timeline, selection: Selection, decoder: VideoDecoder, n: int | None
 ) -> Extent | None:
-    """What clips are planned from; None where they are planned as frames go by, until the end."""
+    """The extent of the time line; None where clips are planned as frames go by, until the end."""
     if n is not None and (spec.needs_extent or selection.first is None or has_gaps(spec, timeline)):
         return Extent(n)
     return Extent(decoder.count(timeline)) if spec.needs_extent else None

@@ -1,4 +1,4 @@
-"""How the frames of a video are read: decided from what its clips need, and from what is known of the file."""
+"""Routes: ways to read the frames of a video, and the choice among them by the needs of its clips and its file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,18 @@ from clipx.media.packet_index import PacketIndex
 from clipx.media.timeline import Timeline
 from clipx.plan import FrameSpec, Selection
 
-__all__ = ["AllFrames", "FramesByTime", "FromKeyFrame", "IndexedPart", "Route", "SelectedFrames", "choose_route"]
-__all__ += ["has_gaps", "needs_past_frames", "part_to_index"]
+__all__ = [
+    "AllFrames",
+    "FramesByTime",
+    "FromKeyFrame",
+    "IndexedPart",
+    "Route",
+    "SelectedFrames",
+    "choose_route",
+    "has_gaps",
+    "needs_past_frames",
+    "part_to_index",
+]
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,7 @@ def test_the_plan_is_what_the_words_say(seed):
         followed = list(timeline.follow(frames_of(pts, durations)))
         assert [frame.k for _, frame in followed] == expected
         assert [p for p, _ in followed] == list(range(len(expected)))
-        assert timeline.plan(index_of(pts, durations), 1).tolist() == expected
+        assert timeline.frames(index_of(pts, durations), 1).tolist() == expected
 
 
 def test_what_is_on_screen(make_video):
@@ -363,14 +363,14 @@ def test_clocks_at_the_limits(clock, time_base, per_tick):
     timeline = timeline_of(clipx.VideoOptions(fps=fps), time_base)
     durations = [40] * len(pts)
     with pytest.raises(clipx.MediaError, match="if its clock jumps"):
-        timeline.plan(index_of(pts, durations), 40)
+        timeline.frames(index_of(pts, durations), 40)
     given = []
     with pytest.raises(clipx.MediaError, match="if its clock jumps"):
         given.extend(p for p, _ in timeline.follow(frames_of(pts, durations)))
     assert given == [*range(len(given))]
     assert len(given) <= 80 * per_tick + 2
     whole = timeline_of(clipx.VideoOptions(), time_base)
-    assert whole.plan(index_of(pts, durations), 40).tolist() == [*range(len(pts))]
+    assert whole.frames(index_of(pts, durations), 40).tolist() == [*range(len(pts))]
 
 
 @pytest.mark.parametrize("duration", [2**40, 2**62, 2**63 - 1])
@@ -378,11 +378,11 @@ def test_a_last_frame_of_ages(duration, bounded):
     timeline = timeline_of(clipx.VideoOptions(fps=25), Fraction(1, 1000))
     durations = [40, 40, duration]
     with pytest.raises(clipx.MediaError, match=r"shows frame 2 from 0\.080 s to"):
-        timeline.plan(index_of([0, 40, 80], durations), 40)
+        timeline.frames(index_of([0, 40, 80], durations), 40)
     with pytest.raises(clipx.MediaError, match=r"shows frame 2 from 0\.080 s to"):
         list(timeline.follow(frames_of([0, 40, 80], durations)))
     ended = timeline_of(clipx.VideoOptions(fps=25, end_seconds=0.2), Fraction(1, 1000))
-    assert ended.plan(index_of([0, 40, 80], durations), 40).tolist() == [0, 1, 2, 2, 2]
+    assert ended.frames(index_of([0, 40, 80], durations), 40).tolist() == [0, 1, 2, 2, 2]
 
 
 def test_many_pauses_are_bounded_too():
@@ -392,8 +392,8 @@ def test_many_pauses_are_bounded_too():
     pts = [k * step for k in range(n)]
     timeline = timeline_of(clipx.VideoOptions(fps=25), Fraction(1, 25))
     with pytest.raises(clipx.MediaError, match=rf"up to then \d+ frames at 25 a second, of at most {MOST_FRAMES}"):
-        timeline.plan(index_of(pts, [step] * n), 1)
-    assert len(timeline.plan(index_of(pts[:2], [step] * 2), 1)) == 2 * step
+        timeline.frames(index_of(pts, [step] * n), 1)
+    assert len(timeline.frames(index_of(pts[:2], [step] * 2), 1)) == 2 * step
 
 
 @pytest.mark.parametrize("start", [1e18, -1e18, 1e300, 10**40, Fraction(10**40, 7)])
