@@ -60,7 +60,8 @@ def _without_none(kind: Any) -> Any:
 class Encoder:
     """Encodes values of declared types as JSON takes them.
 
-    Lists of named tuples become columns, dicts a list of keys and a list of values, and addresses numbers.
+    Lists of named tuples become columns, a column of truths the indices of those that are true, dicts a list of keys
+    and a list of values, and addresses numbers.
 
     Attributes:
         addresses: the number of each address.
@@ -84,7 +85,7 @@ class Encoder:
         if (item := _items_of(kind)) is not None:
             if _is_row(item):
                 hints = _hints(item)
-                return [[self.encode(hints[name], getattr(row, name)) for row in value] for name in item._fields]
+                return [self._column(hints[name], [row[at] for row in value]) for at, name in enumerate(item._fields)]
             return [self.encode(item, each) for each in value]
         if typing.get_origin(kind) is tuple:
             return [self.encode(each, part) for each, part in zip(typing.get_args(kind), value)]
@@ -93,6 +94,18 @@ class Encoder:
             return [[self.encode(keys, each) for each in value], [self.encode(values, each) for each in value.values()]]
         hints = _hints(kind)
         return {name: self.encode(hints[name], getattr(value, name)) for name in hints}
+
+    def _column(self, kind: Any, values: list[Any]) -> list[Any]:
+        # A shuffle may hold many thousands of clips.
+        if kind is int:
+            return values
+        if kind is bool:
+            return [at for at, value in enumerate(values) if value]
+        if kind is Address:
+            for value in dict.fromkeys(values):
+                self.encode(Address, value)
+            return list(map(self.addresses.__getitem__, values))
+        return [self.encode(kind, value) for value in values]
 
 
 class Decoder:
@@ -157,8 +170,12 @@ class Decoder:
         hints = _hints(item)
         columns: list[list[Any]] = []
         for each, column in zip(item._fields, _items(name, value, len(item._fields))):
-            cells = _items(f"{name}.{each}", column, len(columns[0]) if columns else None)
-            columns.append([self._decode(hints[each], f"{name}.{each}", cell) for cell in cells])
+            length, called = len(columns[0]) if columns else None, f"{name}.{each}"
+            if hints[each] is bool:
+                true = {whole(called, cell, 0, (length or 0) - 1) for cell in _items(called, column)}
+                columns.append([at in true for at in range(length or 0)])
+            else:
+                columns.append([self._decode(hints[each], called, cell) for cell in _items(called, column, length)])
         return list(map(item, *columns))
 
     def _address(self, name: str, value: Any) -> Address:

@@ -70,7 +70,7 @@ EDITS = {
     "read": (put("interleave", "last_read", value=99), r"interleave\.last_read is 99"),
     "nothing read": (put("interleave", "last_read", value=None), r"interleave\.last_read is None"),
     "active twice": (
-        lambda state: [column.append(column[0]) for column in state["interleave"]["active"]],
+        lambda state: [column.append(column[0]) for column in state["interleave"]["active"][:2]],
         r"interleave\.active is",
     ),
     "active of more": (lambda state: state["interleave"]["active"].append([1]), r"interleave\.active is"),
@@ -78,7 +78,7 @@ EDITS = {
     "given": (put("interleave", "active", 1, 0, value=-1), r"interleave\.active\.following is -1"),
     "held cut short": (lambda state: state["shuffle"]["held"][1].pop(), r"shuffle\.held\.number is"),
     "held twice": (
-        lambda state: [column.append(column[0]) for column in state["shuffle"]["held"]],
+        lambda state: [column.append(column[0]) for column in state["shuffle"]["held"][:2]],
         r"shuffle\.held is",
     ),
     "held and not given": (
@@ -88,7 +88,7 @@ EDITS = {
         ],
         "has not given clip",
     ),
-    "damaged": (put("shuffle", "held", 2, 0, value=-1), r"shuffle\.held\.damaged is -1"),
+    "damaged": (put("shuffle", "held", 2, value=[-1]), r"shuffle\.held\.damaged is -1"),
     "a sample twice": (
         lambda state: state["samples"].append([*state["samples"][0][:2], 1]),
         "samples is",
