@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
 from clipx.format import Views
 
-__all__ = ["Clip"]
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    Indices = TypeVar("Indices", default=Any)
+    Times = TypeVar("Times", default=Any)
+else:
+    from typing import TypeVar
+
+    Indices, Times = TypeVar("Indices"), TypeVar("Times")
+
+__all__ = ["Clip", "SoundClip", "VideoClip"]
 
 
 @dataclass(eq=False, repr=False)
-class Clip:
+class Clip(Generic[Indices, Times]):
     """One clip of a stream, and where it came from.
 
     Attributes:
@@ -41,9 +51,9 @@ class Clip:
     index: int
     start: int
     valid: int
-    frame_indices: np.ndarray | None = None
-    pts_seconds: np.ndarray | float | None = None
-    duration_seconds: np.ndarray | float | None = None
+    frame_indices: Indices = None  # type: ignore[assignment]  # as sources have them
+    pts_seconds: Times = None  # type: ignore[assignment]
+    duration_seconds: Times = None  # type: ignore[assignment]
     source_fps: float | None = None
     rotation: int | None = None
     mirrored: bool | None = None
@@ -55,7 +65,8 @@ class Clip:
 
     def __repr__(self) -> str:
         said = [f"{self.data.dtype} {self.data.shape}", f"start {self.start}"]
-        pts, lasts = self.pts_seconds, self.duration_seconds
+        pts: Any = self.pts_seconds
+        lasts: Any = self.duration_seconds
         if pts is not None and lasts is not None:
             # Of positions without a frame both are nan, which fmin and fmax leave out.
             begin = np.fmin.reduce(np.atleast_1d(pts), initial=math.inf)
@@ -75,8 +86,9 @@ class Clip:
     def facts(self) -> dict[str, Any]:
         """Where the clip came from, as JSON takes it: what is nan here is None there."""
         facts: dict[str, Any] = {"index": self.index, "start": self.start, "valid": self.valid}
-        if self.frame_indices is not None:
-            facts["frame_indices"] = self.frame_indices.tolist()
+        indices: Any = self.frame_indices
+        if indices is not None:
+            facts["frame_indices"] = indices.tolist()
         for name in ("pts_seconds", "duration_seconds"):
             values = getattr(self, name)
             if isinstance(values, np.ndarray):
@@ -93,3 +105,10 @@ class Clip:
         if self.damaged:
             facts["damaged"] = self.damaged
         return facts
+
+
+VideoClip = Clip[np.ndarray, np.ndarray]
+"""A clip of a video, as type checkers see it."""
+
+SoundClip = Clip[None, float]
+"""A clip of sound, likewise."""

@@ -15,7 +15,7 @@ from clipx.audio.counting import CountedSamples, count_clips, count_samples
 from clipx.audio.format import AudioFormat
 from clipx.audio.open_sounds import KeptSamples, OpenSound, OpenSounds
 from clipx.audio.samples import SampleReader
-from clipx.clip import Clip
+from clipx.clip import Clip, SoundClip
 from clipx.errors import Damage, MediaError
 from clipx.media.opening import raising_interrupts
 from clipx.media.sources import Source, as_source, can_rewind, describe
@@ -143,7 +143,7 @@ def _runs(marks: np.ndarray) -> list[list[int]] | None:
     return edges.reshape(-1, 2).tolist() or None
 
 
-class AudioClips(Iterator[Clip]):
+class AudioClips(Iterator[SoundClip]):
     """Iterator of the clips of a file's sound; see `clips`."""
 
     def __init__(self, run: SoundRun) -> None:
@@ -160,7 +160,7 @@ class AudioClips(Iterator[Clip]):
         """The damage that has been found so far, with damage="skip" or "keep"."""
         return self._run.samples.report.found
 
-    def __next__(self) -> Clip:
+    def __next__(self) -> SoundClip:
         with raising_interrupts():
             return next(self._clips)
 

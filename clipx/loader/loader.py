@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import webdataset
-from webdataset.pytorch import IterableDataset
 
 from clipx._checks import byte_count, check_kind, integer, patience
 from clipx._reprs import byte_text
 from clipx.audio.format import AudioFormat
 from clipx.datasets.fields import Sample
+from clipx.datasets.iterable import DictDataset
 from clipx.datasets.keys import Keys
 from clipx.datasets.ledger import Ledger, Recorder
 from clipx.datasets.passes import Passes
@@ -42,7 +42,7 @@ WORKER_SECONDS = 60.0
 """Seconds that batches are waited for in the worker of a DataLoader, which may hold them until they are sent."""
 
 
-class Loader(IterableDataset):  # type: ignore[misc]
+class Loader(DictDataset):  # type: ignore[misc]
     """Batches of clips from shards of videos, cut by threads, within so many bytes.
 
     >>> loader = clipx.Loader("videos-{000..099}.tar", spec, format, batch_size=16, memory="4GB")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from clipx._checks import check_kind
 from clipx.audio.format import AudioFormat
-from clipx.clip import Clip
+from clipx.clip import Clip, VideoClip
 from clipx.errors import Damage, MediaError
 from clipx.format import ClipFormat
 from clipx.media.damage import Report
@@ -59,7 +59,7 @@ def _at_rate(spec: FrameSpec, options: VideoOptions | None) -> VideoOptions:
     return replace(options, fps=spec.fps)
 
 
-class VideoClips(Iterator[Clip]):
+class VideoClips(Iterator[VideoClip]):
     """Iterator of the clips of a video; see `clips`."""
 
     def __init__(self, extraction: Extraction) -> None:

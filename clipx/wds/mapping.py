@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 
 import webdataset
-from webdataset.pytorch import IterableDataset
 
 from clipx._checks import check_kind
 from clipx.datasets.fields import Sample
+from clipx.datasets.iterable import DictDataset
 from clipx.datasets.local_tars import local_samples, map_member
 from clipx.datasets.origins import locate
 from clipx.datasets.urls import expand_urls, local_path
@@ -24,7 +24,7 @@ def _local(url: str) -> str:
     return path
 
 
-class _MappedSamples(IterableDataset):  # type: ignore[misc]
+class _MappedSamples(DictDataset):  # type: ignore[misc]
     def __init__(self, urls: list[str], split: bool, handler: Callable[[Exception], bool]) -> None:
         super().__init__()
         self._urls, self._split, self._handler = urls, split, handler
