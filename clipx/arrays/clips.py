@@ -14,7 +14,7 @@ from clipx.arrays.pages import Pages
 from clipx.arrays.writer import ArrayWriter
 from clipx.clip import Clip
 from clipx.format import ClipFormat, Views
-from clipx.plan import FrameSpec, Selection, fill_bytes
+from clipx.plan import FrameSpec, Selection, check_bounded, fill_bytes
 from clipx.plan.rows import first_frame
 from clipx.pool import ClipPool
 
@@ -31,6 +31,7 @@ def copied_clips(
     if pool is None:
         clips = _kernel.Clips(array, rows, fill, shape, array.dtype)
     else:
+        check_bounded(spec)
         pool.require(spec.slots(rows[:, 0]) * in_step, shape, array.dtype)
         slots = pool.slots_for(shape, array.dtype)
         clips = _kernel.Clips(array, rows, fill, shape, array.dtype, slots, pool.acquire)
@@ -70,6 +71,7 @@ def written_clips(
     footprint = 0
     make = partial(np.empty, writer.shape, writer.dtype)
     if pool is not None:
+        check_bounded(spec)
         pool.require(spec.slots(rows[:, 0]) * in_step, writer.shape, writer.dtype)
         make, footprint = partial(pool.acquire, writer.shape, writer.dtype), pool.nbytes
     clips = _WrittenClips(writer, rows, range(len(rows)) if indices is None else indices.tolist(), make, footprint)

@@ -19,7 +19,7 @@ from clipx.clip import Clip, SoundClip
 from clipx.errors import Damage, MediaError
 from clipx.media.opening import raising_interrupts
 from clipx.media.sources import Source, as_source, can_rewind, describe
-from clipx.plan import ALL, Extent, FrameSpec, Rng, Selection, as_generator, fill_bytes
+from clipx.plan import ALL, Extent, FrameSpec, Rng, Selection, as_generator, check_bounded, fill_bytes
 from clipx.plan.rows import Row, step_of, stop_of
 from clipx.pool import ClipPool, as_pool
 
@@ -45,6 +45,7 @@ class SoundRun:
         fill_bytes(spec, np.dtype(format.dtype))
         self.num_samples: int | None = None
         if pool is not None:
+            check_bounded(spec)
             pool.require(spec.slots() * in_step)
         src = as_source(src, name)
         extent = None

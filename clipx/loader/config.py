@@ -77,7 +77,7 @@ class LoaderConfig:
             return None
         height, width = format.resize if isinstance(format.resize, tuple) else (1 << 24, 1 << 24)
         view = format.view(height, width)
-        shape = format.clip_shape(clips.spec.length, view.h, view.w, 1 if options.color == "gray" else 3)
+        shape = format.clip_shape(clips.spec.max_length or 0, view.h, view.w, 1 if options.color == "gray" else 3)
         itemsize = format.written_dtype(np.dtype(np.uint8)).itemsize
         return math.prod(shape) * itemsize, len(clips.keys or [""])
 
@@ -96,7 +96,7 @@ class LoaderConfig:
             slot_size(slot_bytes),
             beside=beside,
             decoder=decoder,
-            held=spec.slots() if spec.num_clips is None else spec.num_clips + 1,
+            held=spec.max_slots,
             fields=fields,
             batch_size=self.batch_size,
             batches=self.batches,

@@ -29,7 +29,7 @@ from clipx.loader.probe import Pools
 from clipx.loader.progress import EpochState, Progress
 from clipx.loader.state import check_world, make_state, read_state, shard_sizes
 from clipx.loader.steps import EpochSetup
-from clipx.plan import WindowSpec
+from clipx.plan import FrameSpec, check_bounded
 from clipx.plan.draws import Epoch, check_epoch, count_epoch
 from clipx.video.options import VideoOptions
 from clipx.wds.sample_clips import SampleClips
@@ -101,7 +101,7 @@ class Loader(DictDataset):  # type: ignore[misc]
     def __init__(
         self,
         dataset: str | Iterable[str | os.PathLike[str]],
-        spec: WindowSpec,
+        spec: FrameSpec,
         format: ClipFormat | None = None,
         *,
         batch_size: int,
@@ -123,6 +123,7 @@ class Loader(DictDataset):  # type: ignore[misc]
         super().__init__()
         urls = expand_urls("dataset", dataset)
         sample_clips = SampleClips(spec, format, options=options, audio=audio, keys=keys, seed=seed)
+        check_bounded(spec)
         if not callable(handler):
             raise TypeError(f"handler is {handler!r}, but must be a function of an exception")
         if map is not None and not callable(map):

@@ -4,7 +4,7 @@ from clipx.plan.draws import Rng, as_generator
 from clipx.plan.filling import fill_bytes
 from clipx.plan.policies import Policy
 from clipx.plan.selection import ALL, Selection
-from clipx.plan.spec import Extent, FrameSpec
+from clipx.plan.spec import Extent, FrameSpec, check_bounded
 from clipx.plan.windows import Sampling, WindowSpec
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "Selection",
     "WindowSpec",
     "as_generator",
+    "check_bounded",
     "fill_bytes",
 ]

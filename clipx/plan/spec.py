@@ -13,7 +13,7 @@ from clipx._checks import integer
 from clipx.plan.draws import Rng
 from clipx.plan.rows import Plan, TablePlan, first_frame
 
-__all__ = ["LARGEST", "Extent", "FrameSpec", "frames_of"]
+__all__ = ["LARGEST", "Extent", "FrameSpec", "check_bounded", "frames_of"]
 
 LARGEST = 2**60  # of any number of frames: sums of a few stay inside int64
 
@@ -161,3 +161,9 @@ class FrameSpec(ABC):
     def slots(self, starts: np.ndarray | None = None) -> int:
         """Slots that clips from these first frames take while they are written one after the other, at least 2."""
         return self.max_slots
+
+
+def check_bounded(spec: FrameSpec) -> None:
+    """Raise ValueError for a spec whose clips may have any length: slots of a pool have one size."""
+    if spec.max_length is None:
+        raise ValueError(f"spec is {spec!r}, whose clips have no longest length, but a pool needs one")

@@ -14,7 +14,7 @@ from clipx.errors import MediaError
 from clipx.format import ClipFormat, Views, draw_seed
 from clipx.media.frames import Frame
 from clipx.media.sources import Source, as_source
-from clipx.plan import FrameSpec, Rng, Selection, as_generator, fill_bytes
+from clipx.plan import FrameSpec, Rng, Selection, as_generator, check_bounded, fill_bytes
 from clipx.pool import ClipPool
 from clipx.video.open_pictures import ClipArray, FrameFacts, KeptFrames, OpenPictures, UnfinishedPictures
 from clipx.video.options import VideoOptions
@@ -61,6 +61,7 @@ class Extraction:
         if audio is not None and spec.covered is None:
             raise ValueError(f"audio is {audio!r}, but clips of a {type(spec).__name__} have no duration of their own")
         if pool is not None:
+            check_bounded(spec)
             pool.require(spec.slots() * in_step)
         if spec.is_random or format.is_random:
             rng = as_generator(rng)

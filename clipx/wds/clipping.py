@@ -15,7 +15,7 @@ from clipx.datasets.origins import describe_error
 from clipx.datasets.passes import Passes
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.format import ClipFormat
-from clipx.plan import WindowSpec
+from clipx.plan import FrameSpec, check_bounded
 from clipx.plan.draws import Epoch, check_epoch
 from clipx.pool import ClipPool, as_pool
 from clipx.video.options import VideoOptions
@@ -49,6 +49,8 @@ class ClipStage:
         if not callable(handler):
             raise TypeError(f"handler is {handler!r}, but must be a function of an exception")
         self._clips, self._pool = samples, as_pool(pool)
+        if self._pool is not None:
+            check_bounded(samples.spec)
         self._epoch, self._handler = check_epoch(epoch), handler
         self.errors = Ledger()
         self._passes = Passes()
@@ -90,7 +92,7 @@ class ClipStage:
 
 
 def clips(
-    spec: WindowSpec,
+    spec: FrameSpec,
     format: ClipFormat | None = None,
     *,
     options: VideoOptions | None = None,

@@ -19,7 +19,7 @@ from clipx.datasets.origins import locate, locating
 from clipx.datasets.sources import array_length, array_of, default_fields, find_source
 from clipx.errors import Damage
 from clipx.format import ClipFormat
-from clipx.plan import ALL, Selection, WindowSpec
+from clipx.plan import ALL, FrameSpec, Selection
 from clipx.plan.draws import sample_rng
 from clipx.pool import ClipPool
 from clipx.video.clips import VideoClips, count_frames
@@ -110,7 +110,7 @@ class SampleClips:
 
     def __init__(
         self,
-        spec: WindowSpec,
+        spec: FrameSpec,
         format: ClipFormat | None = None,
         *,
         options: VideoOptions | None = None,
@@ -118,7 +118,7 @@ class SampleClips:
         keys: Keys = None,
         seed: int = 0,
     ) -> None:
-        check_kind("spec", spec, WindowSpec)
+        check_kind("spec", spec, FrameSpec)
         check_kind("format", format, ClipFormat, None)
         check_kind("options", options, VideoOptions, None)
         check_kind("audio", audio, AudioFormat, None)
@@ -249,8 +249,9 @@ class SampleClips:
         n = min((n for n in counts if n is not None), default=None)
         if not n:
             return "no frame lies in the range that options name" if self.options else "it has no frames"
-        few = n < self.spec.span
-        return f"its {n} frames are fewer than a clip spans, {self.spec.span}" if few else f"its {n} frames give none"
+        span = self.spec.span
+        few = span is not None and n < span
+        return f"its {n} frames are fewer than a clip spans, {span}" if few else f"its {n} frames give none"
 
     def count(self, sample: Sample) -> int:
         """Number of clips that `clips` gives, without extracting them, and mostly without decoding.
