@@ -13,5 +13,7 @@ def extension(name, **more):
     return Extension(f"clipx._kernel.{name}", [f"clipx/_kernel/{name}.pyx"], extra_compile_args=flags, **more)
 
 
-rows = {"include_dirs": ["clipx/_kernel"], "depends": sorted(glob.glob("clipx/_kernel/rows/*.h"))}
+sources = ("clipx/_kernel/rows/*.h", "clipx/_kernel/*.pxi")
+depends = sorted(file for pattern in sources for file in glob.glob(pattern))
+rows = {"include_dirs": ["clipx/_kernel"], "depends": depends}
 setup(ext_modules=cythonize([extension("kernel", **rows), extension("slots")]))

@@ -6,7 +6,7 @@
 #define F_VALUE(from, j) F_MUL(F_SUB(F_SUB(F_BYTES(src + (from)), high[j]), low[j]), factor[j])
 
 F_TARGET CLIPX_INLINE void F_NAME(clipx_floats_body)(const clipx_scale *scale, int kind, int channel, const uint8_t *src,
-                                                     size_t n, char *const *places, size_t count, size_t at, int streams,
+                                                     size_t n, char *const *targets, size_t count, size_t at, int streams,
                                                      size_t period) {
     const size_t item = kind == CLIPX_F32 ? 4 : 2;
     F_TYPE high[3], low[3], factor[3];
@@ -24,7 +24,7 @@ F_TARGET CLIPX_INLINE void F_NAME(clipx_floats_body)(const clipx_scale *scale, i
             for (j = 0; j < period; j++) {
                 F_TYPE value = F_VALUE(i + j * F_LANES, j);
                 for (k = 0; k < count; k++) {
-                    char *dst = places[k] + at + (i + j * F_LANES) * item;
+                    char *dst = targets[k] + at + (i + j * F_LANES) * item;
                     if (streams)
                         F_STREAM(dst, value);
                     else
@@ -39,7 +39,7 @@ F_TARGET CLIPX_INLINE void F_NAME(clipx_floats_body)(const clipx_scale *scale, i
                 F_TYPE one = F_VALUE(i + j * F_LANES, j % period), two = F_VALUE(i + (j + 1) * F_LANES, (j + 1) % period);
                 F_PAIR both = kind == CLIPX_F16 ? F_JOIN(F_HALF(one), F_HALF(two)) : F_JOIN(F_BRAIN(one), F_BRAIN(two));
                 for (k = 0; k < count; k++) {
-                    char *dst = places[k] + at + (i + j * F_LANES) * item;
+                    char *dst = targets[k] + at + (i + j * F_LANES) * item;
                     if (streams)
                         F_STREAM_PAIR(dst, both);
                     else
@@ -49,16 +49,16 @@ F_TARGET CLIPX_INLINE void F_NAME(clipx_floats_body)(const clipx_scale *scale, i
         }
     }
     F_CLEAR(); /* not left to the compiler, which forgets it where it jumps to what is called last */
-    clipx_float_bytes(scale, kind, channel, src, i, n, places, count, at);
+    clipx_float_bytes(scale, kind, channel, src, i, n, targets, count, at);
 }
 
 F_TARGET static void F_NAME(clipx_floats)(const clipx_scale *scale, int kind, int channel, const uint8_t *src, size_t n,
-                                          char *const *places, size_t count, size_t at, int streams) {
+                                          char *const *targets, size_t count, size_t at, int streams) {
     int each = channel == CLIPX_EACH;
     switch (kind * 4 + each * 2 + (streams != 0)) {
 #define F_CASE(kind, each, streams)                                                                               \
     case (kind) * 4 + (each) * 2 + (streams):                                                                     \
-        F_NAME(clipx_floats_body)(scale, kind, (each) ? CLIPX_EACH : channel, src, n, places, count, at, streams, \
+        F_NAME(clipx_floats_body)(scale, kind, (each) ? CLIPX_EACH : channel, src, n, targets, count, at, streams, \
                                   (each) ? 3 : 1);                                                                \
         break;
 #define F_CASES(kind) F_CASE(kind, 0, 0) F_CASE(kind, 0, 1) F_CASE(kind, 1, 0) F_CASE(kind, 1, 1)

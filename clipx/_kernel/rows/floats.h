@@ -35,9 +35,9 @@ CLIPX_INLINE float clipx_from_byte(clipx_steps steps, float byte) {
     return ((byte - steps.high) - steps.low) * steps.factor;
 }
 
-/* n bytes to floats of a kind, from byte `at` of every place on; `streams`: past the cache, and then whole lines. */
+/* n bytes to floats of a kind, from byte `at` of every target on; `streams`: past the cache, and then whole lines. */
 typedef void (*clipx_floats_fn)(const clipx_scale *scale, int kind, int channel, const uint8_t *src, size_t n,
-                                char *const *places, size_t count, size_t at, int streams);
+                                char *const *targets, size_t count, size_t at, int streams);
 
 static size_t clipx_item_bytes(int kind) { return kind == CLIPX_U8 ? 1 : kind == CLIPX_F32 ? 4 : 2; }
 
@@ -76,21 +76,21 @@ CLIPX_INLINE void clipx_put_float(char *dst, int kind, float value) {
 }
 
 static void clipx_float_bytes(const clipx_scale *scale, int kind, int channel, const uint8_t *src, size_t from, size_t n,
-                              char *const *places, size_t count, size_t at) {
+                              char *const *targets, size_t count, size_t at) {
     size_t item = clipx_item_bytes(kind), i, k;
     for (i = from; i < n; i++) {
         size_t c = channel == CLIPX_EACH ? i % 3 : (size_t)channel;
         clipx_steps steps = {scale->high[c], scale->low[c], scale->factor[c]};
         float value = clipx_from_byte(steps, (float)src[i]);
-        for (k = 0; k < count; k++) clipx_put_float(places[k] + at + i * item, kind, value);
+        for (k = 0; k < count; k++) clipx_put_float(targets[k] + at + i * item, kind, value);
     }
 }
 
 #if !defined(CLIPX_X86)
 static void clipx_floats_baseline(const clipx_scale *scale, int kind, int channel, const uint8_t *src, size_t n,
-                                  char *const *places, size_t count, size_t at, int streams) {
+                                  char *const *targets, size_t count, size_t at, int streams) {
     (void)streams;
-    clipx_float_bytes(scale, kind, channel, src, 0, n, places, count, at);
+    clipx_float_bytes(scale, kind, channel, src, 0, n, targets, count, at);
 }
 #endif
 

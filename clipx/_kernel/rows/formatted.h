@@ -1,4 +1,4 @@
-/* Frames of an array, (height, width, channels), to the places of an index table, as an output says. */
+/* Frames of an array, (height, width, channels), to the positions of an index table, as an output says. */
 #ifndef CLIPX_FORMATTED_H
 #define CLIPX_FORMATTED_H
 
@@ -14,31 +14,31 @@ typedef struct {
     const clipx_arithmetic *arithmetic; /* of each channel */
 } clipx_source;
 
-/* The places of `clips` clips. */
+/* Clips, and the source frame of each of their positions. */
 typedef struct {
     const int64_t *indices;
-    size_t clips, length;
+    size_t count, length;
     char *dst;
-    size_t clip_bytes, place_bytes; /* from one clip, and from one place, to the next */
-    const clipx_view *views;        /* of each clip, or where `one_view` of all */
+    size_t clip_bytes, position_bytes; /* from one clip, and from one position, to the next */
+    const clipx_view *views;           /* of each clip, or where `one_view` of all */
     int one_view;
-} clipx_cut;
+} clipx_clips;
 
-static char *clipx_cut_place(const clipx_cut *cut, size_t p) {
-    return cut->dst + p / cut->length * cut->clip_bytes + p % cut->length * cut->place_bytes;
+static char *clipx_clip_target(const clipx_clips *clips, size_t p) {
+    return clips->dst + p / clips->length * clips->clip_bytes + p % clips->length * clips->position_bytes;
 }
 
 static void clipx_format_numbers(const clipx_rows *rows, const clipx_source *s, const char *frame, const clipx_view *view,
-                                 const clipx_output *output, char *place) {
+                                 const clipx_output *output, char *target) {
     size_t item = clipx_item_bytes(output->kind), line = (size_t)view->w * item;
     size_t step = output->planar ? item : item * (size_t)s->channels;
     ptrdiff_t stride = view->flip ? -s->strides[2] : s->strides[2];
     int y, c;
     frame += view->y * s->strides[1] + (view->flip ? view->x + view->w - 1 : view->x) * s->strides[2];
     if (!output->planar) line *= (size_t)s->channels;
-    for (y = 0; y < view->h; y++, frame += s->strides[1], place += line) {
+    for (y = 0; y < view->h; y++, frame += s->strides[1], target += line) {
         for (c = 0; c < s->channels; c++) {
-            char *dst = place + (output->planar ? c * output->plane : (ptrdiff_t)((size_t)c * item));
+            char *dst = target + (output->planar ? c * output->plane : (ptrdiff_t)((size_t)c * item));
             rows->numbers(s->type, frame + c * s->strides[3], stride, (size_t)view->w, s->arithmetic + c, output->kind, dst,
                           step);
         }
@@ -46,46 +46,46 @@ static void clipx_format_numbers(const clipx_rows *rows, const clipx_source *s, 
 }
 
 static void clipx_format_frame(const clipx_rows *rows, int streams, const clipx_source *s, int64_t k,
-                               const clipx_view *view, const clipx_output *output, char *const *places, size_t count) {
+                               const clipx_view *view, const clipx_output *output, char *const *targets, size_t count) {
     const char *frame = s->src + (ptrdiff_t)k * s->strides[0];
     size_t i;
     if (s->picture) {
         clipx_planes planes = {{(const uint8_t *)frame, NULL, NULL}, {s->strides[1], 0, 0}};
-        clipx_write_picture(rows, streams, s->picture, &planes, view, output, places, count);
+        clipx_write_picture(rows, streams, s->picture, &planes, view, output, targets, count);
         return;
     }
-    for (i = 0; i < count; i++) clipx_format_numbers(rows, s, frame, view, output, places[i]);
+    for (i = 0; i < count; i++) clipx_format_numbers(rows, s, frame, view, output, targets[i]);
 }
 
-/* Fill the places of a checked table; those of index -1 are left alone. Never fails. */
+/* Write the positions of a checked table; those of index -1 are left alone. Never fails. */
 static void clipx_format(const clipx_rows *rows, int streams, const clipx_source *s, const clipx_output *output,
-                         const clipx_cut *cut, int64_t lowest, int64_t highest) {
-    size_t n = cut->clips * cut->length, p, range = highest < lowest ? 0 : (size_t)(highest - lowest + 1);
+                         const clipx_clips *clips, int64_t lowest, int64_t highest) {
+    size_t n = clips->count * clips->length, p, range = highest < lowest ? 0 : (size_t)(highest - lowest + 1);
     int64_t k, next;
     int by_frame = 0;
-    if (cut->one_view && s->picture && range && range <= n) {
+    if (clips->one_view && s->picture && range && range <= n) {
         /* Frames that several clips hold are converted once. */
         clipx_table table;
         clipx_inverse inverse = {malloc(range * sizeof(int64_t)), malloc(n * sizeof(int64_t)), malloc(n * sizeof(char *))};
-        table.indices = cut->indices, table.places = n;
-        if (inverse.first && inverse.next && inverse.places) {
+        table.indices = clips->indices, table.positions = n;
+        if (inverse.first && inverse.next && inverse.targets) {
             by_frame = clipx_invert(&table, &inverse, lowest, highest);
             for (k = lowest; by_frame && k <= highest; k++) {
                 size_t count = 0;
                 for (next = inverse.first[k - lowest]; next >= 0; next = inverse.next[next])
-                    inverse.places[count++] = clipx_cut_place(cut, (size_t)next);
-                if (count) clipx_format_frame(rows, streams, s, k, cut->views, output, inverse.places, count);
+                    inverse.targets[count++] = clipx_clip_target(clips, (size_t)next);
+                if (count) clipx_format_frame(rows, streams, s, k, clips->views, output, inverse.targets, count);
             }
         }
         free(inverse.first);
         free(inverse.next);
-        free(inverse.places);
+        free(inverse.targets);
     }
     if (!by_frame) {
         for (p = 0; p < n; p++) {
-            char *place = clipx_cut_place(cut, p);
-            const clipx_view *view = cut->one_view ? cut->views : cut->views + p / cut->length;
-            if (cut->indices[p] >= 0) clipx_format_frame(rows, streams, s, cut->indices[p], view, output, &place, 1);
+            char *target = clipx_clip_target(clips, p);
+            const clipx_view *view = clips->one_view ? clips->views : clips->views + p / clips->length;
+            if (clips->indices[p] >= 0) clipx_format_frame(rows, streams, s, clips->indices[p], view, output, &target, 1);
         }
     }
     if (streams) CLIPX_FENCE();

@@ -1,4 +1,4 @@
-/* One frame of any strides, written to several places while its bytes are in the first cache. */
+/* One frame of any strides, written to several targets while its bytes are in the first cache. */
 #ifndef CLIPX_FRAME_H
 #define CLIPX_FRAME_H
 
@@ -6,7 +6,7 @@
 
 enum {
     CLIPX_MAX_DIMENSIONS = 64,
-    CLIPX_BLOCK = 1 << 18,    /* read from memory once, written to every place: fits the second cache */
+    CLIPX_BLOCK = 1 << 18,    /* read from memory once, written to every target: fits the second cache */
     CLIPX_CHUNK = 8192,       /* packed at a time: fits the first cache */
     CLIPX_SHORT_RUN = 4096,   /* runs below it are packed before they are streamed, so that lines stay whole */
     CLIPX_SHORT_COPY = 64     /* runs below it are packed before they are copied */
@@ -60,16 +60,16 @@ static void clipx_join(clipx_frame *frame, int ndim, const ptrdiff_t *shape, con
     memmove(frame->strides, frame->strides + top, (size_t)frame->ndim * sizeof(ptrdiff_t));
 }
 
-/* Write n bytes to offset `at` of every place. */
-static void clipx_write(clipx_writer writer, char *const *places, size_t count, size_t at, const char *src, size_t n) {
+/* Write n bytes to offset `at` of every target. */
+static void clipx_write(clipx_writer writer, char *const *targets, size_t count, size_t at, const char *src, size_t n) {
     size_t done, i;
     if (count == 1) {
-        clipx_put(writer, places[0] + at, src, n);
+        clipx_put(writer, targets[0] + at, src, n);
         return;
     }
     for (done = 0; done < n; done += CLIPX_BLOCK) {
         size_t block = n - done < CLIPX_BLOCK ? n - done : CLIPX_BLOCK;
-        for (i = 0; i < count; i++) clipx_put(writer, places[i] + at + done, src + done, block);
+        for (i = 0; i < count; i++) clipx_put(writer, targets[i] + at + done, src + done, block);
     }
 }
 
@@ -107,8 +107,8 @@ static int clipx_next_row(const clipx_frame *frame, ptrdiff_t *index, const char
     return 0;
 }
 
-/* Write a frame to every place, each row read once. */
-static void clipx_write_frame(clipx_writer writer, const clipx_frame *frame, const char *src, char *const *places,
+/* Write a frame to every target, each row read once. */
+static void clipx_write_frame(clipx_writer writer, const clipx_frame *frame, const char *src, char *const *targets,
                               size_t count) {
     ptrdiff_t index[CLIPX_MAX_DIMENSIONS] = {0};
     char buffer[CLIPX_CHUNK + CLIPX_SHORT_RUN];
@@ -116,7 +116,7 @@ static void clipx_write_frame(clipx_writer writer, const clipx_frame *frame, con
     ptrdiff_t stride;
     const char *row = src, *p;
     if (frame->ndim == 0) {
-        clipx_write(writer, places, count, 0, src, run);
+        clipx_write(writer, targets, count, 0, src, run);
         return;
     }
     stride = frame->strides[frame->ndim - 1];
@@ -124,7 +124,7 @@ static void clipx_write_frame(clipx_writer writer, const clipx_frame *frame, con
         do {
             p = row;
             for (left = (size_t)frame->shape[frame->ndim - 1]; left; left--, p += stride, at += run)
-                clipx_write(writer, places, count, at, p, run);
+                clipx_write(writer, targets, count, at, p, run);
         } while (clipx_next_row(frame, index, &row));
         return;
     }
@@ -137,13 +137,13 @@ static void clipx_write_frame(clipx_writer writer, const clipx_frame *frame, con
             clipx_pack(buffer + used, p, n, stride, run);
             used += n * run, left -= n, p += (ptrdiff_t)n * stride;
             if (used >= CLIPX_CHUNK) {
-                clipx_write(writer, places, count, at, buffer, CLIPX_CHUNK);
+                clipx_write(writer, targets, count, at, buffer, CLIPX_CHUNK);
                 at += CLIPX_CHUNK, used -= CLIPX_CHUNK;
                 memcpy(buffer, buffer + CLIPX_CHUNK, used);
             }
         }
     } while (clipx_next_row(frame, index, &row));
-    clipx_write(writer, places, count, at, buffer, used);
+    clipx_write(writer, targets, count, at, buffer, used);
 }
 
 #endif

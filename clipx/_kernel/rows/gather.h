@@ -1,4 +1,4 @@
-/* Source frames to the places of an index table. */
+/* Source frames to the positions of an index table. */
 #ifndef CLIPX_GATHER_H
 #define CLIPX_GATHER_H
 
@@ -8,23 +8,24 @@
 
 enum { CLIPX_LARGE_FRAME = 16384 };
 
-/* A table of `places` source frames; -1 takes the fill. */
+/* A table of `positions` source frames; -1 takes the fill. */
 typedef struct {
     const char *src;
     ptrdiff_t frame_stride;
     clipx_frame frame;
     const int64_t *indices;
-    size_t places;
+    size_t positions;
     char *dst;
     const char *fill; /* one element, or NULL where the table has no -1 */
     size_t itemsize;
 } clipx_table;
 
-/* The smallest and largest frame of a table; no frame at all gives lowest > highest. Returns 0 if one lies outside. */
-static int clipx_range(const int64_t *indices, size_t places, int64_t frames, int64_t *lowest, int64_t *highest, int *fills) {
+/* The smallest and largest frame of a table; without any, lowest > highest. Returns 0 if one lies outside. */
+static int clipx_range(const int64_t *indices, size_t positions, int64_t frames, int64_t *lowest, int64_t *highest,
+                       int *fills) {
     size_t p;
     *lowest = INT64_MAX, *highest = -1, *fills = 0;
-    for (p = 0; p < places; p++) {
+    for (p = 0; p < positions; p++) {
         int64_t k = indices[p];
         if (k < 0) {
             if (k != -1) return 0;
@@ -49,19 +50,19 @@ static void clipx_fill(clipx_writer writer, char *dst, size_t n, const char *ele
     for (i = 0; i < n; i += period) clipx_put(writer, dst + i, pattern, n - i < period ? n - i : period);
 }
 
-/* Clip by clip: neighbouring places that take neighbouring frames are one copy. */
+/* Clip by clip: neighbouring positions that take neighbouring frames are one copy. */
 static void clipx_gather_in_order(clipx_writer writer, const clipx_table *t, int merges) {
     size_t bytes = t->frame.bytes, p, n;
-    for (p = 0; p < t->places; p += n) {
+    for (p = 0; p < t->positions; p += n) {
         int64_t k = t->indices[p];
         char *dst = t->dst + p * bytes;
         const char *src = t->src + (ptrdiff_t)k * t->frame_stride;
         n = 1;
         if (k < 0) {
-            while (p + n < t->places && t->indices[p + n] < 0) n++;
+            while (p + n < t->positions && t->indices[p + n] < 0) n++;
             clipx_fill(writer, dst, n * bytes, t->fill, t->itemsize);
         } else if (merges) {
-            while (p + n < t->places && t->indices[p + n] == k + (int64_t)n) n++;
+            while (p + n < t->positions && t->indices[p + n] == k + (int64_t)n) n++;
             clipx_put(writer, dst, src, n * bytes);
         } else {
             clipx_write_frame(writer, &t->frame, src, &dst, 1);
@@ -69,14 +70,14 @@ static void clipx_gather_in_order(clipx_writer writer, const clipx_table *t, int
     }
 }
 
-/* The places of each frame, as linked lists in ascending order. */
+/* The positions of each frame, as linked lists in ascending order. */
 typedef struct {
-    int64_t *first; /* per frame from `lowest` on: its first place, or -1 */
-    int64_t *next;  /* per place: the next place of the same frame, or -1 */
-    char **places;  /* room for the places of one frame */
+    int64_t *first; /* per frame from `lowest` on: its first position, or -1 */
+    int64_t *next;  /* per position: the next position of the same frame, or -1 */
+    char **targets; /* room for the addresses that one frame is written to */
 } clipx_inverse;
 
-/* Frame by frame: each is read once for all its places. Frames whose places all lie side by side are one copy. */
+/* Frame by frame: each is read once for all its positions. Frames whose positions all lie side by side are one copy. */
 static void clipx_gather_by_frame(clipx_writer writer, const clipx_table *t, clipx_inverse *inverse, int64_t lowest,
                                   int64_t highest, int merges) {
     size_t bytes = t->frame.bytes, count, run;
@@ -84,30 +85,30 @@ static void clipx_gather_by_frame(clipx_writer writer, const clipx_table *t, cli
     for (k = lowest; k <= highest; k += (int64_t)run) {
         run = 1, count = 0;
         for (p = inverse->first[k - lowest]; p >= 0; p = inverse->next[p]) {
-            inverse->places[count++] = t->dst + (size_t)p * bytes;
+            inverse->targets[count++] = t->dst + (size_t)p * bytes;
         }
         if (!count) continue;
         if (!merges) {
-            clipx_write_frame(writer, &t->frame, t->src + (ptrdiff_t)k * t->frame_stride, inverse->places, count);
+            clipx_write_frame(writer, &t->frame, t->src + (ptrdiff_t)k * t->frame_stride, inverse->targets, count);
             continue;
         }
         while (k + (int64_t)run <= highest) {
             size_t i = 0;
             for (p = inverse->first[k - lowest + (int64_t)run]; p >= 0 && i < count; p = inverse->next[p], i++)
-                if (t->dst + (size_t)p * bytes != inverse->places[i] + run * bytes) break;
+                if (t->dst + (size_t)p * bytes != inverse->targets[i] + run * bytes) break;
             if (p >= 0 || i < count) break;
             run++;
         }
-        clipx_write(writer, inverse->places, count, 0, t->src + (ptrdiff_t)k * t->frame_stride, run * bytes);
+        clipx_write(writer, inverse->targets, count, 0, t->src + (ptrdiff_t)k * t->frame_stride, run * bytes);
     }
 }
 
-/* Returns 1 where some frame has several places, so that going frame by frame saves reading it again. */
+/* Returns 1 where some frame has several positions, so that going frame by frame saves reading it again. */
 static int clipx_invert(const clipx_table *t, clipx_inverse *inverse, int64_t lowest, int64_t highest) {
     size_t range = (size_t)(highest - lowest + 1), p;
     int shared = 0;
     memset(inverse->first, 0xff, range * sizeof *inverse->first);
-    for (p = t->places; p-- > 0;) {
+    for (p = t->positions; p-- > 0;) {
         int64_t k = t->indices[p];
         if (k < 0) continue;
         shared |= inverse->first[k - lowest] >= 0;
@@ -123,7 +124,7 @@ static int clipx_invert(const clipx_table *t, clipx_inverse *inverse, int64_t lo
  */
 static int clipx_goes_by_frame(const clipx_table *t, size_t range, size_t cache) {
     return t->frame.bytes >= CLIPX_LARGE_FRAME && range * t->frame.bytes > cache / 4 &&
-           range < t->places * t->frame.bytes / 64;
+           range < t->positions * t->frame.bytes / 64;
 }
 
 /* Fill dst from a checked table. Never fails: without memory for the lists it goes clip by clip. */
@@ -134,24 +135,24 @@ static void clipx_gather(const clipx_rows *rows, const clipx_table *t, int64_t l
     int by_frame = 0;
     size_t range = highest < lowest ? 0 : (size_t)(highest - lowest + 1);
     if (clipx_goes_by_frame(t, range, cache)) {
-        clipx_inverse inverse = {malloc(range * sizeof(int64_t)), malloc(t->places * sizeof(int64_t)),
-                                 malloc(t->places * sizeof(char *))};
-        if (inverse.first && inverse.next && inverse.places) {
+        clipx_inverse inverse = {malloc(range * sizeof(int64_t)), malloc(t->positions * sizeof(int64_t)),
+                                 malloc(t->positions * sizeof(char *))};
+        if (inverse.first && inverse.next && inverse.targets) {
             by_frame = clipx_invert(t, &inverse, lowest, highest);
             if (by_frame) {
                 size_t p, n;
                 clipx_gather_by_frame(writer, t, &inverse, lowest, highest, merges);
-                for (p = 0; t->fill && p < t->places; p += n) {
+                for (p = 0; t->fill && p < t->positions; p += n) {
                     n = 1;
                     if (t->indices[p] >= 0) continue;
-                    while (p + n < t->places && t->indices[p + n] < 0) n++;
+                    while (p + n < t->positions && t->indices[p + n] < 0) n++;
                     clipx_fill(writer, t->dst + p * t->frame.bytes, n * t->frame.bytes, t->fill, t->itemsize);
                 }
             }
         }
         free(inverse.first);
         free(inverse.next);
-        free(inverse.places);
+        free(inverse.targets);
     }
     if (!by_frame) clipx_gather_in_order(writer, t, merges);
     if (streams) CLIPX_FENCE();

@@ -1,5 +1,5 @@
 /*
- * A decoded picture: its rows to R'G'B', cropped and turned, each converted once and written to every place.
+ * A decoded picture: its rows to R'G'B', cropped and flipped, each converted once and written to every target.
  *
  * Pixels go through a strip in the first cache, row after row without a break, and leave it in blocks of BLOCK pixels,
  * which are whole lines of memory wherever the picture begins at one: so rows of any width can be streamed.
@@ -20,13 +20,13 @@ enum { CLIPX_PACKED = CLIPX_INTERLEAVED + 1 }; /* pixels of `bytes` bytes in one
 typedef struct {
     int layout;           /* a chroma layout of color.h, or CLIPX_PACKED */
     int bytes;            /* of a sample; packed: of a pixel */
-    int red, green, blue; /* packed: where they stand in a pixel */
+    int red, green, blue; /* packed: their offsets in a pixel */
     int chroma_rows;      /* 1 where a chroma row serves two rows of pixels, else 0 */
     int width, height;    /* of the picture */
     clipx_color color;
 } clipx_picture;
 
-/* What is taken of a picture: a crop, and whether its left and right change places. */
+/* What is taken of a picture: a crop, and whether it is flipped. */
 typedef struct {
     int y, x, h, w, flip;
 } clipx_view;
@@ -45,16 +45,16 @@ typedef struct {
     ptrdiff_t stride[3];
 } clipx_planes;
 
-/* Pixels on their way to the places. */
+/* Pixels on their way to the targets. */
 typedef struct {
     uint8_t strip[3][CLIPX_LINE + CLIPX_STRIP_ROOM]; /* a line of room before the first pixel */
     const clipx_rows *rows;
     const clipx_output *output;
     clipx_writer writer;
-    char *const *places;
+    char *const *targets;
     size_t count;
     size_t pixel; /* bytes from one pixel to the next */
-    int direct;   /* blocks can be streamed straight to the places */
+    int direct;   /* blocks can be streamed straight to the targets */
     size_t first; /* pixels before the first block */
     size_t done;  /* pixels written */
     size_t used;  /* pixels in the strip */
@@ -62,29 +62,29 @@ typedef struct {
 
 static uint8_t *clipx_room(clipx_sink *sink, int channel) { return sink->strip[channel] + CLIPX_LINE + sink->used; }
 
-/* Pixels from the start of a place to its first line boundary that a pixel begins at; below CLIPX_BLOCK_PIXELS. */
-static size_t clipx_first(const char *place, size_t pixel_bytes) {
+/* Pixels from the start of a target to its first line boundary that a pixel begins at; below CLIPX_BLOCK_PIXELS. */
+static size_t clipx_first(const char *target, size_t pixel_bytes) {
     size_t n = 0;
-    while (((uintptr_t)place + n * pixel_bytes) % CLIPX_LINE && n < CLIPX_BLOCK_PIXELS) n++;
+    while (((uintptr_t)target + n * pixel_bytes) % CLIPX_LINE && n < CLIPX_BLOCK_PIXELS) n++;
     return n;
 }
 
 static void clipx_open_sink(clipx_sink *sink, const clipx_rows *rows, int streams, const clipx_output *output,
-                            char *const *places, size_t count) {
+                            char *const *targets, size_t count) {
     size_t i;
     sink->rows = rows, sink->output = output, sink->writer = clipx_make_writer(rows, streams);
-    sink->places = places, sink->count = count;
+    sink->targets = targets, sink->count = count;
     sink->pixel = clipx_item_bytes(output->kind) * (size_t)(output->planar ? 1 : output->channels);
     sink->done = sink->used = 0;
-    sink->first = streams ? clipx_first(places[0], sink->pixel) : 0;
+    sink->first = streams ? clipx_first(targets[0], sink->pixel) : 0;
     sink->direct = streams && sink->first < CLIPX_BLOCK_PIXELS;
     if (output->planar && output->channels > 1) sink->direct &= output->plane % CLIPX_LINE == 0;
-    for (i = 1; i < count; i++) sink->direct &= ((uintptr_t)places[i] - (uintptr_t)places[0]) % CLIPX_LINE == 0;
+    for (i = 1; i < count; i++) sink->direct &= ((uintptr_t)targets[i] - (uintptr_t)targets[0]) % CLIPX_LINE == 0;
     if (!sink->direct) sink->first = 0;
 }
 
-/* n pixels from place `from` of the strip to byte `at` of places of this output. */
-static void clipx_convert(const clipx_sink *sink, const clipx_output *output, size_t from, size_t n, char *const *places,
+/* n pixels from pixel `from` of the strip on, to byte `at` of the targets of this output. */
+static void clipx_convert(const clipx_sink *sink, const clipx_output *output, size_t from, size_t n, char *const *targets,
                           size_t count, size_t at, int streams) {
     const uint8_t *rows[3] = {sink->strip[0] + CLIPX_LINE + from, sink->strip[1] + CLIPX_LINE + from,
                               sink->strip[2] + CLIPX_LINE + from};
@@ -94,34 +94,34 @@ static void clipx_convert(const clipx_sink *sink, const clipx_output *output, si
     if (output->planar || output->channels == 1) {
         for (c = 0; c < output->channels; c++, at += (size_t)output->plane) {
             if (output->kind == CLIPX_U8)
-                sink->rows->spread(places, count, at, rows[c], n, streams);
+                sink->rows->spread(targets, count, at, rows[c], n, streams);
             else
-                sink->rows->floats(&output->scale, output->kind, c, rows[c], n, places, count, at, streams);
+                sink->rows->floats(&output->scale, output->kind, c, rows[c], n, targets, count, at, streams);
         }
     } else if (output->kind == CLIPX_U8) {
-        sink->rows->pack(places, count, at, rows[0], rows[1], rows[2], n, streams);
+        sink->rows->pack(targets, count, at, rows[0], rows[1], rows[2], n, streams);
     } else {
         sink->rows->pack(&here, 1, 0, rows[0], rows[1], rows[2], n, 0);
-        sink->rows->floats(&output->scale, output->kind, CLIPX_EACH, packed, 3 * n, places, count, at, streams);
+        sink->rows->floats(&output->scale, output->kind, CLIPX_EACH, packed, 3 * n, targets, count, at, streams);
     }
 }
 
-/* Write n pixels from place `from` of the strip. `whole`: they are blocks, and begin at a line where that counts. */
+/* Write n pixels from pixel `from` of the strip on. `whole`: they are blocks, and begin at a line where that counts. */
 static void clipx_put_pixels(const clipx_sink *sink, size_t from, size_t n, int whole) {
     size_t at = (sink->done + from) * sink->pixel, bytes = n * sink->pixel, i;
     CLIPX_ALIGNED(CLIPX_LINE) char buffer[3 * CLIPX_STRIP_ROOM * sizeof(float)];
     char *here = buffer;
     int c, planes = sink->output->planar ? sink->output->channels : 1;
     if (!sink->writer.stream || (sink->direct && whole)) {
-        clipx_convert(sink, sink->output, from, n, sink->places, sink->count, at, sink->writer.stream != NULL);
+        clipx_convert(sink, sink->output, from, n, sink->targets, sink->count, at, sink->writer.stream != NULL);
     } else {
-        /* Lines of the places are filled from a buffer: the pixels are not theirs. */
+        /* Lines of the targets are filled from a buffer: the pixels are not theirs. */
         clipx_output local = *sink->output;
         local.plane = (ptrdiff_t)bytes;
         clipx_convert(sink, &local, from, n, &here, 1, 0, 0);
         for (i = 0; i < sink->count; i++)
             for (c = 0; c < planes; c++)
-                clipx_put(sink->writer, sink->places[i] + at + c * sink->output->plane, buffer + (size_t)c * bytes, bytes);
+                clipx_put(sink->writer, sink->targets[i] + at + c * sink->output->plane, buffer + (size_t)c * bytes, bytes);
     }
 }
 
@@ -161,7 +161,7 @@ static void clipx_load(clipx_sink *sink, const clipx_picture *p, const clipx_pla
             for (i = 0; i < n; i++, row += bytes)
                 to[0][i] = row[p->red], to[1][i] = row[p->green], to[2][i] = row[p->blue];
     } else {
-        /* Chroma is taken from an even column on: one pixel more, in the place of the last one before. */
+        /* Chroma is taken from an even column on: one pixel more, instead of the last one before. */
         size_t odd = (size_t)x & 1, first = (size_t)x - odd;
         uint8_t kept[3] = {to[0][-1], to[1][-1], to[2][-1]};
         clipx_samples samples = {channels == 1 ? CLIPX_GRAY : p->layout, p->bytes, NULL, NULL, NULL, &p->color};
@@ -176,16 +176,16 @@ static void clipx_load(clipx_sink *sink, const clipx_picture *p, const clipx_pla
         for (i = 0; i < 3; i++) to[i][-1] = kept[i];
     }
     if (flip)
-        for (i = 0; i < channels; i++) sink->rows->turn(to[i], n);
+        for (i = 0; i < channels; i++) sink->rows->flip(to[i], n);
     sink->used += n;
 }
 
-/* Write a view of the picture to every place. */
+/* Write a view of the picture to every target. */
 static void clipx_write_picture(const clipx_rows *rows, int streams, const clipx_picture *p, const clipx_planes *planes,
-                                const clipx_view *view, const clipx_output *output, char *const *places, size_t count) {
+                                const clipx_view *view, const clipx_output *output, char *const *targets, size_t count) {
     CLIPX_ALIGNED(CLIPX_LINE) clipx_sink sink;
     int line, x, n;
-    clipx_open_sink(&sink, rows, streams, output, places, count);
+    clipx_open_sink(&sink, rows, streams, output, targets, count);
     for (line = 0; line < view->h; line++) {
         for (x = 0; x < view->w; x += n) {
             n = view->w - x < CLIPX_STRIP ? view->w - x : CLIPX_STRIP;

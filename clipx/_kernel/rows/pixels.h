@@ -1,26 +1,26 @@
-/* Pixels of three bytes taken apart into three rows and put together again, and rows turned round. */
+/* Pixels of three bytes taken apart into three rows and put together again, and rows flipped. */
 #ifndef CLIPX_PIXELS_H
 #define CLIPX_PIXELS_H
 
 #include "copy.h"
 
-/* n pixels from three rows to byte `at` of every place; `streams`: past the cache, and then whole lines of 64 bytes. */
-typedef void (*clipx_pack_fn)(char *const *places, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
+/* n pixels from three rows to byte `at` of every target; `streams`: past the cache, and then whole lines of 64 bytes. */
+typedef void (*clipx_pack_fn)(char *const *targets, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
                               const uint8_t *b, size_t n, int streams);
 /* n bytes of one row, likewise. */
-typedef void (*clipx_spread_fn)(char *const *places, size_t count, size_t at, const uint8_t *row, size_t n, int streams);
+typedef void (*clipx_spread_fn)(char *const *targets, size_t count, size_t at, const uint8_t *row, size_t n, int streams);
 /* n pixels to three rows. */
 typedef void (*clipx_unpack_fn)(const uint8_t *pixels, size_t n, uint8_t *r, uint8_t *g, uint8_t *b);
-/* Left and right of a row of n bytes change places. */
-typedef void (*clipx_turn_fn)(uint8_t *row, size_t n);
+/* A row of n bytes is flipped left to right. */
+typedef void (*clipx_flip_fn)(uint8_t *row, size_t n);
 
-static void clipx_pack_pixels(char *const *places, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
+static void clipx_pack_pixels(char *const *targets, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
                               const uint8_t *b, size_t from, size_t n) {
-    uint8_t *CLIPX_RESTRICT dst = (uint8_t *)places[0] + at;
+    uint8_t *CLIPX_RESTRICT dst = (uint8_t *)targets[0] + at;
     size_t i, k;
     if (from == n) return;
     for (i = from; i < n; i++) dst[3 * i] = r[i], dst[3 * i + 1] = g[i], dst[3 * i + 2] = b[i];
-    for (k = 1; k < count; k++) memcpy(places[k] + at + 3 * from, dst + 3 * from, 3 * (n - from));
+    for (k = 1; k < count; k++) memcpy(targets[k] + at + 3 * from, dst + 3 * from, 3 * (n - from));
 }
 
 static void clipx_unpack_pixels(const uint8_t *pixels, size_t from, size_t n, uint8_t *CLIPX_RESTRICT r,
@@ -29,7 +29,7 @@ static void clipx_unpack_pixels(const uint8_t *pixels, size_t from, size_t n, ui
     for (i = from; i < n; i++) r[i] = pixels[3 * i], g[i] = pixels[3 * i + 1], b[i] = pixels[3 * i + 2];
 }
 
-static void clipx_turn_bytes(uint8_t *row, size_t from, size_t n) {
+static void clipx_flip_bytes(uint8_t *row, size_t from, size_t n) {
     size_t i;
     for (i = from; i < n / 2; i++) {
         uint8_t left = row[i];
@@ -38,42 +38,42 @@ static void clipx_turn_bytes(uint8_t *row, size_t from, size_t n) {
     }
 }
 
-static void clipx_pack_baseline(char *const *places, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
+static void clipx_pack_baseline(char *const *targets, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
                                 const uint8_t *b, size_t n, int streams) {
     (void)streams;
-    clipx_pack_pixels(places, count, at, r, g, b, 0, n);
+    clipx_pack_pixels(targets, count, at, r, g, b, 0, n);
 }
 
 static void clipx_unpack_baseline(const uint8_t *pixels, size_t n, uint8_t *r, uint8_t *g, uint8_t *b) {
     clipx_unpack_pixels(pixels, 0, n, r, g, b);
 }
 
-static void clipx_turn_baseline(uint8_t *row, size_t n) { clipx_turn_bytes(row, 0, n); }
+static void clipx_flip_baseline(uint8_t *row, size_t n) { clipx_flip_bytes(row, 0, n); }
 
-static void clipx_spread_baseline(char *const *places, size_t count, size_t at, const uint8_t *row, size_t n, int streams) {
+static void clipx_spread_baseline(char *const *targets, size_t count, size_t at, const uint8_t *row, size_t n, int streams) {
     size_t k;
     (void)streams;
-    for (k = 0; k < count; k++) memcpy(places[k] + at, row, n);
+    for (k = 0; k < count; k++) memcpy(targets[k] + at, row, n);
 }
 
-/* Vectors of a row to every place, then what is left. */
+/* Vectors of a row to every target, then what is left. */
 #define CLIPX_DEFINE_SPREAD(NAME, ATTRIBUTE, VECTOR, WIDTH, LOAD, STORE, STREAM)                                     \
-    ATTRIBUTE static void NAME(char *const *places, size_t count, size_t at, const uint8_t *row, size_t n, int streams) { \
+    ATTRIBUTE static void NAME(char *const *targets, size_t count, size_t at, const uint8_t *row, size_t n, int streams) { \
         size_t i, k;                                                                                                 \
         for (i = 0; i + (WIDTH) <= n; i += (WIDTH)) {                                                                \
             VECTOR bytes = LOAD(row + i);                                                                            \
             for (k = 0; k < count; k++) {                                                                            \
                 if (streams)                                                                                         \
-                    STREAM((VECTOR *)(void *)(places[k] + at + i), bytes);                                           \
+                    STREAM((VECTOR *)(void *)(targets[k] + at + i), bytes);                                           \
                 else                                                                                                 \
-                    STORE(places[k] + at + i, bytes);                                                                \
+                    STORE(targets[k] + at + i, bytes);                                                                \
             }                                                                                                        \
         }                                                                                                            \
-        if (i < n) clipx_spread_baseline(places, count, at + i, row + i, n - i, 0);                                  \
+        if (i < n) clipx_spread_baseline(targets, count, at + i, row + i, n - i, 0);                                  \
     }
 
-/* Blocks from both ends inwards, each reversed into the other's place. */
-#define CLIPX_DEFINE_TURN(NAME, ATTRIBUTE, VECTOR, WIDTH, LOAD, STORE, REVERSE) \
+/* Blocks from both ends inwards, each reversed into where the other was. */
+#define CLIPX_DEFINE_FLIP(NAME, ATTRIBUTE, VECTOR, WIDTH, LOAD, STORE, REVERSE) \
     ATTRIBUTE static void NAME(uint8_t *row, size_t n) {                        \
         size_t i = 0;                                                           \
         for (; n - 2 * i >= 2 * (WIDTH); i += (WIDTH)) {                        \
@@ -81,16 +81,16 @@ static void clipx_spread_baseline(char *const *places, size_t count, size_t at, 
             STORE(row + i, REVERSE(right));                                     \
             STORE(row + n - i - (WIDTH), REVERSE(left));                        \
         }                                                                       \
-        clipx_turn_bytes(row, i, n);                                            \
+        clipx_flip_bytes(row, i, n);                                            \
     }
 
 #if defined(CLIPX_X86_TARGETS)
 
 #define CLIPX_LOAD128(p) _mm_loadu_si128((const __m128i *)(const void *)(p))
 
-/* Byte i of a block of three vectors of pixels: -1 leaves a place to the others. */
+/* Byte i of a block of three vectors of pixels: -1 leaves it to the others. */
 CLIPX_AVX2
-static void clipx_pack_avx2(char *const *places, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
+static void clipx_pack_avx2(char *const *targets, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
                             const uint8_t *b, size_t n, int streams) {
     const __m128i r0 = _mm_setr_epi8(0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1, 5);
     const __m128i g0 = _mm_setr_epi8(-1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1);
@@ -111,7 +111,7 @@ static void clipx_pack_avx2(char *const *places, size_t count, size_t at, const 
         __m128i three = _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(x, r2), _mm_shuffle_epi8(y, g2)),
                                      _mm_shuffle_epi8(z, b2));
         for (k = 0; k < count; k++) {
-            __m128i *dst = (__m128i *)(void *)(places[k] + at + 3 * i);
+            __m128i *dst = (__m128i *)(void *)(targets[k] + at + 3 * i);
             if (streams) {
                 _mm_stream_si128(dst, one);
                 _mm_stream_si128(dst + 1, two);
@@ -123,7 +123,7 @@ static void clipx_pack_avx2(char *const *places, size_t count, size_t at, const 
             }
         }
     }
-    clipx_pack_pixels(places, count, at, r, g, b, i, n);
+    clipx_pack_pixels(targets, count, at, r, g, b, i, n);
 }
 
 CLIPX_AVX2
@@ -163,7 +163,7 @@ CLIPX_AVX2 CLIPX_INLINE __m256i clipx_reverse_avx2(__m256i a) {
 }
 #define CLIPX_LOAD256(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
 #define CLIPX_STORE256(p, a) _mm256_storeu_si256((__m256i *)(void *)(p), a)
-CLIPX_DEFINE_TURN(clipx_turn_avx2, CLIPX_AVX2, __m256i, 32, CLIPX_LOAD256, CLIPX_STORE256, clipx_reverse_avx2)
+CLIPX_DEFINE_FLIP(clipx_flip_avx2, CLIPX_AVX2, __m256i, 32, CLIPX_LOAD256, CLIPX_STORE256, clipx_reverse_avx2)
 CLIPX_DEFINE_SPREAD(clipx_spread_avx2, CLIPX_AVX2, __m256i, 32, CLIPX_LOAD256, CLIPX_STORE256, _mm256_stream_si256)
 
 /* Byte j of the three vectors that 64 pixels fill comes from pixel j / 3 of row j % 3, and the other way round. */
@@ -190,7 +190,7 @@ static const uint8_t clipx_last[64] = CLIPX_TIMES64(CLIPX_LAST, 0);
 #define CLIPX_LOAD512(p) _mm512_loadu_si512((const void *)(p))
 #define CLIPX_STORE512(p, a) _mm512_storeu_si512((void *)(p), a)
 
-CLIPX_AVX512 CLIPX_INLINE void clipx_pack_body_avx512(char *const *places, size_t count, size_t at, const uint8_t *r,
+CLIPX_AVX512 CLIPX_INLINE void clipx_pack_body_avx512(char *const *targets, size_t count, size_t at, const uint8_t *r,
                                                       const uint8_t *g, const uint8_t *b, size_t n, int streams) {
     /* Bits of the bytes that are blue, from bit 2, 1 and 0 of the three vectors on. */
     const __mmask64 blue0 = 0x4924924924924924, blue1 = 0x2492492492492492, blue2 = 0x9249249249249249;
@@ -204,7 +204,7 @@ CLIPX_AVX512 CLIPX_INLINE void clipx_pack_body_avx512(char *const *places, size_
         __m512i two = _mm512_mask_permutexvar_epi8(_mm512_permutex2var_epi8(x, rg1, y), blue1, b1, z);
         __m512i three = _mm512_mask_permutexvar_epi8(_mm512_permutex2var_epi8(x, rg2, y), blue2, b2, z);
         for (k = 0; k < count; k++) {
-            char *dst = places[k] + at + 3 * i;
+            char *dst = targets[k] + at + 3 * i;
             if (streams) {
                 _mm512_stream_si512((void *)dst, one);
                 _mm512_stream_si512((void *)(dst + 64), two);
@@ -216,16 +216,16 @@ CLIPX_AVX512 CLIPX_INLINE void clipx_pack_body_avx512(char *const *places, size_
             }
         }
     }
-    clipx_pack_pixels(places, count, at, r, g, b, i, n);
+    clipx_pack_pixels(targets, count, at, r, g, b, i, n);
 }
 
 CLIPX_AVX512
-static void clipx_pack_avx512(char *const *places, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
+static void clipx_pack_avx512(char *const *targets, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
                               const uint8_t *b, size_t n, int streams) {
     if (streams)
-        clipx_pack_body_avx512(places, count, at, r, g, b, n, 1);
+        clipx_pack_body_avx512(targets, count, at, r, g, b, n, 1);
     else
-        clipx_pack_body_avx512(places, count, at, r, g, b, n, 0);
+        clipx_pack_body_avx512(targets, count, at, r, g, b, n, 0);
 }
 
 /* Every third byte of 192. */
@@ -257,20 +257,20 @@ static void clipx_unpack_avx512(const uint8_t *pixels, size_t n, uint8_t *r, uin
 CLIPX_AVX512 CLIPX_INLINE __m512i clipx_reverse_avx512(__m512i a) {
     return _mm512_permutexvar_epi8(CLIPX_LOAD512(clipx_last), a);
 }
-CLIPX_DEFINE_TURN(clipx_turn_avx512, CLIPX_AVX512, __m512i, 64, CLIPX_LOAD512, CLIPX_STORE512, clipx_reverse_avx512)
+CLIPX_DEFINE_FLIP(clipx_flip_avx512, CLIPX_AVX512, __m512i, 64, CLIPX_LOAD512, CLIPX_STORE512, clipx_reverse_avx512)
 CLIPX_DEFINE_SPREAD(clipx_spread_avx512, CLIPX_AVX512, __m512i, 64, CLIPX_LOAD512, CLIPX_STORE512, _mm512_stream_si512)
 
 #elif defined(CLIPX_NEON)
 
-static void clipx_pack_neon(char *const *places, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
+static void clipx_pack_neon(char *const *targets, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
                             const uint8_t *b, size_t n, int streams) {
     size_t i, k;
     (void)streams;
     for (i = 0; i + 16 <= n; i += 16) {
         uint8x16x3_t pixels = {{vld1q_u8(r + i), vld1q_u8(g + i), vld1q_u8(b + i)}};
-        for (k = 0; k < count; k++) vst3q_u8((uint8_t *)places[k] + at + 3 * i, pixels);
+        for (k = 0; k < count; k++) vst3q_u8((uint8_t *)targets[k] + at + 3 * i, pixels);
     }
-    clipx_pack_pixels(places, count, at, r, g, b, i, n);
+    clipx_pack_pixels(targets, count, at, r, g, b, i, n);
 }
 
 static void clipx_unpack_neon(const uint8_t *pixels, size_t n, uint8_t *r, uint8_t *g, uint8_t *b) {
@@ -288,7 +288,7 @@ CLIPX_INLINE uint8x16_t clipx_reverse_neon(uint8x16_t a) {
     uint8x16_t halves = vrev64q_u8(a);
     return vextq_u8(halves, halves, 8);
 }
-CLIPX_DEFINE_TURN(clipx_turn_neon, , uint8x16_t, 16, vld1q_u8, vst1q_u8, clipx_reverse_neon)
+CLIPX_DEFINE_FLIP(clipx_flip_neon, , uint8x16_t, 16, vld1q_u8, vst1q_u8, clipx_reverse_neon)
 #endif
 
 #endif

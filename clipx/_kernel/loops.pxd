@@ -1,0 +1,97 @@
+"""The loops in C, which do not check anything: structs and functions of rows/*.h."""
+
+from libc.stdint cimport int16_t, int64_t, uint8_t
+
+cdef extern from "rows/formatted.h" nogil:
+    const int CLIPX_IMPLEMENTATIONS
+    const int CLIPX_MAX_DIMENSIONS
+
+    ctypedef struct clipx_rows:
+        const char *name
+        int (*runs)()
+
+    ctypedef struct clipx_frame:
+        int ndim
+        size_t run
+        size_t bytes
+
+    ctypedef struct clipx_writer:
+        pass
+
+    ctypedef struct clipx_table:
+        const char *src
+        Py_ssize_t frame_stride
+        clipx_frame frame
+        const int64_t *indices
+        size_t positions
+        char *dst
+        const char *fill
+        size_t itemsize
+
+    const clipx_rows *clipx_implementations
+    size_t clipx_cache_bytes()
+    void clipx_join(clipx_frame *frame, int ndim, const Py_ssize_t *shape, const Py_ssize_t *strides, size_t itemsize)
+    int clipx_range(const int64_t *indices, size_t positions, int64_t frames, int64_t *lowest, int64_t *highest,
+                    int *fills)
+    void clipx_gather(const clipx_rows *rows, const clipx_table *t, int64_t lowest, int64_t highest, int streams,
+                      size_t cache)
+    ctypedef struct clipx_color:
+        int16_t y_left, y_right, c_left, ky, bias, rv, gu, gv, bu
+
+    ctypedef struct clipx_picture:
+        int layout, bytes, red, green, blue, chroma_rows, width, height
+        clipx_color color
+
+    ctypedef struct clipx_planes:
+        const uint8_t *data[3]
+        Py_ssize_t stride[3]
+
+    ctypedef struct clipx_view:
+        int y, x, h, w, flip
+
+    ctypedef struct clipx_scale:
+        float high[3]
+        float low[3]
+        float factor[3]
+
+    ctypedef struct clipx_steps:
+        float high, low, factor
+
+    ctypedef struct clipx_arithmetic:
+        double scale, mean, deviation
+        clipx_steps steps
+
+    ctypedef struct clipx_output:
+        int kind, channels, planar
+        Py_ssize_t plane
+        clipx_scale scale
+
+    ctypedef struct clipx_source:
+        const char *src
+        Py_ssize_t strides[4]
+        int type, channels
+        const clipx_picture *picture
+        const clipx_arithmetic *arithmetic
+
+    ctypedef struct clipx_clips:
+        const int64_t *indices
+        size_t count, length
+        char *dst
+        size_t clip_bytes, position_bytes
+        const clipx_view *views
+        int one_view
+
+    const int CLIPX_GRAY, CLIPX_FULL, CLIPX_PAIRED, CLIPX_INTERLEAVED, CLIPX_PACKED
+    const int CLIPX_U8, CLIPX_F32, CLIPX_F16, CLIPX_BF16
+    const int CLIPX_INT8, CLIPX_INT16, CLIPX_INT32, CLIPX_INT64, CLIPX_UINT8, CLIPX_UINT16, CLIPX_UINT32, CLIPX_UINT64
+    const int CLIPX_FLOAT16, CLIPX_FLOAT32, CLIPX_FLOAT64
+    size_t clipx_item_bytes(int kind)
+    clipx_steps clipx_make_steps(double scale, double mean, double deviation)
+    void clipx_write_picture(const clipx_rows *rows, int streams, const clipx_picture *p, const clipx_planes *planes,
+                             const clipx_view *view, const clipx_output *output, char **targets, size_t count)
+    void clipx_format(const clipx_rows *rows, int streams, const clipx_source *s, const clipx_output *output,
+                      const clipx_clips *clips, int64_t lowest, int64_t highest)
+    clipx_writer clipx_make_writer(const clipx_rows *rows, int streams)
+    void clipx_put(clipx_writer writer, char *dst, const char *src, size_t n)
+    void clipx_write_frame(clipx_writer writer, const clipx_frame *frame, const char *src, char **targets, size_t count)
+    void CLIPX_FENCE()
