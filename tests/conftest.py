@@ -4,6 +4,7 @@ import gc
 import importlib.util
 import logging
 import os
+import subprocess
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from helpers.arrays import npy
 from helpers.threads import LEFT, clipx_threads, wait_until
 
 import clipx
@@ -162,3 +164,24 @@ def logged(caplog):
     """Messages of clipx's log of a level or above."""
     caplog.set_level(logging.INFO, "clipx")
     return lambda level=logging.WARNING: [r.getMessage() for r in caplog.records if r.levelno >= level]
+
+
+@pytest.fixture
+def sparse(tmp_path):
+    """A tar file, made by GNU tar, with a sparse member in between."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.npy").write_bytes(npy(np.arange(5)))
+    with (folder / "b.npy").open("wb") as file:
+        file.write(npy(np.zeros(1 << 20))[:128])
+        file.truncate(128 + (8 << 20))
+    (folder / "c.npy").write_bytes(npy(np.arange(7)))
+
+    def make(kind):
+        path = tmp_path / f"{kind}.tar"
+        command = ["tar", "-S", f"--format={kind}", "-cf", path, "-C", folder, "a.npy", "b.npy", "c.npy"]
+        subprocess.run(command, check=True)
+        assert path.stat().st_size < 1 << 20
+        return path
+
+    return make

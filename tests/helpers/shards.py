@@ -1,9 +1,22 @@
 """Shards and their samples."""
 
+import io
+import tarfile
+
 import numpy as np
 import webdataset
 
 from helpers.arrays import array, npy
+
+
+def write_tar(path, members, format=tarfile.PAX_FORMAT, mode="w"):
+    """Writes a tar file of members, {name: bytes} or pairs; returns its path."""
+    with tarfile.open(path, mode, format=format) as tar:
+        for name, data in members.items() if isinstance(members, dict) else members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
 
 
 def write_shard(path, samples):

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from helpers.arrays import npy, npz
 from helpers.media import remuxed
+from helpers.shards import write_tar
 
 from clipx.cli.main import main
 from clipx.jobs import check as checking
@@ -28,15 +29,6 @@ def wav(n=RATE):
         file.setframerate(RATE)
         file.writeframes(np.random.default_rng(0).integers(-99, 99, 2 * n).astype("<i2").tobytes())
     return out.getvalue()
-
-
-def write_tar(path, files):
-    with tarfile.open(path, "w") as tar:
-        for name, data in files:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return path
 
 
 def check_one(path, data, **changes):

@@ -4,11 +4,11 @@ import contextlib
 import io
 import json
 import logging
-import tarfile
 
 import av
 import numpy as np
 import pytest
+from helpers.shards import write_tar
 
 import clipx
 from clipx import wds
@@ -219,12 +219,7 @@ def test_fields_in_step(make_video, still_pictures):
 
 
 def write(path, samples):
-    with tarfile.open(path, "w") as tar:
-        for key, name, data in samples:
-            info = tarfile.TarInfo(f"{key}.{name}")
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return str(path)
+    return str(write_tar(path, [(f"{key}.{name}", data) for key, name, data in samples]))
 
 
 def values(batches):
