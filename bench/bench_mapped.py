@@ -1,14 +1,13 @@
-"""How fast are clips cut from mapped files, and in how much memory?
+"""How fast are clips made from mapped files, and in how much memory?
 
 A shard with one `.npy` member of 4 GB, frames of 224x224x3: clips of 16 frames, a new one every 64 frames, shuffled
-with 200 clips. clipx maps the member (`wds.mapped_samples`) and cuts into a pool; webdataset reads it, and its clips
-are slices and `.copy()`; for np.memmap the tar's header is looked at first, to tell it where the member lies.
+with 200 clips. clipx maps the member (`wds.mapped_samples`) and writes clips into a pool; webdataset reads it, and its
+clips are slices and `.copy()`; for np.memmap the header of the tar gives the member's position.
 
 Each contestant runs in a process of its own, on one core, with the page cache warm: PASSES passes, the first of which
 touches new memory and is shown apart. Memory is resident memory, mapped pages included, of all passes above that at
-the start, when all was imported. The clips of a contestant's first pass are compared by checksum.
-
-Run `python bench/bench_mapped.py`, with `--quick` for a member of 1 GB. How the figures are taken: see `_measure.py`.
+the start, when all was imported. The clips of a contestant's first pass are compared by checksum. How the figures are
+measured: see `_measure.py`.
 """
 
 from __future__ import annotations
@@ -22,33 +21,18 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import numpy as np
 import psutil
 import webdataset
-from _measure import (
-    RESULTS,
-    Bar,
-    Floor,
-    Sample,
-    interleave,
-    machine,
-    make_console,
-    make_progress,
-    make_table,
-    pin,
-    print_floors,
-    print_header,
-    show_ratio,
-    spread,
-    times_as_fast,
-    write_json,
-)
+from _bench import Records, Run, command
+from _machine import pin
+from _measure import Sample, spread
 from _processes import run_alone
-from _videos import kept_files, read_once
-from rich.console import Console
+from _results import CLIPS, CLIPX_IS, GIGABYTES, MS, SPREAD, Column, Result, make_record, results_table
+from _videos import read_once
 
 import clipx
 
@@ -61,6 +45,7 @@ PASSES = 2
 MOST_ABOVE_POOL = 60_000_000
 CLIPX, HEAP = "clipx, pool", "clipx, heap"
 WEBDATASET, MEMMAP = "webdataset, slices .copy()", "np.memmap, slices .copy()"
+FASTER = 3.0
 
 Clips = Iterator[dict[str, Any]]
 
@@ -69,7 +54,7 @@ Clips = Iterator[dict[str, Any]]
 
 
 def write_shard(path: Path, frames: int) -> None:
-    """Every block of frames is of its own, and starts with its number."""
+    """Write blocks of frames that all differ; each begins with its number."""
     part = path.with_suffix(".part")
     header = io.BytesIO()
     described = {"descr": "|u1", "fortran_order": False, "shape": (frames, *FRAME)}
@@ -91,18 +76,18 @@ def write_shard(path: Path, frames: int) -> None:
     part.replace(path)
 
 
-def find_shard(folder: Path, frames: int, tell: Callable[[str], None]) -> Path:
+def find_shard(frames: int, run: Run) -> Path:
     """The shard, made where the folder does not have it yet, and read once into the page cache."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = run.folder
     path = folder / f"mapped-{frames}.tar"
     if not path.is_file():
         needed = frames * int(np.prod(FRAME))
         free = shutil.disk_usage(folder).free
         if free < 2 * needed:
-            raise click.ClickException(f"{folder} has {free / 1e9:.1f} GB free; the shard takes {needed / 1e9:.1f} GB")
-        tell("writing the shard")
+            raise click.ClickException(f"the cache has {free / 1e9:.1f} GB free; the shard takes {needed / 1e9:.1f} GB")
+        run.describe("writing the shard")
         write_shard(path, frames)
-    tell("reading the shard")
+    run.describe("reading the shard")
     read_once(path)
     return path
 
@@ -118,7 +103,7 @@ def slices(samples: Clips) -> Clips:
 
 
 def mapped_alone(path: str) -> Clips:
-    """What a user of np.memmap writes for such a shard."""
+    """The samples as a user of np.memmap finds them."""
     with tarfile.open(path, "r:") as tar:
         for member in tar:
             with open(path, "rb") as file:
@@ -143,8 +128,8 @@ def pipeline(name: str, path: str) -> Any:
 CONTESTANTS = (CLIPX, HEAP, WEBDATASET, MEMMAP)
 
 
-def run(name: str, path: str, checked: bool, starting: Callable[[], None]) -> dict[str, Any]:
-    """In a process of its own: seconds of the passes after the first, and what the memory was."""
+def run_passes(name: str, path: str, checked: bool, starting: Callable[[], None]) -> dict[str, Any]:
+    """In a process of its own: seconds of the passes after the first, and the peak of the memory."""
     pin()
     gc.collect()
     checksums: list[int] = []
@@ -169,38 +154,15 @@ def run(name: str, path: str, checked: bool, starting: Callable[[], None]) -> di
     }
 
 
-class Result(NamedTuple):
-    """All repetitions."""
-
-    title: str
-    clips: int
-    samples: dict[str, list[Sample]]
-    peaks: dict[str, list[int]]
-    firsts: dict[str, list[float]]
-
-    @property
-    def rivals(self) -> list[str]:
-        return [name for name in self.samples if not name.startswith("clipx")]
-
-    def seconds(self, name: str) -> float:
-        return spread(sample.seconds for sample in self.samples[name]).median
-
-    def ratio(self, name: str) -> float:
-        return times_as_fast(self.samples[CLIPX], self.samples[name])
-
-    def peak(self, name: str) -> int:
-        return max(self.peaks[name])
-
-
-def measure(path: Path, frames: int, names: Sequence[str], repeats: int, bar: Bar) -> Result:
+def run_shard(path: Path, frames: int, names: Sequence[str], run: Run) -> Result:
     peaks: dict[str, list[int]] = {name: [] for name in names}
     expected = WINDOW.count(frames)
     checksums: dict[str, list[int]] = {}
     firsts: dict[str, list[float]] = {name: [] for name in names}
 
-    def turn(name: str) -> Sample:
-        bar.tell(name)
-        found = run_alone(run, name, str(path), name not in checksums, watched=False).found
+    def once(name: str) -> Sample:
+        run.describe(name)
+        found = run_alone(run_passes, name, str(path), name not in checksums, watched=False).found
         if name not in checksums:
             checksums[name] = found["checksums"]
             if found["clips"] != expected or found["checksums"] != next(iter(checksums.values())):
@@ -208,117 +170,48 @@ def measure(path: Path, frames: int, names: Sequence[str], repeats: int, bar: Ba
         else:  # without the time of checksums
             firsts[name].append(found["first_seconds"])
         peaks[name].append(found["peak_bytes"])
-        return Sample(found["seconds"], 0)
+        return Sample(found["seconds"])
 
-    samples = interleave({name: partial(turn, name) for name in names}, repeats, bar.tick)
-    title = f"a member of {frames * np.prod(FRAME) / 1e9:.3g} GB, shuffled with {SHUFFLED}"
-    return Result(title, expected, samples, peaks, firsts)
-
-
-# Showing
-
-
-def print_result(console: Console, result: Result) -> None:
-    caption = "peak: resident memory above the start, mapped pages included. clipx is: so many times as fast"
-    columns = ("how", "clips", "ms", "spread", "clips/s", "GB/s", "clipx is", "first ms", "peak MB")
-    table = make_table(f"{result.title}: {result.clips} clips of {CLIP_BYTES / 1e6:.3g} MB", columns, caption)
-    for name in result.samples:
-        seconds = spread(sample.seconds for sample in result.samples[name])
-        table.add_row(
-            name,
-            f"{result.clips:,}",
-            f"{seconds.median * 1e3:.4g}",
-            f"{seconds.low * 1e3:.4g}..{seconds.high * 1e3:.4g}",
-            f"{result.clips / seconds.median:,.0f}",
-            f"{result.clips * CLIP_BYTES / seconds.median / 1e9:.2f}",
-            show_ratio(result.ratio(name)) if name != CLIPX else "",
-            f"{spread(result.firsts[name]).median * 1e3:.4g}" if result.firsts[name] else "",
-            f"{result.peak(name) / 1e6:,.0f}",
-            style="bold" if name == CLIPX else None,
-        )
-    console.print(table)
-
-
-def check_floors(result: Result) -> list[Floor]:
-    pool = SLOTS * CLIP_BYTES
-    over = result.peak(CLIPX) - pool
-    asked = f"at most the pool ({pool / 1e6:.0f} MB) +{MOST_ABOVE_POOL / 1e6:.0f} MB"
-    floors = [Floor("peak above the start", asked, f"the pool {over / 1e6:+.0f} MB", over <= MOST_ABOVE_POOL)]
-    if WEBDATASET in result.samples:
-        ratio = result.ratio(WEBDATASET)
-        floors.append(Floor(f"clips/s, against {WEBDATASET}", ">= 3.00x", f"{ratio:.2f}x", ratio >= 3))
-    return floors
-
-
-def as_record(result: Result) -> dict[str, Any]:
-    return {
-        "title": result.title,
-        "ours": CLIPX,
-        "rivals": result.rivals,
-        "limit": None,
-        "clips": result.clips,
-        "clip_bytes": CLIP_BYTES,
-        "contestants": {
-            name: {
-                "clips_per_second": result.clips / result.seconds(name),
-                "clipx_times_as_fast": result.ratio(name),
-                "peak_bytes": result.peak(name),
-                "first_seconds": result.firsts[name],
-                "seconds": [sample.seconds for sample in samples],
-            }
-            for name, samples in result.samples.items()
-        },
-    }
-
-
-def as_memory_record(result: Result) -> dict[str, Any]:
-    record = as_record(result)
-    peaks = {name: {"peak_bytes": each["peak_bytes"]} for name, each in record["contestants"].items()}
-    return {**record, "contestants": peaks}
-
-
-@click.command(help="Clips of a large array in a shard, mapped and read: speed and memory.")
-@click.option("--quick", is_flag=True, help="Few repetitions, and a member of 1 GB.")
-@click.option("--repeats", type=click.IntRange(1), help="Repetitions.  [default: 3, or 2 with --quick]")
-@click.option(
-    "--json", "path", type=click.Path(dir_okay=False), default=str(RESULTS / "mapped.json"), show_default=True
-)
-@click.option("--cache", "folder", type=click.Path(file_okay=False), help="Where the shard is kept.")
-def main(quick: bool, repeats: int | None, path: str, folder: str | None) -> None:
-    repeats = repeats or (2 if quick else 3)
-    console = make_console()
-    facts = machine("numpy", "webdataset")
-    print_header(console, "How fast are clips cut from mapped files?", facts)
-    console.print(f"{repeats} repetitions, one core; clips of {WINDOW.length} frames, stride {WINDOW.stride}")
-    frames = -(-(10**9 if quick else 4 * 10**9) // int(np.prod(FRAME)))
-    left_out = {}
-    with make_progress(console) as progress:
-        bar = Bar(progress, progress.add_task("", total=None))
-        shard = find_shard(kept_files(folder), frames, bar.tell)
-        names = list(CONTESTANTS)
-        needed, free = 2.2 * shard.stat().st_size + SHUFFLED * CLIP_BYTES, psutil.virtual_memory().available
-        if needed > free:
-            names.remove(WEBDATASET)
-            left_out[WEBDATASET] = f"it takes {needed / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are free"
-        progress.update(bar.task, total=repeats * len(names))
-        result = measure(shard, frames, names, repeats, bar)
-    for name, reason in left_out.items():
-        console.print(f"{name} is left out: {reason}")
-    print_result(console, result)
-    floors = check_floors(result)
-    print_floors(console, floors)
-    write_json(
-        path,
-        machine=facts,
-        settings={"quick": quick, "repeats": repeats, "passes": PASSES, "length": WINDOW.length, "slots": SLOTS},
-        left_out=left_out,
-        pool_bytes=SLOTS * CLIP_BYTES,
-        results=[as_record(result)],
-        memory=[as_memory_record(result)],
-        floors=floors,
+    samples = run.interleave({name: partial(once, name) for name in names})
+    return Result(
+        title=f"a member of {frames * np.prod(FRAME) / 1e9:.3g} GB, shuffled with {SHUFFLED}",
+        samples=samples,
+        ours=CLIPX,
+        clips=expected,
+        clip_bytes=CLIP_BYTES,
+        notes=(f"{expected} clips", f"of {CLIP_BYTES / 1e6:.3g} MB"),
+        figures={name: {"peak_bytes": max(peaks[name]), "first_seconds": firsts[name]} for name in names},
     )
-    console.print(f"written to {path}")
 
 
+def measure(run: Run) -> Records:
+    frames = -(-(10**9 if run.quick else 4 * 10**9) // int(np.prod(FRAME)))
+    shard = find_shard(frames, run)
+    names = list(CONTESTANTS)
+    needed, free = 2.2 * shard.stat().st_size + SHUFFLED * CLIP_BYTES, psutil.virtual_memory().available
+    if needed > free:
+        names.remove(WEBDATASET)
+        run.leave_out({WEBDATASET: f"it needs {needed / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are free"})
+    run.expect(run.repeats * len(names))
+    result = run_shard(shard, frames, names, run)
+
+    def first(result: Result, name: str) -> str:
+        firsts = result.figures[name]["first_seconds"]
+        return f"{spread(firsts).median * 1e3:.4g}" if firsts else ""
+
+    peak = Column("peak MB", lambda result, name: f"{result.figures[name]['peak_bytes'] / 1e6:,.0f}")
+    columns = (MS, SPREAD, CLIPS, GIGABYTES, CLIPX_IS, Column("first ms", first), peak)
+    caption = "first: of the first pass. peak: resident memory above the start, mapped pages included."
+    run.show(results_table(result.title, [result], columns, caption))
+    pool = SLOTS * CLIP_BYTES
+    over = result.figures[CLIPX]["peak_bytes"] - pool
+    run.floors.bytes_above("peak above the start", "the pool", MOST_ABOVE_POOL, over)
+    run.floors.fastest_rival(result, FASTER)
+    run.settings |= {"passes": PASSES, "length": WINDOW.length, "slots": SLOTS, "pool_bytes": pool}
+    peaks = {name: {"peak_bytes": each["peak_bytes"]} for name, each in result.figures.items()}
+    return {"results": [result.record()], "memory": [make_record(result.title, CLIPX, peaks)]}
+
+
+main = command("mapped", measure, ("numpy", "webdataset"), (3, 2), quick="few repetitions, and a member of 1 GB")
 if __name__ == "__main__":
     main()

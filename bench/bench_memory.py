@@ -1,40 +1,46 @@
 """How much memory does the pipeline of webdataset's issue 354 take: views, `.copy()`, clipx with and without a pool?
 
-80 arrays of 300x112x112x3 in one shard, length 16, stride 64, shuffle(200); each pipeline in a process of its own.
-Memory is RSS above that at the start of the pipeline, sampled every 5 ms. "webdataset alone" reads the shard
-and does nothing with it, and clipx with a pool also stands after `.decode()`.
+80 arrays of 300x112x112x3 in a shard, length 16, stride 64, shuffle(200); each pipeline once, in a process of its own.
+Memory is RSS above that at the start of the pipeline, sampled every 5 ms. "webdataset alone" reads the shard and makes
+no clips; clipx with a pool also runs after `.decode()`.
 """
 
-import multiprocessing
+from __future__ import annotations
+
 import tempfile
 import time
 import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-import _measure
-import click
 import numpy as np
 import webdataset
-from rich.console import Console
-from rich.table import Table
+from _bench import Records, Run, command
+from _processes import run_alone
+from _results import make_record, make_table
 
 import clipx
 
 ARRAYS, SHAPE = 80, (300, 112, 112, 3)
 WINDOW = clipx.WindowSpec(length=16, stride=64)
 SHUFFLED, SLOTS = 200, 204
-KINDS = ("webdataset alone", "views", ".copy()", "clipx heap", "clipx pool", "clipx pool after decode")
+MOST_ABOVE_POOL = 75_000_000
+ALONE, POOL = "webdataset alone", "clipx pool"
+KINDS = (ALONE, "views", ".copy()", "clipx heap", POOL, "clipx pool after decode")
+
+Samples = Iterator[dict[str, Any]]
 
 
-def write_shard(path):
+def write_shard(path: Path) -> None:
     with webdataset.TarWriter(str(path)) as tar:
         for number in range(ARRAYS):
             frames = np.random.default_rng(number).integers(0, 256, SHAPE, dtype=np.uint8)
             tar.write({"__key__": f"array{number:03d}", "npy": frames})
 
 
-def slices(copies):
-    def stage(samples):
+def slices(copies: bool) -> Callable[[Samples], Samples]:
+    def stage(samples: Samples) -> Samples:
         for sample in samples:
             x = sample["npy"]
             for start in range(0, len(x) - WINDOW.length + 1, WINDOW.stride):
@@ -44,13 +50,13 @@ def slices(copies):
     return stage
 
 
-def pipeline(kind, shard, remember):
-    dataset = webdataset.WebDataset(str(shard), shardshuffle=False)
-    if kind == "webdataset alone":
+def pipeline(kind: str, shard: str, remember: Callable[[Samples], Samples]) -> Any:
+    dataset = webdataset.WebDataset(shard, shardshuffle=False)
+    if kind == ALONE:
         return dataset
     if kind == "clipx heap":
         dataset = dataset.compose(clipx.wds.clips(WINDOW))
-    elif kind == "clipx pool":
+    elif kind == POOL:
         dataset = dataset.compose(clipx.wds.clips(WINDOW, pool=make_pool()))
     elif kind == "clipx pool after decode":
         dataset = dataset.decode().compose(clipx.wds.clips(WINDOW, pool=make_pool()))
@@ -59,19 +65,22 @@ def pipeline(kind, shard, remember):
     return dataset.compose(remember).shuffle(SHUFFLED, initial=SHUFFLED)
 
 
-def make_pool():
+def make_pool() -> clipx.ClipPool:
     return clipx.ClipPool(SLOTS, (WINDOW.length, *SHAPE[1:]))
 
 
-def run(kind, shard, results):
-    made, shown, retained, count = [], 0, 0, 0
+def run_pipeline(kind: str, shard: str, starting: Callable[[], None]) -> dict[str, Any]:
+    """In a process of its own."""
+    made: list[weakref.ref] = []
+    payload, retained, count = 0, 0, 0
 
-    def remember(samples):
+    def remember(samples: Samples) -> Samples:
         for sample in samples:
             made.append(weakref.ref(sample["npy"]))
             yield sample
             del sample
 
+    starting()
     dataset = pipeline(kind, shard, remember)
     with clipx.memory.Meter(interval=0.005) as meter:
         began = time.perf_counter()
@@ -80,53 +89,43 @@ def run(kind, shard, results):
             del sample
             if count == SHUFFLED // 2:
                 live = [clip for clip in (ref() for ref in made) if clip is not None]
-                shown, retained = clipx.memory.payload_bytes(live), clipx.memory.retained_bytes(live)
+                payload, retained = clipx.memory.payload_bytes(live), clipx.memory.retained_bytes(live)
                 del live
         seconds = time.perf_counter() - began
-    results.send(
-        {
-            "clips": count,
-            "clips_per_second": count / seconds,
-            "peak_bytes": meter.peak - meter.start,
-            "shown_bytes": shown,
-            "retained_bytes": retained,
-        }
-    )
+    return {
+        "clips": count,
+        "clips_per_second": count / seconds,
+        "peak_bytes": meter.peak - meter.start,
+        "shown_bytes": payload,
+        "retained_bytes": retained,
+    }
 
 
-@click.command()
-@click.option("--json", "target", type=click.Path(path_type=Path), default=_measure.RESULTS / "memory.json")
-def main(target):
-    """Run every pipeline once and print what it took."""
-    console = Console()
-    context = multiprocessing.get_context("spawn")
+def measure(run: Run) -> Records:
+    run.expect(len(KINDS))
     found = {}
-    with tempfile.TemporaryDirectory() as folder, console.status("writing the shard") as status:
+    with tempfile.TemporaryDirectory() as folder:
         shard = Path(folder) / "arrays.tar"
+        run.describe("writing the shard")
         write_shard(shard)
         for kind in KINDS:
-            status.update(kind)
-            mine, theirs = context.Pipe(duplex=False)
-            process = context.Process(target=run, args=(kind, shard, theirs))
-            process.start()
-            found[kind] = mine.recv()
-            process.join()
-    table = Table("", "samples", "samples/s", "peak MB", "shown MB", "retained MB", title="webdataset issue 354")
+            run.describe(kind)
+            found[kind] = run_alone(run_pipeline, kind, str(shard), watched=False).found
+            run.tick()
+    columns = ("case", "contestant", "samples", "samples/s", "peak MB", "shown MB", "retained MB")
+    table = make_table("webdataset issue 354", columns, "shown, retained: by the live clips half-way.")
     for kind, each in found.items():
         amounts = (f"{each[name] / 1e6:.0f}" for name in ("peak_bytes", "shown_bytes", "retained_bytes"))
-        table.add_row(kind, str(each["clips"]), f"{each['clips_per_second']:.0f}", *amounts)
-    console.print(table)
+        row = (str(each["clips"]), f"{each['clips_per_second']:.0f}", *amounts)
+        table.add_row("", kind, *row, style="bold" if kind == POOL else None)
+    run.show(table)
     pool = SLOTS * int(np.prod((WINDOW.length, *SHAPE[1:])))
-    over = (found["clipx pool"]["peak_bytes"] - pool) / 1e6
-    asked = f"at most the pool ({pool / 1e6:.0f} MB) +75 MB"
-    floors = [_measure.Floor("peak of clipx with a pool", asked, f"the pool {over:+.0f} MB", over <= 75)]
-    _measure.print_floors(console, floors)
-    record = {"title": "webdataset issue 354", "ours": "clipx pool", "rivals": ["views", ".copy()"]}
-    record |= {"limit": "webdataset alone", "contestants": found}
-    facts = _measure.machine("numpy", "webdataset")
-    _measure.write_json(target, machine=facts, pool_bytes=pool, results=[record], floors=floors)
-    console.print(f"written to {target}")
+    over = found[POOL]["peak_bytes"] - pool
+    run.floors.bytes_above("peak of clipx with a pool", "the pool", MOST_ABOVE_POOL, over)
+    run.settings["pool_bytes"] = pool
+    return {"results": [make_record("webdataset issue 354", POOL, found, ALONE)]}
 
 
+main = command("memory", measure, ("numpy", "webdataset"), (1, 1), quick="the same, which is quick")
 if __name__ == "__main__":
     main()

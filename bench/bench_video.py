@@ -7,89 +7,73 @@ From a path to clips of 16 RGB frames, uint8, a new one every 8 frames; opening 
 - sparse: four clips of a generated file of ten minutes.
 - memory: peak of each contestant above the start, in a process of its own, for a file of 10 s and one of 60 s.
 
-"decoder alone" is PyAV's decode loop with as many decoder threads, which makes no clips: the limit of whoever decodes
-every frame. Contestants convert only frames that a clip needs, except PyAV with np.stack, which stands for the loop as
-it is mostly written. clipx has a pool that was made before; others take memory as their functions do. A clip is
-dropped before the next one is asked for. Clips are compared once, with those of PyAV's to_ndarray: converters place
-chroma differently, so their pixels may differ by MOST_DIFFERENCE on average. All run on one core with one decoder
-thread, except decord, which converts on another thread, and PyAV's to_ndarray, where swscale takes all cores.
+"decoder alone" is PyAV's decode loop with as many decoder threads, which makes no clips: the limit of all that decode
+every frame. Contestants convert only frames that a clip needs, except PyAV with np.stack, which is the loop as it is
+mostly written. clipx has a pool that was made before; others take memory as their functions do. A clip is dropped
+before the next one is asked for. Clips are compared once, with those of PyAV's to_ndarray: converters treat chroma
+differently, so their pixels may differ by 2 of 255 on average. All run on one core with one decoder thread,
+except decord, which converts on another thread, and PyAV's to_ndarray, where swscale uses all cores.
 
-What is not installed is left out. Generated files are kept in a folder for temporary files. Run
-`python bench/bench_video.py`, with `--quick` for a first look. How the figures are taken: see `_measure.py`.
+What is not installed is left out. How the figures are measured: see `_measure.py`.
 """
 
 from __future__ import annotations
 
 import gc
 import itertools
-import multiprocessing
 import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
-import click
 import numpy as np
 import psutil
-from _measure import (
-    RESULTS,
-    Bar,
-    Floor,
-    Sample,
-    interleave,
-    machine,
-    make_console,
-    make_progress,
-    make_table,
-    print_floors,
-    print_header,
-    show_ratio,
-    spread,
-    timed,
-    times_as_fast,
-    write_json,
-)
+from _bench import Records, Run, command
+from _measure import timed
+from _processes import run_alone
+from _results import CLIPX_IS, MS, OF_LIMIT, SPREAD, Column, Record, Result, make_record, make_table, results_table
 from _videos import (
     DECODER,
     GENERATED,
     LENGTH,
-    MODULES,
     REAL,
     STRIDE,
+    VERSIONS,
     Contestant,
     Job,
     Video,
-    consume,
+    check_clips,
+    clipx_clips,
     decode,
     find_files,
-    find_missing,
-    kept_files,
     load,
     load_rival,
+    missing_rivals,
     open_opencv,
     open_pyav,
     open_torchcodec,
+    opencv_frames,
+    reformatted,
+    run_job,
     slices,
     stacked,
     without,
 )
 from av.video.reformatter import VideoReformatter
-from rich.console import Console
-from rich.table import Table
 
 import clipx
 
 DILATIONS = (1, 4, 8)
 SPARSE_CLIPS = 4
 THINNED = 8  # clips are compared at every so many rows and columns
-MOST_DIFFERENCE = 2.0
-POOL_MARGIN = 60_000_000
+MOST_ABOVE_POOL = 60_000_000
+ASKED = {272: (1.4, 0.8), 720: (1.5, 0.75), 144: (1.0, None)}  # by height: of the fastest rival, of the decoder alone
+DENSE, THREADS, SPARSE = "dense", "two Python threads", "sparse"
 
 CLIPX = "clipx"
 PYAV_STACK, PYAV_REUSED, PYAV_SEEK = "PyAV to_ndarray, np.stack", "PyAV, one reformatter", "PyAV seek, one reformatter"
@@ -101,16 +85,6 @@ DECORD, OPENCV, OPENCV_SEEK = "decord get_batch", "OpenCV VideoCapture", "OpenCV
 # Contestants: from a job, each of its clips
 
 
-def cut(job: Job, pool: clipx.ClipPool) -> Iterator[Any]:
-    options = clipx.VideoOptions(num_threads=job.threads)
-    with closing(clipx.video.clips(job.video.path, job.window, None, options=options, pool=pool)) as clips:
-        for clip in clips:
-            data = clip.data
-            del clip
-            yield data
-            del data
-
-
 def pyav_stack(job: Job, pool: Any) -> Iterator[Any]:
     container, stream = open_pyav(job)
     with container:
@@ -120,16 +94,7 @@ def pyav_stack(job: Job, pool: Any) -> Iterator[Any]:
 
 
 def pyav_reused(job: Job, pool: Any) -> Iterator[Any]:
-    container, stream = open_pyav(job)
-    needed, reformatter = job.needed, VideoReformatter()
-
-    def frames() -> Iterator[tuple[int, Any]]:
-        for k, frame in enumerate(container.decode(stream)):
-            if k in needed:
-                yield k, reformatter.reformat(frame, format="rgb24", threads=job.threads).to_ndarray()
-
-    with container:
-        yield from stacked(frames(), job)
+    return stacked(reformatted(job), job)
 
 
 def pyav_seek(job: Job, pool: Any) -> Iterator[Any]:
@@ -179,17 +144,8 @@ def decord_batch(job: Job, pool: Any) -> Iterator[Any]:
 
 
 def opencv(job: Job, pool: Any) -> Iterator[Any]:
-    cv2, capture = open_opencv(job)
-    needed = job.needed
-
-    def frames() -> Iterator[tuple[int, Any]]:
-        for k in range(max(needed) + 1):
-            capture.grab()
-            if k in needed:
-                yield k, cv2.cvtColor(capture.retrieve()[1], cv2.COLOR_BGR2RGB)
-
-    yield from stacked(frames(), job)
-    capture.release()
+    cv2 = load("cv2")
+    return stacked(((k, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)) for k, frame in opencv_frames(job)), job)
 
 
 def opencv_seek(job: Job, pool: Any) -> Iterator[Any]:
@@ -200,9 +156,9 @@ def opencv_seek(job: Job, pool: Any) -> Iterator[Any]:
     capture.release()
 
 
-DENSE: dict[str, Contestant] = {
+DENSES: dict[str, Contestant] = {
     DECODER: decode,
-    CLIPX: cut,
+    CLIPX: clipx_clips,
     PYAV_STACK: pyav_stack,
     PYAV_REUSED: pyav_reused,
     SAMPLER: torchcodec_sampler,
@@ -210,9 +166,9 @@ DENSE: dict[str, Contestant] = {
     DECORD: decord_batch,
     OPENCV: opencv,
 }
-SPARSE: dict[str, Contestant] = {
+SPARSES: dict[str, Contestant] = {
     DECODER: decode,
-    CLIPX: cut,
+    CLIPX: clipx_clips,
     PYAV_SEEK: pyav_seek,
     SAMPLER: torchcodec_sampler,
     SAMPLER_APPROXIMATE: partial(torchcodec_sampler, seek_mode="approximate"),
@@ -220,125 +176,18 @@ SPARSE: dict[str, Contestant] = {
     DECORD: decord_batch,
     OPENCV_SEEK: opencv_seek,
 }
-# Files
 
 
-# What is measured
+# Cases
 
 
-TITLES = {
-    "dense": "Dense: every clip of a file",
-    "two Python threads": "Two Python threads: two files at once",
-    "sparse": f"Sparse: {SPARSE_CLIPS} clips of ten minutes",
-}
-
-
-class Task(NamedTuple):
+class Case(NamedTuple):
     """Jobs that run at the same time, one for each Python thread."""
 
     scenario: str
     jobs: list[Job]
     contestants: dict[str, Contestant]
     repeats: int
-
-    @property
-    def title(self) -> str:
-        job = self.jobs[0]
-        return f"{self.scenario}: {job.video.name}, dilation {job.dilation}, decoder threads {job.threads}"
-
-    @property
-    def turns(self) -> int:
-        return self.repeats * len(self.contestants)
-
-    @property
-    def checked(self) -> bool:
-        """Whether clips are compared before: every frame in turn, few frames of many, and seeking."""
-        return len(self.jobs) == 1 and self.jobs[0].threads == 1 and self.jobs[0].dilation != 4
-
-
-def has_floor(job: Job) -> bool:
-    if job.threads != 1:
-        return False
-    if job.dilation == 1:
-        return job.video.name in (*REAL, "720p")
-    return job.dilation == 8 and job.video.name in ("bikes", "720p")
-
-
-def plan_tasks(
-    videos: Mapping[str, Video], scratch: Path, missing: Iterable[str], quick: bool, repeats: int
-) -> list[Task]:
-    """Cases with a floor run `repeats` times, the others half as often; `quick` keeps the former.
-
-    Two decoder threads take dilation 1 alone, and two Python threads leave out what stands far behind.
-    """
-    dense, sparse = without(DENSE, missing), without(SPARSE, missing)
-    tasks = []
-    shown = [videos[name] for name in (*REAL, "240p", "720p", "1080p") if name in videos]
-    for threads, dilation, video in itertools.product((1, 2), DILATIONS, shown):
-        job = Job(video, dilation, threads)
-        if job.starts and (has_floor(job) or not (quick or (threads == 2 and dilation != 1))):
-            tasks.append(Task("dense", [job], dense, repeats if has_floor(job) else max(repeats // 2, 1)))
-    for name in ("bikes", "bigbuckbunny"):
-        if name in videos:
-            copy = shutil.copy(videos[name].path, scratch)
-            jobs = [Job(videos[name]), Job(videos[name]._replace(path=str(copy)))]
-            fewer = {name: run for name, run in dense.items() if name not in (PYAV_STACK, DECORD)}
-            tasks.append(Task("two Python threads", jobs, fewer, repeats))
-    if "10 min" in videos:
-        tasks.append(Task("sparse", [Job(videos["10 min"], num_clips=SPARSE_CLIPS)], sparse, repeats))
-    return tasks
-
-
-# Checking
-
-
-def thinned_frames(video: Video) -> np.ndarray:
-    """Every frame as to_ndarray gives it, at some of its pixels."""
-    with av.open(video.path) as container:
-        frames = container.decode(video=0)
-        return np.stack([frame.to_ndarray(format="rgb24")[::THINNED, ::THINNED] for frame in frames])
-
-
-def check(name: str, run: Contestant, job: Job, pool: Any, frames: np.ndarray) -> float:
-    """Raise unless these are the clips of the job. The largest mean difference of a clip from `frames`."""
-    count, worst = 0, 0.0
-    for clip, indices in zip(run(job, pool), [*job.indices, None]):
-        if indices is None:
-            raise AssertionError(f"{name} gives more than {count} clips of {job.video.name}")
-        pixels = np.asarray(clip)
-        if pixels.shape != job.clip_shape or pixels.dtype != np.uint8:
-            raise AssertionError(f"{name} gives {pixels.dtype} {pixels.shape} for {job.video.name}")
-        pixels = pixels[:, ::THINNED, ::THINNED].astype(np.int16)
-        worst = max(worst, float(np.abs(pixels - frames[indices.start : indices.stop : indices.step]).mean()))
-        count += 1
-        del clip
-    if count != len(job.starts):
-        raise AssertionError(f"{name} gives {count} clips of {job.video.name}, not {len(job.starts)}")
-    if worst > MOST_DIFFERENCE:
-        raise AssertionError(f"{name} gives other pixels for {job.video.name}: {worst:.1f} apart on average")
-    return worst
-
-
-def count_frames(job: Job, pool: Any) -> dict[str, int]:
-    """What clipx decodes and skips for a job."""
-    options = clipx.VideoOptions(num_threads=job.threads)
-    clips = clipx.video.clips(job.video.path, job.window, None, options=options, pool=pool)
-    for clip in clips:
-        del clip
-    return {"decoded": clips.frames_decoded, "skipped": clips.frames_skipped}
-
-
-# Speed
-
-
-class Result(NamedTuple):
-    """What a task gave: the samples by contestant, how far their clips differ, what clipx's decoder did."""
-
-    scenario: str
-    jobs: list[Job]
-    samples: dict[str, list[Sample]]
-    differences: dict[str, float]
-    clipx_frames: dict[str, int]
 
     @property
     def job(self) -> Job:
@@ -351,310 +200,233 @@ class Result(NamedTuple):
         return f"{self.scenario}, {size}, dilation {job.dilation}{', 2 decoder threads' if job.threads == 2 else ''}"
 
     @property
-    def clips(self) -> int:
-        return sum(len(job.starts) for job in self.jobs)
-
-    @property
-    def frames(self) -> int:
-        """Frames of the files: what a decoder goes through."""
-        return sum(job.video.frames for job in self.jobs)
-
-    @property
-    def fastest_rival(self) -> str | None:
-        rivals = [name for name in self.samples if name not in (DECODER, CLIPX)]
-        return min(rivals, key=self.seconds) if rivals else None
-
-    def seconds(self, name: str) -> float:
-        return spread(sample.seconds for sample in self.samples[name]).median
-
-    def ratio(self, name: str) -> float:
-        return times_as_fast(self.samples[CLIPX], self.samples[name])
+    def checked(self) -> bool:
+        """Whether clips are compared before: every frame, few frames of many, and seeking."""
+        return len(self.jobs) == 1 and self.job.threads == 1 and self.job.dilation != 4
 
 
-def measure(task: Task, frames: np.ndarray | None, tick: Callable[[], None]) -> Result:
+def has_floor(job: Job) -> bool:
+    """Whether something is asked of the clips of a whole file."""
+    if job.threads != 1:
+        return False
+    if job.dilation == 1:
+        return job.video.name in (*REAL, "720p")
+    return job.dilation == 8 and job.video.name in ("bikes", "720p")
+
+
+def find_cases(videos: Mapping[str, Video], scratch: Path, missing: Iterable[str], run: Run) -> list[Case]:
+    """Cases with a floor run `repeats` times, the others half as often; a quick run keeps the former.
+
+    Two decoder threads take dilation 1 alone, and two Python threads leave out the slowest contestants.
+    """
+    dense, sparse = without(DENSES, missing), without(SPARSES, missing)
+    cases = []
+    shown = [videos[name] for name in (*REAL, "240p", "720p", "1080p") if name in videos]
+    for threads, dilation, video in itertools.product((1, 2), DILATIONS, shown):
+        job = Job(video, dilation, threads)
+        if job.starts and (has_floor(job) or not (run.quick or (threads == 2 and dilation != 1))):
+            cases.append(Case(DENSE, [job], dense, run.repeats if has_floor(job) else max(run.repeats // 2, 1)))
+    for name in ("bikes", "bigbuckbunny"):
+        if name in videos:
+            copy = shutil.copy(videos[name].path, scratch)
+            jobs = [Job(videos[name]), Job(videos[name]._replace(path=str(copy)))]
+            fewer = {name: each for name, each in dense.items() if name not in (PYAV_STACK, DECORD)}
+            cases.append(Case(THREADS, jobs, fewer, run.repeats))
+    if "10 min" in videos:
+        cases.append(Case(SPARSE, [Job(videos["10 min"], num_clips=SPARSE_CLIPS)], sparse, run.repeats))
+    return cases
+
+
+# Checking
+
+
+def thinned_frames(video: Video) -> np.ndarray:
+    """Every frame as to_ndarray gives it, at some of its pixels."""
+    with av.open(video.path) as container:
+        frames = container.decode(video=0)
+        return np.stack([frame.to_ndarray(format="rgb24")[::THINNED, ::THINNED] for frame in frames])
+
+
+def count_frames(job: Job, pool: Any) -> dict[str, int]:
+    """Frames that clipx decodes and skips for a job."""
+    options = clipx.VideoOptions(num_threads=job.threads)
+    clips = clipx.video.clips(job.video.path, job.window, None, options=options, pool=pool)
+    for clip in clips:
+        del clip
+    return {"decoded": clips.frames_decoded, "skipped": clips.frames_skipped}
+
+
+# Speed
+
+
+def thinned(clip: np.ndarray) -> np.ndarray:
+    """Some of a clip's pixels."""
+    return clip[:, ::THINNED, ::THINNED].astype(np.int16)
+
+
+def run_case(case: Case, frames: np.ndarray | None, run: Run) -> Result:
     """Time the contestants, after their clips have been compared with `frames` where these are given."""
-    jobs, contestants = task.jobs, task.contestants
-    pool = jobs[0].make_pool(len(jobs))
-    differences: dict[str, float] = {}
+    jobs, job = case.jobs, case.job
+    pool = job.make_pool(len(jobs))
+    figures: dict[str, dict[str, float]] = {}
     if frames is not None:
-        for name, run in contestants.items():
+        like = job.clip_shape, np.dtype(np.uint8)
+        for name, contestant in case.contestants.items():
             if name != DECODER:
-                differences[name] = check(name, run, jobs[0], pool, frames)
-    counts = count_frames(jobs[0], pool)
+                difference = check_clips(name, contestant(job, pool), job, frames, like, thinned)
+                figures[name] = {"mean_difference": difference}
+    counts = count_frames(job, pool)
     with ThreadPoolExecutor(len(jobs)) as threads:
         meet = threading.Barrier(len(jobs))
-        list(threads.map(lambda _: meet.wait(), jobs))  # the threads are there before the first turn
+        list(threads.map(lambda _: meet.wait(), jobs))  # starts the threads before the first sample
 
-        def together(run: Contestant) -> None:
-            for done in [threads.submit(consume, run, job, pool) for job in jobs]:
+        def together(contestant: Contestant) -> None:
+            for done in [threads.submit(run_job, contestant, job, pool) for job in jobs]:
                 done.result()
 
-        def alone(run: Contestant) -> None:
-            consume(run, jobs[0], pool)
+        def alone(contestant: Contestant) -> None:
+            run_job(contestant, job, pool)
 
         start = alone if len(jobs) == 1 else together
-        turns = {name: partial(timed, partial(start, run)) for name, run in contestants.items()}
-        samples = interleave(turns, task.repeats, tick)
-    return Result(task.scenario, jobs, samples, differences, counts)
+        samples = run.interleave(
+            {name: partial(timed, partial(start, each)) for name, each in case.contestants.items()}, case.repeats
+        )
+    clips, count = sum(len(job.starts) for job in jobs), sum(job.video.frames for job in jobs)
+    return Result(
+        title=case.title,
+        samples=samples,
+        clips=clips,
+        limits=(DECODER,),
+        notes=(
+            f"{job.video.name} {job.video.width}x{job.video.height}",
+            f"dilation {job.dilation}, {job.threads} thread{'s'[: job.threads > 1]}",
+            f"{clips} clips, {count} frames",
+            f"{counts['decoded']} decoded",
+            f"{counts['skipped']} skipped",
+        ),
+        figures=figures,
+        facts={
+            "scenario": case.scenario,
+            "video": {**job.video._asdict(), "path": Path(job.video.path).name},
+            "dilation": job.dilation,
+            "decoder_threads": job.threads,
+            "python_threads": len(jobs),
+            "frames": count,
+            "clipx_frames": counts,
+        },
+    )
+
+
+def run_cases(cases: Iterable[Case], run: Run) -> list[Result]:
+    results: list[Result] = []
+    known: dict[str, np.ndarray] = {}
+    for case in cases:
+        run.describe(case.title)
+        video = case.job.video
+        if case.checked and video.name not in known:
+            known[video.name] = thinned_frames(video)
+        results.append(run_case(case, known[video.name] if case.checked else None, run))
+    return results
 
 
 # Memory
 
 
-class Peak(NamedTuple):
-    """Peak of resident memory above the start, and what of it is clipx's pool."""
-
-    contestant: str
-    video: str
-    peak_bytes: int
-    pool_bytes: int
-
-
-def peak_of(name: str, job: Job, answers: Any) -> None:
-    """In a process of its own: what is imported is there before the start, the pool is not."""
+def peak_of(name: str, job: Job, starting: Callable[[], None]) -> dict[str, int]:
+    """In a process of its own: modules are imported before the start, the pool is made after it."""
     load_rival(name)
     gc.collect()
+    starting()
     with clipx.memory.Meter(interval=0.002) as meter:
         pool = job.make_pool() if name == CLIPX else None
-        consume(DENSE[name], job, pool)
-    answers.send(Peak(name, job.video.name, meter.peak - meter.start, pool.nbytes if pool is not None else 0))
+        run_job(DENSES[name], job, pool)
+    return {"peak_bytes": meter.peak - meter.start, "pool_bytes": pool.nbytes if pool is not None else 0}
 
 
-def measure_peak(name: str, job: Job) -> Peak | None:
-    """None where the process came to no end."""
-    context = multiprocessing.get_context("spawn")
-    mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=peak_of, args=(name, job, theirs))
-    process.start()
-    theirs.close()
-    try:
-        return mine.recv()
-    except EOFError:
-        return None
-    finally:
-        process.join()
-
-
-# Showing
-
-
-def print_results(console: Console, title: str, results: Sequence[Result]) -> None:
-    if not results:
-        return
-    columns = ["case", "how", "ms", "spread", "frames/s", "of decoder", "clipx is"]
-    caption = (
-        "ms: median and lowest..highest. frames/s: frames of the file, needed or not. of decoder: speed as a part of\n"
-        "the decoder alone. clipx is: so many times as fast. decoded, skipped: by clipx's decoder. *: fastest rival"
-    )
-    table = make_table(title, columns, caption)
-    for result in results:
-        job, frames = result.job, result.clipx_frames
-        notes = [
-            f"{job.video.name} {job.video.width}x{job.video.height}",
-            f"dilation {job.dilation}, {job.threads} thread{'s'[: job.threads > 1]}",
-            f"{result.clips} clips, {result.frames} frames",
-            f"{frames['decoded']} decoded",
-            f"{frames['skipped']} skipped",
-        ]
-        table.add_section()
-        for name, note in itertools.zip_longest(result.samples, notes, fillvalue=""):
-            if not name:
-                table.add_row(note)
-                continue
-            seconds = spread(sample.seconds for sample in result.samples[name])
-            table.add_row(
-                note,
-                f"{name} *" if name == result.fastest_rival else name,
-                f"{seconds.median * 1e3:.4g}",
-                f"{seconds.low * 1e3:.4g}..{seconds.high * 1e3:.4g}",
-                f"{result.frames / seconds.median:,.0f}",
-                f"{times_as_fast(result.samples[name], result.samples[DECODER]):.2f}",
-                "" if name in (CLIPX, DECODER) else show_ratio(result.ratio(name)),
-                style="bold" if name == CLIPX else None,
-            )
-    console.print(table)
-    differences = [(apart, name) for result in results for name, apart in result.differences.items()]
-    if differences:
-        apart, name = max(differences)
-        console.print(f"mean difference of a clip's pixels from to_ndarray: at most {apart:.2f} of 255 ({name})")
-
-
-def print_peaks(console: Console, peaks: Sequence[Peak]) -> None:
-    videos = list(dict.fromkeys(peak.video for peak in peaks))
-    if not videos:
-        return
-    table = Table(title="Memory: peak above the start, 720p, 6 frames/s", title_justify="left")
-    table.add_column("how")
-    for video in videos:
-        table.add_column(f"{video}, MB", justify="right")
-    for name in DENSE:
-        amounts = {peak.video: peak for peak in peaks if peak.contestant == name}
-        if amounts:
-            cells = [f"{amounts[video].peak_bytes / 1e6:,.0f}" if video in amounts else "none" for video in videos]
-            pool = next(iter(amounts.values())).pool_bytes
-            label = f"{name}, pool of {pool / 1e6:.0f} MB" if pool else name
-            table.add_row(label, *cells, style="bold" if name == CLIPX else None)
-    console.print(table)
-
-
-def check_floors(results: Sequence[Result], peaks: Sequence[Peak]) -> list[Floor]:
-    floors = []
-
-    def ask(result: Result, against: str | None, asked: float, what: str) -> None:
-        if against is not None:
-            ratio = result.ratio(against)
-            floors.append(Floor(what, f">= {asked:.2f}x", f"{ratio:.2f}x", ratio >= asked))
-
-    for result in results:
-        job = result.job
-        size = f"{job.video.name}, {job.video.width}x{job.video.height}"
-        rival = f"against the fastest rival, {result.fastest_rival}"
-        against_decoder = "against the decoder alone"
-        if result.scenario == "dense" and job.threads == 1 and job.dilation == 1:
-            asked = {272: (1.4, 0.8), 720: (1.5, 0.75), 144: (1.0, None)}.get(job.video.height)
-            if asked is not None:
-                ask(result, result.fastest_rival, asked[0], f"{size}: {rival}")
-            if asked is not None and asked[1] is not None:
-                ask(result, DECODER, asked[1], f"{size}: {against_decoder}")
-        elif result.scenario == "dense" and job.threads == 1 and job.dilation == 8 and job.video.x264:
-            ask(result, DECODER, 1.3, f"{size}, dilation 8: {against_decoder}")
-        elif result.scenario == "two Python threads":
-            ask(result, DECODER, 0.9, f"{size}, two Python threads: against two that only decode")
-        elif result.scenario == "sparse":
-            samplers = [name for name in (SAMPLER, SAMPLER_APPROXIMATE) if name in result.samples]
-            for name in samplers:
-                ask(result, name, 1.0, f"{len(job.starts)} clips of {size}: against {name}")
-    for peak in peaks:
-        if peak.contestant == CLIPX:
-            over = peak.peak_bytes - peak.pool_bytes
-            what = f"peak above the start, 720p, {peak.video}"
-            measured = f"pool {over / 1e6:+.0f} MB"
-            floors.append(Floor(what, f"<= pool +{POOL_MARGIN / 1e6:.0f} MB", measured, over <= POOL_MARGIN))
-    return floors
-
-
-def as_record(result: Result) -> dict[str, Any]:
-    job = result.job
-    return {
-        "title": result.title,
-        "ours": CLIPX,
-        "rivals": [name for name in result.samples if name not in (CLIPX, DECODER)],
-        "limit": DECODER,
-        "scenario": result.scenario,
-        "video": {**job.video._asdict(), "path": Path(job.video.path).name},
-        "dilation": job.dilation,
-        "decoder_threads": job.threads,
-        "python_threads": len(result.jobs),
-        "clips": result.clips,
-        "frames": result.frames,
-        "clipx_frames": result.clipx_frames,
-        "fastest_rival": result.fastest_rival,
-        "contestants": {
-            name: {
-                "frames_per_second": result.frames / result.seconds(name),
-                "clips_per_second": result.clips / result.seconds(name) if name != DECODER else None,
-                "of_decoder": times_as_fast(samples, result.samples[DECODER]),
-                "clipx_times_as_fast": result.ratio(name),
-                "mean_difference": result.differences.get(name),
-                "seconds": [sample.seconds for sample in samples],
-            }
-            for name, samples in result.samples.items()
-        },
-    }
-
-
-def run_tasks(tasks: Iterable[Task], bar: Bar) -> list[Result]:
-    results: list[Result] = []
-    thinned: dict[str, np.ndarray] = {}
-    for task in tasks:
-        bar.tell(task.title)
-        frames = None
-        if task.checked:
-            video = task.jobs[0].video
-            if video.name not in thinned:
-                thinned[video.name] = thinned_frames(video)
-            frames = thinned[video.name]
-        results.append(measure(task, frames, bar.tick))
-    return results
-
-
-def run_memory(console: Console, jobs: Iterable[Job], names: Sequence[str], bar: Bar) -> list[Peak]:
-    peaks = []
-    for job, name in itertools.product(jobs, names):
-        bar.tell(f"memory: {job.video.name}, {name}")
-        peak, reason = None, "its process died"
-        # The most that was seen: the video's clips, which hold it twice, and these once more.
-        if 5 * job.video.frames * job.video.frame_bytes > psutil.virtual_memory().available:
-            reason = "too little is available"
-        else:
-            peak = measure_peak(name, job)
-        if peak is None:
-            console.print(f"memory of {name}, {job.video.name}, is left out: {reason}")
-        else:
-            peaks.append(peak)
-        bar.tick()
-    return peaks
-
-
-def as_records_of_memory(peaks: Sequence[Peak]) -> list[dict[str, Any]]:
+def run_memory(jobs: Iterable[Job], names: Sequence[str], run: Run) -> list[Record]:
+    """Peak of resident memory above the start, and the part of it that is clipx's pool."""
     records = []
-    for video in dict.fromkeys(peak.video for peak in peaks):
-        contestants = {peak.contestant: peak._asdict() for peak in peaks if peak.video == video}
-        rivals = [name for name in contestants if name not in (CLIPX, DECODER)]
-        title = f"peak above the start, 720p, {video}"
-        records.append({"title": title, "ours": CLIPX, "rivals": rivals, "limit": DECODER, "contestants": contestants})
+    for job in jobs:
+        title, found = f"peak above the start, 720p, {job.video.name}", {}
+        for name in names:
+            run.describe(f"{title}, {name}")
+            # The most that was seen: the video's clips, which hold it twice, and these once more.
+            if 5 * job.video.frames * job.video.frame_bytes > psutil.virtual_memory().available:
+                run.leave_out({f"memory of {name}, {job.video.name}": "too little is available"})
+                continue
+            try:
+                found[name] = run_alone(peak_of, name, job, watched=False).found
+            except RuntimeError as error:
+                run.leave_out({f"memory of {name}, {job.video.name}": str(error)})
+            run.tick()
+        records.append(make_record(title, CLIPX, found, DECODER))
     return records
 
 
-@click.command(help="Speed and memory of cutting video files into clips, beside rivals and the decoder alone.")
-@click.option("--quick", is_flag=True, help="Few repetitions, and only the cases that have a floor.")
-@click.option("--repeats", type=click.IntRange(1), help="Repetitions of cases with a floor.  [default: 5; quick: 3]")
-@click.option("--json", "path", type=click.Path(dir_okay=False), default=str(RESULTS / "video.json"), show_default=True)
-@click.option("--cache", "folder", type=click.Path(file_okay=False), help="Where generated files are kept.")
-def main(quick: bool, repeats: int | None, path: str, folder: str | None) -> None:
-    repeats = repeats or (3 if quick else 5)
-    console = make_console()
-    missing = find_missing()
-    modules = [module.partition(".")[0] for rival in MODULES if rival not in missing for module in MODULES[rival]]
-    facts = machine("numpy", "av", *dict.fromkeys(modules))
-    print_header(console, "Videos to clips: how fast, how near to the decoder, and in how much memory?", facts)
-    others = "" if quick else f", {max(repeats // 2, 1)} of others"
-    console.print(
-        f"clips of {LENGTH} RGB uint8 frames, stride {STRIDE}; {repeats} repetitions of cases with a floor{others}"
-    )
-    gc.collect()
-    gc.freeze()  # the collections between turns need not go through what was imported
-    with tempfile.TemporaryDirectory() as scratch, make_progress(console) as progress:
-        bar = Bar(progress, progress.add_task("", total=None))
-        names = [name for name in (*REAL, *GENERATED) if not (quick and name in ("240p", "1080p"))]
-        files = find_files(kept_files(folder), names, bar.tell)
-        left_out = {**missing, **files.missing}
-        for name, reason in left_out.items():
-            console.print(f"{name} is left out: {reason}")
-        tasks = plan_tasks(files.videos, Path(scratch), missing, quick, repeats)
-        jobs = [Job(files.videos[name]) for name in ("10 s", "60 s") if name in files.videos]
-        contestants = [*without(DENSE, missing)]
-        progress.update(bar.task, total=sum(each.turns for each in tasks) + len(jobs) * len(contestants))
-        results = run_tasks(tasks, bar)
-        peaks = run_memory(console, jobs, contestants, bar)
-    for scenario, title in TITLES.items():
-        print_results(console, title, [result for result in results if result.scenario == scenario])
-    print_peaks(console, peaks)
-    floors = check_floors(results, peaks)
-    print_floors(console, floors)
-    settings = {"quick": quick, "repeats": repeats, "length": LENGTH, "stride": STRIDE}
-    records = [as_record(result) for result in results]
-    write_json(
-        path,
-        machine=facts,
-        settings=settings,
-        left_out=left_out,
-        results=records,
-        memory=as_records_of_memory(peaks),
-        floors=floors,
-    )
-    console.print(f"written to {path}")
+def show_memory(run: Run, records: Sequence[Record]) -> None:
+    table = make_table("Memory: peak above the start, 720p, 6 frames/s", ("case", "contestant", "MB", "pool MB"))
+    for record in records:
+        table.add_section()
+        for name, each in record["contestants"].items():
+            cells = (f"{each['peak_bytes'] / 1e6:,.0f}", f"{each['pool_bytes'] / 1e6:,.0f}")
+            table.add_row(record["title"], name, *cells, style="bold" if name == CLIPX else None)
+    run.show(table)
 
 
+# Both
+
+
+def measure(run: Run) -> Records:
+    missing = missing_rivals()
+    names = [name for name in (*REAL, *GENERATED) if not (run.quick and name in ("240p", "1080p"))]
+    files = find_files(run.folder, names, run.describe)
+    run.leave_out({**missing, **files.missing})
+    jobs = [Job(files.videos[name]) for name in ("10 s", "60 s") if name in files.videos]
+    contestants = [*without(DENSES, missing)]
+    with tempfile.TemporaryDirectory() as scratch:
+        cases = find_cases(files.videos, Path(scratch), missing, run)
+        run.expect(sum(case.repeats * len(case.contestants) for case in cases) + len(jobs) * len(contestants))
+        results = run_cases(cases, run)
+    memory = run_memory(jobs, contestants, run)
+    columns = (
+        MS,
+        SPREAD,
+        Column("frames/s", lambda result, name: f"{result.facts['frames'] / result.seconds(name):,.0f}"),
+        OF_LIMIT,
+        CLIPX_IS,
+    )
+    caption = "frames/s: frames of the file, needed or not. decoded, skipped: by clipx's decoder."
+    run.show(results_table("Files to clips", results, columns, caption))
+    show_memory(run, memory)
+    check_floors(run, results, memory)
+    run.settings |= {"length": LENGTH, "stride": STRIDE}
+    return {"results": [each.record() for each in results], "memory": memory}
+
+
+def check_floors(run: Run, results: Iterable[Result], memory: Iterable[Record]) -> None:
+    for result in results:
+        facts = result.facts
+        case = facts["scenario"], facts["decoder_threads"], facts["dilation"]
+        height = facts["video"]["height"]
+        against_decoder = f"{result.title}: against the decoder alone"
+        if case == (DENSE, 1, 1) and height in ASKED:
+            of_rival, of_decoder = ASKED[height]
+            run.floors.fastest_rival(result, of_rival)
+            if of_decoder is not None:
+                run.floors.at_least(against_decoder, of_decoder, result.of_limit(CLIPX))
+        elif case == (DENSE, 1, 8) and facts["video"]["x264"]:
+            run.floors.at_least(against_decoder, 1.3, result.of_limit(CLIPX))
+        elif case[0] == THREADS:
+            run.floors.at_least(f"{against_decoder}, on two threads", 0.9, result.of_limit(CLIPX))
+        elif case[0] == SPARSE:
+            run.floors.fastest_rival(result, 1.0)
+    for record in memory:
+        ours = record["contestants"].get(CLIPX)
+        if ours is not None:
+            above = ours["peak_bytes"] - ours["pool_bytes"]
+            run.floors.bytes_above(record["title"], "the pool", MOST_ABOVE_POOL, above)
+
+
+main = command("video", measure, VERSIONS, quick="few repetitions, and only cases with a floor")
 if __name__ == "__main__":
     main()

@@ -1,0 +1,91 @@
+"""The questions that the benchmarks answer, and what the page shows of their records.
+
+A benchmark is shown on the page once it is in QUESTIONS and its file is there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from _figures import Figure
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+
+
+class Question(NamedTuple):
+    """A benchmark, by the question that it answers."""
+
+    name: str
+    question: str
+    figures: tuple[Figure, ...]
+
+    @property
+    def file(self) -> Path:
+        return HERE / f"bench_{self.name}.py"
+
+
+SPEED = Figure("results", "Speed", "clips_per_second", "clips/s", charted="")
+PEAK = Figure("memory", "Memory", "peak_bytes", "MB", 1e-6, lower=True, charted="")
+OF_DECODER = Figure("results", "Files", "of_limit", "of the decoder alone", charted="")
+
+_ALL = (
+    Question(
+        "copy",
+        "How fast do whole frames get from an array into clips?",
+        (Figure("results", "Copying", "gb_per_second", "GB/s", charted="224x224, stride 8, dilation 1$"),),
+    ),
+    Question(
+        "format",
+        "What does it cost to make the tensor that a model takes?",
+        (SPEED._replace(key="arrays", title="From arrays"), OF_DECODER._replace(key="files", title="From files")),
+    ),
+    Question(
+        "small",
+        "What does a small clip cost, and the import of clipx?",
+        (
+            Figure("small", "Small clips", "microseconds", "µs a clip", lower=True),
+            Figure("imports", "Import", "milliseconds", "ms", lower=True),
+        ),
+    ),
+    Question(
+        "video",
+        "How fast do video files become clips?",
+        (
+            OF_DECODER._replace(charted="^dense.*dilation 1$"),
+            PEAK._replace(title="Memory of a file"),
+        ),
+    ),
+    Question(
+        "memory",
+        "How much memory does a shuffled pipeline take?",
+        (PEAK._replace(key="results", title="Memory of a pipeline"),),
+    ),
+    Question(
+        "pipeline",
+        "How fast is a whole pipeline?",
+        (SPEED, PEAK._replace(title="Memory of all processes")),
+    ),
+    Question(
+        "epochs",
+        "Does the memory of a Loader grow over its epochs?",
+        (PEAK._replace(title="Memory of a Loader over five epochs", charted=None),),
+    ),
+    Question(
+        "resume",
+        "How fast does a stopped run go on?",
+        (Figure("results", "To the next batch", "to_the_batch", "s", lower=True, charted="at 90%$"),),
+    ),
+    Question(
+        "state",
+        "What does it cost to save the state of a Loader?",
+        (
+            Figure("tracking", "Saved after every batch", "batches_per_second", "batches/s", charted=""),
+            Figure("states", "Size of a state", "state_bytes", "kB", 1e-3, lower=True),
+        ),
+    ),
+    Question("mapped", "How fast are clips made from mapped files?", (SPEED, PEAK)),
+    Question("audio", "How fast does sound become clips?", (SPEED,)),
+)
+QUESTIONS = {question.name: question for question in _ALL}
