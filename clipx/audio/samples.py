@@ -207,7 +207,7 @@ class SampleReader:
 
     def _begin(self, frame: Any) -> SampleClock:
         restarts = bool(cast(Any, self._container.format.flags) & av.format.Flags.ts_discont.value)
-        self._clock = SampleClock(frame, self._stream.time_base or Fraction(1), restarts)
+        self._clock = SampleClock(frame, Fraction(self._stream.time_base or 1), restarts)
         rate = self.sound.rate or frame.sample_rate
         if self._rate is not None and rate != self._rate:
             raise ValueError(

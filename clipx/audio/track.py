@@ -118,7 +118,7 @@ class Track:
             return
         self._others, ended = 0, self._end
         duration = Fraction(frame.samples, frame.sample_rate)
-        gap_end = self._clock.follow(None if frame.pts is None or base is None else frame.pts * base, duration)
+        gap_end = self._clock.follow(None if frame.pts is None or not base else frame.pts * base, duration)
         if gap_end is not None:
             # What is to come starts where the clock says: after silence, or over samples that have come.
             self._append(self.sound.convert(None))

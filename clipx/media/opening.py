@@ -24,6 +24,7 @@ from clipx.media.sources import Source, as_source
 
 __all__ = [
     "MAX_PIXELS",
+    "TEXTS",
     "best_video",
     "failures",
     "limit_pixels",
@@ -33,6 +34,9 @@ __all__ = [
 ]
 
 MAX_PIXELS = 2**26  # 8192 by 8192
+
+TEXTS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+"""Arguments of av.open that open a file with texts that are not UTF-8; from 19 on av needs none."""
 
 FORMATS = (
     "mov,matroska,avi,asf,nut,mxf,ivf,yuv4mpegpipe,gif,apng,dv,"
@@ -130,7 +134,7 @@ def _open(target: Any, max_pixels: int, restrictions: dict[str, str]) -> av.cont
         mode="r",
         options={"max_pixels": str(min(max_pixels, PIXELS_MAX))},
         container_options=restrictions,
-        metadata_errors="replace",
+        **TEXTS,
     )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from statistics import median
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import av
 
-__all__ = ["DEFAULT_RATE", "MEASURED_PACKETS", "Grace", "grace_of", "likely_rate", "stated_rate"]
+__all__ = ["DEFAULT_RATE", "MEASURED_PACKETS", "Grace", "grace_of", "likely_rate", "stated_rate", "time_base_of"]
 
 DEFAULT_RATE = Fraction(25)
+DEFAULT_TIME_BASE = Fraction(1, 90000)
 MEASURED_PACKETS = 32
 ORDINARY, MOST = 240, 1000  # frames a second; above the first, only where time is counted in finer steps
 MEASURED_MOST = 10**6
@@ -29,14 +30,22 @@ def _agree(a: Fraction | None, b: Fraction | None) -> bool:
     return a is not None and b is not None and abs(a - b) <= AGREE * b
 
 
-def _codec_rate(stream: av.VideoStream) -> Fraction | None:
-    return getattr(cast(Any, stream.codec_context), "framerate", None)
+def _rate(owner: Any, name: str) -> Fraction | None:
+    """A rate of a stream or its codec; None where it is unknown, which av says with None or with 0."""
+    rate = getattr(owner, name, None)
+    return Fraction(rate) if rate else None
+
+
+def time_base_of(stream: av.VideoStream) -> Fraction:
+    """Seconds of a tick of a stream's times."""
+    return Fraction(stream.time_base or DEFAULT_TIME_BASE)
 
 
 def stated_rate(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction | None:
     """The stated rate, if it is certain: in a MOV or MP4, which list their frames, or if its answers agree."""
-    time_base = stream.time_base or Fraction(1, 90000)
-    average, guessed, of_codec = stream.average_rate, stream.guessed_rate, _codec_rate(stream)
+    time_base = time_base_of(stream)
+    average, guessed = _rate(stream, "average_rate"), _rate(stream, "guessed_rate")
+    of_codec = _rate(stream.codec_context, "framerate")
     if _plausible(average, time_base) and ("mp4" in container.format.name or _agree(average, guessed)):
         return average
     if not average and _plausible(guessed, time_base) and (not of_codec or _agree(of_codec, guessed)):
@@ -49,10 +58,11 @@ def likely_rate(stream: av.VideoStream, packets: Sequence[av.Packet]) -> Fractio
 
     Without times, the first stated rate that is possible; and if none is, 25.
     """
-    time_base = stream.time_base or Fraction(1, 90000)
-    answers = [stream.average_rate, stream.guessed_rate, _codec_rate(stream), stream.base_rate]
+    time_base = time_base_of(stream)
+    answers = [_rate(stream, "average_rate"), _rate(stream, "guessed_rate")]
+    answers += [_rate(stream.codec_context, "framerate"), _rate(stream, "base_rate")]
     measured = [each for each in _measured(packets, time_base) if 0 < each <= MEASURED_MOST]
-    near = [(abs(answer / each - 1), Fraction(answer)) for answer in answers if answer for each in measured]
+    near = [(abs(answer / each - 1), answer) for answer in answers if answer for each in measured]
     if near and min(near)[0] <= NEAR:
         return min(near)[1]
     if measured:
@@ -60,7 +70,7 @@ def likely_rate(stream: av.VideoStream, packets: Sequence[av.Packet]) -> Fractio
         # One long pause among a few frames says nothing of the rest.
         return average if 10 * average > typical else typical
     answers = [answers[1], answers[2], answers[0]]
-    return next((Fraction(each) for each in answers if each and _plausible(each, time_base)), DEFAULT_RATE)
+    return next((each for each in answers if each and _plausible(each, time_base)), DEFAULT_RATE)
 
 
 def _measured(packets: Sequence[av.Packet], time_base: Fraction) -> list[Fraction]:
@@ -93,12 +103,12 @@ def grace_of(container: av.container.InputContainer, stream: av.VideoStream, rat
     It is 0 if the time base is the stream's own, and either frames last a whole number of ticks or there is no steady
     rate; and 0 if a tick is as long as a frame, as the grace would be a frame.
     """
-    time_base = stream.time_base or Fraction(1, 90000)
+    time_base = time_base_of(stream)
     ticks = 1 / (rate * time_base)
     if ticks < 2:
         return Grace(0, None)
     if FIXED_CLOCKS & set(container.format.name.split(",")):
         return Grace(1, int(ticks) if ticks.denominator == 1 else None)
-    steady = stream.base_rate
+    steady = _rate(stream, "base_rate")
     rounds = steady and _plausible(steady, time_base) and (1 / (steady * time_base)).denominator != 1
     return Grace(int(bool(rounds) and ticks.denominator != 1), None)

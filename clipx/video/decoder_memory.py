@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 
 import av
 
-from clipx.media.opening import FORMATS, LATE_FORMATS, open_media, videos
+from clipx.media.opening import FORMATS, LATE_FORMATS, TEXTS, open_media, videos
 from clipx.media.sources import Source
 
 __all__ = ["DecoderNeeds", "PictureMemory", "decoder_needs", "parameter_sets_memory"]
@@ -188,7 +188,7 @@ def _open_header(src: Source, name: str) -> av.container.InputContainer:
         limits = {"format_whitelist": formats, "protocol_whitelist": "none", "codec_whitelist": "none"}
         target.seek(0)
         try:
-            container = av.open(target, mode="r", container_options=limits, metadata_errors="replace")
+            container = av.open(target, mode="r", container_options=limits, **TEXTS)
         except av.FFmpegError:
             continue
         contexts = [cast(Any, each.codec_context) for each in videos(container)]

@@ -15,7 +15,7 @@ from clipx.errors import MediaError
 from clipx.media.demuxing import demuxed
 from clipx.media.opening import best_video, open_media, videos
 from clipx.media.packet_index import PacketIndex, frames_listed, gives_frames
-from clipx.media.rates import MEASURED_PACKETS, Grace, grace_of, likely_rate, stated_rate
+from clipx.media.rates import MEASURED_PACKETS, Grace, grace_of, likely_rate, stated_rate, time_base_of
 from clipx.media.sources import Source, can_rewind
 from clipx.media.timeline import Timeline
 from clipx.video.options import VideoOptions
@@ -81,7 +81,7 @@ class VideoFile:
         context.thread_count = self._threads
         context.thread_type = "AUTO" if self.has_threads else "SLICE"
         context.copy_opaque = True
-        self.time_base = self.stream.time_base or Fraction(1, 90000)
+        self.time_base = time_base_of(self.stream)
 
     def _find_rate(self) -> Fraction:
         rate = stated_rate(self.container, self.stream)

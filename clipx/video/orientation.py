@@ -71,7 +71,7 @@ UPRIGHT = Orientation(0, False)
 
 def _side_data(frame: av.VideoFrame) -> list[Any]:
     try:
-        return list(cast(Any, frame).side_data)
+        return _listed(frame)
     except ValueError:
         pass  # av raises where any side data is of a kind that it does not know, such as Exif
     known = {int(kind.value) for kind in cast(Any, SideDataType)}
@@ -82,7 +82,13 @@ def _side_data(frame: av.VideoFrame) -> list[Any]:
             filters.append(graph.add("sidedata", f"mode=delete:type={kind}"))
     graph.link_nodes(*filters, graph.add("buffersink")).configure()
     graph.push(frame)
-    return list(cast(Any, graph.pull()).side_data)
+    return _listed(graph.pull())
+
+
+def _listed(frame: Any) -> list[Any]:
+    """The side data of a frame by number: iterating over it gives the data or, from av 19 on, their kinds."""
+    found = frame.side_data
+    return [found[i] for i in range(len(found))]
 
 
 def carries_orientation(packet: av.Packet, codec: str, extradata: bytes) -> bool:

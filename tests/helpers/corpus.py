@@ -13,6 +13,7 @@ import av
 import numpy as np
 
 import clipx
+from clipx.media.opening import TEXTS
 from clipx.video.writer import PictureWriter
 
 RATE, FRAMES, HEIGHT, WIDTH = 25, 40, 48, 64
@@ -185,7 +186,7 @@ def _play(data: bytes, most: int) -> Played:
     raw: list[float | None] = []
     writer = PictureWriter(clipx.ClipFormat(), clipx.VideoOptions(), "played")
     kinds, failed = set(), False
-    with av.open(io.BytesIO(data), metadata_errors="ignore") as container:
+    with av.open(io.BytesIO(data), **TEXTS) as container:
         stream = container.streams.best("video")
         if stream is None or stream.codec_context is None:
             raise clipx.MediaError("there is no video")
@@ -255,7 +256,7 @@ def hear(data: bytes) -> Heard:
     """All sound that FFmpeg gives of a file, passing over packets that it cannot decode. Raises what opening raises."""
     pieces: list[np.ndarray] = []
     kind, failed, resampler = None, False, av.AudioResampler("fltp")
-    with av.open(io.BytesIO(data), metadata_errors="ignore") as container:
+    with av.open(io.BytesIO(data), **TEXTS) as container:
         stream: Any = container.streams.best("audio")
         if stream is None or stream.codec_context is None:
             raise clipx.MediaError("there is no sound")

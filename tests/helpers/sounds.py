@@ -8,6 +8,7 @@ from functools import cache
 
 import av
 import numpy as np
+from av.audio.plane import AudioPlane
 
 from clipx import AudioFormat
 
@@ -53,10 +54,10 @@ def frames_of(sound, stream, rate, layout, start=0):
     for first in range(0, values.shape[1], size):
         part = values[:, first : first + size]
         frame = av.AudioFrame(format=context.format.name, layout=layout, samples=part.shape[1])
-        planes = frame.planes
         for i, row in enumerate(part if planar else [part.T]):
             data = np.ascontiguousarray(row).tobytes()
-            planes[i].update(data + bytes(planes[i].buffer_size - len(data)))
+            plane = AudioPlane(frame, i)  # av's list of planes goes past the last one where there are eight or more
+            plane.update(data + bytes(plane.buffer_size - len(data)))
         frame.sample_rate, frame.pts, frame.time_base = rate, start + first, Fraction(1, rate)
         yield frame
 

@@ -12,6 +12,7 @@ from helpers.shards import write_tar
 
 import clipx
 from clipx import wds
+from clipx.media.opening import TEXTS
 from clipx.video.clips import clips, selected_clips
 
 N = 60
@@ -65,7 +66,7 @@ def cut(data, window, damage, **options):
 def tolerant(data):
     """What a player decodes: packets that the decoder refuses are passed over."""
     images = []
-    with av.open(io.BytesIO(data), metadata_errors="replace") as container:
+    with av.open(io.BytesIO(data), **TEXTS) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         packets = container.demux(stream)

@@ -156,7 +156,8 @@ def stated(data):
     found = []
     with av.open(io.BytesIO(data)) as container:
         for frame in container.decode(video=0):
-            here = [bytes(each) for each in frame.side_data if each.type.name == "DISPLAYMATRIX"]
+            every = [frame.side_data[i] for i in range(len(frame.side_data))]
+            here = [bytes(each) for each in every if each.type.name == "DISPLAYMATRIX"]
             found.append(tuple(np.sign(np.frombuffer(here[0], np.int32)[[0, 1, 3, 4]]).tolist()) if here else None)
     return found
 
