@@ -159,7 +159,9 @@ class _Gunzip:
         """At least one byte and at most `size`; none at the end, also where the stream is truncated."""
         while True:
             if self._unpacker.eof:
-                self._rest = self._unpacker.unused_data or self._stream.read(CHUNK_BYTES)
+                self._rest = self._unpacker.unused_data
+                while len(self._rest) < 2 and (more := self._stream.read(CHUNK_BYTES)):
+                    self._rest += more
                 if not self._rest.startswith(b"\x1f\x8b"):
                     return b""
                 self._unpacker = zlib.decompressobj(wbits=31)
