@@ -1,20 +1,15 @@
 """SIGKILL at any moment, in random configurations: a run goes on with the very batches of one that never stopped."""
 
 import io
-import json
-import multiprocessing
 import os
 import random
-import signal
-import warnings
-from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from helpers.killed import iterate_until_killed
 from helpers.loaders import everything
 from helpers.shards import array_sample, write_shard
-from helpers.threads import wait_until
 
 import clipx
 
@@ -91,18 +86,6 @@ def configuration(rng, datasets):
     )
 
 
-def child(make, log, saved):
-    """Iterates, noting each batch and saving the state behind it."""
-    loader = make()
-    with Path(log).open("a") as lines:
-        for batch in loader:
-            lines.write(f"{everything([batch])[0]}\n")
-            lines.flush()
-            Path(f"{saved}.new").write_text(json.dumps(loader.state_dict()))
-            os.replace(f"{saved}.new", saved)
-            del batch
-
-
 @pytest.mark.parametrize("number", range(KILLS))
 def test_killed(datasets, tmp_path, number):
     rng = random.Random(number)
@@ -113,21 +96,9 @@ def test_killed(datasets, tmp_path, number):
 
     wanted = [str(each) for each in everything(make(2))]
     assert len(wanted) > 3
-    log, saved = tmp_path / "log", tmp_path / "state"
-    log.write_text("")
-    kill_at = rng.randrange(1, len(wanted))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forks where there are threads
-        process = multiprocessing.get_context("fork").Process(target=child, args=(lambda: make(before), log, saved))
-        process.start()
-    try:
-        assert wait_until(lambda: log.read_text().count("\n") >= kill_at and saved.exists(), 60)
-        os.kill(process.pid, signal.SIGKILL)
-    finally:
-        process.join(60)
-    state = json.loads(saved.read_text())
+    lines, state = iterate_until_killed(lambda: make(before), tmp_path, rng.randrange(1, len(wanted)), 60)
     done = state["batch"]["count"]
-    assert log.read_text().splitlines()[:done] == wanted[:done]
+    assert lines[:done] == wanted[:done]
     other = make(after)
     other.load_state_dict(state)
     assert [str(each) for each in everything(other)] == wanted[done:]

@@ -1,0 +1,45 @@
+"""States of a Loader, and the batches behind them."""
+
+import json
+import random
+
+from helpers.loaders import check_ended, everything
+
+THREADS = (1, 2, 3, 8)
+
+
+def through_json(state):
+    return json.loads(json.dumps(state))
+
+
+def batches_and_states(loader, epochs=1):
+    """Every batch of some epochs as a value, and the state behind each; the first is that before any."""
+    values, states = [], [through_json(loader.state_dict())]
+    for _ in range(epochs):
+        for batch in loader:
+            values += everything([batch])
+            del batch
+            states.append(through_json(loader.state_dict()))
+    return values, states
+
+
+def check_every(make, epochs=1, every=1, seed=0):
+    """From every state, or one of `every`, the batches of that epoch that follow it, on other numbers of threads."""
+    rng = random.Random(seed)
+    values, states = [], []
+    loader = make(threads=2)
+    for _ in range(epochs):
+        found, saved = batches_and_states(loader)
+        values.append(found)
+        states.append(saved)
+        check_ended(loader)
+    for epoch, (found, saved) in enumerate(zip(values, states)):
+        assert len(saved) == len(found) + 1
+        for at in range(rng.randrange(every), len(saved), every):
+            other = make(threads=rng.choice(THREADS))
+            other.load_state_dict(saved[at])
+            assert everything(other) == found[at:], (epoch, at)
+            if epoch + 1 < epochs and rng.random() < 0.3:
+                assert everything(other) == values[epoch + 1], (epoch, at)
+            check_ended(other)
+    return values, states
