@@ -46,7 +46,7 @@ class _Column:
         self._count, self._all_none = count, True
 
     def differs(self, value: Any) -> str | None:
-        """Where a value cannot stand beside the others, arrays or tensors: what these are."""
+        """The shape and dtype of the other values, arrays or tensors, where a value has others; else None."""
         first = self._first
         kind = np.ndarray if isinstance(first, np.ndarray) else type(first)
         if first is None or (isinstance(value, kind) and value.shape == first.shape and value.dtype == first.dtype):
@@ -54,7 +54,7 @@ class _Column:
         return f"{tuple(first.shape)} {first.dtype}"
 
     def add(self, value: Any, size: int) -> None:
-        """Take the value of the next row of `size`; None stands for one that lacks the field."""
+        """Take the value of the next row of `size`; None for a row that lacks the field."""
         if self._array is None and isinstance(value, np.ndarray):
             if not self._count:
                 self._array = self._make((size, *value.shape), value.dtype)

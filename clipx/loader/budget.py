@@ -1,4 +1,4 @@
-"""How a Loader divides its bytes."""
+"""The rule by which a Loader divides its bytes."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from dataclasses import dataclass
 __all__ = ["DECODER_BYTES", "LEAST_SAMPLE", "READY", "Budget", "divide", "most_read"]
 
 READY = 2
-"""Clips of a source that wait, at least, while others have their turn."""
+"""Least number of finished clips of a source that wait while other sources give theirs."""
 
 DECODER_BYTES = 24_000_000
-"""What an open decoder is taken to hold, at least: some twenty pictures of 720p."""
+"""Least bytes that an open decoder is counted with: some twenty pictures of 720p."""
 
 MOST_SOURCES = 10
-
+"""Sources that are open at the same time."""
 
 LEAST_SAMPLE = 1 << 24
-"""What a sample may take, however little memory there is."""
+"""Bytes that a sample may take however little memory there is."""
 
 BESIDE_BYTES = 65_536
-"""What a clip may have beside its slots, however little memory there is."""
+"""Bytes that a clip may have beside its slots however little memory there is."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What becomes of a number of bytes.
+    """A loader's bytes, divided.
 
     Attributes:
-        sources: videos that are cut at a time; those after the first `active` wait for a turn with their first clips.
-        active: videos that give clips in turn: all of those, or one where the order is to be kept.
-        ready: clips of a source that wait while others have their turn.
-        slots: of the pool.
-        shuffled: clips that wait in the shuffle.
-        encoded_bytes: of samples that are read and not yet cut, and of what they are decoded and unpacked to.
-        decoder_bytes: of a source's decoder.
-        clip_beside: what a clip may have beside its slots; BESIDE_BYTES at least, however little that is.
-        shuffled_beside: what the clips in the shuffle may have beside their slots.
+        sources: number of sources that are open at a time: the active ones, and some that wait with their first clips.
+        active: number of sources that give clips in rotation; one where the order is to be kept.
+        ready: number of finished clips of a source that wait while others give theirs.
+        slots: number of slots of the pool.
+        shuffled: number of clips that the shuffle holds.
+        encoded_bytes: bytes of samples that have been read, and of what they are decoded and unpacked to.
+        decoder_bytes: bytes of a source's decoder.
+        clip_beside: bytes that a clip may have beside its slots; BESIDE_BYTES where this is less.
+        shuffled_beside: bytes that the clips in the shuffle may have beside their slots, together.
     """
 
     sources: int
@@ -50,12 +50,12 @@ class Budget:
 
     @property
     def decoders_bytes(self) -> int:
-        """Of all decoders."""
+        """Bytes of all decoders."""
         return self.sources * self.decoder_bytes
 
     @property
     def sample_bytes(self) -> int:
-        """What one sample may take that is cut alone: as it is read, decoded and unpacked, and with its decoder."""
+        """Bytes that a single sample may take: as it is read, decoded and unpacked, and with its decoder."""
         return max(self.encoded_bytes + self.decoders_bytes, LEAST_SAMPLE)
 
     @property
@@ -64,12 +64,12 @@ class Budget:
         return max(self.clip_beside, BESIDE_BYTES)
 
     def decoder(self, beyond: int) -> int:
-        """What a source's decoder counts that takes so many bytes beyond those that every one is granted."""
+        """Bytes that a source's decoder is counted with; `beyond` are those above what every decoder is granted."""
         return max(DECODER_BYTES + beyond, self.decoder_bytes)
 
 
 def most_read(memory: int) -> int:
-    """Bytes of a sample that are read of `memory`, before it is known how that is divided."""
+    """Bytes of a sample that are read before it is known how `memory` is divided."""
     return max(memory // 2, LEAST_SAMPLE)
 
 
@@ -88,13 +88,15 @@ def divide(
 ) -> Budget:
     """Divide `memory` bytes, first by `workers`; the number of threads plays no part.
 
-    An eighth is for samples that are read, with what they are decoded and unpacked to. Up to a third of it, for at most
-    ten sources at a time, is for cutting: each takes `held` slots of clips that are open and READY of clips that are
-    done, for each field, and DECODER_BYTES and `decoder`, which is what that of the first source takes beyond these, as
-    its header says; a source that takes more has fewer beside it. `beside` is what the first clip has beside its slots,
-    such as sound and fields of more than a page; others may have a sixteenth of `memory` more, together.
-    `batches` batches take `batch_size` slots a field. All the rest is for the shuffle, at least one clip; without one,
-    for clips that wait for their turn.
+    - An eighth is for samples that have been read, with what they are decoded and unpacked to.
+    - Up to a third is for at most ten open sources. Each takes, for each field, `held` slots of clips that are being
+      written and READY of finished ones; and for its decoder DECODER_BYTES plus `decoder`, which is what the first
+      source's takes beyond these by its header. A source that takes more has fewer beside it.
+    - `batches` batches take `batch_size` slots a field.
+    - The rest is for the shuffle, at least one clip; without a shuffle, for finished clips.
+
+    `beside` is what the first clip has beside its slots, such as sound and fields of more than a page; other clips may
+    have a sixteenth of `memory` more, together.
 
     Raises ValueError that names the least figure that works.
     """
@@ -105,10 +107,10 @@ def divide(
     least = (source + fixed + clip) * 8 // 7 + 8
     given, memory = memory, memory // workers
     if memory < least:
-        told = f" for {workers} workers" if workers > 1 else ""
+        shared = f" for {workers} workers" if workers > 1 else ""
         raise ValueError(
-            f"memory is {given} bytes{told}, but {batches} batches of {batch_size} clips of {clip} bytes, and cutting "
-            f"one source, take at least {least * workers}"
+            f"memory is {given} bytes{shared}, but {batches} batches of {batch_size} clips of {clip} bytes, and one "
+            f"source, take at least {least * workers}"
         )
     encoded = memory // 8
     sources = min(max(memory // 3 // source, 1), MOST_SOURCES, (memory - encoded - fixed - clip) // source)

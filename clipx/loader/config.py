@@ -1,4 +1,4 @@
-"""What a Loader was asked for: its arguments, checked, and what follows from them alone."""
+"""The arguments of a Loader, checked, and what follows from them alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from clipx.wds.sample_clips import SampleClips
 __all__ = ["LoaderConfig", "Settings"]
 
 Settings = dict[str, Any]
-"""What fixes the order and the bytes of a loader's batches, as JSON takes it."""
+"""The arguments that fix the order and the bytes of a loader's batches, as JSON takes them."""
 
 
 def _plain(value: Any) -> Any:
@@ -61,7 +61,7 @@ class LoaderConfig:
 
     @property
     def seed(self) -> int:
-        """What is random is drawn from it."""
+        """Seed of everything random."""
         return self.sample_clips.seed
 
     @property
@@ -112,11 +112,11 @@ class LoaderConfig:
         return share(shards, world)
 
     def limits(self, world: World) -> ReadLimits:
-        """How much of a sample is read, before the budget is known."""
+        """Limits to what is read of a sample before the budget is known."""
         return ReadLimits(most_read(self.memory // world.workers))
 
     def settings(self) -> Settings:
-        """What a state and the loader that goes on from it must have in common."""
+        """The arguments that a loader must share with a state to go on from it."""
         clips = self.sample_clips
         options = _plain(clips.options or VideoOptions())
         del options["num_threads"]  # changes nothing in the clips

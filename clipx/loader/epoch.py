@@ -30,7 +30,7 @@ logger = logging.getLogger("clipx")
 
 @dataclass
 class Kept:
-    """What one epoch leaves to the next.
+    """Memory and knowledge that one epoch leaves to the next.
 
     Attributes:
         probed: what clips are like; None before the first.
@@ -239,7 +239,7 @@ class BatchIterator(Iterator[dict[str, Any]]):
 
 
 class Running:
-    """What a Loader keeps of an iterator that it does not hold."""
+    """A Loader's handle of an iterator that it does not keep alive."""
 
     def __init__(self, iterator: BatchIterator, task: Task) -> None:
         self._task, self._iterator = task, weakref.ref(iterator)

@@ -25,7 +25,7 @@ STOP_SECONDS = 10.0
 
 
 class InterleaveState(NamedTuple):
-    """How far samples have been extracted.
+    """The samples that give clips, and how far.
 
     Attributes:
         active: the samples that give clips in rotation.
@@ -162,7 +162,7 @@ class Interleave:
             self._changed.notify_all()
 
     def _take(self) -> Extracted | Failure | None:
-        """What the next active sample gives, None where that has no clips left; it is then active no more."""
+        """The next clip of the next active sample; None at its end, where it becomes inactive."""
         opened = self._active[self._next]
         self._changed.wait_for(lambda: self._stopped or opened.ready or opened.done)
         if self._stopped:

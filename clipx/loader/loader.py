@@ -43,7 +43,7 @@ WORKER_SECONDS = 60.0
 
 
 class Loader(DictDataset):  # type: ignore[misc]
-    """Batches of clips from shards of videos, cut by threads, within so many bytes.
+    """Batches of clips from shards of videos, arrays or sound, extracted on threads within a number of bytes.
 
     >>> loader = clipx.Loader("videos-{000..099}.tar", spec, format, batch_size=16, memory="4GB")
     >>> for batch in loader:
@@ -56,26 +56,27 @@ class Loader(DictDataset):  # type: ignore[misc]
         spec, format, options, audio, keys: which frames, how they are written and read, and of which fields; see
             `clipx.wds.clips`.
         batch_size: clips of a batch.
-        memory: bytes that the slots, the batches and the encoded samples take together, such as "2GB"; divided as
-            `clipx.loader.budget.divide` says, and by the number of DataLoader workers. Decoders are taken to hold what
-            the headers of their videos say, and `clipx.loader.budget.DECODER_BYTES` at least.
-        threads: that decode; default as many as there are processors. More than there are sources are not used.
+        memory: bytes that the slots, the batches and the encoded samples take together, such as "2GB"; divided by
+            `clipx.loader.budget.divide`, and by the number of DataLoader workers. Decoders count with what the headers
+            of their videos say, and at least with `clipx.loader.budget.DECODER_BYTES`.
+        threads: number of threads that decode; default the number of processors. No more are used than there are
+            sources.
         map: called with the sample of each clip, on those threads; what it returns is batched, so that it can add, drop
-            and rename fields. Its own memory counts as its own.
+            and rename fields. The memory that it takes is not counted.
         shuffle: whether shards and clips are shuffled; else clips come in the shards' order.
         seed, epoch: what is random is drawn from both and each sample's `__key__`. epoch is a number, a function that
-            gives one, or None to count the iterations, also those of a DataLoader with workers; `set_epoch` says the
+            gives one, or None to count the iterations, also those of a DataLoader with workers; `set_epoch` sets the
             next.
         drop_last: whether a last batch of fewer clips is left out.
         equal_batches: whether all ranks get the same number of batches: with `drop_last` as many as the rank with the
             fewest clips can fill; without, all get as many clips as the one with the most, and what a rank lacks are
             clips of its own once more, with "repeated" in `clip.json`. The clips of all shards are counted once, before
-            the first epoch, by headers and packets, mostly without decoding; `len` tells the number.
+            the first epoch, by headers and packets, mostly without decoding; `len` is then the number of batches.
         handler: called with the error of a broken shard or sample, as webdataset's are; a broken sample loses no other.
-        batches: that there can be at a time: the consumer's, the next, and the one that is being filled. Raise it for a
-            consumer that holds several.
+        batches: number of batches that there can be at a time: the consumer's, the next, and the one that is being
+            filled. Raise it for a consumer that holds several.
         timeout: seconds that the consumer waits where it holds all batches; None waits for ever. In the worker of a
-            DataLoader, 0 stands for a minute: it lets go of batches when they are sent.
+            DataLoader, 0 means a minute: it lets go of batches when they are sent.
 
     A batch has every field that any of its samples has: clips in all of them, of one size (else an error names both
     samples); other fields as lists with None where a sample lacks one.
@@ -294,7 +295,7 @@ class Loader(DictDataset):  # type: ignore[misc]
         allows (docs/resume.md). threads, handler, timeout and the decoder's num_threads may differ; `map`
         must make the same of the same sample. A state of a finished epoch is the beginning of the next one.
 
-        Raises TypeError for what is not a state. Raises ValueError for a state that was edited or cut short, or is of
+        Raises TypeError for what is not a state. Raises ValueError for a state that was edited or truncated, or is of
         another version of clipx; for another spec, format, seed or other argument than it was saved with, which the
         message names; for shards that are missing, or have another name or size; and for another rank, world size or
         number of workers. While iterating, ValueError for a sample that is not the one that was read.

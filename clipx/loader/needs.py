@@ -1,4 +1,4 @@
-"""What a sample needs while it is cut, as its headers say it, before anything of it is decoded."""
+"""Bytes that a sample takes while its clips are extracted, by its headers, before anything of it is decoded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clipx.video.decoder_memory import DecoderNeeds, decoder_needs
 __all__ = ["Needs", "encoded_bytes", "needs_of"]
 
 PLAIN_BYTES = 24_000_000
-"""What every source is granted for its decoder: some twenty pictures of 720p."""
+"""Bytes that every source is granted for its decoder: some twenty pictures of 720p."""
 
 SMALL_BYTES = 4096
 """Fields beside the clips that together take less are not counted in each clip."""
@@ -24,12 +24,12 @@ class Needs(NamedTuple):
     """Bytes that a sample takes.
 
     Attributes:
-        read: as it is read.
-        decoded: of its fields beside the clips once they are decoded, of packed arrays once they are unpacked, and what
-            that takes for a while.
+        read: of the sample as it is read.
+        decoded: of its fields beside the clips when decoded, of packed arrays when unpacked, and what that takes for a
+            while.
         decoder: of its decoders, beyond PLAIN_BYTES.
         beside: of what each of its clips has beside its slots.
-        pixels: of its largest pictures; 0 where that is not known.
+        pixels: number of pixels of its largest picture; 0 where that is not known.
     """
 
     read: int = 0
@@ -40,7 +40,7 @@ class Needs(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes that it is held as."""
+        """Bytes that the sample is held as."""
         return self.read + self.decoded
 
     def describe(self) -> str:
@@ -59,7 +59,7 @@ def encoded_bytes(sample: Sample) -> int:
 
 
 def _source_needs(sample: Sample, field: Field, threads: int) -> tuple[int, DecoderNeeds]:
-    """What the source of a field takes unpacked, and its decoder."""
+    """Bytes of a field's source when it is unpacked, and what its decoder needs."""
     kind, value = find_source(sample, field)
     if not isinstance(value, BYTES):
         return 0, DecoderNeeds()
@@ -70,9 +70,9 @@ def _source_needs(sample: Sample, field: Field, threads: int) -> tuple[int, Deco
 
 
 def needs_of(sample: Sample, fields: Sequence[Field], threads: int, most: int) -> Needs:
-    """What a sample needs of which these fields are cut, by decoders of so many threads.
+    """The needs of a sample whose clips are made of these fields, by decoders of so many threads.
 
-    Raises TooLarge where it unpacks to more than `most` bytes. What else is wrong with it is told where it is cut.
+    Raises TooLarge where it unpacks to more than `most` bytes. Other errors are left to the extraction.
     """
     decoded = decoder = beside = pixels = 0
     for field in _one_of_each(fields):
@@ -103,7 +103,7 @@ def _kept(name: str, value: Any) -> int:
 
 
 def _one_of_each(fields: Iterable[Field]) -> list[Field]:
-    """Of the members of a file that are cut, one: it is unpacked as a whole."""
+    """The fields, but only one of the members of each file: it is unpacked as a whole."""
     found: dict[str, Field] = {}
     for field in fields:
         found.setdefault(field.holder, field)

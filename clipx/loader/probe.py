@@ -50,7 +50,7 @@ class Pools:
 
     @property
     def budget(self) -> Budget:
-        """What the loader's bytes are divided into."""
+        """The loader's bytes, divided."""
         return self.probed.budget
 
 
@@ -84,7 +84,7 @@ class Probe:
         self.read: list[tuple[Address, Sample]] = []
 
     def run(self, samples: Iterator[tuple[Address, Sample]]) -> Probed | None:
-        """What the first clip shows; None where no sample gives one."""
+        """Probe samples up to the first that gives a clip; None where there is none."""
         most = self._extractor.config.memory // self._workers // 8
         read, kept = self.read, 0
         for each in islice(samples, MOST_COMPARED):
@@ -92,7 +92,7 @@ class Probe:
             kept += encoded_bytes(each[1])
             if kept > most:
                 break
-        # A sample that a damaged shard has cut short is not what the others are to be like.
+        # A sample that a damaged shard has truncated does not show what the others are like.
         votes = Counter(frozenset(sample) for _, sample in read)
         usual = max(votes, key=lambda fields: (votes[fields], len(fields)), default=frozenset())
         for _, sample in sorted(read, key=lambda each: frozenset(each[1]) != usual):
@@ -121,7 +121,7 @@ class Probe:
         yield from rest
 
     def _probe(self, sample: Sample) -> Probed | None:
-        """What the first clip of a sample shows; None where it has none."""
+        """Probe the first clip of a sample; None where it has none."""
         self._check()
         clip = None
         with suppress(Exception), closing(self._silent.extract(sample, ALL, self._silent.weigh(sample))) as clips:

@@ -1,4 +1,4 @@
-"""How far an epoch of a Loader has come: the state behind the batch that was handed out last."""
+"""Progress of an epoch of a Loader: the state behind the batch that was handed out last."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Change", "EpochState", "Probed", "Progress"]
 
 @dataclass(frozen=True)
 class Probed:
-    """What the first clip shows of all others.
+    """Facts of the first clip that hold for all others.
 
     Attributes:
         workers: of a DataLoader, that share the loader's bytes.
@@ -76,7 +76,7 @@ class EpochState:
 
 
 class Change(NamedTuple):
-    """What a batch changes in the state of its epoch: the entries that are others, and the moves of the shuffle."""
+    """The change that a batch makes to the state of its epoch: new entries, and the moves of the shuffle."""
 
     passes: int
     probed: Probed
@@ -96,7 +96,7 @@ class Progress:
 
     Attributes:
         batches: number of batches handed out.
-        finished: whether the consumer has been told of the end.
+        finished: whether the consumer has reached the end.
         begun: whether a batch has been asked for.
     """
 

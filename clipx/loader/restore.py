@@ -1,4 +1,4 @@
-"""What a saved state held: its clips are extracted again, and no others, and its open samples go on."""
+"""The clips that a saved state holds, extracted again, and its open samples, which go on."""
 
 from __future__ import annotations
 

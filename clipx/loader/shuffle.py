@@ -18,7 +18,7 @@ Move = ClipRef | int
 
 @dataclass
 class ShuffleState:
-    """Which clips a shuffle holds.
+    """The clips that a shuffle holds.
 
     Attributes:
         held: the clips, in its order.

@@ -86,7 +86,7 @@ def read_state(
         raise TypeError(f"state is a {type(state).__name__}, but must be a dict that state_dict gave")
     if "version" not in state or "digest" not in state:
         raise ValueError(
-            f"state has {', '.join(map(str, state)) or 'nothing'}, but no version and digest: it is cut short"
+            f"state has {', '.join(map(str, state)) or 'nothing'}, but no version and digest: it is truncated"
         )
     if state["version"] != VERSION:
         raise ValueError(f"state has version {state['version']!r}, but this clipx reads version {VERSION}")
@@ -95,7 +95,7 @@ def read_state(
     except (TypeError, ValueError) as exn:
         raise ValueError(f"state is not as state_dict gave it: {exn}") from exn
     if found != state["digest"]:
-        raise ValueError("state is not as state_dict gave it: its digest does not match, so it was edited or cut short")
+        raise ValueError("state is not as state_dict gave it: its digest does not match, so it was edited or truncated")
     missing = ENTRIES - state.keys()
     if missing:
         raise ValueError(f"state has no {', '.join(sorted(missing))}: it is not as state_dict gave it")

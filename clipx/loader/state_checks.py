@@ -1,4 +1,4 @@
-"""Whether the numbers of a saved state can be a loader's: its digest only shows that it was not cut short."""
+"""Checks of a saved state's numbers: its digest only shows that it was not truncated."""
 
 from __future__ import annotations
 

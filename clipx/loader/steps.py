@@ -34,7 +34,7 @@ logger = logging.getLogger("clipx")
 
 @dataclass(frozen=True)
 class EpochSetup:
-    """What an epoch is made from.
+    """The things that an epoch is made from.
 
     Attributes:
         config: of the loader.
@@ -112,7 +112,7 @@ class Steps:
         return self._batches.batches(self._clips(samples))
 
     def change(self) -> Change:
-        """What has changed since this was called last, behind the batch that came last."""
+        """The change since this was called last, up to the batch that came last."""
         assert self._interleave is not None
         moves = [] if self._shuffle is None else self._shuffle.take_moves()
         return Change(self._passes, self._pools.probed, self._interleave.state(), moves, self._batches.state())

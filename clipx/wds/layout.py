@@ -1,4 +1,4 @@
-"""What the samples of a batch have in common: their fields, and the shape and dtype of each array."""
+"""The layout of a batch: the fields of its samples, and the shape and dtype of each array."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ADVICE = (
     "give the format resize=(height, width) or a crop; for sound, AudioFormat(sample_rate=, mono=True); other arrays "
     "are for map to make alike, or to drop"
 )
-"""How clips come to be alike."""
+"""Advice on how to make clips alike."""
 
 
 def check_alike(name: Any, shape: tuple[int, ...], dtype: np.dtype, first_key: str, array: Any, key: str) -> None:
@@ -66,7 +66,7 @@ ArrayKind = tuple[tuple[int, ...], np.dtype] | None
 
 
 class BatchLayout(NamedTuple):
-    """What samples have in common, as the first one shows it.
+    """The fields that samples have in common, as the first one shows them.
 
     Attributes:
         key: of the first sample.

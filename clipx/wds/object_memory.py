@@ -15,15 +15,15 @@ from clipx import memory
 __all__ = ["extents"]
 
 Extent = tuple[int, int]
-"""Where a piece of memory starts and ends."""
+"""Addresses at which a piece of memory starts and ends."""
 
 MOST_OBJECTS = 10_000
-"""Objects of a sample that are looked at: what has more counts as if the others were as large as these."""
+"""Objects of a sample that are measured; further ones count as if they were as large as these."""
 
 NUMBERS = (int, float, complex, type(None))
 PLAIN = frozenset({str, bool, *NUMBERS, dict, list, tuple, set, frozenset, deque})
 PASSED_OVER = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, CodeType, FrameType, GeneratorType)
-"""What belongs to the program, not to a sample."""
+"""Objects that belong to the program, not to a sample."""
 
 
 def extents(sample: Any) -> set[Extent]:
@@ -42,7 +42,7 @@ def extents(sample: Any) -> set[Extent]:
 
 
 def _fields(sample: Any) -> list[Any]:
-    """What a sample that has arrays holds, but for numbers and what says where it comes from."""
+    """The objects of a sample that has arrays, except for numbers and fields that name its origin."""
     if isinstance(sample, Mapping):
         values = [value for name, value in sample.items() if not (isinstance(name, str) and name.startswith("__"))]
     elif isinstance(sample, (list, tuple)):
@@ -83,7 +83,7 @@ def _walk(inner: Iterable[Any]) -> Iterator[Extent]:
             todo.extend(kept[-1])
     beyond += len(todo)
     if beyond and count:
-        # As a part of the object that was looked at last, so that it is counted once a sample.
+        # As a part of the object that was measured last, so that it is counted once a sample.
         yield id(obj) + 1, id(obj) + 1 + total * beyond // count
 
 

@@ -53,7 +53,7 @@ def _sound_of(name: str, fields: Collection[str]) -> str:
 
 
 def _origin(sample: Sample) -> Sample:
-    """What of a sample says where it comes from."""
+    """The fields of a sample that name its origin."""
     return {name: sample[name] for name in ("__key__", "__url__") if name in sample}
 
 

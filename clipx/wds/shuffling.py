@@ -25,7 +25,7 @@ SKIPPED = 1 << 16  # draws that are passed over at a time
 
 
 def take_out(items: list[Item], at: int) -> Item:
-    """Take an item out of a list; the last one takes its place."""
+    """Take an item out of a list; the last one replaces it."""
     items[at], items[-1] = items[-1], items[at]
     return items.pop()
 
@@ -178,9 +178,9 @@ def shuffle(
         seed, epoch: the order is drawn from both. epoch is a number, a function that gives one, or None to count the
             times that this stage is run, in the workers of a DataLoader as if there were none.
 
-    The buffer fills up before the first sample is passed on; then each one that comes takes the place of one drawn at
-    random. Takes samples of any kind. Raises TypeError and ValueError for arguments, and ValueError at the first sample
-    where the pool is too small.
+    The buffer fills up before the first sample is passed on; then each one that comes replaces one drawn at random.
+    Takes samples of any kind. Raises TypeError and ValueError for arguments, and ValueError at the first sample where
+    the pool is too small.
     """
     if max_bytes is None and pool is None:
         raise ValueError("max_bytes and pool are None, but one of them must say how much the buffer may hold")
