@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 from helpers.arrays import npy
+from helpers.movies import Movie, even, milliseconds, variable
 from helpers.threads import LEFT, clipx_threads, wait_until
 
 import clipx
@@ -183,5 +184,21 @@ def sparse(tmp_path):
         subprocess.run(command, check=True)
         assert path.stat().st_size < 1 << 20
         return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def movie(tmp_path_factory):
+    """Makes a video with sound in step, once for the same arguments."""
+    folder, made = tmp_path_factory.mktemp("movies"), {}
+
+    def make(container="mp4", codec="flac", times="25", **rest):
+        key = container, codec, times, tuple(rest.items())
+        if key not in made:
+            at = variable() if times == "variable" else even(rate=Fraction(times), start=rest.pop("video_start", 0))
+            at = milliseconds(at) if container == "matroska" else at
+            made[key] = Movie(folder / f"{len(made)}.{container}", container, codec, at, **rest)
+        return made[key]
 
     return make

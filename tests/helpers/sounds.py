@@ -8,8 +8,10 @@ from functools import cache
 
 import av
 import numpy as np
+import pytest
 from av.audio.plane import AudioPlane
 
+import clipx
 from clipx import AudioFormat
 
 # codec, container, rate, layout
@@ -43,8 +45,8 @@ def noise(n, channels=1, seed=0):
 NUMBERS = {"u8": "u1", "s16": "i2", "s32": "i4", "flt": "f4", "dbl": "f8"}
 
 
-def frames_of(sound, stream, rate, layout, start=0):
-    """Frames for an encoder of sound (channels, n)."""
+def frames_of(sound, stream, rate, layout, start=0, skip=()):
+    """Frames for an encoder of sound (channels, n); those whose first sample lies in a range of `skip` are left out."""
     context = stream.codec_context
     size = context.frame_size or 1024
     dtype = np.dtype(NUMBERS[context.format.name.removesuffix("p")])
@@ -52,6 +54,8 @@ def frames_of(sound, stream, rate, layout, start=0):
     values = (np.clip(sound, -1, 1) * scale + 128 * (dtype.kind == "u")).astype(dtype)
     planar = context.format.is_planar
     for first in range(0, values.shape[1], size):
+        if any(low <= first < high for low, high in skip):
+            continue
         part = values[:, first : first + size]
         frame = av.AudioFrame(format=context.format.name, layout=layout, samples=part.shape[1])
         for i, row in enumerate(part if planar else [part.T]):
@@ -62,13 +66,13 @@ def frames_of(sound, stream, rate, layout, start=0):
         yield frame
 
 
-def encode(sound, codec, container, rate, layout="mono", start=0, options=None):
+def encode(sound, codec, container, rate, layout="mono", start=0, options=None, skip=()):
     out = io.BytesIO()
     with av.open(out, "w", format=container) as file:
         stream = file.add_stream(codec, rate=rate, layout=layout)
         stream.options = {"strict": "experimental", **(options or {})}
         stream.codec_context.open()
-        for frame in frames_of(sound, stream, rate, layout, start):
+        for frame in frames_of(sound, stream, rate, layout, start, skip):
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
     return out.getvalue()
@@ -134,3 +138,70 @@ def flipped(data, count, seed, first=0.0):
     for at in rng.integers(int(len(data) * first), len(data), count):
         out[at] ^= 1 << int(rng.integers(8))
     return bytes(out)
+
+
+CHANNELS = {"mono": 1, "stereo": 2, "5.1": 6}
+
+# codec, container, and the rates that it knows
+KINDS = {
+    "wav-s16": ("pcm_s16le", "wav", (8000, 11025, 44100)),
+    "wav-s24": ("pcm_s24le", "wav", (48000,)),
+    "wav-f32": ("pcm_f32le", "wav", (22050,)),
+    "wav-u8": ("pcm_u8", "wav", (8000,)),
+    "flac": ("flac", "flac", (16000, 44100)),
+    "ogg-flac": ("flac", "ogg", (16000,)),
+    "mp3": ("libmp3lame", "mp3", (16000, 44100)),
+    "m4a": ("aac", "ipod", (16000, 48000)),
+    "adts": ("aac", "adts", (32000,)),
+    "ogg-opus": ("libopus", "ogg", (48000,)),
+    "webm-opus": ("libopus", "webm", (24000,)),
+    "vorbis": ("vorbis", "ogg", (44100,)),
+    "mkv-ac3": ("ac3", "matroska", (48000,)),
+}
+
+
+@cache
+def sound_file(kind, layout="mono", rate=16000, n=None):
+    codec, container, _ = KINDS[kind]
+    return encode(noise(rate // 3 if n is None else n, CHANNELS[layout]), codec, container, rate, layout)
+
+
+@cache
+def whole_sound(data, format=None):
+    """(channels, n): the whole file decoded, resampled and put together."""
+    format = format or AudioFormat()
+    pieces, resampler = [], None
+    with av.open(data if isinstance(data, str) else io.BytesIO(data)) as file:
+        for frame in file.decode(audio=0):
+            if resampler is None:
+                layout = "mono" if format.mono else frame.layout.name
+                kind = {"float32": "fltp", "int16": "s16p"}[format.dtype]
+                resampler = av.AudioResampler(kind, layout, format.sample_rate or frame.sample_rate)
+            pieces += resampler.resample(frame)
+        pieces += resampler.resample(None)
+    return np.concatenate([piece.to_ndarray() for piece in pieces if piece is not None and piece.samples], axis=1)
+
+
+def check_clips(src, window, format=None, *, key=None, rng=None, **rest):
+    """The clips of a source equal slices of the whole. Returns the number of clips."""
+    format = format or AudioFormat()
+    sound = whole_sound(src if key is None else key, format)
+    n = sound.shape[1]
+    rows, starts = window.indices(n, rng), window.starts(n, rng)
+    cut = clipx.audio.clips(src, window, format, rng=rng, **rest)
+    count = 0
+    for clip in cut:
+        wanted = sound[:, rows[count]]
+        wanted[:, rows[count] < 0] = window.fill_value
+        data = clip.data if format.order == "CN" else clip.data.T
+        np.testing.assert_array_equal(data, wanted)
+        assert clip.data.dtype == format.dtype
+        assert clip.data.flags.c_contiguous
+        assert (clip.index, clip.start) == (count, starts[count])
+        assert clip.valid == window.valid(starts[count, None], n)
+        assert clip.duration_seconds == pytest.approx(window.span / clip.sample_rate)
+        count += 1
+        del clip, data
+    assert count == len(rows)
+    assert cut.num_frames == n
+    return count
