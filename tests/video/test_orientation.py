@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 from helpers.media import Pipe, remuxed
+from helpers.videos import MKV
 
 import clipx
 from clipx import wds
@@ -16,7 +17,6 @@ from clipx.plan import Selection
 from clipx.video.clips import clips, selected_clips
 
 N = 40
-MKV = {"container": "matroska", "suffix": ".mkv"}
 # a, b, c, d of the matrix (ISO/IEC 14496-12, 8.3.2): the point (x, y) goes to (a x + c y, b x + d y), y downwards.
 MATRICES = {
     "as it is": (1, 0, 0, 1),

@@ -7,11 +7,10 @@ import av
 import numpy as np
 import pytest
 from helpers.media import OnlyRead
+from helpers.videos import MKV
 
 import clipx
 from clipx.video.decoder import VideoDecoder
-
-MKV = {"container": "matroska", "suffix": ".mkv"}
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from helpers.videos import MKV
 
 import clipx
 from clipx import wds
@@ -20,7 +21,6 @@ from clipx.video.clips import clips, count_frames
 from clipx.wds.sample_clips import SampleClips
 
 NTSC, FILM = Fraction(30000, 1001), Fraction(24000, 1001)
-MKV = {"container": "matroska", "suffix": ".mkv"}
 N = 40
 TIME_BASES = [
     Fraction(1, 1000),

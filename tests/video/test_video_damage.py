@@ -7,13 +7,13 @@ import av
 import numpy as np
 import pytest
 from helpers.media import remuxed
+from helpers.videos import MKV
 
 import clipx
 from clipx import wds
 from clipx.video.clips import clips
 
 N = 30
-MKV = {"container": "matroska", "suffix": ".mkv"}
 SMALL = {"size": (32, 48)}
 KINDS = {
     "mp4": {"bf": "2", "g": "8", **SMALL},

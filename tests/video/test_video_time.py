@@ -7,13 +7,13 @@ import av
 import numpy as np
 import pytest
 from helpers.media import Pipe, remuxed
+from helpers.videos import MKV
 
 import clipx
 from clipx import wds
 from clipx.video.clips import clips
 
 NTSC = Fraction(30000, 1001)
-MKV = {"container": "matroska", "suffix": ".mkv"}
 N = 50
 
 
