@@ -1,4 +1,14 @@
-"""The kernel: checks in Cython, then loops in C without the GIL. The tests say in obvious NumPy what each does."""
+"""The kernel: checks in Cython, then loops in C without the GIL. tests/reference.py is its specification, in NumPy.
+
+kernel.pyx         gather, scatter and collect of whole frames; Clips, the iterator of an array's clips
+formatted.pxi      Output, Picture and Formatted, which write frames as a ClipFormat says
+slots.pyx          the slots of a ClipPool, and their leases
+loops.pxd          the declarations of the loops in rows/
+rows/rows.h        the implementations of the rows (baseline, AVX2, AVX-512, NEON), and a list of the files in rows/
+rows/gather.h      an index table of frames, clip by clip or frame by frame
+rows/picture.h     a decoded picture: crop, flip, color, dtype and order in one pass
+rows/formatted.h   the same for frames of arrays
+"""
 
 from clipx._kernel.kernel import (
     Clips,

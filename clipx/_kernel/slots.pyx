@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 # cython: freethreading_compatible=False
-"""Slots on one block of memory, and the leases of them; `pool.py` says what they mean."""
+"""Slots on one block of memory, and their leases; `pool.py` says what they are for."""
 
 import numpy as np
 
@@ -21,9 +21,9 @@ cdef enum:
 
 
 cdef class Slots:
-    """The slots of a block, and a stack of those that are free: the one that came back last is still in the cache.
+    """The slots of a block, and a stack of the free ones: the one that came back last is still in the cache.
 
-    Everything here holds the GIL, so that a lease may end on any thread, also inside a garbage collection. `wake` is
+    All methods hold the GIL, so that a lease may end on any thread, also inside a garbage collection. `wake` is
     called with None when a slot comes back while someone waits; it must be reentrant, as SimpleQueue.put is.
     """
 
@@ -71,7 +71,7 @@ cdef class Slots:
         return lease
 
     def abandon(self):
-        """Give out no slot any more, and take none back: a forked child must not touch what it inherited."""
+        """Lease no slot any more, and take none back: a forked child must not touch what it inherited."""
         self.abandoned = True
         self.free_count = 0
 
@@ -84,7 +84,7 @@ cdef class Slots:
             self.wake(None)
 
     def wait(self, Py_ssize_t more):
-        """Count that many waiters more."""
+        """Add `more` to the number of threads that wait for a slot."""
         self.waiting += more
 
     def take(self, tuple shape not None, dtype):
@@ -97,10 +97,10 @@ cdef class Slots:
 @cython.no_gc
 @cython.freelist(64)
 cdef class Lease:
-    """The right to a slot: the `.base` of its clip's array, and free again when it is destroyed.
+    """The right to a slot: the `.base` of its clip's array. The slot is free again when the lease is destroyed.
 
-    Its buffer is the slot. Whatever is made from the array keeps the array, and the array keeps the lease, also where
-    a buffer has long been released.
+    Its buffer is the slot. Whatever is made from the array keeps the array, and the array keeps the lease, also after
+    its buffer has been released.
     """
 
     def __init__(self):

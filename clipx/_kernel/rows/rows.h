@@ -1,4 +1,16 @@
-/* The implementations of the rows; the best that runs is chosen once, at import. */
+/*
+ * The implementations of the rows; the best that runs is chosen once, at import.
+ *
+ *     cpu.h                    which implementations this compiler builds and this processor runs
+ *     copy.h                   bytes, through the cache or past it
+ *     pixels.h                 three rows packed to RGB, and back; a row flipped
+ *     color.h, color_rows.h    Y'CbCr to R'G'B': in plain C, and in vectors
+ *     floats.h, float_rows.h   bytes to float32, float16 and bfloat16: in plain C, and in vectors
+ *     numbers.h                numbers of any type to floats
+ *
+ * Their callers: frame.h writes one frame of any strides, gather.h an index table of frames, picture.h a decoded
+ * picture, and formatted.h an index table of an array's frames that have a format.
+ */
 #ifndef CLIPX_ROWS_H
 #define CLIPX_ROWS_H
 
