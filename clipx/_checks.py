@@ -1,4 +1,4 @@
-"""Checks that several modules make, each with one message."""
+"""Checks of arguments, each with one message."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ UNITS = {"": 1, **{p: 1000**i for i, p in enumerate("kmgt", 1)}, **{p + "i": 102
 
 
 def integer(name: str, value: SupportsIndex, least: int, most: int | None = None) -> int:
-    """`value` as an int in [least, most]. Raises TypeError if it is no integer, ValueError if it lies outside."""
+    """`value` as an int in [least, most]. Raises TypeError if it is not an integer, ValueError if it lies outside."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} is {value!r}, but must be an integer")
     try:
@@ -48,14 +48,14 @@ def integer(name: str, value: SupportsIndex, least: int, most: int | None = None
 
 
 def check_kind(name: str, value: Any, *kinds: Any) -> None:
-    """Raise TypeError unless `value` is of one of `kinds`, where None stands for None."""
+    """Raise TypeError unless `value` is of one of `kinds`, each a class or None."""
     if not any(value is None if kind is None else isinstance(value, kind) for kind in kinds):
-        told = " or ".join("None" if kind is None else f"a {kind.__name__}" for kind in kinds)
-        raise TypeError(f"{name} is {value!r}, but must be {told}")
+        known = " or ".join("None" if kind is None else f"a {kind.__name__}" for kind in kinds)
+        raise TypeError(f"{name} is {value!r}, but must be {known}")
 
 
 def patience(name: str, value: Any) -> float | None:
-    """Seconds from 0 on that something is waited for, or None for ever."""
+    """Seconds to wait, from 0 on, or None to wait for ever. Raises TypeError and ValueError that name the argument."""
     if value is None:
         return None
     if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
@@ -151,7 +151,7 @@ def as_array(name: str, value: Any) -> np.ndarray:
 def exact_number(name: str, value: Any, unit: str) -> Fraction:
     """A number as an exact fraction: ints, Fractions, texts such as "30000/1001", and floats as they are written.
 
-    Raises TypeError for what is no finite number.
+    Raises TypeError for a value that is not a finite number.
     """
     text = value if isinstance(value, str) else None
     if isinstance(value, (bool, np.bool_, bytes)) or (text is not None and (len(text) > 40 or "e" in text.lower())):
@@ -163,9 +163,9 @@ def exact_number(name: str, value: Any, unit: str) -> Fraction:
 
 
 def as_fps(name: str, value: Any) -> Fraction:
-    """A rate as an exact fraction; floats that stand for NTSC rates such as 29.97 are taken as written.
+    """A rate as an exact fraction; floats such as 29.97 are taken as they are written.
 
-    Raises TypeError for what is no number and ValueError for a rate that is not above 0 and at most 10**6.
+    Raises TypeError for a value that is not a number, ValueError for a rate that is not above 0 and at most 10**6.
     """
     rate = exact_number(name, value, "frames a second")
     if not 0 < rate <= 10**6:

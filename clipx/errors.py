@@ -1,4 +1,4 @@
-"""Exceptions that users may want to tell apart; each is also the standard type they would catch."""
+"""Exceptions of clipx, each of them also a standard type that users would catch."""
 
 from __future__ import annotations
 

@@ -12,15 +12,14 @@ import numpy as np
 from clipx import _kernel
 from clipx._checks import integer
 from clipx._reprs import value_repr
-from clipx.plan import Rng, as_generator
 
-__all__ = ["PRESETS", "ClipFormat", "View", "Views", "draw_seed"]
+__all__ = ["PRESETS", "ClipFormat", "Size", "View"]
 
 Size = tuple[int, int]
 
 # Mean and standard deviation of red, green and blue, after division by 255.
 PRESETS = {
-    # What torchvision's models for images and for video are trained with.
+    # Those of torchvision's models for images and for video.
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "kinetics": ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)),
     # OpenAI CLIP's preprocessing.
@@ -36,7 +35,7 @@ FRAME_ORDERS = {"HWC": "THWC", "CHW": "TCHW"}
 
 
 class View(NamedTuple):
-    """What is taken of a picture: a crop, and whether its left and right change places."""
+    """The rectangle of a picture that a clip shows, in pixels, and whether it is flipped, left and right."""
 
     y: int
     x: int
@@ -130,27 +129,29 @@ def _order(value: Any) -> str:
 
 @dataclass(frozen=True)
 class ClipFormat:
-    """How frames are written: resized, cropped, turned, then made numbers `(x * scale - mean) / std` in an order.
+    """How frames are written: resize, crop, flip, numbers `(x * scale - mean) / std` of a dtype, and order.
+
+    >>> clipx.ClipFormat(resize=256, crop=224, dtype="float16", mean="imagenet", std="imagenet", order="CTHW")
 
     Args:
         crop: (y, x, height, width) in pixels of the resized picture; (height, width) or an integer for a crop from the
             centre, its odd pixel to the right and below; ("random", size) for one anywhere, drawn for each clip.
         resize: (height, width) in pixels, or an integer for the shorter side; the longer one keeps the picture's shape.
             For video only.
-        flip: whether left and right change places; a float is the probability that they do, drawn for each clip.
+        flip: whether pictures are mirrored, left and right; a float is the probability, drawn for each clip.
         dtype: "uint8", "float16", "bfloat16" (with the package ml_dtypes) or "float32"; default float32 where scale,
             mean or std are given, else the source's. float16 and bfloat16 are that float32 rounded to nearest even.
-        scale: what numbers are multiplied by. Default 1, with a preset 1 / 255.
+        scale: a factor of all numbers. Default 1, with a preset 1 / 255.
         mean, std: a number, or one for each channel, in units after `scale`; or the name of a preset, "imagenet",
             "kinetics" or "clip", which gives both, and the scale, where these are not given.
-        order: of a clip's dimensions: "THWC" (default), "CTHW" or "TCHW"; for clips of one frame also "HWC" or "CHW",
-            which have no time axis.
+        order: of a clip's dimensions (time, height, width, channels): "THWC" (default), "CTHW" or "TCHW"; for clips of
+            one frame also "HWC" or "CHW", without a time axis.
 
-    float32 is within 1e-6 * max(1, |value|) of the formula in float64, for every source; the other floats are that one
-    rounded. Equal numbers become equal bits, whatever dtype and strides they come in.
+    float32 is within 1e-6 * max(1, |value|) of the formula in float64, for every source; the other floats are that
+    float32, rounded. Equal numbers become equal bits, whatever their dtype and strides.
 
-    Raises TypeError and ValueError that name the argument. What depends on the source, such as a crop larger than the
-    picture or the number of its channels, is a ValueError before the first clip is written.
+    Raises TypeError and ValueError that name the argument. A source that does not suit the format, such as a picture
+    smaller than the crop or of another number of channels, is a ValueError before its first clip is written.
     """
 
     crop: Any = None
@@ -230,12 +231,12 @@ class ClipFormat:
 
     @property
     def computes(self) -> bool:
-        """Whether numbers are changed, not only moved."""
+        """Numbers are changed, and not only copied."""
         return not (self.scale is None and self.mean is None and self.std is None)
 
     @property
     def is_random(self) -> bool:
-        """Whether clips of one source are taken from different places of its pictures."""
+        """Clips of one source have views of their own, drawn at random."""
         return self._anywhere or not isinstance(self.flip, bool)
 
     @property
@@ -243,7 +244,7 @@ class ClipFormat:
         return self.crop is not None and self.crop[0] == "random"
 
     def arithmetic(self, channels: int) -> tuple[float, tuple[float, ...], tuple[float, ...]]:
-        """scale, and mean and std for each of so many channels. Raises ValueError where they are of another number."""
+        """scale, and mean and std for each of so many channels. Raises ValueError where their number differs."""
         found = []
         for name, default in (("mean", 0.0), ("std", 1.0)):
             numbers = getattr(self, name) or (default,)
@@ -253,13 +254,13 @@ class ClipFormat:
         return 1.0 if self.scale is None else self.scale, found[0], found[1]
 
     def output(self, channels: int, dtype: np.dtype) -> _kernel.Output:
-        """How the kernel writes frames of so many channels that were `dtype`."""
+        """The kernel's description of this format, for frames of so many channels of `dtype`."""
         order = self.order or "THWC"
         kind = str(self.dtype or dtype.name)
         return _kernel.Output(kind, FRAME_ORDERS.get(order, order), *self.arithmetic(channels))
 
     def written_dtype(self, dtype: np.dtype) -> np.dtype:
-        """The dtype of clips whose source has `dtype`."""
+        """The dtype of clips of a source of `dtype`."""
         if self.dtype == "bfloat16":
             import ml_dtypes
 
@@ -267,7 +268,7 @@ class ClipFormat:
         return dtype if self.dtype is None else np.dtype(self.dtype)
 
     def clip_shape(self, length: int, height: int, width: int, channels: int) -> tuple[int, ...]:
-        """Shape of a clip. Raises ValueError where an order of one frame meets a longer clip."""
+        """Shape of a clip. Raises ValueError for a longer clip in an order of single frames."""
         order = self.order or "THWC"
         if order in FRAME_ORDERS and length != 1:
             raise ValueError(f"order is {order!r}, which is for clips of one frame, but length is {length}")
@@ -275,7 +276,7 @@ class ClipFormat:
         return tuple(sizes[each] for each in order)
 
     def time_first(self, clip: np.ndarray) -> np.ndarray:
-        """The clip seen with time first, as the kernel takes its frames: bfloat16 as the bits it is made of."""
+        """A view of a clip's array with time first, as the kernel takes frames; bfloat16 as its bits, uint16."""
         order = self.order or "THWC"
         if self.dtype == "bfloat16":
             clip = clip.view(np.uint16)
@@ -284,10 +285,10 @@ class ClipFormat:
         return clip.transpose(1, 0, 2, 3) if order == "CTHW" else clip
 
     def fill(self, value: np.ndarray, channels: int) -> np.ndarray:
-        """What a frame of `value`, a number of the source, becomes; to be broadcast over a frame of `time_first`."""
+        """`value`, a number of the source, as frames of it are written; to be broadcast over those of `time_first`."""
         per_channel = np.full(channels, value)
         if self.computes or self.dtype not in (None, per_channel.dtype.name):
-            # The kernel writes it, so that it has the bits of a frame's number that is equal.
+            # The kernel writes it, so that equal numbers of a frame have the same bits.
             frame, one = per_channel.reshape(1, 1, 1, channels), View(0, 0, 1, 1, False)
             per_channel = np.empty(channels, np.uint16 if self.dtype == "bfloat16" else self.dtype)
             _kernel.Formatted(frame, self.output(channels, frame.dtype)).write(
@@ -307,7 +308,10 @@ class ClipFormat:
         return max(round(height * short / width), 1), short
 
     def view(self, height: int, width: int, rng: np.random.Generator | None = None) -> View:
-        """What is taken of a picture that has been resized to this size; rng draws what is random."""
+        """The view of a picture that has been resized to this size; rng draws what is random.
+
+        Raises ValueError for a crop outside the picture.
+        """
         y, x, (h, w) = 0, 0, (height, width)
         if self._anywhere:
             h, w = self.crop[1]
@@ -322,34 +326,3 @@ class ClipFormat:
         if not isinstance(flip, bool):
             flip = rng is not None and bool(rng.random() < flip)
         return View(y, x, h, w, flip)
-
-
-class Views:
-    """The view of each clip of one source: all the same, or drawn for each from a seed and the clip's index.
-
-    Attributes:
-        one: what all clips take; None where each has its own.
-        size: height and width of them all.
-    """
-
-    def __init__(self, format: ClipFormat, height: int, width: int, seed: tuple[int, ...] = ()) -> None:
-        self._format, self._picture, self._seed = format, (height, width), seed
-        view = format.view(height, width)
-        self.size: Size = view.h, view.w
-        self.one = None if format.is_random else view
-
-    def draw(self, rng: Rng) -> None:
-        """Draw the seed, where something is random."""
-        self._seed = draw_seed(self._format, rng)
-
-    def __getitem__(self, index: int) -> View:
-        if self.one is not None:
-            return self.one
-        return self._format.view(*self._picture, np.random.default_rng((*self._seed, index)))
-
-
-def draw_seed(format: ClipFormat, rng: Rng) -> tuple[int, ...]:
-    """A seed for `Views`; nothing is drawn from rng where nothing is random."""
-    if not format.is_random:
-        return ()
-    return tuple(as_generator(rng).integers(0, 2**63, size=2).tolist())

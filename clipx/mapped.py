@@ -16,8 +16,13 @@ __all__ = ["Member", "members", "open", "open_member"]
 
 
 class Member(NamedTuple):
-    """A regular file in a tar file: its name, where its bytes start and how many they are, whether it is sparse, and
-    where its header starts.
+    """A regular file in a tar file.
+
+    Attributes:
+        name: its name.
+        offset, size: where its bytes start, and their number.
+        sparse: it is stored with holes.
+        header: where its header starts.
     """
 
     name: str
@@ -30,7 +35,7 @@ class Member(NamedTuple):
 def members(path: str | os.PathLike[str]) -> Generator[Member]:
     """The regular members of an uncompressed tar file, by one pass over its headers.
 
-    Raises FileNotFoundError, and ValueError for what is no such file, is damaged, or ends inside a member.
+    Raises FileNotFoundError, and ValueError for a file that is not a tar file, is damaged, or ends inside a member.
     """
     name = os.fspath(path)
     size = os.stat(name).st_size
@@ -54,7 +59,7 @@ def members(path: str | os.PathLike[str]) -> Generator[Member]:
         raise
     # Where headers extend others without an end, or by more than there is memory, that is their fault.
     except (tarfile.TarError, OSError, EOFError, OverflowError, IndexError, RecursionError, MemoryError) as exn:
-        raise ValueError(f"{name!r} is no uncompressed tar file: {exn or type(exn).__name__}") from exn
+        raise ValueError(f"{name!r} is not an uncompressed tar file: {exn or type(exn).__name__}") from exn
 
 
 def open_member(path: str | os.PathLike[str], member: Member) -> np.ndarray:
@@ -94,11 +99,13 @@ def open(path: str | os.PathLike[str], member: str | None = None) -> np.ndarray:
         member: name of the member; default: the file itself is the array.
 
     Returns a read-only array of any dtype without Python objects, structured ones included, in C or Fortran order.
-    Frames are read from the disk when they are cut, and their pages given back behind the last clip that needs them.
+    Frames are read from the disk when clips of them are made, and their pages are given back behind the last clip that
+    needs them.
 
-    Raises FileNotFoundError, KeyError for a member that is not there, and ValueError for what is no npy file, for
-    Python objects, and for a header that claims more than the file holds. The file must not be cut short while it is
-    mapped: its size is checked here, and before each source that is cut, but then a system knows only a signal for it.
+    Raises FileNotFoundError, KeyError for a member that is not there, and ValueError for a file that is not npy, for
+    Python objects, and for a header that claims more than the file holds. The file must not become shorter
+    while it is mapped: its size is checked here and before each source is read, but later the system can only send a
+    signal.
     """
     name = os.fspath(path)
     if member is None:

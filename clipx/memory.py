@@ -1,4 +1,4 @@
-"""What is really held: the bytes that samples show, the bytes they keep alive, and a process's memory over time."""
+"""Memory that is really held: the bytes that samples show and keep alive, and a process's memory over time."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _torch_tensor(value: Any) -> bool:
 
 
 def is_leaf(obj: Any) -> bool:
-    """Whether this is an array, a tensor, a memoryview or bytes."""
+    """`obj` is an array, a tensor, a memoryview or bytes."""
     return isinstance(obj, (np.ndarray, memoryview, bytes, bytearray)) or _torch_tensor(obj)
 
 
@@ -80,7 +80,7 @@ def payload_bytes(obj: Any) -> int:
 
 
 def owner(leaf: Any) -> tuple[int, int]:
-    """Where the memory that keeps a leaf's bytes starts and ends."""
+    """Start and end, as addresses, of the memory that holds a leaf's bytes."""
     if _torch_tensor(leaf):
         storage = leaf.untyped_storage()
         return storage.data_ptr(), storage.data_ptr() + storage.nbytes()
@@ -104,12 +104,12 @@ def owner(leaf: Any) -> tuple[int, int]:
 
 
 def owners(obj: Any) -> set[tuple[int, int]]:
-    """Where the pieces of memory that a nested sample keeps alive start and end."""
+    """Start and end, as addresses, of each piece of memory that a nested sample keeps alive."""
     return {owner(each) for each in _leaves(obj)}
 
 
 def leases(obj: Any) -> int:
-    """Number of pool slots that a nested sample keeps."""
+    """Number of pool slots that a nested sample keeps leased."""
     return len({id(lease) for lease in map(_lease, _leaves(obj)) if lease is not None})
 
 
@@ -124,8 +124,8 @@ def retained_bytes(obj: Any) -> int:
     """Bytes that a nested sample keeps alive, none counted twice.
 
     The owners of memory are found through `.base`, memoryviews and torch storages. A lease counts as its slot, not as
-    its pool's block; a mapped file as the length of its mapping. What stands behind a foreign owner (a DLPack capsule,
-    say) cannot be seen; there the array itself counts.
+    its pool's block; a mapped file as the length of its mapping. The memory behind an owner of another library (a
+    DLPack capsule, say) cannot be seen; there the array itself counts.
     """
     total = end = 0
     for start, stop in sorted(owners(obj)):
@@ -135,9 +135,9 @@ def retained_bytes(obj: Any) -> int:
 
 
 def retention(sample: Mapping[str, Any]) -> tuple[str, int, int] | None:
-    """The field that keeps far more alive than it shows, with both figures; None where none does.
+    """The first field that keeps far more bytes alive than it shows, and both numbers; None where none does.
 
-    Far more is more than twice as much, and a megabyte: less is what slots and buffers are rounded up by.
+    Far more is more than twice as much, and a megabyte more: slots and buffers are rounded up by less.
     """
     for field, value in sample.items():
         shown = payload_bytes(value)
@@ -148,17 +148,17 @@ def retention(sample: Mapping[str, Any]) -> tuple[str, int, int] | None:
 
 
 def check(sample: Mapping[str, Any]) -> None:
-    """Raise ValueError where a field of a sample keeps far more memory alive than it shows, as views do."""
+    """Raise ValueError where a field of a sample keeps far more memory alive than it shows, as views of arrays do."""
     found = retention(sample)
     if found is not None:
         raise ValueError(describe_retention(*found))
 
 
 def describe_retention(field: str, shown: int, retained: int) -> str:
-    """What is wrong with a field, and what to do."""
+    """The message about a field that keeps far more alive than it shows, with the cure."""
     return (
         f"field {field!r} shows {shown} bytes but keeps {retained} alive: it is a view of something larger; copy it, "
-        f"or cut it with clipx"
+        f"or take clips of it with clipx"
     )
 
 
@@ -180,8 +180,11 @@ class Meter:
     Args:
         interval: seconds between samples.
 
-    `samples` is a list of MemorySample. RSS is in every one; USS, which costs the system a walk over all pages, is
-    read where psutil has it and so rarely that it takes at most a twentieth of the time.
+    Attributes:
+        samples: a list of MemorySample. Each has the RSS; USS, for which the system walks over all pages, is read where
+            psutil has it, and so rarely that it takes at most a twentieth of the time.
+
+    Raises ValueError for an interval that is not above 0.
     """
 
     def __init__(self, interval: float = 0.05) -> None:

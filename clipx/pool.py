@@ -1,10 +1,9 @@
-"""Clips in memory set aside beforehand: `ClipPool`, and the leases of its slots."""
+"""`ClipPool`: slots for clips in memory that is set aside beforehand, and the leases of them."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
-import mmap
 import os
 import queue
 import threading
@@ -13,24 +12,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clipx._checks import as_array, byte_count, check_total, check_writable, integer, patience
+from clipx._blocks import check_backing, private_mapping, slot_size
+from clipx._checks import byte_count, check_total, integer, patience
 from clipx._kernel import Slots
 from clipx._registry import Registry
 from clipx._reprs import byte_text
 from clipx.errors import PoolExhausted, PoolTooSmall
 
-__all__ = ["ClipPool", "PoolStats", "as_pool", "live_pools", "slot_size"]
+__all__ = ["ClipPool", "PoolStats", "as_pool", "live_pools"]
 
-ALIGNMENT = 64  # a cache line, and the widest vector
 LAYOUTS_KEPT = 64  # shapes whose checks are remembered; ragged clips have more, and are checked again
-GARBAGE_SECONDS = 1.0  # that a wait lasts before it looks for slots held by reference cycles
-
+GARBAGE_SECONDS = 1.0  # of a wait, before slots that reference cycles hold are collected
 
 _POOLS: Registry[ClipPool] = Registry()
 
 
 class PoolStats(NamedTuple):
-    """What a pool holds: numbers of slots, bytes of one, and how often `acquire` had to wait for one."""
+    """The state of a pool.
+
+    Attributes:
+        slots, free, leased: numbers of slots: all, those that are free, and those that are not.
+        peak_leased: most slots that were leased at once.
+        slot_bytes: bytes of one slot.
+        waits: how many times `acquire` had to wait for a slot.
+    """
 
     slots: int
     free: int
@@ -38,25 +43,6 @@ class PoolStats(NamedTuple):
     peak_leased: int
     slot_bytes: int
     waits: int
-
-
-def _private_mapping(size: int) -> mmap.mmap:
-    """Anonymous memory that a forked child gets a copy of, in huge pages where the system has them."""
-    if not hasattr(mmap, "MAP_ANONYMOUS"):
-        return mmap.mmap(-1, size)
-    try:
-        block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    except OSError as exn:
-        raise MemoryError(f"the system gives no {size} bytes for the pool: {exn}") from exn
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with contextlib.suppress(OSError):  # a kernel built without them
-            block.madvise(mmap.MADV_HUGEPAGE)
-    return block
-
-
-def slot_size(nbytes: int) -> int:
-    """Bytes of a slot for clips of at most `nbytes`: a multiple of ALIGNMENT."""
-    return max(-(-nbytes // ALIGNMENT), 1) * ALIGNMENT
 
 
 class ClipPool:
@@ -67,8 +53,8 @@ class ClipPool:
     >>> del clip                       # the slot is free again
 
     Args:
-        slots: how many.
-        shape, dtype: of the clips that `acquire` gives by default; a slot holds any clip of at most its bytes.
+        slots: number of slots.
+        shape, dtype: those of the arrays that `acquire` gives by default; a slot holds any clip of at most their bytes.
         backing: a writable contiguous buffer to use as the block, such as shared memory or a pinned tensor, of at
             least `slots * slot_bytes` bytes and up to 63 more for alignment. Default: private anonymous memory, which
             the system hands out page by page as slots are first written.
@@ -76,11 +62,11 @@ class ClipPool:
     A pool belongs to one process. After fork, or unpickled, it is a new empty pool, made on first use; over `backing`
     it raises RuntimeError then. Threads may share a pool.
 
-    Raises ValueError for sizes that do not fit, MemoryError where the system has no room.
+    Raises TypeError and ValueError that name the argument, MemoryError where the system has no room.
     """
 
     reserve: int
-    """Slots that others than a shuffle buffer may hold at once; a source raises it to what it needs when it starts."""
+    """Slots that others than a shuffle may hold at once; a source raises it to its own need when it starts."""
 
     _shape: tuple[int, ...] | None
     _dtype: np.dtype
@@ -91,7 +77,7 @@ class ClipPool:
         self._setup(slots=integer("slots", slots, 1))
         self._fix_shape(shape, dtype)
         if backing is not None:
-            self._backing = self._check_backing(backing)
+            self._backing = check_backing(backing, self._slots, self._slot_bytes)
         self._generation = self._made()
 
     @classmethod
@@ -134,7 +120,7 @@ class ClipPool:
         self._start()
 
     def _fix_shape(self, shape: tuple[int, ...] | int, dtype: Any) -> None:
-        """Take the shape that slots are made for, and with a budget the number of them."""
+        """Set the shape of a slot, and with a budget the number of slots."""
         shape = _as_shape(shape)
         dtype = _as_dtype(dtype)
         slot_bytes = slot_size(check_total("a slot", shape, dtype.itemsize))
@@ -146,18 +132,6 @@ class ClipPool:
                 )
         check_total("the pool", (self._slots,), slot_bytes)
         self._shape, self._dtype, self._slot_bytes = shape, dtype, slot_bytes
-
-    def _check_backing(self, backing: Any) -> np.ndarray:
-        block = as_array("backing", backing)
-        check_writable("backing", block)
-        block = block.reshape(-1).view(np.uint8)
-        needed = self._slots * self._slot_bytes + -block.__array_interface__["data"][0] % ALIGNMENT
-        if block.nbytes < needed:
-            raise ValueError(
-                f"backing has {block.nbytes} bytes, but {self._slots} slots of {self._slot_bytes} bytes, aligned to "
-                f"{ALIGNMENT}, take {needed}"
-            )
-        return block
 
     @property
     def slots(self) -> int:
@@ -177,7 +151,7 @@ class ClipPool:
     def _made(self) -> Slots:
         if self._lost_backing:
             raise RuntimeError("the pool's backing stayed in the process that made the pool; make a pool here")
-        block = _private_mapping(self._slots * self._slot_bytes) if self._backing is None else self._backing
+        block = private_mapping(self._slots * self._slot_bytes) if self._backing is None else self._backing
         return Slots(block, self._slots, self._slot_bytes, self._woken.put)
 
     def _current(self, shape: Any = None, dtype: Any = None) -> Slots:
@@ -194,7 +168,7 @@ class ClipPool:
             return self._generation
 
     def _layout(self, shape: Any, dtype: Any) -> tuple[tuple[int, ...], np.dtype]:
-        """Shape and dtype of a clip that fits."""
+        """Shape and dtype of a clip. Raises PoolTooSmall where it does not fit into a slot."""
         key = shape, dtype
         try:
             return self._layouts[key]
@@ -216,13 +190,13 @@ class ClipPool:
         return dims, dtype
 
     def slots_for(self, shape: tuple[int, ...], dtype: np.dtype) -> Slots:
-        """The slots themselves, for the kernel, once clips of this shape are known to fit."""
+        """The slots, for the kernel, after the check that clips of this shape fit."""
         slots = self._current(shape, dtype)
         self._layout(shape, dtype)
         return slots
 
     def require(self, slots: int, shape: tuple[int, ...] | None = None, dtype: Any = None) -> None:
-        """Check, before anything is cut, that clips of this shape fit and that a source can hold `slots` at once.
+        """Check, before a source is read, that clips of this shape fit and that the source can hold `slots` at once.
 
         A pool `of_bytes` that still waits for its first clip's shape is checked only where a shape is given. Raises
         ValueError that names both numbers.
@@ -233,7 +207,7 @@ class ClipPool:
         self._layout(shape, dtype)
         if self._slots < slots:
             raise PoolTooSmall(
-                f"the pool has {self._slots} slots, but a source holds up to {slots} of them while it is cut; "
+                f"the pool has {self._slots} slots, but a source holds up to {slots} of them while it is read; "
                 f"{self._knob(slots)}"
             )
         self.reserve = max(self.reserve, slots)
@@ -287,10 +261,10 @@ class ClipPool:
             raise PoolExhausted(
                 f"all {self._slots} slots are leased{waited}, and the shuffle before fills all but {self._reserved} of "
                 f"them, however many there are; give clipx.wds.shuffle(pool=) a reserve= above {self._reserved}, for "
-                f"the {self.reserve} that a source holds while it is cut, and what the stages after it hold, such as "
+                f"the {self.reserve} that a source holds while it is read, and what the stages after it hold, such as "
                 f"the batch_size of batched"
             )
-        held = f"a source holds up to {self.reserve} while it is cut, and " if self.reserve else ""
+        held = f"a source holds up to {self.reserve} while it is read, and " if self.reserve else ""
         raise PoolExhausted(
             f"all {self._slots} slots of {self._slot_bytes} bytes are leased{waited}; hold fewer clips, or "
             f"{self._knob(self._slots + 1)}: {held}stages and consumers hold what they keep, such as a shuffle's "
@@ -303,11 +277,11 @@ class ClipPool:
         return f"raise slots to at least {slots}"
 
     def held_back(self, reserve: int) -> None:
-        """A shuffle fills all slots but `reserve`: what lacks one then needs a larger reserve, not more slots."""
+        """Note that a shuffle fills all slots but `reserve`: where none is free, the message asks for a larger one."""
         self._reserved = reserve
 
     def stats(self) -> PoolStats:
-        """How many slots there are, are free and leased now, and were leased at most."""
+        """Numbers of slots, free and leased now, and leased at most so far."""
         made = self._generation
         free, peak = (self._slots, 0) if made is None else (made.free, made.peak_leased)
         return PoolStats(self._slots, free, self._slots - free, peak, self._slot_bytes, self._waits)

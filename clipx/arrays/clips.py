@@ -13,10 +13,11 @@ from clipx._checks import check_total
 from clipx.arrays.pages import Pages
 from clipx.arrays.writer import ArrayWriter
 from clipx.clip import Clip
-from clipx.format import ClipFormat, Views
+from clipx.format import ClipFormat
 from clipx.plan import FrameSpec, Selection, check_bounded, fill_bytes
 from clipx.plan.rows import first_frame
 from clipx.pool import ClipPool
+from clipx.views import Views
 
 __all__ = ["ArrayClips", "copied_clips", "written_clips"]
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from clipx import _kernel
 from clipx.arrays.pages import Pages
-from clipx.format import ClipFormat, View, Views
+from clipx.format import ClipFormat, View
 from clipx.plan import FrameSpec, fill_bytes
+from clipx.views import Views
 
 __all__ = ["ArrayWriter"]
 

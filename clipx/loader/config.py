@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from clipx._blocks import slot_size
 from clipx.datasets.fields import Sample
 from clipx.datasets.streamed_tars import ReadLimits
 from clipx.datasets.world import Share, World, share
 from clipx.format import ClipFormat
 from clipx.loader.budget import Budget, divide, most_read
 from clipx.plan.draws import stream_random
-from clipx.pool import slot_size
 from clipx.video.options import VideoOptions
 from clipx.wds.sample_clips import SampleClips
 

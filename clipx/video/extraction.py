@@ -11,7 +11,7 @@ from clipx._checks import check_total
 from clipx.audio.format import AudioFormat
 from clipx.clip import Clip
 from clipx.errors import MediaError
-from clipx.format import ClipFormat, Views, draw_seed
+from clipx.format import ClipFormat
 from clipx.media.frames import Frame
 from clipx.media.sources import Source, as_source
 from clipx.plan import FrameSpec, Rng, Selection, as_generator, check_bounded, fill_bytes
@@ -22,6 +22,7 @@ from clipx.video.planning import plan_video
 from clipx.video.routes import AllFrames, FromKeyFrame, needs_past_frames
 from clipx.video.wanted import wanted_frames
 from clipx.video.writer import PictureWriter
+from clipx.views import Views, draw_seed
 
 __all__ = ["Extraction"]
 

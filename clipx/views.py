@@ -1,0 +1,41 @@
+"""The views of a source's clips: the crop and flip of each, the same for all or drawn at random."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clipx.format import ClipFormat, Size, View
+from clipx.plan import Rng, as_generator
+
+__all__ = ["Views", "draw_seed"]
+
+
+class Views:
+    """The view of each clip of one source: all the same, or drawn for each from a seed and the clip's index.
+
+    Attributes:
+        one: the view of all clips; None where each has its own.
+        size: height and width of all views.
+    """
+
+    def __init__(self, format: ClipFormat, height: int, width: int, seed: tuple[int, ...] = ()) -> None:
+        self._format, self._picture, self._seed = format, (height, width), seed
+        view = format.view(height, width)
+        self.size: Size = view.h, view.w
+        self.one = None if format.is_random else view
+
+    def draw(self, rng: Rng) -> None:
+        """Draw the seed where a view is random."""
+        self._seed = draw_seed(self._format, rng)
+
+    def __getitem__(self, index: int) -> View:
+        if self.one is not None:
+            return self.one
+        return self._format.view(*self._picture, np.random.default_rng((*self._seed, index)))
+
+
+def draw_seed(format: ClipFormat, rng: Rng) -> tuple[int, ...]:
+    """A seed for `Views`. Nothing is drawn from rng where no view is random."""
+    if not format.is_random:
+        return ()
+    return tuple(as_generator(rng).integers(0, 2**63, size=2).tolist())
