@@ -35,7 +35,7 @@ def _spec(length: int | FrameSpec, *rest: Any) -> FrameSpec:
     It is from memory where the fields were checked before: a loop over short videos asks every time. Raises TypeError
     where a field is given beside a spec.
     """
-    if isinstance(length, FrameSpec):
+    if type(length) is not int and isinstance(length, FrameSpec):
         for name, value in zip(list(_DEFAULTS)[1:], rest):
             if type(value) is not type(_DEFAULTS[name]) or value != _DEFAULTS[name]:
                 raise TypeError(f"{name} is {value!r}, but {length!r} has been given, which says all of the clips")
@@ -150,12 +150,13 @@ def extract(
     if format is not None:
         writer = ArrayWriter(array, spec, rows.shape[1], format)
         clip_shape, dtype = writer.shape, writer.dtype
+        check_total("clips", (count, *clip_shape), dtype.itemsize)
     shape = (count, *clip_shape)
-    total = check_total("clips", shape, dtype.itemsize)
     if out is None:
         out = np.empty(shape, dtype)
     else:
         _check_out(out, shape, dtype, array)
+    total = out.nbytes
     if writer is not None:
         writer.views.draw(rng)
         _in_threads(min(num_threads, count, total // THREAD_BYTES + 1), count, partial(_write, writer, out, rows))

@@ -15,7 +15,7 @@ from clipx.arrays.writer import ArrayWriter
 from clipx.clip import Clip
 from clipx.format import ClipFormat
 from clipx.plan import FrameSpec, Selection, check_bounded, fill_bytes
-from clipx.plan.rows import first_frame
+from clipx.plan.rows import first_frames
 from clipx.pool import ClipPool
 from clipx.views import Views
 
@@ -134,8 +134,7 @@ class ArrayClips(Iterator[Clip]):
         rows = spec.rows(self.num_frames, rng)
         indices = selection.of(len(rows))
         rows = rows[indices]
-        self._spec = spec
-        self._rows = zip(indices.tolist(), rows)
+        self._facts = zip(indices.tolist(), first_frames(rows).tolist(), spec.valid(rows, self.num_frames).tolist())
         self._views: Views | None = None
         if format is None:
             self._data = copied_clips(array, spec, rows, pool, in_step)
@@ -147,6 +146,5 @@ class ArrayClips(Iterator[Clip]):
 
     def __next__(self) -> Clip:
         data = next(self._data)
-        index, row = next(self._rows)
-        clip = Clip(data, index, first_frame(row), self._spec.valid(row, self.num_frames))
+        clip = Clip(data, *next(self._facts))
         return clip if self._views is None else clip.record(self._views)

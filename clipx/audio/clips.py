@@ -41,7 +41,7 @@ class SoundRun:
         selection: Selection,
     ) -> None:
         self._spec, self._format, self._pool, self._in_step = spec, format, pool, in_step
-        self._name, self._selection = name, selection
+        self._name, self._selection, self._span = name, selection, spec.span
         fill_bytes(spec, np.dtype(format.dtype))
         self.num_samples: int | None = None
         if pool is not None:
@@ -82,21 +82,23 @@ class SoundRun:
             while at < kept.n:
                 # Up to where a clip is complete, so that no more are open than the pool was asked for.
                 end = sounds.begin_until(kept.n)
+                part = piece[:, at - begin : end - begin]
                 for opened in sounds.open:
-                    opened.write(at, piece[:, at - begin : end - begin])
+                    opened.write(at, part)
                     del opened
                 at = end
                 while sounds.open and sounds.open[0].stop <= at:
                     # No name keeps the clip: its slot is free as soon as the consumer lets go.
-                    row, step = sounds.open[0].row, step_of(sounds.open[0].row)
-                    if self._gives(row, step):
-                        yield self._complete(row, step, sounds.open.popleft().clip)
-                    else:
+                    row = sounds.open[0].row
+                    damage = self._damage(row, step_of(row))
+                    if damage and self._format.damage == "skip":
                         sounds.open.popleft()
-                if sounds.done:
+                    else:
+                        yield self._complete(row, damage, sounds.open.popleft().clip)
+                if not sounds.open and sounds.done:
                     self.samples.close()
                     return
-            del piece
+            del piece, part
         if sounds is None:
             raise MediaError(f"{self._name} has an audio stream without samples")
         unfinished = sounds.end(kept.n)
@@ -105,11 +107,12 @@ class SoundRun:
             self._write_last(opened, row, positions, kept, sounds.fill)
             del opened
         while unfinished:
-            row, step = unfinished[0].row, step_of(unfinished[0].opened.row)
-            if self._gives(row, step):
-                yield self._complete(row, step, unfinished.pop(0).opened.clip)
-            else:
+            row = unfinished[0].row
+            damage = self._damage(row, step_of(unfinished[0].opened.row))
+            if damage and self._format.damage == "skip":
                 unfinished.pop(0)
+            else:
+                yield self._complete(row, damage, unfinished.pop(0).opened.clip)
         self.num_samples = kept.n
         self.samples.close()
 
@@ -123,18 +126,18 @@ class SoundRun:
         opened.samples[:, positions[wanted < 0]] = fill
         opened.samples[:, positions[wanted >= 0]] = kept.read(wanted[wanted >= 0])
 
-    def _gives(self, row: Row, step: int | None) -> bool:
-        """A clip of this row is given, whatever damage may show in it."""
-        return self._format.damage != "skip" or not self.samples.is_touched(row, step)
+    def _damage(self, row: Row, step: int | None) -> list[list[int]] | None:
+        """Positions [first, end) of a row that damage may show in."""
+        if not self.samples.harmed or not self.samples.is_touched(row, step):
+            return None
+        return _runs(self.samples.shows_damage(np.asarray(row), step))
 
-    def _complete(self, row: Row, step: int | None, clip: Clip) -> Clip:
+    def _complete(self, row: Row, damage: list[list[int]] | None, clip: Clip) -> Clip:
         rate = self.samples.sound.rate
-        span = self._spec.span or stop_of(row) - min((int(each) for each in row if each >= 0), default=0)
+        span = self._span or stop_of(row) - min((int(each) for each in row if each >= 0), default=0)
         clip.pts_seconds = float(self.samples.time(clip.start))
         clip.duration_seconds = float(Fraction(span, rate))
-        clip.sample_rate = rate
-        if self.samples.is_touched(row, step):
-            clip.damaged = _runs(self.samples.shows_damage(np.asarray(row), step))
+        clip.sample_rate, clip.damaged = rate, damage
         return clip
 
 

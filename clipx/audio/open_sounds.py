@@ -32,12 +32,13 @@ class OpenSound(OpenClip):
             here = np.flatnonzero((row >= at) & (row < at + m))
             self.samples[:, here] = piece[:, row[here] - at]
             return
-        position = max(-((row.start - at) // row.step), 0)
-        first = row.start + position * row.step - at
-        count = min(-((first - m) // row.step), len(row) - position)
+        step, position, first = row.step, 0, row.start - at
+        if first < 0:
+            position = -(first // step)
+            first += position * step
+        count = min(-((first - m) // step), len(row) - position)
         if count > 0:
-            part = piece[:, first : first + (count - 1) * row.step + 1 : row.step]
-            self.samples[:, position : position + count] = part
+            self.samples[:, position : position + count] = piece[:, first : first + (count - 1) * step + 1 : step]
 
 
 class OpenSounds(OpenClips[OpenSound]):
@@ -73,11 +74,11 @@ class OpenSounds(OpenClips[OpenSound]):
     def make(self, index: int, opening: int, row: Row) -> OpenSound:
         shape, dtype = self._shape, self._dtype
         data = np.empty(shape, dtype) if self._pool is None else self._pool.acquire(shape, dtype)
-        samples, valid = self._format.channels_first(data), len(row)
-        if not isinstance(row, range):
-            samples[:, row < 0] = self.fill
-            valid = int(np.count_nonzero(row >= 0))
-        clip = Clip(data, index, first_frame(row), valid)
+        samples = self._format.channels_first(data)
+        if isinstance(row, range):
+            return OpenSound(Clip(data, index, row.start, len(row)), opening, row, samples, row.stop)
+        samples[:, row < 0] = self.fill
+        clip = Clip(data, index, first_frame(row), int(np.count_nonzero(row >= 0)))
         return OpenSound(clip, opening, row, samples, max(stop_of(row), opening + 1))
 
     def begin_until(self, end: int) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from clipx.clip import Clip
 from clipx.plan import ALL, FrameSpec, Selection
-from clipx.plan.rows import Plan, Row, first_frame
+from clipx.plan.rows import Plan, Row, first_frames
 
 __all__ = ["OpenClip", "OpenClips", "Unfinished"]
 
@@ -100,8 +100,10 @@ class OpenClips(ABC, Generic[Opened]):
             left.append(self.open.pop())
         indices = np.array([each.clip.index for each in left], dtype=np.int64)
         unfinished = []
-        for each, row in zip(left, self._plan.final_rows(indices, n)):
+        rows = self._plan.final_rows(indices, n)
+        starts, valid = first_frames(rows).tolist(), self._spec.valid(rows, n).tolist()
+        for each, row, start, before in zip(left, rows, starts, valid):
             positions = np.flatnonzero(each.missing(n) | (np.asarray(each.row) != row))
-            each.clip.start, each.clip.valid = first_frame(row), self._spec.valid(row, n)
+            each.clip.start, each.clip.valid = start, before
             unfinished.append(Unfinished(each, row, positions))
         return unfinished

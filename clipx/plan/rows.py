@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-__all__ = ["Plan", "Row", "TablePlan", "first_frame", "step_of", "stop_of"]
+__all__ = ["Plan", "Row", "TablePlan", "first_frame", "first_frames", "step_of", "stop_of"]
 
 Row = range | np.ndarray
 """Source frame of every position of a clip; -1, in an array, where `fill_value` goes."""
@@ -16,9 +16,16 @@ NEVER = 2**60  # later than any frame
 
 def first_frame(row: Row) -> int:
     """Frame that a clip starts at: its first, or, where `fill_value` goes there, the first that it has; else 0."""
-    if len(row) and row[0] >= 0:
-        return int(row[0])
-    return next((int(frame) for frame in row if frame >= 0), 0)
+    return row.start if isinstance(row, range) else int(first_frames(row[None])[0])
+
+
+def first_frames(rows: np.ndarray) -> np.ndarray:
+    """`first_frame` of each row, int64 (clips,)."""
+    first = rows[:, 0]
+    if np.min(first, initial=0) >= 0:
+        return first
+    has = rows >= 0
+    return np.where(has.any(axis=1), rows[np.arange(len(rows)), has.argmax(axis=1)], 0)
 
 
 def stop_of(row: Row) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from clipx._checks import integer
 from clipx.plan.draws import Rng
-from clipx.plan.rows import Plan, TablePlan, first_frame
+from clipx.plan.rows import Plan, TablePlan, first_frames
 
 __all__ = ["LARGEST", "Extent", "FrameSpec", "check_bounded", "frames_of"]
 
@@ -135,7 +135,7 @@ class FrameSpec(ABC):
 
     def starts(self, extent: Extent | int, rng: Rng = None) -> np.ndarray:
         """Frame that each clip starts at, int64 (clips,)."""
-        return np.array([first_frame(row) for row in self.rows(extent, rng)], dtype=np.int64)
+        return first_frames(self.rows(extent, rng))
 
     def count_until_error(self, extent: Extent | int) -> int:
         """Number of clips that a stream gives before `count` would raise at its end."""
@@ -154,9 +154,9 @@ class FrameSpec(ABC):
             raise ValueError(f"{self!r} asks for frame {rows.max()}, but there are {frames_of(extent)} frames")
         return TablePlan(rows)
 
-    def valid(self, row: np.ndarray, n: int) -> int:
-        """Positions of a row that come before the end of a source of n frames."""
-        return int(np.count_nonzero(row >= 0))
+    def valid(self, rows: np.ndarray, n: int) -> np.ndarray:
+        """Positions of each row that come before the end of a source of n frames, int64 (clips,)."""
+        return np.count_nonzero(rows >= 0, axis=1)
 
     def slots(self, starts: np.ndarray | None = None) -> int:
         """Slots that clips from these first frames take while they are written one after the other, at least 2."""

@@ -11,7 +11,7 @@ import numpy as np
 from clipx._checks import as_fps, check_total, exact_number, integer
 from clipx._reprs import value_repr
 from clipx.plan.draws import Rng, as_generator
-from clipx.plan.policies import POLICIES, Policy, PolicyRules
+from clipx.plan.policies import POLICIES, Policy
 from clipx.plan.rows import Plan, Row
 from clipx.plan.spec import LARGEST, Extent, FrameSpec, frames_of
 
@@ -130,7 +130,10 @@ class WindowSpec(FrameSpec):
 
         Raises ValueError where policy "error" meets an incomplete clip.
         """
-        n, span, rules = frames_of(extent), self.span, POLICIES[self.policy]
+        return self._count(frames_of(extent))
+
+    def _count(self, n: int) -> int:
+        span, rules = self.span, POLICIES[self.policy]
         if n < span:
             if n == 0 and self.stride is not None:
                 return 0
@@ -143,8 +146,10 @@ class WindowSpec(FrameSpec):
         rng (a Generator, a seed, or None for a fresh one) is drawn from only where sampling is "random".
         Returns int64 array (clips,), ascending. Raises ValueError as `count` does.
         """
-        n = frames_of(extent)
-        count = self.count(n)
+        return self._starts(frames_of(extent), rng)
+
+    def _starts(self, n: int, rng: Rng) -> np.ndarray:
+        count = self._count(n)
         check_total("a plan", (count, self.length), 8)
         free = max(n - self.span, 0)
         if self.stride is not None:
@@ -164,7 +169,8 @@ class WindowSpec(FrameSpec):
 
     def rows(self, extent: Extent | int, rng: Rng = None) -> np.ndarray:
         """Source frame of every position, int64 (clips, length); -1 where `fill_value` goes. rng as in `starts`."""
-        return self.rows_at(self.starts(extent, rng), frames_of(extent))
+        n = frames_of(extent)
+        return self.rows_at(self._starts(n, rng), n)
 
     indices = rows
 
@@ -183,12 +189,8 @@ class WindowSpec(FrameSpec):
     # What sources ask for beyond rows.
 
     @property
-    def _rules(self) -> PolicyRules:
-        return POLICIES[self.policy]
-
-    @property
     def fills(self) -> bool:
-        return self._rules.fills
+        return POLICIES[self.policy].fills
 
     @property
     def is_random(self) -> bool:
@@ -208,7 +210,7 @@ class WindowSpec(FrameSpec):
 
     @property
     def moves_last(self) -> bool:
-        return self._rules.moves_last and self.stride is not None
+        return POLICIES[self.policy].moves_last and self.stride is not None
 
     @property
     def covered(self) -> int:
@@ -216,11 +218,11 @@ class WindowSpec(FrameSpec):
 
     @property
     def first_frames(self) -> int:
-        return self._rules.first_frames(self.span)
+        return POLICIES[self.policy].first_frames(self.span)
 
     @property
     def last_frames(self) -> int:
-        return self._rules.last_frames(self.span)
+        return POLICIES[self.policy].last_frames(self.span)
 
     @property
     def max_slots(self) -> int:
@@ -238,13 +240,13 @@ class WindowSpec(FrameSpec):
         later = np.searchsorted(starts, starts + self.span)
         return int(np.max(later - np.arange(len(starts)), initial=1)) + 1
 
-    def valid(self, row: np.ndarray, n: int) -> int:
-        """Positions of a row that come before the end of n frames."""
-        return min(max(-((int(row[0]) - n) // self.dilation), 0), self.length)
+    def valid(self, rows: np.ndarray, n: int) -> np.ndarray:
+        """Positions of each row that come before the end of n frames, int64 (clips,)."""
+        return np.clip(-((rows[:, 0] - n) // self.dilation), 0, self.length)
 
     def count_until_error(self, extent: Extent | int) -> int:
         """Number of clips that are complete, where one that is not is an error; else `count`."""
-        return self.count_complete(extent) if self._rules.raises else self.count(extent)
+        return self.count_complete(extent) if POLICIES[self.policy].raises else self.count(extent)
 
     def count_complete(self, extent: Extent | int) -> int:
         """Number of clips that lie within so many frames."""
@@ -252,7 +254,7 @@ class WindowSpec(FrameSpec):
 
     def plan(self, extent: Extent | int | None = None, rng: Rng = None) -> WindowPlan:
         """The clips of a stream, of which only those with `num_clips` need an extent."""
-        if self.num_clips is None and (extent is None or self._rules.raises):
+        if self.num_clips is None and (extent is None or POLICIES[self.policy].raises):
             return WindowPlan(self, None)
         if extent is None:
             raise ValueError(f"num_clips is {self.num_clips}, which needs the number of frames")

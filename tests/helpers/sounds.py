@@ -198,7 +198,7 @@ def check_clips(src, window, format=None, *, key=None, rng=None, **rest):
         assert clip.data.dtype == format.dtype
         assert clip.data.flags.c_contiguous
         assert (clip.index, clip.start) == (count, starts[count])
-        assert clip.valid == window.valid(starts[count, None], n)
+        assert clip.valid == window.valid(starts[count, None, None], n)
         assert clip.duration_seconds == pytest.approx(window.span / clip.sample_rate)
         count += 1
         del clip, data
