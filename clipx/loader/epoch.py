@@ -187,7 +187,7 @@ def _other_size(exn: PoolTooSmall, probed: Probed) -> ValueError:
 class BatchIterator(Iterator[dict[str, Any]]):
     """Iterator of the batches of an epoch; dropping it, or `close`, ends its threads.
 
-    The thread that iterates may be interrupted at any line: it takes no lock, and says each thing in one call of C.
+    The thread that iterates may be interrupted at any line: it takes no lock, and sends each message in one call of C.
     """
 
     def __init__(self, setup: EpochSetup, progress: Progress, kept: Kept, timeout: float | None) -> None:

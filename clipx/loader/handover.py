@@ -48,7 +48,7 @@ _WAKE = _Wake()
 class Handover:
     """A queue of one batch, from the thread that makes batches to the consumer, and the memory for batches.
 
-    The consumer may be interrupted at any line: it takes no lock, and says each thing in one call of C.
+    The consumer may be interrupted at any line: it takes no lock, and sends each message in one call of C.
 
     Args:
         task: what makes the batches.

@@ -8,10 +8,11 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from clipx._threads import TaskThread
 from clipx.datasets.addresses import Address
+from clipx.datasets.fields import Sample
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.budget import Budget
 from clipx.loader.open_samples import ClipRef, Extract, Extracted, Failure, OpenSample, OpenState
@@ -64,8 +65,8 @@ class Interleave:
 
     def __init__(
         self,
-        samples: Iterator[tuple[Address, dict[str, Any]]],
-        weigh: Callable[[dict[str, Any]], Weight],
+        samples: Iterator[tuple[Address, Sample]],
+        weigh: Callable[[Sample], Weight],
         extract: Extract,
         budget: Budget,
         *,

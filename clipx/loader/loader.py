@@ -280,7 +280,7 @@ class Loader(DictDataset):  # type: ignore[misc]
         """The state of the loader behind the batch that was handed out last, for `load_state_dict`.
 
         A dict of numbers and strings that JSON takes: the epoch, how far each video has been read, and which clips the
-        shuffle holds, not their pixels. For any thread, at any time; in a DataLoader's worker that of this worker.
+        shuffle holds, not their pixels. Any thread may call this at any time; a DataLoader's worker has its own state.
 
         Raises ValueError for a rank outside the world, TypeError where `map` gives fields whose names are not strings.
         """

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from clipx.datasets.addresses import Address
+from clipx.datasets.fields import Sample
 from clipx.loader.room import Weight
 from clipx.plan import Selection
 
 __all__ = ["ClipRef", "Extract", "Extracted", "Failure", "NumberedClip", "OpenSample", "OpenState"]
-
-Sample = dict[str, Any]
 
 
 class ClipRef(NamedTuple):

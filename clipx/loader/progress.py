@@ -86,7 +86,7 @@ class Change(NamedTuple):
 
 
 class Progress:
-    """The counters of an epoch: what the thread that makes batches writes, and the consumer moves on.
+    """The counters of an epoch: the thread that makes batches adds changes, and the consumer moves on in them.
 
     The consumer may be interrupted at any line; what it sets, it sets in one step.
 
@@ -137,14 +137,14 @@ class Progress:
         self._state.target = target
 
     def add(self, change: Change) -> None:
-        """A batch is about to be handed out. Called by the thread that makes them."""
+        """Add the change of a batch that is about to be handed out. Called by the thread that makes batches."""
         with self._lock:
             while self._state.batch.count < self.batches:
                 self._state.apply(self._changes.popleft())
             self._changes.append(change)
 
     def state(self) -> EpochState:
-        """The state behind the batch that was handed out last; for any thread, at any time."""
+        """The state behind the batch that was handed out last. Any thread may call this at any time."""
         # A forked process has no thread that could give the lock back.
         with self._lock if self._process == os.getpid() else threading.Lock():
             batches, finished = self.batches, self.finished

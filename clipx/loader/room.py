@@ -27,9 +27,10 @@ class Weight(NamedTuple):
 
 
 class Room:
-    """Bytes for samples that are read and for their decoders. Half of the first is for the samples that give clips.
+    """Room for samples that have been read and for their decoders.
 
-    The other half is for the sample that comes after them: its size shows only when it has been read.
+    Half of the samples' bytes is for those that give clips. The other half is for the sample that comes after them: its
+    size shows only when it has been read.
 
     Args:
         encoded_bytes: of samples that are read, decoded and unpacked.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from clipx.datasets.fields import Sample
 from clipx.loader.open_samples import ClipRef, Extracted
 from clipx.wds.shuffling import Draw, take_out
 
@@ -57,7 +57,7 @@ class Shuffle:
         self._beside = sum(clip.beside for clip in self._buffer)
         self._moves: list[Move] = []
 
-    def clips(self, clips: Iterator[Extracted]) -> Iterator[dict[str, Any]]:
+    def clips(self, clips: Iterator[Extracted]) -> Iterator[Sample]:
         """The samples of clips."""
         buffer = self._buffer
         while True:
@@ -74,7 +74,7 @@ class Shuffle:
         while len(buffer):
             yield self._pick()
 
-    def _pick(self) -> dict[str, Any]:
+    def _pick(self) -> Sample:
         index, clip = self._buffer.pick()
         self._beside -= clip.beside
         self._drawn += 1

@@ -63,7 +63,7 @@ def collate(samples: list[Any], make: Callable[[tuple[int, ...], np.dtype], np.n
     return tuple(batch[i] for i in range(len(batch))) if isinstance(samples[0], (list, tuple)) else batch
 
 
-class _Batched:
+class _BatchStage:
     """`batched` with its arguments, as a step of a pipeline."""
 
     def __init__(self, batch_size: int, partial: bool, pool: ClipPool | None, timeout: float | None) -> None:
@@ -107,4 +107,4 @@ def batched(
     """
     batch_size = integer("batch_size", batch_size, 1)
     check_kind("partial", partial, bool)
-    return _Batched(batch_size, partial, as_pool(pool), patience("timeout", timeout))
+    return _BatchStage(batch_size, partial, as_pool(pool), patience("timeout", timeout))

@@ -245,7 +245,7 @@ class SampleClips:
         return ArrayClips(array_of(sample, field, value), self.spec, self.format, pool, rng, in_step, selection)
 
     def _why_none(self, counts: Iterable[int | None]) -> str:
-        """Why sources of so many frames give no clips."""
+        """The reason why sources of so many frames give no clips."""
         n = min((n for n in counts if n is not None), default=None)
         if not n:
             return "no frame lies in the range that options name" if self.options else "it has no frames"

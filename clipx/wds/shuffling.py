@@ -97,7 +97,9 @@ class ShuffleBuffer:
         return sample
 
 
-class _Stage:
+class _ShuffleStage:
+    """`shuffle` with its arguments, as a step of a pipeline."""
+
     def __init__(
         self, max_bytes: int | None, pool: ClipPool | None, reserve: int | None, seed: int, epoch: Epoch
     ) -> None:
@@ -191,4 +193,4 @@ def shuffle(
         reserve = integer("reserve", reserve, 1)
         if pool is None:
             raise ValueError(f"reserve is {reserve}, but there is no pool to reserve slots of")
-    return _Stage(most, pool, reserve, integer("seed", seed, 0), check_epoch(epoch))
+    return _ShuffleStage(most, pool, reserve, integer("seed", seed, 0), check_epoch(epoch))

@@ -19,7 +19,7 @@ LEAST_SECONDS = 1.0
 """Between two lines of the log, however fast samples come."""
 
 
-class _Watch:
+class _WatchStage:
     """`watch` with its arguments, as a step of a pipeline."""
 
     def __init__(self, every: int) -> None:
@@ -69,4 +69,4 @@ def watch(every: int = 100) -> Callable[[Iterable[Any]], Iterator[Any]]:
     with the field's name and both figures, where a sample keeps far more alive than it shows: views of whole videos
     are upstream. `clipx.memory.check` raises where this warns.
     """
-    return _Watch(integer("every", every, 1))
+    return _WatchStage(integer("every", every, 1))
