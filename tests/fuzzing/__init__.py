@@ -13,6 +13,7 @@ Inputs run in child processes. One fails that ends the process (a signal, a sani
 it may, warns, or raises what is not documented; its bytes are kept in a folder, beside a text that says what happened.
 `.ci/fuzz` builds the extensions with AddressSanitizer and UBSan and runs all kinds on them.
 
-structure.py: trees of boxes, elements and chunks, and what is done to them; media.py, arrays.py, states.py: the kinds,
-each a function that makes an input of a number and one that uses it; running.py: child processes and their bounds.
+structure.py: trees of boxes, elements and chunks, and what is done to them; media.py, sounds.py, arrays.py, tars.py:
+functions that make an input of a number; use_media.py, use_arrays.py: functions that use one; states.py: both, of
+states; running.py: child processes and their bounds.
 """

@@ -27,16 +27,16 @@ import av
 import psutil
 
 import clipx
-from fuzzing import arrays, media, states
+from fuzzing import arrays, media, sounds, states, tars, use_arrays, use_media
 
 KINDS: dict[str, tuple[Any, Any]] = {
-    "mp4": (media.mp4, media.use_video),
-    "mkv": (media.mkv, media.use_video),
-    "avi": (media.avi, media.use_video),
-    "sound": (media.sound, media.use_sound),
-    "npy": (arrays.npy, arrays.use_npy),
-    "npz": (arrays.npz, arrays.use_npz),
-    "tar": (arrays.tar, arrays.use_tar),
+    "mp4": (media.mp4, use_media.use_video),
+    "mkv": (media.mkv, use_media.use_video),
+    "avi": (media.avi, use_media.use_video),
+    "sound": (sounds.sound, use_media.use_sound),
+    "npy": (arrays.npy, use_arrays.use_npy),
+    "npz": (arrays.npz, use_arrays.use_npz),
+    "tar": (tars.tar, use_arrays.use_tar),
     "state": (states.state, states.use_state),
 }
 

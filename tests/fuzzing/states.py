@@ -16,8 +16,8 @@ import numpy as np
 
 import clipx
 from clipx.loader import state as states
-from fuzzing.arrays import member
 from fuzzing.structure import Random, number
+from fuzzing.tars import member
 
 WINDOW = clipx.WindowSpec(3, 2)
 ANYWHERE = ["shard-0.tar", "shard-1.tar"]
