@@ -55,6 +55,7 @@ KINDS = {
     "ffv1 411": {"codec": "ffv1", "pix_fmt": "yuv411p", **MKV},
     "raw rgb": {"codec": "rawvideo", "pix_fmt": "bgr24", "container": "avi", "suffix": ".avi"},
     "png": {"codec": "png", "pix_fmt": "rgb24", **MOV},
+    "png gray and alpha": {"codec": "png", "pix_fmt": "ya8", **MOV},
     "qtrle": {"codec": "qtrle", "pix_fmt": "rgb24", **MOV},
     "mpeg4": {"codec": "mpeg4", "bf": "0", "container": "avi", "suffix": ".avi"},
     "mpeg4 b-frames": {"codec": "mpeg4", "bf": "2", "g": "12", "container": "avi", "suffix": ".avi"},
