@@ -35,7 +35,8 @@ def one_line(exn: BaseException) -> str:
 def progress_bar(console: Console, disable: bool = False) -> Progress:
     """A progress bar for each task, which is gone in the end."""
     columns = TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    return Progress(*columns, console=console, transient=True, disable=disable)
+    # Before 14.3 rich ends a disabled bar, too, with an empty line.
+    return Progress(*columns, console=Console(quiet=True) if disable else console, transient=True, disable=disable)
 
 
 @contextmanager
