@@ -143,7 +143,7 @@ def extract(
     if format is None and spec.max_length is not None:
         # Before memory is asked for the rows.
         check_total("clips", (spec.count(len(array)), spec.max_length, *array.shape[1:]), array.itemsize)
-    rows = spec.rows(len(array), rng)
+    rows = spec.checked_rows(len(array), rng)
     count = len(rows)
     writer = None
     clip_shape, dtype = (*rows.shape[1:], *array.shape[1:]), array.dtype
@@ -217,10 +217,11 @@ def iterate(
     if format is None:
         if spec.max_length is not None:
             check_total("a clip", (spec.max_length, *array.shape[1:]), array.itemsize)
-        return copied_clips(array, spec, spec.rows(len(array), as_generator(rng) if spec.is_random else rng), pool)
+        rows = spec.checked_rows(len(array), as_generator(rng) if spec.is_random else rng)
+        return copied_clips(array, spec, rows, pool)
     check_kind("format", format, ClipFormat)
     rng = as_generator(rng)
-    rows = spec.rows(len(array), rng)
+    rows = spec.checked_rows(len(array), rng)
     writer = ArrayWriter(array, spec, rows.shape[1], format)
     writer.views.draw(rng)
     return written_clips(writer, spec, rows, pool)

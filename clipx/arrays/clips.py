@@ -131,7 +131,7 @@ class ArrayClips(Iterator[Clip]):
         selection: Selection,
     ) -> None:
         self.num_frames = len(array)
-        rows = spec.rows(self.num_frames, rng)
+        rows = spec.checked_rows(self.num_frames, rng)
         indices = selection.of(len(rows))
         rows = rows[indices]
         self._facts = zip(indices.tolist(), first_frames(rows).tolist(), spec.valid(rows, self.num_frames).tolist())

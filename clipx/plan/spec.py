@@ -145,14 +145,29 @@ class FrameSpec(ABC):
         """Number of clips that lie within a stream of which nothing more is known."""
         return self.count(extent)
 
+    def checked_rows(self, extent: Extent | int, rng: Rng = None) -> np.ndarray:
+        """`rows` for a source that relies on them, C-contiguous. Raises TypeError and ValueError that name the spec."""
+        n, rows, most = frames_of(extent), self.rows(extent, rng), self.max_length
+        if not isinstance(rows, np.ndarray) or rows.dtype != np.int64 or rows.ndim != 2:
+            is_array = isinstance(rows, np.ndarray)
+            found = f"{rows.dtype} {rows.shape}" if is_array else f"a {type(rows).__name__}"
+            raise TypeError(f"rows of {self!r} are {found}, but must be an int64 array (clips, length)")
+        count, length = rows.shape
+        if not 1 <= length <= (length if most is None else most):
+            allowed = "at least 1" if most is None else f"1 to max_length, {most}"
+            raise ValueError(f"rows of {self!r} have {length} positions, but must have {allowed}")
+        if count != self.count(extent):
+            raise ValueError(f"{self!r} has {count} rows, but its count is {self.count(extent)}, for {n} frames")
+        for frame in (np.min(rows, initial=-1), np.max(rows, initial=-1)):
+            if not (frame == -1 or 0 <= frame < n):
+                raise ValueError(f"{self!r} asks for frame {frame}, but there are {n} frames, and -1 to fill")
+        return np.ascontiguousarray(rows)
+
     def plan(self, extent: Extent | int | None = None, rng: Rng = None) -> Plan:
         """The rows of a stream's clips. Without an extent only where the spec does not need one."""
         if extent is None:
             raise ValueError(f"{type(self).__name__} needs the number of frames")
-        rows = self.rows(extent, rng)
-        if np.max(rows, initial=-1) >= frames_of(extent):
-            raise ValueError(f"{self!r} asks for frame {rows.max()}, but there are {frames_of(extent)} frames")
-        return TablePlan(rows)
+        return TablePlan(self.checked_rows(extent, rng))
 
     def valid(self, rows: np.ndarray, n: int) -> np.ndarray:
         """Positions of each row that come before the end of a source of n frames, int64 (clips,)."""

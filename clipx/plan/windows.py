@@ -173,6 +173,7 @@ class WindowSpec(FrameSpec):
         return self.rows_at(self._starts(n, rng), n)
 
     indices = rows
+    checked_rows = rows
 
     def rows_at(self, starts: np.ndarray, n: int) -> np.ndarray:
         """Rows of the clips that start at these ascending frames of n."""

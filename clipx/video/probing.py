@@ -17,7 +17,7 @@ from clipx.audio.streams import find_audio
 from clipx.errors import MediaError
 from clipx.media.damage import Report
 from clipx.media.opening import failures
-from clipx.media.sources import Source, as_source, describe
+from clipx.media.sources import Source, as_source, can_rewind, describe
 from clipx.video.decoder import VideoDecoder
 from clipx.video.file import VideoFile
 from clipx.video.options import VideoOptions
@@ -82,13 +82,19 @@ def probe(src: Source, *, options: VideoOptions | None = None, name: str | None 
     options, name = options or VideoOptions(), name or describe(src)
     with failures(name, "opened"):
         src = as_source(src, name)
-        file = VideoFile(src, name, options)
         try:
-            return _info(file, options.rotate)
+            return _probed(src, options, name)
         finally:
-            file.close()
-            if hasattr(src, "read") and file.rewinds:
+            if hasattr(src, "read") and can_rewind(src):
                 cast(IO[bytes], src).seek(0)
+
+
+def _probed(src: Source, options: VideoOptions, name: str) -> VideoInfo:
+    file = VideoFile(src, name, options)
+    try:
+        return _info(file, options.rotate)
+    finally:
+        file.close()
 
 
 def _info(file: VideoFile, rotate: bool) -> VideoInfo:

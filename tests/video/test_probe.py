@@ -116,6 +116,19 @@ def test_any_source_and_its_position(make_video):
         assert len(list(clipx.video.clips(file, clipx.WindowSpec(4)))) == 2
 
 
+def test_a_file_object_that_is_no_video_is_left_where_it_was(make_video):
+    for data in (b"garbage" * 100, make_video(8).read_bytes()[:-500]):
+        file = io.BytesIO(b"before" + data)
+        file.seek(6)
+        with pytest.raises(clipx.MediaError):
+            clipx.video.probe(file)
+        assert file.tell() == 6
+    file = io.BytesIO(make_video(8).read_bytes())
+    with pytest.raises(clipx.MediaError, match="max_pixels"):
+        clipx.video.probe(file, options=clipx.VideoOptions(max_pixels=9))
+    assert file.tell() == 0
+
+
 def test_a_source_that_cannot_seek(make_video):
     path = make_video(8, **MKV)
     assert clipx.video.probe(OnlyRead(path.read_bytes())) == clipx.video.probe(path)
