@@ -8,6 +8,8 @@ import struct
 
 import av
 
+import clipx
+
 
 class Pipe(io.RawIOBase):
     """Bytes that can only be read onwards."""
@@ -85,3 +87,14 @@ class Unseekable(io.BytesIO):
         raise io.UnsupportedOperation
 
     tell = seek
+
+
+def until_error(clips):
+    """The clips of an iterator, the error that ended them, if one did, and the damage that was found."""
+    got = []
+    try:
+        for clip in clips:
+            got.append(clip)
+    except clipx.MediaError as exn:
+        return got, exn, clips.damages
+    return got, None, clips.damages

@@ -8,30 +8,17 @@ import numpy as np
 import pytest
 import reference
 from helpers.guards import CACHED, STREAMING, fenced, guarded
+from helpers.pictures import NUMBERS, Writer
 from helpers.processes import printed_by_implementations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import clipx
-from clipx import _kernel
 from clipx.video.color import COLORSPACES, RANGES, color_numbers, matrix
 
 ENCODINGS = {"8 bits": (8, False), "10 bits": (10, False), "10 high bits": (10, True)}
 PLANAR = [("gray", False)] + [(each, rows) for each in ("full", "paired", "interleaved") for rows in (False, True)]
 PACKED = {"rgb24": (3, (0, 1, 2)), "bgr24": (3, (2, 1, 0)), "rgba": (4, (0, 1, 2)), "bgra": (4, (2, 1, 0))}
-NUMBERS = color_numbers("bt601", "limited", 8)
-
-
-class Writer:
-    """A picture, an output of bytes and a view, as one."""
-
-    def __init__(self, layout, sample_bytes, offsets, chroma_rows, size, crop, flip, channels, color):
-        self.picture = _kernel.Picture(layout, sample_bytes, offsets, chroma_rows, size, color)
-        self.output = _kernel.Output("uint8", "THWC", 1.0, [0.0] * channels, [1.0] * channels)
-        self.view = (*crop, flip)
-
-    def write(self, planes, line_sizes, targets, footprint=0):
-        return self.picture.write(planes, line_sizes, self.output, self.view, targets, footprint)
 
 
 def random_planes(layout, chroma_rows, size, bits, seed=0):

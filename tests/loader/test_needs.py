@@ -34,7 +34,6 @@ def encode(codec, format, size=(192, 112), pix_fmt="yuv420p", **options):
 
 
 X264 = {"preset": "ultrafast"}
-X265 = {"preset": "ultrafast"}
 QUIET = "log-level=none"
 
 

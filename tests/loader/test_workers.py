@@ -227,10 +227,6 @@ def test_passes():
 # Stages
 
 
-def add_one(sample):
-    return {**sample, "npy": sample["npy"] + 1}
-
-
 def pipeline(url, pool, **rest):
     """Every stage there is, over arrays, with the epoch counted."""
     window = clipx.WindowSpec(4, num_clips=2, sampling="random")

@@ -8,6 +8,7 @@ from functools import cache
 import av
 import numpy as np
 import pytest
+from helpers.media import until_error
 from helpers.sounds import decoded, frames_of, noise
 
 import clipx
@@ -54,13 +55,7 @@ def spoil(data, *numbers):
 
 
 def cut(data, window, audio, **rest):
-    clips, got = clipx.video.clips(data, window, audio=audio, **rest), []
-    try:
-        for clip in clips:
-            got.append(clip)
-    except clipx.MediaError as exn:
-        return got, exn, clips.damages
-    return got, None, clips.damages
+    return until_error(clipx.video.clips(data, window, audio=audio, **rest))
 
 
 ALAC = 4096

@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 import webdataset
+from helpers.media import until_error
 from helpers.sounds import CORPUS, corpus_file, decoded, encode, flipped, noise
 
 import clipx
@@ -21,13 +22,7 @@ ALAC = 4096
 
 def cut(data, window, **format):
     """The clips of a file, the error that ended them, if one did, and the damage that was found."""
-    clips, got = clipx.audio.clips(data, window, AudioFormat(**format)), []
-    try:
-        for clip in clips:
-            got.append(clip)
-    except clipx.MediaError as exn:
-        return got, exn, clips.damages
-    return got, None, clips.damages
+    return until_error(clipx.audio.clips(data, window, AudioFormat(**format)))
 
 
 def same(clips, sound, rows):
