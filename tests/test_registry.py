@@ -32,11 +32,12 @@ def test_a_registry_has_what_is_alive():
 
 def called_while_going(make):
     made, called = make(), []
+    before = sys.getprofile()
     sys.setprofile(lambda frame, event, argument: called.append(frame.f_code) if event == "call" else None)
     try:
         del made
     finally:
-        sys.setprofile(None)
+        sys.setprofile(before)
     return called
 
 

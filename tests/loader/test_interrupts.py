@@ -50,13 +50,14 @@ class Interrupt:
 
     def run(self, action):
         """Whether `action` was interrupted; it is by KeyboardInterrupt alone that it ends early."""
+        before = sys.gettrace()  # that of coverage.py
         try:
             sys.settrace(self)
             action()
         except KeyboardInterrupt:
             return True
         finally:
-            sys.settrace(None)
+            sys.settrace(before)
         return False
 
 
