@@ -14,9 +14,11 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["Task", "TaskThread", "call", "each_on_a_thread", "task_executor"]
 
@@ -137,6 +139,8 @@ def _work_for(task: Task | None) -> None:
 
 def task_executor(threads: int, name: str) -> ThreadPoolExecutor:
     """An executor whose threads work for the task of the thread that makes it."""
+    from concurrent.futures import ThreadPoolExecutor  # not with `import clipx.windows`, which does without
+
     return ThreadPoolExecutor(threads, name, initializer=_work_for, initargs=(_CURRENT.task,))
 
 

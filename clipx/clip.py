@@ -1,4 +1,4 @@
-"""One clip of a source, and where it came from."""
+"""One clip of a source, and its facts."""
 
 from __future__ import annotations
 
@@ -25,26 +25,30 @@ __all__ = ["Clip", "SoundClip", "VideoClip"]
 
 @dataclass(eq=False, repr=False)
 class Clip(Generic[Indices, Times]):
-    """One clip of a stream, and where it came from.
+    """One clip of a source, and its facts.
 
     Attributes:
-        data: the frames, (length, ...).
+        data: the frames, (length, ...), or as the format says.
         index: 0 for the first clip of its source.
-        start: frame of the plan that the clip starts at.
-        valid: places before the end of the source; those after it are the policy's.
-        frame_indices: frame of the video at each place, int64 (length,); -1 where fill_value stands. None for arrays.
-        pts_seconds: when each frame is shown, float64 (length,); nan where fill_value stands. Of sound: when it starts.
-            None for arrays.
-        duration_seconds: for how long, float64 (length,). Of sound: from its first sample to its last. None for arrays.
+        start: first frame of the clip, counted at the rate that clips are made at.
+        valid: number of positions before the end of the source; the policy fills those after it.
+        frame_indices: frame of the video at each position, int64 (length,); -1 for fill_value. None for sound and
+            arrays.
+        pts_seconds: when each frame is shown, float64 (length,); nan for fill_value. Of sound: when the clip starts, a
+            float. None for arrays.
+        duration_seconds: for how long each frame is shown, float64 (length,). Of sound: from its first sample to its
+            last, a float. None for arrays.
         source_fps: the stream's average frames a second. None for arrays.
-        rotation: degrees by which frames were turned counterclockwise, as the file asks. None for arrays.
-        mirrored: whether left and right changed places then, as the file asks. None for arrays.
-        crop: (y, x, height, width) of the clip in its pictures, where the format draws it or `flip` at random.
-        flip: whether left and right changed places, likewise.
-        audio: the sound of a video's clip, from its first frame on, where it was asked for.
+        rotation: degrees by which frames were rotated counterclockwise, as the file asks. None for arrays.
+        mirrored: whether they were then flipped, left and right, as the file asks. None for arrays.
+        crop: (y, x, height, width) of the view in its pictures, in pixels, where the format draws that or `flip` at
+            random.
+        flip: whether the view is flipped, likewise.
+        audio: the sound of a video's clip, from its first frame on, with `audio=`; (channels, samples), or in the
+            order of its format.
         sample_rate: of sound, samples a second.
-        damaged: with damage="keep", the places of frames that damage of the file may show in, and of those right behind
-            frames that are lost; of sound, pairs of places [first, end). None where there are none.
+        damaged: with damage="keep", the positions of frames in which damage may show, and of the frame after one that
+            is lost; of sound, pairs of positions [first, end). None where there are none.
     """
 
     data: np.ndarray
@@ -77,14 +81,14 @@ class Clip(Generic[Indices, Times]):
         return f"<Clip {self.index}: {', '.join(said)}>"
 
     def record(self, views: Views) -> Clip:
-        """The same clip, with the crop and flip that were drawn for it."""
+        """Note the crop and flip that were drawn for this clip, and return it."""
         if views.one is None:
             *crop, self.flip = views[self.index]
             self.crop = tuple(crop)  # type: ignore[assignment]
         return self
 
     def facts(self) -> dict[str, Any]:
-        """Where the clip came from, as JSON takes it: what is nan here is None there."""
+        """The clip's facts as JSON takes them, for "clip.json"; nan becomes None."""
         facts: dict[str, Any] = {"index": self.index, "start": self.start, "valid": self.valid}
         indices: Any = self.frame_indices
         if indices is not None:

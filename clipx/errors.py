@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["NOT_A_SAMPLES_FAULT", "Damage", "MediaError", "PoolExhausted", "PoolTooSmall"]
+__all__ = ["Damage", "MediaError", "PoolExhausted", "PoolTooSmall"]
 
 
 class PoolExhausted(BufferError):
-    """Every slot of a pool is leased. The message says how many, and which number to raise."""
+    """Every slot of a pool is leased. The message says how many there are, and which number to raise."""
 
 
 class PoolTooSmall(ValueError):
-    """A pool whose slots are too small for a clip, or too few for a source. The message says what to give.
+    """A pool has slots that are too small for a clip, or too few for a source. The message says which are needed.
 
     Attributes:
-        shape: of the clip that does not fit; None where slots are too few.
+        shape: shape of the clip that does not fit; None where slots are too few.
     """
 
     shape: tuple[int, ...] | None = None
@@ -26,8 +26,11 @@ class MediaError(ValueError):
 
 
 class Damage(NamedTuple):
-    """A damaged part of a stream: where it starts, in seconds on the stream's clock (None where that is not known), and
-    what is wrong there.
+    """A damaged part of a stream.
+
+    Attributes:
+        seconds: where it starts, on the stream's clock; None where that is not known.
+        reason: the damage, in words.
     """
 
     seconds: float | None
@@ -35,4 +38,4 @@ class Damage(NamedTuple):
 
 
 NOT_A_SAMPLES_FAULT = (PoolExhausted, PoolTooSmall, MemoryError)
-"""They end the run, and no handler sees them."""
+"""Errors that end a run: no handler of broken samples gets them."""

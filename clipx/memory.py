@@ -19,20 +19,7 @@ from clipx._kernel import Lease
 from clipx._reprs import byte_text
 from clipx._threads import Task
 
-__all__ = [
-    "MemorySample",
-    "Meter",
-    "check",
-    "describe_retention",
-    "is_leaf",
-    "leases",
-    "owner",
-    "owners",
-    "payload_bytes",
-    "plot_bytes",
-    "retained_bytes",
-    "retention",
-]
+__all__ = ["MemorySample", "Meter", "check", "leases", "payload_bytes", "retained_bytes"]
 
 SLACK_BYTES = 1_000_000
 
@@ -163,7 +150,13 @@ def describe_retention(field: str, shown: int, retained: int) -> str:
 
 
 class MemorySample(NamedTuple):
-    """Seconds since a meter started, and bytes of memory then; `uss` is None where it was not read."""
+    """The memory of a process at one time.
+
+    Attributes:
+        seconds: since the meter started.
+        rss, uss: bytes of memory that are resident, and of those that no other process shares; uss is None where it was
+            not read.
+    """
 
     seconds: float
     rss: int

@@ -68,9 +68,13 @@ def test_clips():
 
 
 def test_clips_of_media():
-    said = repr(next(video.clips(corpus.video_bytes("mp4 h264, B-frames"), WindowSpec(4))))
+    clips = video.clips(corpus.video_bytes("mp4 h264, B-frames"), WindowSpec(4), name="talk.mp4")
+    assert repr(clips) == "<VideoClips of talk.mp4>"
+    said = repr(next(clips))
     assert re.fullmatch(r"<Clip 0: uint8 \(4, \d+, \d+, 3\), start 0, \d\.\d{3} to \d\.\d{3} s>", said)
-    said = repr(next(audio.clips(sounds.corpus_file("wav"), WindowSpec(400))))
+    clips = audio.clips(sounds.corpus_file("wav"), WindowSpec(400), name="talk.wav")
+    assert repr(clips) == "<AudioClips of talk.wav>"
+    said = repr(next(clips))
     assert re.fullmatch(r"<Clip 0: float32 \(\d, 400\), start 0, 0\.000 to \d\.\d{3} s>", said)
 
 

@@ -41,7 +41,7 @@ class SoundRun:
         selection: Selection,
     ) -> None:
         self._spec, self._format, self._pool, self._in_step = spec, format, pool, in_step
-        self._name, self._selection, self._span = name, selection, spec.span
+        self.name, self._selection, self._span = name, selection, spec.span
         fill_bytes(spec, np.dtype(format.dtype))
         self.num_samples: int | None = None
         if pool is not None:
@@ -60,7 +60,7 @@ class SoundRun:
         if not can_rewind(src):
             src = io.BytesIO(cast(IO[bytes], src).read())
         at = cast(IO[bytes], src).tell() if hasattr(src, "read") else None
-        n = CountedSamples(src, self._spec, replace(self._format, damage="keep"), self._name).samples
+        n = CountedSamples(src, self._spec, replace(self._format, damage="keep"), self.name).samples
         if at is not None:
             cast(IO[bytes], src).seek(at)
         return n, src
@@ -100,7 +100,7 @@ class SoundRun:
                     return
             del piece, part
         if sounds is None:
-            raise MediaError(f"{self._name} has an audio stream without samples")
+            raise MediaError(f"{self.name} has an audio stream without samples")
         unfinished = sounds.end(kept.n)
         kept.join()
         for opened, row, positions in unfinished:
@@ -122,7 +122,7 @@ class SoundRun:
         """Write the positions of a clip that the end of the source leaves."""
         wanted = row[positions]
         if np.max(wanted, initial=-1) >= kept.n:
-            raise MediaError(f"{self._name} gave fewer samples when it was read again")
+            raise MediaError(f"{self.name} gave fewer samples when it was read again")
         opened.samples[:, positions[wanted < 0]] = fill
         opened.samples[:, positions[wanted >= 0]] = kept.read(wanted[wanted >= 0])
 
@@ -156,13 +156,16 @@ class AudioClips(Iterator[SoundClip]):
 
     @property
     def num_frames(self) -> int | None:
-        """Samples of the sound at its rate; None until the last clip has been given."""
+        """Number of samples of the sound, at its rate; None until the last clip has been given."""
         return self._run.num_samples
 
     @property
     def damages(self) -> list[Damage]:
         """The damage that has been found so far, with damage="skip" or "keep"."""
         return self._run.samples.report.found
+
+    def __repr__(self) -> str:
+        return f"<AudioClips of {self._run.name}>"
 
     def __next__(self) -> SoundClip:
         with raising_interrupts():

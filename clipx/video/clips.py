@@ -91,7 +91,10 @@ class VideoClips(Iterator[VideoClip]):
         """Number of frames that were not decoded; known when the last clip has been given."""
         return self._extraction.frames_skipped
 
-    def __next__(self) -> Clip:
+    def __repr__(self) -> str:
+        return f"<VideoClips of {self._extraction.name}>"
+
+    def __next__(self) -> VideoClip:
         with raising_interrupts():
             return next(self._clips)
 

@@ -66,7 +66,7 @@ class Extraction:
             pool.require(spec.slots() * in_step)
         if spec.is_random or format.is_random:
             rng = as_generator(rng)
-        src = as_source(src, name)
+        self.name, src = name, as_source(src, name)
         self._writer = PictureWriter(format, options, name)
         self.passes, self._plan = plan_video(src, spec, options, rng, name=name, audio=audio, selection=selection)
         # Where the source cannot be read again: the frames that its end may still need.

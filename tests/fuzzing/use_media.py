@@ -9,6 +9,7 @@ from typing import Any
 
 import clipx
 from clipx import audio, video, wds
+from clipx.video.clips import count_frames
 from fuzzing.structure import Random
 
 MOST_CLIPS = 100
@@ -68,7 +69,7 @@ def use_video(data: bytes, random: Random, documented: tuple[type[Exception], ..
             exhaust(video.clips(as_source(random, data), window, format, options=options, audio=heard, rng=0))
     if random.random() < 0.2:
         with suppress(documented):
-            video.count_frames(data, random.choice(WINDOWS), options_of(random), "input")
+            count_frames(data, random.choice(WINDOWS), options_of(random), "input")
     if random.random() < 0.2:
         use_stage({"mp4": data}, random, documented)
 
