@@ -140,35 +140,36 @@ def extract(
     if format is not None or spec.is_random:
         check_kind("format", format, ClipFormat, None)
         rng = as_generator(rng)
-    if format is None and spec.max_length is not None:
+    longest = spec.max_length
+    if format is None and longest is not None:
         # Before memory is asked for the rows.
-        check_total("clips", (spec.count(len(array)), spec.max_length, *array.shape[1:]), array.itemsize)
+        check_total("clips", (spec.count(len(array)), longest, *array.shape[1:]), array.itemsize)
     rows = spec.checked_rows(len(array), rng)
-    count = len(rows)
     writer = None
-    clip_shape, dtype = (*rows.shape[1:], *array.shape[1:]), array.dtype
+    shape, dtype = rows.shape + array.shape[1:], array.dtype
     if format is not None:
         writer = ArrayWriter(array, spec, rows.shape[1], format)
-        clip_shape, dtype = writer.shape, writer.dtype
-        check_total("clips", (count, *clip_shape), dtype.itemsize)
-    shape = (count, *clip_shape)
+        shape, dtype = (len(rows), *writer.shape), writer.dtype
+        check_total("clips", shape, dtype.itemsize)
     if out is None:
         out = np.empty(shape, dtype)
     else:
         _check_out(out, shape, dtype, array)
-    total = out.nbytes
+    parts = 1 if num_threads == 1 else min(num_threads, rows.size, out.nbytes // THREAD_BYTES + 1)
     if writer is not None:
         writer.views.draw(rng)
-        _in_threads(min(num_threads, count, total // THREAD_BYTES + 1), count, partial(_write, writer, out, rows))
-        return out
-    parts = min(num_threads, rows.size, total // THREAD_BYTES + 1)
-    if parts <= 1:
+        _in_threads(min(parts, len(rows)), len(rows), partial(_write, writer, out, rows))
+    elif parts <= 1:
         _kernel.gather(array, out, rows, fill)
-        return out
-    frames_of = rows.reshape(-1)
-    positions = out.reshape(len(frames_of), *array.shape[1:])
-    _in_threads(parts, len(frames_of), lambda a, b: _kernel.gather(array, positions[a:b], frames_of[a:b], fill, total))
+    else:
+        frames_of = rows.reshape(-1)
+        positions = out.reshape(len(frames_of), *array.shape[1:])
+        _in_threads(parts, len(frames_of), partial(_gather, array, positions, frames_of, fill))
     return out
+
+
+def _gather(array: np.ndarray, out: np.ndarray, frames: np.ndarray, fill: bytes | None, first: int, end: int) -> None:
+    _kernel.gather(array, out[first:end], frames[first:end], fill, out.nbytes)
 
 
 def _write(writer: ArrayWriter, out: np.ndarray, rows: np.ndarray, first: int, end: int) -> None:

@@ -18,7 +18,7 @@ from clipx.pool import ClipPool
 __all__ = ["KeptSamples", "OpenSound", "OpenSounds"]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class OpenSound(OpenClip):
     samples: np.ndarray
     """The clip as (channels, length)."""

@@ -16,7 +16,7 @@ from clipx.plan.rows import Plan, Row, first_frames
 __all__ = ["OpenClip", "OpenClips", "Unfinished"]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class OpenClip:
     """A clip that is being written.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -19,6 +20,8 @@ __all__ = ["Sampling", "WindowSpec"]
 
 Sampling = Literal["regular", "random"]
 
+MOST_CACHED = 1024  # positions of a clip
+
 
 def _frames(name: str, seconds: Any, rate: Fraction) -> Fraction:
     """Seconds in frames, exactly."""
@@ -28,6 +31,14 @@ def _frames(name: str, seconds: Any, rate: Fraction) -> Fraction:
     if not exact > 0:
         raise ValueError(f"{name} is {seconds!r}, but must be above 0 seconds")
     return exact * rate
+
+
+def _offsets(length: int, dilation: int) -> np.ndarray:
+    """Frames from a clip's start to each position, int64 (length,)."""
+    return np.arange(length, dtype=np.int64) * dilation
+
+
+_cached_offsets = lru_cache(64)(_offsets)  # a loop over short arrays asks every time
 
 
 @dataclass(frozen=True)
@@ -153,7 +164,7 @@ class WindowSpec(FrameSpec):
         check_total("a plan", (count, self.length), 8)
         free = max(n - self.span, 0)
         if self.stride is not None:
-            at = np.arange(count, dtype=np.int64) * self.stride
+            at = np.arange(0, count * self.stride, self.stride, dtype=np.int64)
             return np.minimum(at, free) if POLICIES[self.policy].moves_last else at
         if self.sampling == "random":
             return np.sort(as_generator(rng).integers(0, free + 1, size=count, dtype=np.int64))
@@ -165,7 +176,8 @@ class WindowSpec(FrameSpec):
         return i * whole + i * rest // (count - 1)
 
     def _positions(self, starts: np.ndarray) -> np.ndarray:
-        return starts[:, None] + np.arange(self.length, dtype=np.int64) * self.dilation
+        offsets = _cached_offsets if self.length <= MOST_CACHED else _offsets
+        return starts[:, None] + offsets(self.length, self.dilation)
 
     def rows(self, extent: Extent | int, rng: Rng = None) -> np.ndarray:
         """Source frame of every position, int64 (clips, length); -1 where `fill_value` goes. rng as in `starts`."""
