@@ -66,8 +66,13 @@ def patience(name: str, value: Any) -> float | None:
 
 
 def byte_count(name: str, value: int | str) -> int:
-    """Bytes from an int or a text such as "2GB" (10**9), "64mb" or "1.5GiB" (2**30)."""
+    """Bytes from an int or a text such as "2GB" (10**9), "64mb" or "1.5GiB" (2**30).
+
+    Raises TypeError and ValueError that name the argument.
+    """
     if not isinstance(value, str):
+        if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+            raise TypeError(f"{name} is {value!r}, but must be a number of bytes, an integer or such as '2GB'")
         return integer(name, value, 1)
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?|)b\s*", value, re.IGNORECASE)
     if not match:

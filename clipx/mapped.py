@@ -32,12 +32,18 @@ class Member(NamedTuple):
     header: int = 0
 
 
+def _path(path: str | os.PathLike[str]) -> str:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path is {path!r}, but must be the path of a local file")
+    return os.fspath(path)
+
+
 def members(path: str | os.PathLike[str]) -> Generator[Member]:
     """The regular members of an uncompressed tar file, by one pass over its headers.
 
     Raises FileNotFoundError, and ValueError for a file that is not a tar file, is damaged, or ends inside a member.
     """
-    name = os.fspath(path)
+    name = _path(path)
     size = os.stat(name).st_size
     try:
         with tarfile.open(name, "r:") as tar:
@@ -64,7 +70,7 @@ def members(path: str | os.PathLike[str]) -> Generator[Member]:
 
 def open_member(path: str | os.PathLike[str], member: Member) -> np.ndarray:
     """The array of an npy member, as `open` gives it."""
-    name = os.fspath(path)
+    name = _path(path)
     size = os.stat(name).st_size
     if member.sparse:
         raise ValueError(f"{member.name!r} in {name!r} cannot be mapped: it is stored with holes")
@@ -107,7 +113,7 @@ def open(path: str | os.PathLike[str], member: str | None = None) -> np.ndarray:
     while it is mapped: its size is checked here and before each source is read, but later the system can only send a
     signal.
     """
-    name = os.fspath(path)
+    name = _path(path)
     if member is None:
         return open_member(name, Member(os.path.basename(name), 0, os.stat(name).st_size))
     for found in members(name):

@@ -135,7 +135,12 @@ def retention(sample: Mapping[str, Any]) -> tuple[str, int, int] | None:
 
 
 def check(sample: Mapping[str, Any]) -> None:
-    """Raise ValueError where a field of a sample keeps far more memory alive than it shows, as views of arrays do."""
+    """Raise ValueError where a field of a sample keeps far more memory alive than it shows, as views of arrays do.
+
+    Raises TypeError for what is not a sample: a mapping of names to values.
+    """
+    if not isinstance(sample, Mapping):
+        raise TypeError(f"sample is a {type(sample).__name__}, but must be a mapping such as a dict")
     found = retention(sample)
     if found is not None:
         raise ValueError(describe_retention(*found))
@@ -177,12 +182,14 @@ class Meter:
         samples: a list of MemorySample. Each has the RSS; USS, for which the system walks over all pages, is read where
             psutil has it, and so rarely that it takes at most a twentieth of the time.
 
-    Raises ValueError for an interval that is not above 0.
+    Raises TypeError and ValueError for an interval that is not a number above 0.
     """
 
     def __init__(self, interval: float = 0.05) -> None:
         import psutil
 
+        if isinstance(interval, (bool, str)) or not hasattr(interval, "__float__"):
+            raise TypeError(f"interval is {interval!r}, but must be a number of seconds")
         if not interval > 0:
             raise ValueError(f"interval is {interval}, but must be above 0 seconds")
         self.interval = interval
@@ -194,13 +201,18 @@ class Meter:
 
     @property
     def start(self) -> int:
-        """RSS in bytes when the meter started."""
-        return self.samples[0].rss
+        """RSS in bytes when the meter started. Raises RuntimeError before that."""
+        return self._taken()[0].rss
 
     @property
     def peak(self) -> int:
-        """Largest RSS in bytes of all samples."""
-        return max(sample.rss for sample in self.samples)
+        """Largest RSS in bytes of all samples. Raises RuntimeError before the meter has started."""
+        return max(sample.rss for sample in self._taken())
+
+    def _taken(self) -> list[MemorySample]:
+        if not self.samples:
+            raise RuntimeError("the meter has not started; enter it: with clipx.memory.Meter() as meter")
+        return self.samples
 
     def _uss(self) -> int | None:
         before = time.perf_counter()

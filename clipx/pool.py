@@ -328,7 +328,12 @@ def _as_shape(shape: Any) -> tuple[int, ...]:
 
 
 def _as_dtype(dtype: Any) -> np.dtype:
-    found = np.dtype(dtype)
+    try:
+        found = None if dtype is None else np.dtype(dtype)
+    except (TypeError, ValueError):
+        found = None
+    if found is None:
+        raise TypeError(f"dtype is {dtype!r}, but must be a NumPy dtype such as 'uint8'")
     if found.hasobject:
         raise TypeError(f"dtype is {found}, whose elements are Python objects; a slot holds bytes")
     return found
