@@ -27,7 +27,7 @@ _PARSING = threading.Lock()
 
 
 class Header(NamedTuple):
-    """What an .npy file holds."""
+    """Shape, order and dtype of the array in an .npy file."""
 
     shape: tuple[int, ...]
     fortran: bool
@@ -57,13 +57,13 @@ def _read_version_3(file: IO[bytes]) -> tuple[Any, Any, Any]:
     text = file.read(size)
     if len(text) < size:
         raise ValueError("it ends inside its header")
-    told = ast.literal_eval(text.decode("utf-8"))
-    if not isinstance(told, dict) or told.keys() != {"descr", "fortran_order", "shape"}:
+    header = ast.literal_eval(text.decode("utf-8"))
+    if not isinstance(header, dict) or header.keys() != {"descr", "fortran_order", "shape"}:
         raise ValueError("its header has other entries than descr, fortran_order and shape")
-    shape, fortran = told["shape"], told["fortran_order"]
+    shape, fortran = header["shape"], header["fortran_order"]
     if not isinstance(shape, tuple) or not isinstance(fortran, bool):
         raise ValueError(f"its header gives the shape {shape!r} and fortran_order {fortran!r}")
-    return shape, fortran, np.lib.format.descr_to_dtype(told["descr"])
+    return shape, fortran, np.lib.format.descr_to_dtype(header["descr"])
 
 
 # A backslash, and what makes it the beginning of an escape sequence.

@@ -18,15 +18,15 @@ from clipx.arrays.npy import MAGIC, read_array, read_header
 __all__ = ["Npz"]
 
 MOST_TIMES = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: 1032}
-"""How many times a method can make something smaller, where it has a bound."""
+"""Most times smaller that a method can make a member, where it has a bound."""
 
 MEMBER_BYTES = 512
-"""What the entry of a member takes, with its name."""
+"""Memory of the entry of a member, with its name."""
 
 
 @contextmanager
 def _failures(name: str) -> Iterator[None]:
-    """Turn whatever reading a member raises into a ValueError: what unpacks it takes sizes from it, and raises much."""
+    """Turn whatever reading a member raises into a ValueError: decompressors trust its sizes, and raise much."""
     try:
         yield
     except ValueError as exn:
@@ -36,18 +36,17 @@ def _failures(name: str) -> Iterator[None]:
 
 
 class Npz(Mapping[str, Any]):
-    """What `np.load` gives of an .npz file without pickles: arrays under their names without ".npy", other members as
-    bytes. Nothing is kept of what is read.
+    """Members of an .npz file by name, as `np.load` has them: arrays without ".npy" in their names, others as bytes.
 
-    Raises ValueError for what is no such file, and for members that are encrypted, packed in a way that is not known,
-    damaged, or say that they are larger than they can be.
+    Nothing is unpickled, and nothing kept. Raises ValueError for bytes that are not such a file, and for members that
+    are encrypted, packed by a method that is not known, damaged, or say that they are larger than they can be.
     """
 
     def __init__(self, value: bytes | bytearray | memoryview) -> None:
         try:
             self._archive = zipfile.ZipFile(io.BytesIO(value))
         except Exception as exn:  # Of its directory alone, which is no larger than the file.
-            raise ValueError(f"it is no zip file that is read: {exn}") from exn
+            raise ValueError(f"it is not a zip file that can be read: {exn}") from exn
         self._value = memoryview(value)
         self._members: dict[str, zipfile.ZipInfo] = {}
         for member in self._archive.infolist():
@@ -81,7 +80,7 @@ class Npz(Mapping[str, Any]):
             return value
 
     def shape(self, name: str) -> tuple[int, ...] | None:
-        """The shape of a member, by its header; None for one that is no array."""
+        """Shape of a member, by its header; None for one that is not an array."""
         with self._opened(name) as (file, size, is_array):
             return read_header(file, size).shape if is_array else None
 
@@ -98,7 +97,7 @@ class Npz(Mapping[str, Any]):
 
 
 def _decompressor(member: zipfile.ZipInfo, data: memoryview) -> tuple[Any, memoryview]:
-    """What unpacks the bytes of a member, and those that it unpacks."""
+    """A decompressor for a member, and the bytes to give it."""
     if member.compress_type == zipfile.ZIP_BZIP2:
         return bz2.BZ2Decompressor(), data
     # Two bytes of version, two of the properties' size, and these: lc, lp and pb in a byte, and the dictionary's size.

@@ -29,7 +29,7 @@ class Pages:
             return
         found: mmap.mmap = behind.base if isinstance(behind.base, mmap.mmap) else behind._mmap  # type: ignore[attr-defined]
         base = np.frombuffer(found, np.uint8).__array_interface__["data"][0]
-        # Where its first frame's lowest byte lies: dimensions other than time may be turned round.
+        # Where its first frame's lowest byte lies: strides of dimensions other than time may be negative.
         low = array.__array_interface__["data"][0] + sum(
             min((n - 1) * stride, 0) for n, stride in zip(array.shape, array.strides)
         )
@@ -85,4 +85,4 @@ def _check_size(array: np.memmap) -> None:
     with contextlib.suppress(FileNotFoundError):  # a file that has been removed stays as it is while it is mapped
         size = os.stat(array.filename).st_size
         if size < array.offset - array.offset % mmap.ALLOCATIONGRANULARITY + len(mapping):
-            raise ValueError(f"{os.fspath(array.filename)!r} has been cut short to {size} bytes since it was mapped")
+            raise ValueError(f"{os.fspath(array.filename)!r} has been truncated to {size} bytes since it was mapped")

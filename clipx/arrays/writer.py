@@ -48,7 +48,7 @@ class ArrayWriter:
         self.views = Views(format, height, width)
         self.shape = format.clip_shape(length, *self.views.size, channels)
         self.dtype = format.written_dtype(array.dtype)
-        # Numbers that only change places are copied as bytes are, unless the kernel has rows for them.
+        # Numbers that are only moved are copied as bytes, unless the kernel has row functions for them.
         self._moves = self.dtype == array.dtype and not format.computes
         side_by_side = (array.strides[3] == 1 or channels == 1) and (array.strides[2] == channels or width == 1)
         if not self._moves or (array.dtype == np.uint8 and channels in (1, 3) and side_by_side):

@@ -1,4 +1,4 @@
-"""How many samples and clips the sound of a file gives, by decoding it."""
+"""Numbers of samples and clips of a file's sound, by decoding it."""
 
 from __future__ import annotations
 

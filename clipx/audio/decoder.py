@@ -99,7 +99,7 @@ class AudioDecoder:
             self.refused = self.refused or exn
 
     def _is_tag(self, packet: av.Packet) -> bool:
-        """Whether a packet that was refused is a tag or zeros, or a part of a tag that has begun before it."""
+        """A packet that was refused is a tag or zeros, or a part of a tag that has begun before it."""
         if not self._has_tags:
             return False
         if self.passed or (self._tag_end is not None and packet.pos is not None and packet.pos < self._tag_end):

@@ -15,15 +15,15 @@ CHANNELS += " SSL SSR TTL TTR"
 
 @lru_cache(256)
 def is_mapped(name: str) -> bool:
-    """Whether a layout of this name may list its channels in an order of its own, such as "3 channels (FR+FL+FC)"."""
+    """A layout of this name may list its channels in an order of its own, such as "3 channels (FR+FL+FC)"."""
     if name.startswith("ambisonic"):
         return True
     count, _, listed = name.removesuffix(")").partition(" channels (")
     if not (count.isdecimal() and listed):
         return False
     known = CHANNELS.split()
-    places = [known.index(each) if each in known else -1 for each in listed.split("+")]
-    return -1 in places or places != sorted(set(places))
+    ranks = [known.index(each) if each in known else -1 for each in listed.split("+")]
+    return -1 in ranks or ranks != sorted(set(ranks))
 
 
 def hold_layout(layout: Any) -> None:

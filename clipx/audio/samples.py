@@ -198,7 +198,7 @@ class SampleReader:
             self.report.add(f"{self._name} cannot be decoded from {at:.3f} s on: {reason_of(cause)}", at, cause)
 
     def _lacks(self, clock: SampleClock) -> bool:
-        """What could not be decoded at the end is sound. Where no header says so, it is as often junk."""
+        """The end, which could not be decoded, is sound. Where no header says so, it is as often junk."""
         stream = self._stream
         if self._container.format.name in SIZED:
             announced = (stream.duration or 0) * (stream.time_base or 0)

@@ -60,7 +60,7 @@ class _Clock:
 class Track:
     """The samples of a stream on the file's clock, as many as are still asked for.
 
-    Silence stands before its first sample, after its last, where its times leave a gap, and, of a file without sound,
+    There is silence before its first sample, after its last, where its times leave a gap, and, of a file without sound,
     everywhere. A clock that goes back, as where files have been joined, starts anew: its samples follow at once.
 
     Attributes:

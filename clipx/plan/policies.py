@@ -19,14 +19,14 @@ Policy = Literal["drop", "repeat_last", "wrap", "reflect", "constant", "error", 
 
 @dataclass(frozen=True)
 class PolicyRules:
-    """What a policy does at the end of a source.
+    """The rules of one policy for the end of a source.
 
     Attributes:
         count: number of clips of n >= span frames, a stride apart.
-        takes_short: whether a source of n < span frames gives clips.
-        rows: the frames of clips, from rows that count on past frame n - 1; changes its argument at will.
-        first_frames, last_frames: how many of a stream's first and last frames `rows` may ask for once they have gone
-            by, of clips that cover so many frames.
+        takes_short: a source of n < span frames gives clips.
+        rows: the frames of clips, from rows that count on past frame n - 1, which it may change.
+        first_frames, last_frames: numbers of a stream's first and last frames that `rows` may ask for once they have
+            gone by, by the span of its clips.
         moves_last: the last clip is moved back, to end on the last frame.
         raises: a clip that is not complete is an error.
         fills: rows may hold -1, where `fill_value` goes.

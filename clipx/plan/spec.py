@@ -1,4 +1,4 @@
-"""FrameSpec, which says which frames of a source go into which clip, and Extent, all that it may know of a source."""
+"""FrameSpec says which frames of a source go into which clip; Extent is all that it may know of the source."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LARGEST = 2**60  # of any number of frames: sums of a few stay inside int64
 
 
 class Extent:
-    """What is known of a source before its frames are read.
+    """A source as a FrameSpec sees it: its number of frames and, where known, their times.
 
     Args:
         n: number of frames.
@@ -55,8 +55,8 @@ class FrameSpec(ABC):
     """Which frames of a source go into which clip.
 
     A subclass says `rows`, `count` and `max_length`. Arrays, videos, sound and the stages take any: a stream is then
-    counted before its clips are planned. The other members tell sources more, so that they read less; what they are
-    here suits every spec.
+    counted before its clips are planned. The other members say more, so that sources read less; their defaults
+    suit every spec.
     """
 
     fps: Any = None
@@ -107,12 +107,12 @@ class FrameSpec(ABC):
 
     @property
     def first_frames(self) -> int:
-        """How many of a stream's first frames its end may ask for once they have gone by."""
+        """Number of a stream's first frames that its end may ask for once they have gone by."""
         return 0
 
     @property
     def last_frames(self) -> int:
-        """How many of a stream's last frames its end may ask for once they have gone by."""
+        """Number of a stream's last frames that its end may ask for once they have gone by."""
         return 0
 
     @property

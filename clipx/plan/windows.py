@@ -56,11 +56,11 @@ class WindowSpec(FrameSpec):
         length: frames of a clip.
         stride: frames between the starts of neighbouring clips; default `length * dilation`.
         dilation: frames between the frames of a clip.
-        policy: what happens where a clip would run past the end of n frames. "drop": no such clip. The others give
-            just enough clips to cover the last frame, each with a real frame. Past the end stands: "repeat_last" the
-            last frame; "wrap" frame `i mod n`; "reflect" the mirror image without the edge again; "constant" a frame
-            of `fill_value`. "error" raises. "backpad" moves the last clip back to end on the last frame; a source
-            below one span gives none.
+        policy: what happens where a clip would run past the end of n frames. "drop": there is no such clip. The others
+            give just enough clips to cover the last frame, each with a real frame. They take past the end:
+            "repeat_last" the last frame; "wrap" frame `i mod n`; "reflect" the mirror image without the edge again;
+            "constant" a frame of `fill_value`. "error" raises. "backpad" moves the last clip back to end on
+            the last frame; a source below one span gives none.
         fill_value: one value for the elements that "constant" fills, in the source's dtype.
         num_clips: that many clips a source, whatever its length; `stride` must then be None.
         sampling: with `num_clips`, starts in [0, n - span]: "regular" at `i * (n - span) // (num_clips - 1)`, one clip
