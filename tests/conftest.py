@@ -1,4 +1,4 @@
-"""What a test run says and checks before its first test, and the media that tests cut."""
+"""Report and check before the first test, and fixtures of several folders."""
 
 import gc
 import importlib.util

@@ -1,4 +1,4 @@
-"""What the kernel and the plan do, in obvious NumPy: the specification that they are tested against."""
+"""The executable specification: which frames, and how they are written, in obvious NumPy."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def starts(
     return [*complete, following] if following < n else complete
 
 
-def _place(position: int, n: int, policy: str) -> int:
+def _source_frame(position: int, n: int, policy: str) -> int:
     if position < n:
         return position
     if policy == "repeat_last":
@@ -58,13 +58,13 @@ def _place(position: int, n: int, policy: str) -> int:
 
 
 def indices(n: int, at: list[int], length: int, dilation: int = 1, policy: str = "drop") -> np.ndarray:
-    """Source frame of each place, (clips, length); -1 where fill_value goes."""
-    table = [[_place(start + i * dilation, n, policy) for i in range(length)] for start in at]
+    """Source frame of each position in a clip, (clips, length); -1 where fill_value goes."""
+    table = [[_source_frame(start + i * dilation, n, policy) for i in range(length)] for start in at]
     return np.array(table, dtype=np.int64).reshape(len(at), length)
 
 
 def padding(n: int, at: list[int], length: int, dilation: int = 1) -> np.ndarray:
-    """True where a place lies past frame n - 1, (clips, length)."""
+    """True where a position lies past frame n - 1, (clips, length)."""
     table = [[start + i * dilation >= n for i in range(length)] for start in at]
     return np.array(table, dtype=bool).reshape(len(at), length)
 
@@ -72,8 +72,8 @@ def padding(n: int, at: list[int], length: int, dilation: int = 1) -> np.ndarray
 def gather(frames: np.ndarray, table: np.ndarray, fill: Any = 0) -> np.ndarray:
     """frames[table], with `fill` where the table is -1."""
     out = np.empty(table.shape + frames.shape[1:], frames.dtype)
-    for place in np.ndindex(table.shape):
-        out[place] = fill if table[place] < 0 else frames[table[place]]
+    for position, source_frame in np.ndenumerate(table):
+        out[position] = fill if source_frame < 0 else frames[source_frame]
     return out
 
 
@@ -128,9 +128,9 @@ def formatted(
     std: Any = 1.0,
     order: str = "THWC",
 ) -> np.ndarray:
-    """Clips of frames (n, height, width, channels), cropped and turned, as (x * scale - mean) / std in float64.
+    """Clips of frames (n, height, width, channels), cropped and flipped, as (x * scale - mean) / std in float64.
 
-    table: (clips, length) without -1. views: (y, x, h, w, flip) of each clip. After the first axis stands `order`.
+    table: (clips, length) without -1. views: (y, x, h, w, flip) of each clip. The axes after the first are in `order`.
     """
     clips = []
     for row, (y, x, h, w, flip) in zip(table, views):
@@ -143,9 +143,9 @@ def formatted(
 def floats(numbers: np.ndarray, scale: float = 1.0, mean: Any = 0.0, std: Any = 1.0) -> np.ndarray:
     """(x * scale - mean) / std of float64 numbers (..., channels) as float32, to the bit.
 
-    A number's value says how it is computed, and nothing else: a whole number from 0 to 255, which a byte can hold, in
+    How a number is computed depends on its value alone: a whole number from 0 to 255, which a byte can hold, in
     three steps of float32, with the mean in units of x as the sum of two of them; any other in float64, then rounded.
-    What IEEE 754 says of zeros' signs, infinity and what is not a number holds in both.
+    Signs of zeros, infinity and NaN follow IEEE 754 in both.
     """
     mean, std = np.asarray(mean, np.float64), np.asarray(std, np.float64)
     high = (mean / scale).astype(np.float32)

@@ -142,9 +142,9 @@ def test_errors_of_map_and_of_shards(tmp_path):
     with of_arrays(url, map=wrong) as loader, pytest.raises(KeyError, match=r"'cls' \(sample 'a_000000'") as caught:
         list(loader)
     assert (caught.value.key, caught.value.shard) == ("a_000000", url)
-    cut = tmp_path / "cut.tar"
-    cut.write_bytes((tmp_path / "x.tar").read_bytes()[:700])
-    for path in (cut, tmp_path / "none.tar"):
+    short = tmp_path / "cut.tar"
+    short.write_bytes((tmp_path / "x.tar").read_bytes()[:700])
+    for path in (short, tmp_path / "none.tar"):
         with of_arrays(str(path)) as loader, pytest.raises(Exception, match=path.name) as caught:
             list(loader)
         assert caught.value.shard == str(path)

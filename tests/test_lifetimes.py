@@ -370,16 +370,16 @@ def test_no_allocation_of_a_clip():
     clip_bytes = 8 * 100 * 100
     pool = ClipPool(10, (8, 100, 100))
 
-    def cut():
+    def extract_all():
         held = []
         for clip in windows.iterate(frames, 8, 2, pool=pool):
             held = [*held[-6:], clip]
 
-    cut()
+    extract_all()
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        cut()
+        extract_all()
         _, peak = tracemalloc.get_traced_memory()
         whole = np.empty(clip_bytes, np.uint8)
         with_a_clip, _ = tracemalloc.get_traced_memory()

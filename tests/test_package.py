@@ -39,9 +39,9 @@ def test_a_name_that_is_not_there():
 
 
 def test_metadata_and_typing():
-    told = metadata("clipx")
-    assert told["Version"] == clipx.__version__
-    assert told["License-Expression"] == "Apache-2.0"
+    reported = metadata("clipx")
+    assert reported["Version"] == clipx.__version__
+    assert reported["License-Expression"] == "Apache-2.0"
     folder = Path(clipx.__file__).parent
     assert (folder / "py.typed").exists()
     assert (folder / "_kernel" / "kernel.pyi").exists()

@@ -48,8 +48,8 @@ def test_bytes_make_a_pool(taker, pool):
 @pytest.mark.parametrize("taker", TAKERS)
 @pytest.mark.parametrize("pool", [1.5, True, [], object, b"2GB"])
 def test_what_is_no_pool(taker, pool):
-    told = re.escape(f"pool is {pool!r}, but must be a ClipPool, bytes such as '2GB', or None")
-    with pytest.raises(TypeError, match=told):
+    reported = re.escape(f"pool is {pool!r}, but must be a ClipPool, bytes such as '2GB', or None")
+    with pytest.raises(TypeError, match=reported):
         taker(pool)
 
 

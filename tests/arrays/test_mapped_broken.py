@@ -165,9 +165,9 @@ def test_members_of_absurd_sizes(tmp_path, size, at):
     path = tmp_path / "absurd.tar"
     path.write_bytes(sized(data, size, at))
     try:
-        code, told = run_code(ELSEWHERE, path, timeout=8)
+        code, reported = run_code(ELSEWHERE, path, timeout=8)
     except subprocess.TimeoutExpired:
         pytest.fail("it never ends")
-    assert code == 0, told
-    assert "ValueError" in told
-    assert "absurd.tar" in told
+    assert code == 0, reported
+    assert "ValueError" in reported
+    assert "absurd.tar" in reported

@@ -66,8 +66,8 @@ def each(names, work):
 
 def in_forks(code, *arguments):
     """What each child of a program printed, by its name."""
-    told = run_code(FORKS + code, *arguments, timeout=60)[1]
-    return dict(line.split(" | ", 1) for line in told.splitlines() if " | " in line) or told
+    reported = run_code(FORKS + code, *arguments, timeout=60)[1]
+    return dict(line.split(" | ", 1) for line in reported.splitlines() if " | " in line) or reported
 
 
 RSS = """
@@ -104,9 +104,9 @@ each(["plain", "formatted", "overlap", "backpad", "reflect", "random", "member",
 @linux
 @pytest.mark.timeout(60)
 def test_resident_memory_stays_small(big_file, big_tar):
-    told = in_forks(RSS, big_file, big_tar)
-    assert len(told) == 9, told
-    for name, numbers in told.items():
+    reported = in_forks(RSS, big_file, big_tar)
+    assert len(reported) == 9, reported
+    for name, numbers in reported.items():
         n, megabytes = numbers.split()
         assert int(n) > 200, name
         assert float(megabytes) < 60, name

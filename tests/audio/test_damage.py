@@ -1,4 +1,4 @@
-"""Damaged sound, cut with each `damage=`, against a full decode that passes over what is refused."""
+"""Clips of damaged sound with each `damage=`, against a full decode that passes over what is refused."""
 
 import io
 import json
@@ -20,7 +20,7 @@ ALAC = 4096
 """Samples of a packet of the file that most tests damage, each decoded on its own."""
 
 
-def cut(data, window, **format):
+def extract_clips(data, window, **format):
     """The clips of a file, the error that ended them, if one did, and the damage that was found."""
     return until_error(clipx.audio.clips(data, window, AudioFormat(**format)))
 
@@ -37,10 +37,10 @@ def spoil(data, *numbers, skip=0, byte=b"\x40"):
     For AAC and ALAC, these are elements that no channels have been announced for.
     """
     with av.open(io.BytesIO(data)) as file:
-        places = [(packet.pos, packet.size) for packet in file.demux(audio=0) if packet.size]
+        positions = [(packet.pos, packet.size) for packet in file.demux(audio=0) if packet.size]
     out = bytearray(data)
     for number in numbers:
-        pos, size = places[number]
+        pos, size = positions[number]
         out[pos + skip : pos + size] = byte * (size - skip)
     return bytes(out)
 
@@ -52,7 +52,7 @@ def alac():
 
 def test_stop(alac):
     for number in (1, 5, 9):
-        got, error, damages = cut(spoil(alac, number), WindowSpec(500))
+        got, error, damages = extract_clips(spoil(alac, number), WindowSpec(500))
         assert [clip.start for clip in got] == list(range(0, number * ALAC - 499, 500))
         sound = decoded(alac)
         for clip in got:
@@ -68,7 +68,7 @@ def test_keep(alac):
     lost = 3 * ALAC
     left = np.delete(sound, np.s_[lost : lost + 2 * ALAC], axis=1)
     np.testing.assert_array_equal(decoded(data), left)
-    got, error, damages = cut(data, WindowSpec(1000, 900), damage="keep")
+    got, error, damages = extract_clips(data, WindowSpec(1000, 900), damage="keep")
     assert error is None
     assert [clip.index for clip in got] == list(range(WindowSpec(1000, 900).count(left.shape[1])))
     for clip in got:
@@ -88,7 +88,7 @@ def test_keep(alac):
 def test_skip(alac):
     data = spoil(alac, 3, 7)
     left = decoded(data)
-    got, error, damages = cut(data, WindowSpec(1000, 900), damage="skip")
+    got, error, damages = extract_clips(data, WindowSpec(1000, 900), damage="skip")
     assert error is None
     harmed = [(3 * ALAC, 4 * ALAC), (6 * ALAC, 7 * ALAC)]
     starts = WindowSpec(1000, 900).starts(left.shape[1])
@@ -109,7 +109,7 @@ def test_places_behind_the_end_may_be_damaged_too(alac, policy):
     window = WindowSpec(7_500, 6_000, policy=policy, dilation=2)
     left = decoded(data)
     rows = window.indices(left.shape[1])
-    got, error, _ = cut(data, window, damage="keep")
+    got, error, _ = extract_clips(data, window, damage="keep")
     assert error is None
     assert len(got) == len(rows)
     for clip, row in zip(got, rows):
@@ -120,7 +120,7 @@ def test_places_behind_the_end_may_be_damaged_too(alac, policy):
             marked[low:high] = True
         np.testing.assert_array_equal(marked, shows)
     clean = [clip.index for clip in got if not clip.damaged]
-    assert [clip.index for clip in cut(data, window, damage="skip")[0]] == clean
+    assert [clip.index for clip in extract_clips(data, window, damage="skip")[0]] == clean
     assert 0 < len(clean) < len(got)
 
 
@@ -130,12 +130,14 @@ def test_damage_between_the_samples_of_a_clip():
     data = spoil(data, 20)
     n = decoded(data).shape[1]
     window = WindowSpec(5, 500, dilation=3000)
-    [(first, end)] = {tuple(pair) for clip in cut(data, WindowSpec(n), damage="keep")[0] for pair in clip.damaged}
+    [(first, end)] = {
+        tuple(pair) for clip in extract_clips(data, WindowSpec(n), damage="keep")[0] for pair in clip.damaged
+    }
     assert end - first == 1024
-    kept = cut(data, window, damage="keep")[0]
+    kept = extract_clips(data, window, damage="keep")[0]
     touched = [clip.index for clip in kept if clip.damaged]
     assert touched == [clip.index for clip in kept if clip.start < end and clip.start + window.span > first]
-    skipped = [clip.index for clip in cut(data, window, damage="skip")[0]]
+    skipped = [clip.index for clip in extract_clips(data, window, damage="skip")[0]]
     assert sorted([*touched, *skipped]) == [clip.index for clip in kept]
 
 
@@ -178,18 +180,18 @@ def test_flipped_bits(name, flips):
         return
     n = sound.shape[1]
     for window in COUNTED:
-        kept, error, found = cut(data, window, damage="keep")
+        kept, error, found = extract_clips(data, window, damage="keep")
         if not n:
             assert error is not None
             continue
         rows = window.indices(n)
         assert error is None
         same(kept, sound, rows)
-        skipped, error, also = cut(data, window, damage="skip")
+        skipped, error, also = extract_clips(data, window, damage="skip")
         assert error is None
         assert also == found
         assert [clip.index for clip in skipped] == [clip.index for clip in kept if not clip.damaged]
-        stopped, error, _ = cut(data, window)
+        stopped, error, _ = extract_clips(data, window)
         assert (error is not None) == bool(found)
         for clip in [*skipped, *stopped]:
             assert clip.damaged is None
@@ -207,18 +209,18 @@ def test_damage_with_resampling(name):
     data = spoil(corpus_file(name), 8, skip=7 * (name == "adts"))
     for format in ({"sample_rate": 16000, "mono": True}, {"sample_rate": 44100, "dtype": "int16"}):
         sound = decoded(data, AudioFormat(**format))
-        kept, error, _ = cut(data, WindowSpec(300), damage="keep", **format)
+        kept, error, _ = extract_clips(data, WindowSpec(300), damage="keep", **format)
         assert error is None
         np.testing.assert_array_equal(
             [clip.data for clip in kept], [sound[:, at : at + 300] for at in range(0, sound.shape[1] - 299, 300)]
         )
         whole = decoded(corpus_file(name), AudioFormat(**format))
-        stopped, error, _ = cut(data, WindowSpec(300), **format)
+        stopped, error, _ = extract_clips(data, WindowSpec(300), **format)
         assert error is not None
         assert len(stopped) > 5
         for clip in stopped[:-1]:
             np.testing.assert_array_equal(clip.data, whole[:, clip.start : clip.start + 300])
-        assert [clip.index for clip in cut(data, WindowSpec(300), damage="skip", **format)[0]] == [
+        assert [clip.index for clip in extract_clips(data, WindowSpec(300), damage="skip", **format)[0]] == [
             clip.index for clip in kept if not clip.damaged
         ]
 
@@ -249,17 +251,17 @@ def test_a_gap_of_the_clock():
     left = decoded(out.getvalue())
     at = 640 * 16
     assert left.shape[1] == 32000 - at
-    got, error, _ = cut(out.getvalue(), WindowSpec(1000))
+    got, error, _ = extract_clips(out.getvalue(), WindowSpec(1000))
     assert [clip.start for clip in got] == list(range(0, at - 999, 1000))
     assert "gap of 0.640 s" in str(error)
-    kept, error, damages = cut(out.getvalue(), WindowSpec(1000), damage="keep")
+    kept, error, damages = extract_clips(out.getvalue(), WindowSpec(1000), damage="keep")
     assert error is None
     assert [damage.seconds for damage in damages] == [pytest.approx(0.64)]
     for clip in kept:
         np.testing.assert_array_equal(clip.data, left[:, clip.start : clip.start + 1000])
         assert clip.pts_seconds == pytest.approx(clip.start / 16000 + 0.64 * (clip.start >= at), abs=1e-9)
         assert bool(clip.damaged) == (clip.start + 1000 > at and clip.start < at + 1024)
-    skipped, _, _ = cut(out.getvalue(), WindowSpec(1000), damage="skip")
+    skipped, _, _ = extract_clips(out.getvalue(), WindowSpec(1000), damage="skip")
     assert [clip.index for clip in skipped] == [clip.index for clip in kept if not clip.damaged]
 
 
@@ -272,7 +274,7 @@ def test_a_clock_that_goes_slower_or_faster_is_no_gap():
                 frame = av.AudioFrame.from_ndarray(np.full((1, 1000), k, "i2"), format="s16", layout="mono")
                 frame.sample_rate, frame.pts = 8000, round(1000 * k * slow)
                 file.mux(stream.encode(frame))
-        got, error, damages = cut(out.getvalue(), WindowSpec(1000), dtype="int16")
+        got, error, damages = extract_clips(out.getvalue(), WindowSpec(1000), dtype="int16")
         assert error is None
         assert damages == []
         assert [int(clip.data[0, 0]) for clip in got] == list(range(400))
@@ -295,7 +297,7 @@ def test_a_few_frames_of_another_kind_are_damage():
         sound = decoded(data)
         assert sound.shape == (1, 40 * 1024)
         for damage in ("stop", "skip", "keep"):
-            got, error, damages = cut(data, WindowSpec(512), damage=damage)
+            got, error, damages = extract_clips(data, WindowSpec(512), damage=damage)
             for clip in got:
                 np.testing.assert_array_equal(clip.data, sound[:, clip.start : clip.start + 512])
             if damage == "stop" or count == 4:
@@ -320,7 +322,7 @@ def test_what_cannot_be_decoded_at_all(alac):
 def test_packets_before_the_first_sound_do_not_count(alac):
     data = spoil(alac, 0, 1)
     sound = decoded(data)
-    got, error, damages = cut(data, WindowSpec(500))
+    got, error, damages = extract_clips(data, WindowSpec(500))
     assert error is None
     assert damages == []
     np.testing.assert_array_equal(got[3].data, sound[:, 1500:2000])
@@ -329,7 +331,7 @@ def test_packets_before_the_first_sound_do_not_count(alac):
 
 def test_the_log_tells_of_a_file_once(alac, caplog):
     with caplog.at_level(logging.WARNING, logger="clipx"):
-        cut(spoil(alac, 3, 7, 9), WindowSpec(500, num_clips=40), damage="skip")
+        extract_clips(spoil(alac, 3, 7, 9), WindowSpec(500, num_clips=40), damage="skip")
     [record] = [record for record in caplog.records if record.name == "clipx"]
     assert "are left out" in record.getMessage()
     assert f"(at {3 * ALAC / 44100:.3f} s)" in record.getMessage()
@@ -338,13 +340,13 @@ def test_the_log_tells_of_a_file_once(alac, caplog):
 def test_damages_are_bounded():
     data = encode(noise(600_000), "aac", "ipod", 8000)
     for count in (7, 250):
-        _, _, damages = cut(spoil(data, *range(3, 3 + 2 * count, 2)), WindowSpec(500), damage="keep")
+        _, _, damages = extract_clips(spoil(data, *range(3, 3 + 2 * count, 2)), WindowSpec(500), damage="keep")
         assert len(damages) == min(count, 100)
 
 
 def test_stage_and_loader(alac, tmp_path):
     data, window = spoil(alac, 3), WindowSpec(1000, 900)
-    kept = cut(data, window, damage="keep")[0]
+    kept = extract_clips(data, window, damage="keep")[0]
     samples = [{"__key__": "a", "m4a": data}]
     out = list(wds.clips(window, audio=AudioFormat(damage="keep"))(samples))
     assert [sample["clip.json"].get("damaged") for sample in out] == [clip.damaged for clip in kept]

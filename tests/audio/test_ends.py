@@ -1,4 +1,4 @@
-"""What ends a stream of sound, and what does not: sizes that were never written, tags, files that have been joined."""
+"""Ends of streams of sound: sizes that were never written, tags, files that have been joined."""
 
 import io
 import struct
@@ -80,11 +80,11 @@ BLOCKS = {
 
 
 @pytest.mark.parametrize("codec", BLOCKS)
-@pytest.mark.parametrize("cut", [0, 700])
-def test_blocks_in_wav(codec, cut):
+@pytest.mark.parametrize("missing", [0, 700])
+def test_blocks_in_wav(codec, missing):
     rate, _ = BLOCKS[codec]
     data = encode(noise(3 * rate), codec, "wav", rate)
-    assert check_whole(data[: len(data) - cut]) > 2.5 * rate
+    assert check_whole(data[: len(data) - missing]) > 2.5 * rate
 
 
 def id3v2(size):

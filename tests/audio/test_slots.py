@@ -46,9 +46,9 @@ def test_a_pool_of_bytes_and_clips_too_large():
 def test_a_clip_that_is_gone_frees_its_slot_at_once(kind, window):
     """Where clips do not overlap, nothing is open between them."""
     pool = clipx.ClipPool(4, (1, 500), "float32")
-    cut = clipx.audio.clips(sound_file(kind, n=6001), window, pool=pool)
+    extracted = clipx.audio.clips(sound_file(kind, n=6001), window, pool=pool)
     for count in range(3):
-        clip = next(cut)
+        clip = next(extracted)
         assert pool.stats().leased == 1
         view = clip.data[:, ::2]
         del clip
@@ -61,10 +61,10 @@ def test_a_clip_that_is_gone_frees_its_slot_at_once(kind, window):
 def test_clips_of_the_end_free_their_slots_at_once(policy):
     window = WindowSpec(1000, 250, policy=policy)
     pool = clipx.ClipPool(window.slots(), (1, 1000), "float32")
-    cut = clipx.audio.clips(sound_file("flac", n=6001), window, pool=pool)
+    extracted = clipx.audio.clips(sound_file("flac", n=6001), window, pool=pool)
     count = window.count(6001)
     left = count
-    for clip in cut:  # enumerate would hold the clip
+    for clip in extracted:  # enumerate would hold the clip
         del clip
         left -= 1
         # Before the end is seen, clips are open that it gives up.
@@ -91,14 +91,14 @@ def test_clips_outlive_the_iterator_and_are_independent():
 
 def test_dropping_the_iterator_frees_slots():
     data = sound_file("flac", n=6001)
-    for end in (lambda cut: None, lambda cut: cut.close()):
+    for end in (lambda extracted: None, lambda extracted: extracted.close()):
         pool = clipx.ClipPool(8, (1, 1000), "float32")
-        cut = clipx.audio.clips(data, WindowSpec(1000, 200), pool=pool)
-        next(cut)
-        clip = next(cut)
+        extracted = clipx.audio.clips(data, WindowSpec(1000, 200), pool=pool)
+        next(extracted)
+        clip = next(extracted)
         assert pool.stats().leased > 1
-        end(cut)
-        del cut
+        end(extracted)
+        del extracted
         assert pool.stats().leased == 1
         del clip
         assert pool.stats().free == 8

@@ -333,12 +333,12 @@ def test_silent_videos_among_others_in_the_loader(make_video, tmp_path):
         for i in range(4):
             tar.write({"__key__": f"v{i}", "mp4": silent if i % 2 else loud})
     audio = AudioFormat(sample_rate=8000, mono=True)
-    heard = {}
+    sound_of_clip = {}
     with clipx.Loader(str(tmp_path / "a.tar"), WindowSpec(5), audio=audio, batch_size=4, memory="512MB") as loader:
         for batch in loader:
             for key, sound in zip(batch["__key__"], batch["audio"]):
-                heard.setdefault(key[:2], []).append(bool(sound.any()))
-    assert heard == {f"v{i}": [i % 2 == 0] * 5 for i in range(4)}
+                sound_of_clip.setdefault(key[:2], []).append(bool(sound.any()))
+    assert sound_of_clip == {f"v{i}": [i % 2 == 0] * 5 for i in range(4)}
 
 
 def test_stage_of_streams():

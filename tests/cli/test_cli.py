@@ -43,10 +43,10 @@ def test_one_clip_and_two_clips():
 
 def test_version_and_info():
     assert CliRunner().invoke(main, ["--version"]).output == f"clipx, version {clipx.__version__}\n"
-    told = CliRunner().invoke(main, ["info"])
-    assert told.exit_code == 0
+    reported = CliRunner().invoke(main, ["info"])
+    assert reported.exit_code == 0
     for each in (clipx.simd, "FFmpeg", "libavcodec", "numpy"):
-        assert each in told.output
+        assert each in reported.output
 
 
 def test_info_of_a_video(make_video, tmp_path):
@@ -73,9 +73,9 @@ def test_demo(tmp_path, real_video):
 def test_demo_shows_what_views_retain(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "VIDEOS", 4)
     monkeypatch.setattr(demo, "FRAMES", 120)
-    told = []
-    dataset = demo.make_dataset(tmp_path, report=told.append)
-    assert told == [1, 2, 3, 4]
+    reported = []
+    dataset = demo.make_dataset(tmp_path, report=reported.append)
+    assert reported == [1, 2, 3, 4]
     assert dataset.clips == 16
     views, copies, pool, loader = (demo.run(kind, dataset) for kind in demo.KINDS)
     assert views.checksums == copies.checksums == pool.checksums == loader.checksums

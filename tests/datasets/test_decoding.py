@@ -330,7 +330,7 @@ def test_broken_members_are_value_errors(method):
         for _ in range(rng.randrange(1, 6)):
             changed[rng.randrange(len(changed))] = rng.randrange(256)
         broken.append(bytes(changed[: rng.randrange(len(changed))] if rng.random() < 0.1 else changed))
-    failed, told = 0, []
+    failed, reported = 0, []
     for data in broken:
         try:
             decode({"npz": data}, 0)
@@ -339,10 +339,10 @@ def test_broken_members_are_value_errors(method):
         try:
             list(wds.clips(WINDOW, keys="npz:a")([{"__key__": "k", "npz": data}]))
         except ValueError as exn:
-            told.append(str(exn))
+            reported.append(str(exn))
     assert failed > 50
-    assert all("field 'npz'" in each for each in told)
-    assert "encrypted" in told[0]
+    assert all("field 'npz'" in each for each in reported)
+    assert "encrypted" in reported[0]
 
 
 def test_a_member_that_unpacks_to_more_than_it_says():

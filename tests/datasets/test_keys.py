@@ -1,4 +1,4 @@
-"""What `keys=` names, in the stage and in the Loader: fields, alternatives, members, names of its own."""
+"""Names in `keys=`, in the stage and in the Loader: fields, alternatives, members, names of its own."""
 
 import json
 import pickle

@@ -55,7 +55,7 @@ def shards(tmp_path):
     ]
 
 
-def told(entries):
+def reported(entries):
     return sorted((each.kind, os.path.basename(each.shard), each.key, each.field, each.error) for each in entries)
 
 
@@ -70,7 +70,7 @@ def test_a_loader_records_what_is_wrong(shards, caplog):
         assert len(loader.errors) == 0
         for epoch in (1, 2):
             list(loader)
-            assert told(loader.errors) == WRONG
+            assert reported(loader.errors) == WRONG
             assert loader.errors.counts == {"error": 2 * epoch, "no clips": 2 * epoch}
     assert {entry.clips for entry in loader.errors} == {0}
     assert "npy" in loader.errors.of_kind("error")[0].message
@@ -84,7 +84,7 @@ def test_a_loader_records_what_is_wrong(shards, caplog):
 def test_an_error_that_ends_the_run_is_recorded(shards):
     with of_arrays(shards, shuffle=False) as loader, pytest.raises(ValueError, match="a1"):
         list(loader)
-    assert told(loader.errors.of_kind("error")) == WRONG[:1]
+    assert reported(loader.errors.of_kind("error")) == WRONG[:1]
 
 
 def test_the_stage_records_what_is_wrong(make_video, caplog):
@@ -99,7 +99,7 @@ def test_the_stage_records_what_is_wrong(make_video, caplog):
         assert "gave no clips" not in caplog.text
         stage = wds.clips(clipx.WindowSpec(21), handler=GO_ON)
         list(stage(samples[1:]))
-    assert told(stage.errors) == [("no clips", "x.tar", "short", None, None)]
+    assert reported(stage.errors) == [("no clips", "x.tar", "short", None, None)]
     assert "1 samples gave no clips, such as shard 'x.tar', sample 'short'" in caplog.text
 
 
@@ -166,7 +166,7 @@ def test_workers_tell_the_main_process(shards, method, persistent):
     )
     for epoch in (1, 2):
         list(workers)
-        assert told(loader.errors) == WRONG
+        assert reported(loader.errors) == WRONG
         assert loader.errors.counts == {"error": 2 * epoch, "no clips": 2 * epoch}
     assert len(files()) == 1
     del workers, loader
@@ -177,7 +177,7 @@ def test_workers_of_a_stateful_data_loader_and_of_a_stage_tell_the_main_process(
     data = pytest.importorskip("torch.utils.data")
     loader = of_arrays(shards, handler=GO_ON, memory="200MB")
     list(torchdata.StatefulDataLoader(loader, batch_size=None, num_workers=2))
-    assert told(loader.errors) == WRONG
+    assert reported(loader.errors) == WRONG
 
     class Dataset(OfStage, data.IterableDataset):
         pass

@@ -111,29 +111,29 @@ def test_damaged_shards(tmp_path):
     with tarfile.open(urls[1]) as tar:
         cut = [found.offset_data + 1000 for found in tar if found.size > 1500][3]
     (tmp_path / "1.tar").write_bytes((tmp_path / "1.tar").read_bytes()[:cut])
-    told = []
-    every = check(urls, lambda exn: told.append(exn) or True)
+    reported = []
+    every = check(urls, lambda exn: reported.append(exn) or True)
     assert 30 < len(every) < 45
-    told.clear()
-    shards, share = Shards(urls, lambda exn: told.append(exn) or True), Share([0, 1, 2])
+    reported.clear()
+    shards, share = Shards(urls, lambda exn: reported.append(exn) or True), Share([0, 1, 2])
     read(shards, share)
-    from_the_start = list(map(str, told))
-    told.clear()
+    from_the_start = list(map(str, reported))
+    reported.clear()
     read(shards, share, every[0][0])
-    assert len(told) == len(from_the_start) > 0
+    assert len(reported) == len(from_the_start) > 0
     for address, _ in every:
-        told.clear()
+        reported.clear()
         read(shards, share, address)
-        assert bool(told) == (address.shard < 2), address
+        assert bool(reported) == (address.shard < 2), address
     # A handler that stops ends all that would follow.
     stopping = Shards(urls, lambda exn: False)
     addresses = [address for address, _ in stopping.samples(share)]
     assert addresses[-1].shard == 1
     for i, address in enumerate(addresses):
         assert [following for following, _ in stopping.samples(share, address)] == addresses[i + 1 :]
-    told.clear()
+    reported.clear()
     list(shards.find([address for address, _ in every]))
-    assert told == []
+    assert reported == []
 
 
 def test_another_sample(tmp_path):

@@ -49,10 +49,10 @@ def sparse(name, size):
 END = bytes(2 * BLOCK)
 
 
-def read(data, limit=10**6, told=None, handler=None):
+def read(data, limit=10**6, reported=None, handler=None):
     """Names and data of the members, and the errors that were told."""
-    told = [] if told is None else told
-    handler = handler or (lambda exn: told.append(exn) or True)
+    reported = [] if reported is None else reported
+    handler = handler or (lambda exn: reported.append(exn) or True)
     return {
         each["fname"]: each["data"]
         for each in read_members(io.BytesIO(data), "x.tar", handler, ReadLimits(limit), set())
@@ -88,11 +88,11 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_follows_a_damaged_header_is_found(name):
-    told = []
-    found = read(around(BAD[name]), told=told)
-    assert {key: found.get(key) for key in GOOD} == GOOD, told
-    assert told or "b.txt" in found
-    assert all("x.tar" in str(exn) for exn in told)
+    reported = []
+    found = read(around(BAD[name]), reported=reported)
+    assert {key: found.get(key) for key in GOOD} == GOOD, reported
+    assert reported or "b.txt" in found
+    assert all("x.tar" in str(exn) for exn in reported)
 
 
 def test_a_handler_that_stops():
@@ -105,11 +105,11 @@ def test_a_handler_that_stops():
 @pytest.mark.parametrize("size", [5000, 8**11 - 1, 2**62, 2**80])
 def test_sizes_that_reach_past_the_end(size):
     """A skip over all that is said to be there would take years."""
-    told = []
-    assert read(member("a.txt", b"first") + member("b.txt", b"x", size=size), 10**4, told) == {"a.txt": b"first"}
-    assert told
+    reported = []
+    assert read(member("a.txt", b"first") + member("b.txt", b"x", size=size), 10**4, reported) == {"a.txt": b"first"}
+    assert reported
     for kind in (b"5", b"2", b"7", b"\0"):
-        read(member("a.txt", b"first") + member("b.txt", b"x", size=size, kind=kind), 10**4, told)
+        read(member("a.txt", b"first") + member("b.txt", b"x", size=size, kind=kind), 10**4, reported)
 
 
 def peak_of(run):
@@ -144,15 +144,15 @@ def test_members_of_one_sample_together():
 
 @pytest.mark.timeout(20)
 def test_holes():
-    told = []
+    reported = []
     data = around(sparse("b.txt", 2 * 10**9) + sparse("x.txt", 500) + sparse("y.txt", 8**11 - 1))
     found = {}
-    assert peak_of(lambda: found.update(read(data, told=told))) < 5_000_000
+    assert peak_of(lambda: found.update(read(data, reported=reported))) < 5_000_000
     assert found.pop("b.txt") == UnreadMember(2 * 10**9, b"", b"")
     assert found.pop("y.txt") == UnreadMember(8**11 - 1, b"", b"")
     assert found.pop("x.txt") == bytes(500)
     assert found == GOOD
-    assert told == []
+    assert reported == []
 
 
 def test_many_holes():
@@ -162,9 +162,9 @@ def test_many_holes():
     fixed = bytearray(data)
     fixed[2 * BLOCK + 148 : 2 * BLOCK + 156] = b" " * 8
     fixed[2 * BLOCK + 148 : 2 * BLOCK + 156] = b"%06o\0 " % sum(fixed[2 * BLOCK : 3 * BLOCK])
-    told = []
-    assert read(bytes(fixed), told=told) == GOOD
-    assert "holes" in str(told[0])
+    reported = []
+    assert read(bytes(fixed), reported=reported) == GOOD
+    assert "holes" in str(reported[0])
 
 
 def test_a_limit_changes_no_place(tmp_path):
@@ -188,13 +188,13 @@ def test_a_sample_that_is_too_large_loses_no_other(tmp_path, shuffle):
     samples = [array_sample(f"s{i}", 9) for i in range(4)]
     large = {"__key__": "big", "npy": samples[0]["npy"], "txt": "x" * 20_000_000}
     url = write_shard(tmp_path / "a.tar", [*samples[:2], large, *samples[2:]])
-    told = []
-    loader = of_arrays(url, shuffle=shuffle, drop_last=False, handler=lambda exn: told.append(exn) or True)
+    reported = []
+    loader = of_arrays(url, shuffle=shuffle, drop_last=False, handler=lambda exn: reported.append(exn) or True)
     keys = sorted(key for batch in loader for key in batch["__key__"])
     assert keys == [f"s{i}_{j:06d}" for i in range(4) for j in range(3)]
-    assert len(told) == 1
-    assert "of which field 'txt' 20000000, but" in str(told[0])
-    assert "raise memory" in str(told[0])
+    assert len(reported) == 1
+    assert "of which field 'txt' 20000000, but" in str(reported[0])
+    assert "raise memory" in str(reported[0])
 
 
 def test_names_of_other_bytes(tmp_path):
@@ -203,13 +203,13 @@ def test_names_of_other_bytes(tmp_path):
     array = array_sample("a", 9)["npy"]
     names = ["a.npy", "b\udcff.npy", "c.npy", "d.npy", "d.t\udcff", "e.npy"]
     path.write_bytes(b"".join(member(name, array if name.endswith("npy") else b"x") for name in names) + END)
-    told, keys = [], []
-    changes = {"shuffle": False, "batch_size": 1, "handler": lambda exn: told.append(exn) or True}
+    reported, keys = [], []
+    changes = {"shuffle": False, "batch_size": 1, "handler": lambda exn: reported.append(exn) or True}
     for batch in of_arrays(str(path), **changes):
         keys += batch["__key__"]
         del batch
     assert sorted(keys) == sorted(f"{key}_{i:06d}" for key in ("a", "b\udcff", "c", "d", "e") for i in range(3))
-    assert told == []
+    assert reported == []
     loader = of_arrays(str(path), **changes)
     iterator = iter(loader)
     first = [next(iterator)["__key__"][0] for _ in range(5)]

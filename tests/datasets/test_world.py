@@ -116,10 +116,10 @@ def test_gloo_ranks(tmp_path, ranks, monkeypatch):
     for run, (shuffle, drop_last) in enumerate(itertools.product((False, True), (False, True))):
         for of_dataset in (0, 4):
             for epoch in range(2):
-                told = [each[of_dataset + run][epoch] for each in of_rank]
-                assert len({(counted, len(batches)) for counted, batches in told}) == 1
-                assert told[0][0] == len(told[0][1]) > 0
-                clips = [clip for _, batches in told for batch in batches for clip in batch]
+                reported = [each[of_dataset + run][epoch] for each in of_rank]
+                assert len({(counted, len(batches)) for counted, batches in reported}) == 1
+                assert reported[0][0] == len(reported[0][1]) > 0
+                clips = [clip for _, batches in reported for batch in batches for clip in batch]
                 if epoch == 0:
                     first = [(key, clip) for key, clip, again in clips if not again]
                     assert len(first) == len(dict(first)), (of_dataset, shuffle)
@@ -130,4 +130,4 @@ def test_gloo_ranks(tmp_path, ranks, monkeypatch):
                     assert dict(first).items() <= wanted.items()
                 else:
                     assert dict(first) == wanted
-                    assert len({sum(map(len, batches)) for _, batches in told}) == 1
+                    assert len({sum(map(len, batches)) for _, batches in reported}) == 1

@@ -28,14 +28,14 @@ def make_video(
     with tempfile.NamedTemporaryFile() as file, av.open(file.name, "w", format=container, options=muxer) as out:
         stream = out.add_stream(codec, rate=25, options=dict(each for each in options if each[0] != "movflags"))
         stream.width, stream.height, stream.pix_fmt, stream.thread_count = 32, 32, pix_fmt, 1
-        heard = out.add_stream(sound, rate=8000) if sound else None
+        sound_of_clip = out.add_stream(sound, rate=8000) if sound else None
         for k in range(8):
             frame = av.VideoFrame.from_ndarray(np.roll(picture, (k, 2 * k), (0, 1))[:32, :32].copy(), format="rgb24")
             frame.pts = k
             out.mux(stream.encode(frame))
         out.mux(stream.encode())
-        if heard is not None:
-            encode_sound(out, heard, 2560)
+        if sound_of_clip is not None:
+            encode_sound(out, sound_of_clip, 2560)
         out.close()
         return Path(file.name).read_bytes()
 

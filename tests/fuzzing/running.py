@@ -175,7 +175,7 @@ def _run_child(report: Report, kind: str, first: int, end: int, bounds: Bounds, 
                 process.send_signal(signal.SIGABRT)
             status = _wait(process)
         errors.seek(0)
-        told = errors.read()[-20_000:].decode(errors="replace")
+        reported = errors.read()[-20_000:].decode(errors="replace")
     if why == TOO_LARGE:
         return number + 1
     if why:
@@ -185,7 +185,7 @@ def _run_child(report: Report, kind: str, first: int, end: int, bounds: Bounds, 
         why = f"the process ended with status {status}"
     if why:
         report.inputs += number not in report.done
-        _keep(report, kind, number, f"{why}\n{told}", failures)
+        _keep(report, kind, number, f"{why}\n{reported}", failures)
     return number + 1
 
 

@@ -61,9 +61,9 @@ def saved(shuffle: bool, batches: int) -> str:
     with loader(shuffle) as each:
         for batch in islice(each, batches):
             del batch
-        told = each.state_dict()
-    told["shards"]["names"] = states._names(ANYWHERE)  # not those of this process's folder
-    return json.dumps(told)
+        reported = each.state_dict()
+    reported["shards"]["names"] = states._names(ANYWHERE)  # not those of this process's folder
+    return json.dumps(reported)
 
 
 def places_of(value: Any) -> list[tuple[Any, Any]]:
@@ -99,13 +99,13 @@ VALUES = [
 
 def state(random: Random) -> bytes:
     shuffle = random.random() < 0.7
-    told = json.loads(saved(shuffle, random.choice((0, 1, 3, 7, 100))))
+    reported = json.loads(saved(shuffle, random.choice((0, 1, 3, 7, 100))))
     for _ in range(random.choice((1, 1, 1, 2, 4))):
         # Settings and names are compared with the loader's own; the rest is believed.
         where = [
             each
-            for each in places_of(told)
-            if each[1] not in ("settings", "digest") and each[0] is not told.get("settings")
+            for each in places_of(reported)
+            if each[1] not in ("settings", "digest") and each[0] is not reported.get("settings")
         ]
         inside, key = random.choice(where)
         old = inside[key]
@@ -121,25 +121,25 @@ def state(random: Random) -> bytes:
         elif isinstance(old, int) and not isinstance(old, bool):
             inside[key] = random.choice((old + 1, old - 1, -old, number(random, 4, old), number(random, 8, old)))
         else:
-            inside[key] = random.choice(places_of(told))[1]
+            inside[key] = random.choice(places_of(reported))[1]
     if random.random() < 0.02:
-        told = random.choice(VALUES)
-    if isinstance(told, dict) and random.random() < 0.97:
-        told["digest"] = states._digest(told)
-    return json.dumps([shuffle, told]).encode()
+        reported = random.choice(VALUES)
+    if isinstance(reported, dict) and random.random() < 0.97:
+        reported["digest"] = states._digest(reported)
+    return json.dumps([shuffle, reported]).encode()
 
 
 def use_state(data: bytes, random: Random, documented: tuple[type[Exception], ...]) -> None:
-    shuffle, told = json.loads(data)
-    if isinstance(told, dict) and isinstance(told.get("shards"), dict):
-        right = told.get("digest") == states._digest(told)
-        if told["shards"].get("names") == states._names(ANYWHERE):
-            told["shards"]["names"] = states._names(shards())
+    shuffle, reported = json.loads(data)
+    if isinstance(reported, dict) and isinstance(reported.get("shards"), dict):
+        right = reported.get("digest") == states._digest(reported)
+        if reported["shards"].get("names") == states._names(ANYWHERE):
+            reported["shards"]["names"] = states._names(shards())
         if right:
-            told["digest"] = states._digest(told)
+            reported["digest"] = states._digest(reported)
     with loader(shuffle) as each:
         try:
-            each.load_state_dict(told)
+            each.load_state_dict(reported)
         except (ValueError, TypeError):
             return
         try:

@@ -11,7 +11,7 @@ from fuzzing.structure import Random, flip_bytes, number, resize, set_number
 def header(name: bytes, length: int, kind: bytes = b"0", **fields: bytes) -> bytes:
     """A ustar header with the right checksum; `fields` overwrites: name, mode, size, ..., or `at_N`."""
     block = bytearray(512)
-    places = {
+    positions = {
         "name": 0,
         "mode": 100,
         "uid": 108,
@@ -35,7 +35,7 @@ def header(name: bytes, length: int, kind: bytes = b"0", **fields: bytes) -> byt
         "magic": b"ustar\x0000",
     }
     for field, value in (values | fields).items():
-        at = places[field] if field in places else int(field[3:])
+        at = positions[field] if field in positions else int(field[3:])
         block[at : at + len(value)] = value
     del block[512:]
     block[148:156] = b" " * 8

@@ -104,11 +104,11 @@ def sample(key, fields):
     return b"".join(block(f"{key}.{name}", data) for name, data in fields.items())
 
 
-def clips(path, told, **how):
+def clips(path, reported, **how):
     """Digests of the clips of good samples, by their keys."""
     found = {}
     loader = clipx.Loader(
-        str(path), batch_size=1, memory="20MB", threads=2, handler=lambda exn: told.append(exn) or True, **how
+        str(path), batch_size=1, memory="20MB", threads=2, handler=lambda exn: reported.append(exn) or True, **how
     )
     for batch in loader:
         key = batch["__key__"][0]
@@ -135,14 +135,14 @@ def test_mutated_members(tmp_path, kind, shuffle):
         pieces.append(sample(f"good{i:02d}", fields))
         pieces.append(sample(f"bad{i:02d}", {**fields, name: mutate(rng, fields[name])}))
     end = sample("good99", fields) + bytes(1024)
-    good, mixed, told = tmp_path / "good.tar", tmp_path / "mixed.tar", []
+    good, mixed, reported = tmp_path / "good.tar", tmp_path / "mixed.tar", []
     good.write_bytes(b"".join(pieces[::2]) + end)
     mixed.write_bytes(b"".join(pieces) + end)
     wanted = clips(good, [], **how)
     assert len(wanted) >= COUNT + 1
-    assert clips(mixed, told, shuffle=shuffle, **how) == wanted
-    assert 0 < len(told) <= COUNT
-    assert all(isinstance(exn, ValueError) for exn in told), told
+    assert clips(mixed, reported, shuffle=shuffle, **how) == wanted
+    assert 0 < len(reported) <= COUNT
+    assert all(isinstance(exn, ValueError) for exn in reported), reported
 
 
 @pytest.mark.timeout(120)
@@ -160,8 +160,8 @@ def test_mutated_headers(tmp_path):
             header[:512] = rng.randbytes(512)
         pieces += [sample(f"good{i:02d}", fields), bytes(header)]
     end = sample("good99", fields) + bytes(1024)
-    good, mixed, told = tmp_path / "good.tar", tmp_path / "mixed.tar", []
+    good, mixed, reported = tmp_path / "good.tar", tmp_path / "mixed.tar", []
     good.write_bytes(b"".join(pieces[::2]) + end)
     mixed.write_bytes(b"".join(pieces) + end)
-    assert clips(mixed, told, **how) == clips(good, [], **how)
-    assert told
+    assert clips(mixed, reported, **how) == clips(good, [], **how)
+    assert reported

@@ -64,9 +64,9 @@ def exhaust(clips: Any, most: int = MOST_CLIPS) -> int:
 def use_video(data: bytes, random: Random, documented: tuple[type[Exception], ...]) -> None:
     for _ in range(2):
         window, format, options = random.choice(WINDOWS), random.choice(FORMATS), options_of(random)
-        heard = random.choice((None, None, clipx.AudioFormat(sample_rate=8000, mono=True)))
+        sound_of_clip = random.choice((None, None, clipx.AudioFormat(sample_rate=8000, mono=True)))
         with suppress(documented):
-            exhaust(video.clips(as_source(random, data), window, format, options=options, audio=heard, rng=0))
+            exhaust(video.clips(as_source(random, data), window, format, options=options, audio=sound_of_clip, rng=0))
     if random.random() < 0.2:
         with suppress(documented):
             count_frames(data, random.choice(WINDOWS), options_of(random), "input")

@@ -130,14 +130,14 @@ def video_bytes(name: str) -> bytes:
         stream.height, stream.width = kind.size
         stream.pix_fmt, stream.codec_context.thread_count = kind.pix_fmt, 1
         rate = 48000 if kind.sound == "libopus" else 16000
-        heard = out.add_stream(kind.sound, rate=rate) if kind.sound else None
+        sound_stream = out.add_stream(kind.sound, rate=rate) if kind.sound else None
         for k in range(FRAMES):
             frame = av.VideoFrame.from_ndarray(picture(k, kind.size), format="rgb24").reformat(format=kind.pix_fmt)
             frame.pts = k
             out.mux(stream.encode(frame))
         out.mux(stream.encode())
-        if heard is not None:
-            encode_sound(out, heard, rate * FRAMES // RATE)
+        if sound_stream is not None:
+            encode_sound(out, sound_stream, rate * FRAMES // RATE)
         out.close()
         return Path(file.name).read_bytes()
 
@@ -152,7 +152,7 @@ def sound_bytes(name: str) -> bytes:
 
 
 class Played(NamedTuple):
-    """What a plain decode of all packets gives.
+    """Frames of a plain decode of all packets.
 
     frames: converted; seconds: when each is shown; raw: as the file says. ended: False where the size or the format of
     the pictures changes, which ends the frames. failed: whether a packet could not be decoded or was marked as damaged.
@@ -243,8 +243,8 @@ DAMAGED = {
 }
 
 
-class Heard(NamedTuple):
-    """What a plain decode of sound gives: float32 (channels, n). failed: whether a packet could not be decoded, or gave
+class PlayedSound(NamedTuple):
+    """Sound of a plain decode: float32 (channels, n). failed: whether a packet could not be decoded, or gave
     sound of another kind, which is left out.
     """
 
@@ -252,7 +252,7 @@ class Heard(NamedTuple):
     failed: bool
 
 
-def hear(data: bytes) -> Heard:
+def play_sound(data: bytes) -> PlayedSound:
     """All sound that FFmpeg gives of a file, passing over packets that it cannot decode. Raises what opening raises."""
     pieces: list[np.ndarray] = []
     kind, failed, resampler = None, False, av.AudioResampler("fltp")
@@ -281,4 +281,4 @@ def hear(data: bytes) -> Heard:
         if kind is None:
             raise clipx.MediaError("there is no sound that can be decoded")
         pieces += [each.to_ndarray() for each in resampler.resample(None)]
-    return Heard(np.concatenate(pieces, axis=1), failed)
+    return PlayedSound(np.concatenate(pieces, axis=1), failed)

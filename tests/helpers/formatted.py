@@ -108,8 +108,8 @@ def expected(frames, format, plan, views=None):
 def moved(frames, format, plan, views=None):
     """The frames' own elements, where they only change places: the reference says which."""
     frames = with_fill(frames, plan)
-    places = laid_out(np.arange(frames.size).reshape(frames.shape), format, plan, views)
-    return frames.reshape(-1)[places.astype(np.int64)]
+    positions = laid_out(np.arange(frames.size).reshape(frames.shape), format, plan, views)
+    return frames.reshape(-1)[positions.astype(np.int64)]
 
 
 def exact(frames, format, plan, views=None):

@@ -85,7 +85,7 @@ def corpus_file(name, seconds=1.0, seed=0):
 
 
 def tolerant_frames(file, stream):
-    """What FFmpeg's own player goes through: the frames of every packet that is not refused."""
+    """Frames of every packet that is not refused, as FFmpeg's own player shows them."""
     packets = file.demux(stream)
     while True:
         try:
@@ -188,9 +188,9 @@ def check_clips(src, window, format=None, *, key=None, rng=None, **rest):
     sound = whole_sound(src if key is None else key, format)
     n = sound.shape[1]
     rows, starts = window.indices(n, rng), window.starts(n, rng)
-    cut = clipx.audio.clips(src, window, format, rng=rng, **rest)
+    extracted = clipx.audio.clips(src, window, format, rng=rng, **rest)
     count = 0
-    for clip in cut:
+    for clip in extracted:
         wanted = sound[:, rows[count]]
         wanted[:, rows[count] < 0] = window.fill_value
         data = clip.data if format.order == "CN" else clip.data.T
@@ -203,5 +203,5 @@ def check_clips(src, window, format=None, *, key=None, rng=None, **rest):
         count += 1
         del clip, data
     assert count == len(rows)
-    assert cut.num_frames == n
+    assert extracted.num_frames == n
     return count

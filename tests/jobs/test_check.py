@@ -183,8 +183,8 @@ def shard(tmp_path, video):
 
 def test_a_shard(shard):
     found = list(check([shard], threads=2))
-    told = {(each.sample, each.field): (each.kind, each.status) for each in found}
-    assert told == {
+    reported = {(each.sample, each.field): (each.kind, each.status) for each in found}
+    assert reported == {
         ("a", "mp4"): ("video", "ok"),
         ("b", "mp4"): ("video", "broken"),
         ("b", "json"): ("field", "broken"),

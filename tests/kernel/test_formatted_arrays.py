@@ -214,9 +214,10 @@ def test_the_fill_is_formatted_too(dtype, fill, kind, order):
         got = check(frames, format, **plan)
         if length == 3:
             alone = extract(np.full_like(frames, fill), 1, format=format)[0]
-            place = np.moveaxis(got[1], {"CTHW": 1}.get(order, 0), 0)
+            position = np.moveaxis(got[1], {"CTHW": 1}.get(order, 0), 0)
             same(
-                np.ascontiguousarray(place[1:2]), np.ascontiguousarray(np.moveaxis(alone, {"CTHW": 1}.get(order, 0), 0))
+                np.ascontiguousarray(position[1:2]),
+                np.ascontiguousarray(np.moveaxis(alone, {"CTHW": 1}.get(order, 0), 0)),
             )
 
 

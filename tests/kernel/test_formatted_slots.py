@@ -55,14 +55,14 @@ def test_a_slot_is_kept_while_its_clip_is_seen(kind, held):
     format = clipx.ClipFormat(dtype=kind, order="CTHW", crop=("random", 5), flip=0.5)
     wanted = extract(frames, 4, format=format, rng=0)
     pool = clipx.ClipPool(3, wanted.shape[1:], wanted.dtype)
-    cut = iterate(frames, 4, format=format, rng=0, pool=pool)
-    kept = hold(next(cut))
+    extracted = iterate(frames, 4, format=format, rng=0, pool=pool)
+    kept = hold(next(extracted))
     before = np.asarray(kept).tobytes()
-    for i, clip in enumerate(cut, 1):
+    for i, clip in enumerate(extracted, 1):
         same(clip, wanted[i])
         assert np.asarray(kept).tobytes() == before
         del clip
-    del cut
+    del extracted
     assert pool.stats().leased == 1
     others = [pool.acquire() for _ in range(2)]
     for each in others:
@@ -89,9 +89,9 @@ def test_a_pool_with_too_few_slots_is_refused_or_exhausted():
     with pytest.raises(ValueError, match="the pool has 1 slots, but a source holds up to 2"):
         iterate(PLAIN, 2, format=format, pool=clipx.ClipPool(1, (2, 6, 8, 3), "f4"))
     pool = clipx.ClipPool(2, (1, 6, 8, 3), "f4")
-    cut, held = iterate(PLAIN, 1, format=format, pool=pool), []
+    extracted, held = iterate(PLAIN, 1, format=format, pool=pool), []
     with pytest.raises(clipx.PoolExhausted):
-        held.extend(clip for clip in cut)
+        held.extend(clip for clip in extracted)
     assert pool.stats().leased <= 2
 
 
@@ -104,9 +104,9 @@ def test_clips_share_no_memory():
 @pytest.mark.parametrize("format", [{}, {"mean": "clip"}, {"crop": ("random", 3)}, {"order": "CTHW"}], ids=str)
 def test_clips_do_not_keep_their_source(format):
     frames = numbers((4, 6, 8, 3))
-    gone, cut = weakref.ref(frames), iterate(frames, 2, format=clipx.ClipFormat(**format))
-    clips = [*cut, extract(frames, 2, format=clipx.ClipFormat(**format))]
+    gone, extracted = weakref.ref(frames), iterate(frames, 2, format=clipx.ClipFormat(**format))
+    clips = [*extracted, extract(frames, 2, format=clipx.ClipFormat(**format))]
     del frames
     assert gone() is None
     assert len(clips) == 3
-    assert next(cut, None) is None
+    assert next(extracted, None) is None

@@ -82,9 +82,9 @@ def test_starts_are_those_without_a_format():
 
 def test_crops_are_drawn_from_everywhere_and_as_often_as_said():
     views = drawn(0, clipx.ClipFormat(crop=("random", (38, 48)), flip=0.3), n=2000, length=1)
-    places = [view[:2] for view in views]
-    assert set(places) == set(itertools.product(range(3), range(3)))
-    assert min(places.count(each) for each in set(places)) > 150
+    positions = [view[:2] for view in views]
+    assert set(positions) == set(itertools.product(range(3), range(3)))
+    assert min(positions.count(each) for each in set(positions)) > 150
     assert 0.25 < np.mean([view[4] for view in views]) < 0.35
     assert {view[4] for view in drawn(0, clipx.ClipFormat(flip=0.0))} == {False}
     assert {view[4] for view in drawn(0, clipx.ClipFormat(flip=1.0))} == {True}
@@ -104,9 +104,9 @@ def test_random_views_in_every_kind_and_order(dtype, kind, order):
     """The same seed draws the same views, whatever the frames are made into."""
     frames = numbers((30, 12, 20, 3), dtype)
     format = clipx.ClipFormat(crop=("random", (7, 9)), flip=0.5, dtype=kind, order=order)
-    places = np.broadcast_to(np.arange(240, dtype="i4").reshape(1, 12, 20, 1), (30, 12, 20, 1))
+    positions = np.broadcast_to(np.arange(240, dtype="i4").reshape(1, 12, 20, 1), (30, 12, 20, 1))
     views = []
-    for clip in extract(places, 4, 3, policy="constant", format=replace(format, dtype=None, order=None), rng=8):
+    for clip in extract(positions, 4, 3, policy="constant", format=replace(format, dtype=None, order=None), rng=8):
         flip = bool(clip[0, 0, 1] < clip[0, 0, 0])
         views.append((*divmod(int(clip[0, 0, -1 if flip else 0, 0]), 20), 7, 9, flip))
     plan = {"length": 4, "stride": 3, "policy": "constant", "fill_value": 9}

@@ -105,8 +105,8 @@ def test_frames_shared_by_places(long, seed, footprint):
     table = np.concatenate([runs[i] for i in rng.permutation(len(runs))])
     dst, check = guarded_array((len(table), *long.shape[1:]), long.dtype, seed * 5 % 67)
     _kernel.gather(long, dst, table, b"\x07", footprint)
-    for place, k in zip(dst, table):
-        assert np.array_equal(place, np.full_like(place, 7) if k < 0 else long[k])
+    for written, k in zip(dst, table):
+        assert np.array_equal(written, np.full_like(written, 7) if k < 0 else long[k])
     check()
 
 
@@ -117,7 +117,7 @@ def test_frames_shared_by_whole_clips(long):
     for footprint in (CACHED, STREAMING):
         dst, check = guarded_array((len(table), *long.shape[1:]), long.dtype, 1)
         _kernel.gather(long, dst, table, None, footprint)
-        assert all(np.array_equal(place, long[k]) for place, k in zip(dst, table))
+        assert all(np.array_equal(written, long[k]) for written, k in zip(dst, table))
         check()
 
 
@@ -126,7 +126,7 @@ def test_shared_frames_of_a_source_backwards(long):
     table = np.array([0, 5, 6, 7, 5, 6, 7, 6, 7, 8, len(long) - 1])
     dst, check = guarded_array((len(table), *long.shape[1:]), long.dtype, 3)
     _kernel.gather(backwards, dst, table)
-    assert all(np.array_equal(place, backwards[k]) for place, k in zip(dst, table))
+    assert all(np.array_equal(written, backwards[k]) for written, k in zip(dst, table))
     check()
 
 
@@ -197,10 +197,10 @@ def at(*indices):
 
 
 @pytest.mark.parametrize("index", [5, 6, 2**31, 2**63 - 1, -2, -(2**63)])
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_index_outside(index, place):
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_index_outside(index, position):
     table = at(0, 1, 2)
-    table[place] = index
+    table[position] = index
     dst = np.full((3, 4), 9, np.uint8)
     with pytest.raises(IndexError, match="outside the source's 5 frames"):
         _kernel.gather(frames(), dst, table, b"\0")

@@ -179,11 +179,11 @@ def read_only():
         (7, TypeError, "int"),
     ],
 )
-@pytest.mark.parametrize("place", [0, 1])
-def test_bad_target(target, error, match, place):
+@pytest.mark.parametrize("position", [0, 1])
+def test_bad_target(target, error, match, position):
     good, check = guarded(105, 3)
     targets = [good, good]
-    targets[place] = target
+    targets[position] = target
     before = target.tobytes() if isinstance(target, np.ndarray) else target
     with pytest.raises(error, match=match):
         make_picture().write([bytes([99]) * 35, bytes(12), bytes(12)], [7, 4, 4], targets)

@@ -31,11 +31,11 @@ def good(samples, *broken):
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("place", [0, 1, 3])
-def test_missing_shard(arrays, place, shuffle, tmp_path, logged):
+@pytest.mark.parametrize("position", [0, 1, 3])
+def test_missing_shard(arrays, position, shuffle, tmp_path, logged):
     urls, samples = arrays
     missing = str(tmp_path / "missing.tar")
-    urls.insert(place, missing)
+    urls.insert(position, missing)
     loader = of_arrays(urls, handler=wds.log_and_continue, drop_last=False, shuffle=shuffle)
     for _ in range(2):
         assert dict(clips_of(loader)) == expected(samples)
@@ -98,10 +98,10 @@ def test_shard_cut_anywhere(tmp_path, cut):
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("place", [(0, 0), (1, 2), (2, 3)])
-def test_corrupt_video(videos, shuffle, place, logged):
+@pytest.mark.parametrize("position", [(0, 0), (1, 2), (2, 3)])
+def test_corrupt_video(videos, shuffle, position, logged):
     urls, samples = videos
-    i, j = place
+    i, j = position
     samples[EACH * i + j] = {**samples[EACH * i + j], "mp4": b"no video at all" * 50}
     write_shard(urls[i], samples[EACH * i : EACH * (i + 1)])
     key = f"v{i}_{j}"
@@ -155,9 +155,9 @@ def test_many_broken_samples_that_a_handler_keeps(tmp_path, videos):
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("place", [0, 2, 3])
+@pytest.mark.parametrize("position", [0, 2, 3])
 @pytest.mark.parametrize("kind", ["bytes", "members", "tail"])
-def test_empty_shard(arrays, place, kind, shuffle, tmp_path, logged):
+def test_empty_shard(arrays, position, kind, shuffle, tmp_path, logged):
     urls, samples = arrays
     empty = tmp_path / "empty.tar"
     if kind == "bytes":
@@ -166,7 +166,7 @@ def test_empty_shard(arrays, place, kind, shuffle, tmp_path, logged):
         write_shard(empty, [])
     else:
         empty.write_bytes(bytes(10240))
-    urls.insert(place, str(empty))
+    urls.insert(position, str(empty))
     loader = of_arrays(urls, handler=wds.log_and_continue, drop_last=False, shuffle=shuffle)
     assert dict(clips_of(loader)) == expected(samples)
     if kind == "bytes":

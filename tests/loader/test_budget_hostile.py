@@ -1,4 +1,4 @@
-"""What a Loader holds of odd and of hostile shards: no more than `memory`, or the sample goes to the handler.
+"""Memory of a Loader of odd and of hostile shards: no more than `memory`, or the sample goes to the handler.
 
 The slack is for what is not the loader's: threads' stacks, the allocator, and tables that a decoder makes once.
 """
@@ -178,8 +178,8 @@ def test_bytes_hold(tmp_path, kinds):
     for name, _, text in lines:
         result = json.loads(text)
         assert isinstance(result, list), (name, result)
-        most, found, wanted, told, memory = result
+        most, found, wanted, reported, memory = result
         held[name] = f"{most / 1e6:.0f} of {memory}"
-        assert found == wanted, (name, told, held)
-        assert most < int(memory[:-2]) * 1_000_000 + SLACK, (held, told)
+        assert found == wanted, (name, reported, held)
+        assert most < int(memory[:-2]) * 1_000_000 + SLACK, (held, reported)
     print(held)

@@ -358,8 +358,8 @@ def test_signals_to_a_child(arrays, videos, tmp_path, number):
         check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
-    told = (kind, what, child.stdout, child.stderr)
-    assert child.stdout == "ready\nleft []\n", told
-    assert child.returncode == -signal.SIGINT, told
-    assert child.stderr.rstrip().endswith("KeyboardInterrupt"), told
-    assert "Exception ignored" not in child.stderr, told
+    reported = (kind, what, child.stdout, child.stderr)
+    assert child.stdout == "ready\nleft []\n", reported
+    assert child.returncode == -signal.SIGINT, reported
+    assert child.stderr.rstrip().endswith("KeyboardInterrupt"), reported
+    assert "Exception ignored" not in child.stderr, reported

@@ -1,4 +1,4 @@
-"""What samples need while they are cut, as their headers say it, and the order that follows from it."""
+"""Memory that samples need while their clips are extracted, by their headers, and the order that follows from it."""
 
 import gzip
 import io
@@ -131,21 +131,21 @@ def test_the_order_does_not_depend_on_threads(tmp_path, shuffle, monkeypatch):
     monkeypatch.setattr(budget, "BESIDE_BYTES", 10_000)
     urls = mixed(tmp_path)
 
-    def load(threads, told):
+    def load(threads, reported):
         window = clipx.WindowSpec(4, 40)
         return clipx.Loader(
             urls, window, batch_size=4, memory="1MB", threads=threads, shuffle=shuffle, drop_last=False,
-            handler=lambda exn: told.append(str(exn)) or True,
+            handler=lambda exn: reported.append(str(exn)) or True,
         )  # fmt: skip
 
-    told = []
-    wanted = everything(load(1, told))
-    assert sum("raise memory" in each for each in told) > 2
-    assert sum("bytes, but it has" in each for each in told) == 2
+    reported = []
+    wanted = everything(load(1, reported))
+    assert sum("raise memory" in each for each in reported) > 2
+    assert sum("bytes, but it has" in each for each in reported) == 2
     for threads in (2, 8):
         again = []
         assert everything(load(threads, again)) == wanted
-        assert again == told
+        assert again == reported
     for stop in range(0, len(wanted), 3):
         loader = load(3, [])
         iterator = iter(loader)
@@ -163,15 +163,15 @@ def test_a_picture_that_grows_past_what_its_header_says(tmp_path):
     large, small = (encode("mpeg4", "mp4", size) for size in ((2560, 1440), (64, 48)))
     inner = large.replace((2560).to_bytes(2, "big") + (1440).to_bytes(2, "big"), b"\0\x40\0\x30")
     assert inner != large
-    told = []
+    reported = []
     url = write_shard(
         tmp_path / "a.tar", [{"__key__": key, "mp4": data} for key, data in zip("abc", (small, inner, small))]
     )
     loader = clipx.Loader(url, clipx.WindowSpec(2), clipx.ClipFormat(resize=(16, 16)), batch_size=1, memory="100MB",
-                          handler=lambda exn: told.append(exn) or True)  # fmt: skip
+                          handler=lambda exn: reported.append(exn) or True)  # fmt: skip
     keys = {key[0] for batch in loader for key in batch["__key__"]}
     assert {"a", "c"} <= keys
-    assert ("b" in keys) != bool(told)
+    assert ("b" in keys) != bool(reported)
 
 
 def test_decoders_that_are_larger_leave_room_for_fewer():

@@ -1,4 +1,4 @@
-"""What a state costs: its bytes, what is decoded again, slots, and threads that end."""
+"""The cost of a state: its bytes, frames decoded again, slots, and threads that end."""
 
 import itertools
 import json

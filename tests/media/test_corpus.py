@@ -6,7 +6,7 @@ from functools import cache
 import av
 import numpy as np
 import pytest
-from helpers.corpus import DAMAGED, FRAMES, RATE, SOUNDS, VIDEOS, flipped, hear, play, sound_bytes, video_bytes
+from helpers.corpus import DAMAGED, FRAMES, RATE, SOUNDS, VIDEOS, flipped, play, play_sound, sound_bytes, video_bytes
 
 import clipx
 
@@ -32,8 +32,8 @@ def played(name, damage=None, seed=0):
 
 def check_clip(clip, frames, facts):
     assert clip.data.shape[0] == len(clip.frame_indices), facts
-    for place, k in zip(clip.data, clip.frame_indices.tolist()):
-        np.testing.assert_array_equal(place, frames[k], err_msg=f"{facts} frame {k}")
+    for written, k in zip(clip.data, clip.frame_indices.tolist()):
+        np.testing.assert_array_equal(written, frames[k], err_msg=f"{facts} frame {k}")
 
 
 @pytest.mark.parametrize("name", VIDEOS)
@@ -66,8 +66,8 @@ def test_frames_at_another_rate(name):
         table = clipx.windows.indices(len(shown), **plan_of(window))
         assert len(got) == len(table)
         for clip, row in zip(got, table):
-            for place, k in zip(clip.data, row.tolist()):
-                np.testing.assert_array_equal(place, whole.frames[shown[k]])
+            for written, k in zip(clip.data, row.tolist()):
+                np.testing.assert_array_equal(written, whole.frames[shown[k]])
 
 
 # Damage
@@ -78,7 +78,7 @@ SILENT = {"mjpeg", "ffv1", "msmpeg4"}
 WINDOWS = [clipx.WindowSpec(1), clipx.WindowSpec(3, 2), *SPARSE[:4]]
 
 
-def cut(data, window, **options):
+def extract_clips(data, window, **options):
     """The clips that come, and the MediaError that ends them, if one does."""
     got = []
     try:
@@ -98,14 +98,14 @@ def check_places(clip, whole, window, damage):
     raw, seconds = (
         np.array([np.nan if each is None else each for each in times]) for times in (whole.raw, whole.seconds)
     )
-    for place, k, at in zip(clip.data, clip.frame_indices.tolist(), clip.pts_seconds.tolist()):
+    for position, k, at in zip(clip.data, clip.frame_indices.tolist(), clip.pts_seconds.tolist()):
         same = [k] if k < len(whole.frames) else []
         if not is_dense(window):
             same += np.flatnonzero((np.abs(raw - at) < 1e-4) | (np.abs(seconds - at) < 1e-4)).tolist()
         if not whole.ended and at > max(whole.seconds):
             continue  # behind pictures of another size, which are not decoded where they are not needed
         pictures = [whole.frames[each] for each in same]
-        assert any(each is None or np.array_equal(place, each) for each in pictures), (
+        assert any(each is None or np.array_equal(position, each) for each in pictures), (
             damage,
             window,
             clip,
@@ -117,7 +117,9 @@ def check_places(clip, whole, window, damage):
 
 def check_damaged(data, whole, window, threads=1):
     """Clips of each `damage=` against a decode that passes over what it cannot decode."""
-    clips = {damage: cut(data, window, damage=damage, num_threads=threads) for damage in ("stop", "skip", "keep")}
+    clips = {
+        damage: extract_clips(data, window, damage=damage, num_threads=threads) for damage in ("stop", "skip", "keep")
+    }
     if whole is None or not whole.frames:
         assert all(not got and error is not None for got, error in clips.values()), window
         return
@@ -182,7 +184,7 @@ def test_many_flips(name, seed):
 @pytest.mark.parametrize("name", SOUNDS)
 def test_windows_of_sound_are_those_of_a_full_decode(name):
     data = sound_bytes(name)
-    whole = hear(data).samples
+    whole = play_sound(data).samples
     n = whole.shape[1]
     assert n >= 7000
     for window in (
@@ -198,7 +200,7 @@ def test_windows_of_sound_are_those_of_a_full_decode(name):
             np.testing.assert_array_equal(clip.data, whole[:, row])
 
 
-def cut_sound(data, damage):
+def extract_sound(data, damage):
     got = []
     try:
         for clip in clipx.audio.clips(data, clipx.WindowSpec(500), clipx.AudioFormat(damage=damage)):
@@ -213,9 +215,9 @@ def cut_sound(data, damage):
 def test_damaged_sound(name, damage):
     for seed in range(10 if LONG and "flipped" in damage else 1):
         data = flipped(sound_bytes(name), seed) if seed else DAMAGED[damage](sound_bytes(name))
-        clips = {each: cut_sound(data, each) for each in ("stop", "skip", "keep")}
+        clips = {each: extract_sound(data, each) for each in ("stop", "skip", "keep")}
         try:
-            whole = hear(data)
+            whole = play_sound(data)
         except (av.FFmpegError, clipx.MediaError):
             assert all(not got and error is not None for got, error in clips.values())
             continue

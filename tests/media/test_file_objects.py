@@ -41,7 +41,7 @@ def sound():
     return out.getvalue()
 
 
-def cut(src, kind="video"):
+def extract_clips(src, kind="video"):
     if kind == "video":
         return [clip.data.copy() for clip in clipx.video.clips(src, SPEC)]
     return [clip.data.copy() for clip in clipx.audio.clips(src, clipx.WindowSpec(1000))]
@@ -134,13 +134,13 @@ def test_what_read_gives(video, sound, name, after, made, kind, capfd):
     """At the start and later; nothing is swallowed, and nothing printed."""
     change, error, text = READS[name]
     with pytest.raises(error, match=text):
-        cut(made(video if kind == "video" else sound, after, read=change), kind)
+        extract_clips(made(video if kind == "video" else sound, after, read=change), kind)
     assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("give", [bytearray, memoryview, lambda data: np.frombuffer(data, np.uint8), Own])
 def test_kinds_of_bytes(video, give):
-    same(cut(File(video, read=lambda data, size: give(data))), cut(video))
+    same(extract_clips(File(video, read=lambda data, size: give(data))), extract_clips(video))
 
 
 SEEKS = {
@@ -160,47 +160,47 @@ SEEKS = {
 def test_what_seek_gives(video, name):
     change, error, text = SEEKS[name]
     if error is None:
-        same(cut(File(video, seek=change)), cut(video))
+        same(extract_clips(File(video, seek=change)), extract_clips(video))
     else:
         with pytest.raises(error, match=text):
-            cut(File(video, seek=change))
+            extract_clips(File(video, seek=change))
 
 
 @pytest.mark.parametrize("name", ["float", "truth", "negative", "huge", "KeyboardInterrupt"])
 def test_what_tell_gives(video, name):
     change, error, text = SEEKS[name]
     with pytest.raises(error, match=text.replace("seek", "tell")):
-        cut(File(video, -1, tell=change))
+        extract_clips(File(video, -1, tell=change))
 
 
 class WithoutTell:
-    def __init__(self, data, position=0, told=True):
-        self.file, self.told = io.BytesIO(data), told
+    def __init__(self, data, position=0, reports_position=True):
+        self.file, self.reports_position = io.BytesIO(data), reports_position
         self.file.seek(position)
         self.read = self.file.read
 
     def seek(self, offset, whence=0):
         position = self.file.seek(offset, whence)
-        return position if self.told else None
+        return position if self.reports_position else None
 
 
 @pytest.mark.parametrize("kind", ["video", "sound"])
 def test_without_tell(video, sound, kind):
     data = video if kind == "video" else sound
-    same(cut(WithoutTell(data), kind), cut(data, kind))
-    same(cut(WithoutTell(b"before" + data, 6), kind), cut(data, kind))
+    same(extract_clips(WithoutTell(data), kind), extract_clips(data, kind))
+    same(extract_clips(WithoutTell(b"before" + data, 6), kind), extract_clips(data, kind))
     if kind == "video":
         window = clipx.WindowSpec(3, num_clips=2)
         got = [clip.data for clip in clipx.video.clips(WithoutTell(data), window)]
         same(got, [clip.data for clip in clipx.video.clips(data, window)])
-        same(cut(WithoutTell(data, told=False)), cut(data))
+        same(extract_clips(WithoutTell(data, reports_position=False)), extract_clips(data))
 
 
 def test_from_where_a_file_stands(video):
     for before in (0, 1, 77):
         file = File(bytes(before) + video)
         file.file.seek(before)
-        same(cut(file), cut(video))
+        same(extract_clips(file), extract_clips(video))
 
 
 def test_a_tell_that_fails_means_no_seek(video):
@@ -217,13 +217,13 @@ def test_a_tell_that_fails_means_no_seek(video):
         seekable = None
 
     with pytest.raises(clipx.MediaError, match=r"moov.*cannot seek"):
-        cut(Pipe())
+        extract_clips(Pipe())
 
 
 @pytest.mark.parametrize("kind", ["video", "sound"])
 def test_buffers(video, sound, kind, tmp_path):
     data = video if kind == "video" else sound
-    wanted = cut(data, kind)
+    wanted = extract_clips(data, kind)
     spread = np.zeros((len(data), 2), np.uint8)
     spread[:, 0] = np.frombuffer(data, np.uint8)
     path = tmp_path / "x"
@@ -231,18 +231,18 @@ def test_buffers(video, sound, kind, tmp_path):
     sources = [bytearray(data), memoryview(data), memoryview(spread[:, 0]), np.frombuffer(data, np.uint8), spread[:, 0]]
     sources += [memoryview(b"ab" + data)[2:], np.frombuffer(data, np.int8)]
     for src in sources:
-        same(cut(src, kind), wanted)
+        same(extract_clips(src, kind), wanted)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        same(cut(mapped, kind), wanted)
+        same(extract_clips(mapped, kind), wanted)
         mapped.seek(0)
         with memoryview(mapped) as view:
-            same(cut(view, kind), wanted)
+            same(extract_clips(view, kind), wanted)
 
 
 def test_tensors(video):
     torch = pytest.importorskip("torch")
     tensor = torch.frombuffer(bytearray(video), dtype=torch.uint8)
-    same(cut(tensor), cut(video))
+    same(extract_clips(tensor), extract_clips(video))
 
 
 @pytest.mark.parametrize(
@@ -250,9 +250,9 @@ def test_tensors(video):
 )
 def test_what_is_no_source(src):
     with pytest.raises(TypeError, match=r"src (is|has)"):
-        cut(src)
+        extract_clips(src)
     with pytest.raises(TypeError, match=r"src (is|has)"):
-        cut(src, "sound")
+        extract_clips(src, "sound")
 
 
 def test_no_method():
@@ -260,7 +260,7 @@ def test_no_method():
         read = 5
 
     with pytest.raises(TypeError, match="read that is not a method"):
-        cut(Odd())
+        extract_clips(Odd())
 
 
 def test_a_buffer_that_shrinks_while_it_is_cut(video):
@@ -268,7 +268,7 @@ def test_a_buffer_that_shrinks_while_it_is_cut(video):
     clips = clipx.video.clips(data, SPEC)
     first = next(clips).data.copy()
     del data[1000:]
-    same([first, *(clip.data for clip in clips)], cut(video))
+    same([first, *(clip.data for clip in clips)], extract_clips(video))
 
 
 def test_positions():

@@ -42,10 +42,10 @@ def test_every_policy_on_streams(make_video, whole, policy, window, n):
     assert len(frames) == n
     window = {"length": 16, "policy": policy, "fill_value": 7, **window}
     spec = clipx.WindowSpec(**window)
-    cut = clips(path, spec)
-    got = list(cut)
+    extracted = clips(path, spec)
+    got = list(extracted)
     np.testing.assert_array_equal([clip.start for clip in got], spec.starts(n))
-    assert cut.num_frames == n
+    assert extracted.num_frames == n
     expected = windows.extract(frames, **window)
     assert len(got) == len(expected)
     rate = 25
@@ -60,13 +60,13 @@ def test_every_policy_on_streams(make_video, whole, policy, window, n):
 @pytest.mark.parametrize(("n", "complete"), [(32, 3), (35, 3), (10, 0)])
 def test_error_policy_raises_after_the_complete_clips(make_video, n, complete):
     spec = clipx.WindowSpec(16, 8, policy="error")
-    cut = clips(make_video(n=n), spec)
+    extracted = clips(make_video(n=n), spec)
     got = []
     if n == 32:
-        got = list(cut)
+        got = list(extracted)
     else:
         with pytest.raises(ValueError, match="policy is 'error'"):
-            got.extend(clip for clip in cut)
+            got.extend(clip for clip in extracted)
     assert len(got) == (complete if n == 32 else 0) or [clip.start for clip in got] == [0, 8, 16]
 
 
@@ -126,10 +126,10 @@ def test_lazy_pool_is_checked_when_the_shape_is_known(make_video):
 
 def test_closing_midway_gives_slots_back(make_video):
     pool = clipx.ClipPool(8, (16, 48, 64, 3))
-    cut = clips(make_video(n=40), clipx.WindowSpec(16, 4), pool=pool)
-    next(cut)
-    cut.close()
-    del cut
+    extracted = clips(make_video(n=40), clipx.WindowSpec(16, 4), pool=pool)
+    next(extracted)
+    extracted.close()
+    del extracted
     assert pool.stats().free == 8
 
 

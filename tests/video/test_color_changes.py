@@ -167,11 +167,11 @@ def test_a_matrix_that_is_not_converted(matrix):
     frames = decoded(data)
     with pytest.raises(av.FFmpegError):
         frames[-1].to_ndarray(format="rgb24")
-    cut, got = clips(data, clipx.WindowSpec(2), name="'a.ts'"), []
+    extracted, got = clips(data, clipx.WindowSpec(2), name="'a.ts'"), []
     with pytest.raises(
         clipx.MediaError, match=rf"'a.ts' has a frame at 0\.240 s .*\(matrix coefficients {matrix}\).*colorspace="
     ):
-        got.extend(cut)
+        got.extend(extracted)
     assert [clip.start for clip in got] == [0, 2, 4]
     gray = list(clips(data, clipx.WindowSpec(2), options=clipx.VideoOptions(color="gray")))
     assert len(gray) == EACH

@@ -50,7 +50,7 @@ def hurt(data, rng):
     return bytes(data)
 
 
-def cut(data, window, damage, **options):
+def extract_clips(data, window, damage, **options):
     """Clips by index as values, the damage, and whether an error ended them."""
     found = {}
     try:
@@ -91,18 +91,18 @@ def test_three_ways_of_one_file(make_video, kind, caplog):
     for number in range(30):
         data, window = hurt(whole, rng), WINDOWS[number % len(WINDOWS)]
         with caplog.at_level(logging.ERROR, "clipx"):
-            keep, told, failed = cut(data, window, "keep")
-            skip, _, skip_failed = cut(data, window, "skip")
-            stop, _, stopped = cut(data, window, "stop")
+            keep, reported, failed = extract_clips(data, window, "keep")
+            skip, _, skip_failed = extract_clips(data, window, "skip")
+            stop, _, stopped = extract_clips(data, window, "stop")
         assert failed == skip_failed
-        assert stopped == bool(told or failed)
+        assert stopped == bool(reported or failed)
         assert all(keep[index][:2] == clip[:2] for index, clip in [*skip.items(), *stop.items()])
         assert list(skip) == [index for index, clip in keep.items() if clip[2] is None] or failed
         if not stopped:
             assert stop == keep == skip
         if window == WINDOWS[0] and not failed:
             assert len(keep) == len(tolerant(data)) // window.length
-        damaged += bool(told)
+        damaged += bool(reported)
         left_out += len(keep) - len(skip)
     assert damaged > 2
     assert left_out > 2
@@ -164,7 +164,7 @@ def test_a_lost_frame_among_selected_ones(still_pictures, whole):
 @pytest.mark.parametrize("fps", [10, 25, 50])
 def test_a_rate_across_lost_frames(still_pictures, fps):
     data, window = blank(still_pictures, [20, 21]), clipx.WindowSpec(1)
-    keep, _, _ = cut(data, window, "keep", fps=fps)
+    keep, _, _ = extract_clips(data, window, "keep", fps=fps)
     assert len(keep) == 60 * fps // 25
     shown = [facts["frame_indices"][0] for _, facts, _ in keep.values()]
     # What is on screen at that time: frame 19 until 22 comes.
@@ -178,8 +178,8 @@ def test_up_to_the_next_key_frame(make_video, whole):
     assert keys[2:4] == [20, 30]
     data, frames = blank(path, [23]), whole(path)
     for window, left in [(clipx.WindowSpec(1), range(N)), (clipx.WindowSpec(1, num_clips=N), range(N))]:
-        skip, told, _ = cut(data, window, "skip")
-        assert told
+        skip, reported, _ = extract_clips(data, window, "skip")
+        assert reported
         clean = [index for index, clip in skip.items()]
         # Numbered like packets, frame 23 keeps its place; else those behind it move up by one.
         lost = 1 if window.num_clips is None else 0

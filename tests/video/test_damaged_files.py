@@ -36,7 +36,7 @@ WINDOWS = [
 ]
 
 
-def cut_until(data, window):
+def clips_until_error(data, window):
     """The clips that come, and the error that ends them, if one does."""
     got = []
     try:
@@ -55,7 +55,7 @@ def test_truncated(make_video, whole, kind):
     clean, failed = 0, 0
     for end in np.linspace(0, len(data) - 1, 40).astype(int).tolist():
         for window in WINDOWS:
-            got, error = cut_until(data[:end], window)
+            got, error = clips_until_error(data[:end], window)
             failed += error is not None
             assert len(got) <= len(whole_clips[window])
             for clip in got:
@@ -79,14 +79,14 @@ def test_truncated_with_its_header_in_front(make_video, whole, tmp_path, kind):
     # One clip more, the later the end.
     counts = []
     for end in np.linspace(begin + 1, len(data) - 1, 25).astype(int).tolist():
-        got, error = cut_until(data[:end], WINDOWS[0])
+        got, error = clips_until_error(data[:end], WINDOWS[0])
         assert error is not None
         counts.append(len(got))
         assert [clip.start for clip in got] == [4 * i for i in range(len(got))]
         for clip in got:
             np.testing.assert_array_equal(clip.data, frames[clip.frame_indices])
         for window in WINDOWS[1:]:
-            for clip in cut_until(data[:end], window)[0]:
+            for clip in clips_until_error(data[:end], window)[0]:
                 np.testing.assert_array_equal(clip.data, frames[clip.frame_indices])
     assert counts == sorted(counts)
     assert counts[0] == 0
@@ -103,7 +103,7 @@ def test_flipped_bytes(make_video, kind):
         before = data[at]
         data[at] ^= int(rng.integers(1, 256))
         window = WINDOWS[number % len(WINDOWS)]
-        got, error = cut_until(bytes(data), window)
+        got, error = clips_until_error(bytes(data), window)
         data[at] = before
         failed += error is not None
         starts = [clip.start for clip in got]
@@ -123,7 +123,7 @@ def test_a_stretch_of_noise(make_video, kind):
         data = bytearray(whole_file)
         at, size = (int(rng.integers(most)) for most in (len(data), len(data) // 4))
         data[at : at + size] = rng.bytes(len(data[at : at + size]))
-        failed += cut_until(bytes(data), WINDOWS[number % len(WINDOWS)])[1] is not None
+        failed += clips_until_error(bytes(data), WINDOWS[number % len(WINDOWS)])[1] is not None
     assert failed > 0
 
 
@@ -135,7 +135,7 @@ def test_bytes_left_out(make_video, kind):
     for number in range(24):
         at, size = (int(rng.integers(most)) for most in (len(whole_file), len(whole_file) // 8))
         data = whole_file[:at] + whole_file[at + size :]
-        failed += cut_until(data, WINDOWS[number % len(WINDOWS)])[1] is not None
+        failed += clips_until_error(data, WINDOWS[number % len(WINDOWS)])[1] is not None
     assert failed > 0
 
 
@@ -209,18 +209,18 @@ PARTS = [
 @pytest.mark.parametrize("part", PARTS)
 def test_no_frames(make_video, part, window, tmp_path):
     data = parts(make_video)[part]
-    got, error = cut_until(data, window)
+    got, error = clips_until_error(data, window)
     assert got == []
     assert error is not None
     (tmp_path / "part.mp4").write_bytes(data)
-    got, error = cut_until(tmp_path / "part.mp4", window)
+    got, error = clips_until_error(tmp_path / "part.mp4", window)
     assert got == []
     assert "part.mp4" in str(error)
 
 
 def test_only_sound(make_audio):
     for window in WINDOWS:
-        got, error = cut_until(make_audio(), window)
+        got, error = clips_until_error(make_audio(), window)
         assert got == []
         assert "no video stream" in str(error)
 
@@ -246,8 +246,8 @@ def test_a_stream_that_changes_midway(make_video, kind, second, resize):
     got, pool = [], clipx.ClipPool(3, (4, *(resize or (32, 48)), 3))
     format = clipx.ClipFormat(resize=resize)
     # Joined transport streams break its count of packets as well.
-    told = "changes midway" if kind == "h264" else "changes midway|is damaged"
-    with pytest.raises(clipx.MediaError, match=told):  # noqa: PT012
+    reported = "changes midway" if kind == "h264" else "changes midway|is damaged"
+    with pytest.raises(clipx.MediaError, match=reported):  # noqa: PT012
         for clip in clips(data, window, format, pool=pool):
             got.append(clip.data.copy())
             del clip
@@ -336,10 +336,10 @@ def test_a_file_that_changes_between_two_passes(make_video, kind, window, change
     half = len(data) // 3
     assert half > 2**16  # more than is read ahead
     file = io.BytesIO(data)
-    cut = clips(file, window)
+    extracted = clips(file, window)
     if change == "zeros":
         file.getbuffer()[half:] = bytes(len(data) - half)
     else:
         file.truncate(half)
     with pytest.raises(clipx.MediaError):
-        list(cut)
+        list(extracted)

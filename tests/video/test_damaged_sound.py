@@ -46,15 +46,15 @@ def movie(container="mp4", codec="alac", frames=50, rate=RATE, layout="mono", se
 def spoil(data, *numbers):
     """The data with some packets of its sound made such that the decoder refuses them."""
     with av.open(io.BytesIO(data)) as file:
-        places = [(packet.pos, packet.size) for packet in file.demux(audio=0) if packet.size]
+        positions = [(packet.pos, packet.size) for packet in file.demux(audio=0) if packet.size]
     out = bytearray(data)
     for number in numbers:
-        pos, size = places[number]
+        pos, size = positions[number]
         out[pos : pos + size] = b"\x40" * size
     return bytes(out)
 
 
-def cut(data, window, audio, **rest):
+def extract_clips(data, window, audio, **rest):
     return until_error(clipx.video.clips(data, window, audio=audio, **rest))
 
 
@@ -75,38 +75,46 @@ def test_damaged_sound(window, sample_rate, threads):
     data, options = spoil(movie(), 3), VideoOptions(num_threads=threads)
     lost, behind = 3 * ALAC / RATE, 4 * ALAC / RATE
     rate = sample_rate or RATE
-    clean, _, _ = cut(movie(), window, AudioFormat(sample_rate=sample_rate), options=options)
+    clean, _, _ = extract_clips(movie(), window, AudioFormat(sample_rate=sample_rate), options=options)
     length = clean[0].audio.shape[1] / rate
 
-    def heard(clip):
+    def sound_of_clip(clip):
         return clip.pts_seconds[0], clip.pts_seconds[0] + length
 
     slack = 0.004 * (rate != RATE)  # how far a resampler spreads what it reads
-    kept, error, damages = cut(data, window, AudioFormat(sample_rate=sample_rate, damage="keep"), options=options)
+    kept, error, damages = extract_clips(
+        data, window, AudioFormat(sample_rate=sample_rate, damage="keep"), options=options
+    )
     assert error is None
     assert len(kept) == len(clean)
     assert [damage.seconds for damage in damages] == [pytest.approx(lost, abs=0.005)]
     for clip, other in zip(kept, clean):
         np.testing.assert_array_equal(clip.data, other.data)
-        at = heard(clip)[0] + np.arange(clip.audio.shape[1]) / rate
+        at = sound_of_clip(clip)[0] + np.arange(clip.audio.shape[1]) / rate
         silent = (at >= lost + slack) & (at < behind - slack)
         assert not clip.audio[:, silent].any()
         same = (at < lost - slack) | (at >= behind + slack)
         np.testing.assert_allclose(clip.audio[:, same], other.audio[:, same], atol=1e-6 if rate == RATE else 0.1)
-    skipped, error, also = cut(data, window, AudioFormat(sample_rate=sample_rate, damage="skip"), options=options)
+    skipped, error, also = extract_clips(
+        data, window, AudioFormat(sample_rate=sample_rate, damage="skip"), options=options
+    )
     assert error is None
     assert also == damages
-    far = [c.index for c in clean if heard(c)[1] <= lost - slack or heard(c)[0] >= behind + ALAC / RATE + slack]
-    near = [c.index for c in clean if heard(c)[0] < behind and heard(c)[1] > lost]
+    far = [
+        c.index
+        for c in clean
+        if sound_of_clip(c)[1] <= lost - slack or sound_of_clip(c)[0] >= behind + ALAC / RATE + slack
+    ]
+    near = [c.index for c in clean if sound_of_clip(c)[0] < behind and sound_of_clip(c)[1] > lost]
     assert set(far) <= {clip.index for clip in skipped}
     assert not {clip.index for clip in skipped} & set(near)
     for clip in skipped:
         assert clip.damaged is None
         np.testing.assert_array_equal(clip.audio, kept[clip.index].audio)
-    stopped, error, _ = cut(data, window, AudioFormat(sample_rate=sample_rate), options=options)
+    stopped, error, _ = extract_clips(data, window, AudioFormat(sample_rate=sample_rate), options=options)
     assert f"(at {lost:.3f} s)" in str(error) or sample_rate == 8000
     assert "cannot be decoded" in str(error)
-    first = next(c.index for c in clean if heard(c)[1] > lost - slack)
+    first = next(c.index for c in clean if sound_of_clip(c)[1] > lost - slack)
     assert [clip.index for clip in stopped] == list(range(first)) or slack
     for clip in stopped:
         np.testing.assert_array_equal(clip.audio, kept[clip.index].audio)
@@ -117,7 +125,7 @@ def test_sound_that_ends_in_what_cannot_be_decoded(damage):
     """Nothing is heard behind it: silence, as where a track is shorter than the pictures."""
     count = -(-2 * RATE // ALAC)
     data = spoil(movie(), count - 1)
-    got, error, damages = cut(data, WindowSpec(5), AudioFormat(damage=damage))
+    got, error, damages = extract_clips(data, WindowSpec(5), AudioFormat(damage=damage))
     assert error is None
     assert damages == []
     assert len(got) == 10
@@ -130,9 +138,9 @@ def test_sound_that_ends_in_what_cannot_be_decoded(damage):
 def test_damage_of_the_pictures_and_of_the_sound_are_apart():
     data = spoil(movie(), 3)
     for options in (VideoOptions(damage="keep"), VideoOptions(damage="skip")):
-        _, error, _ = cut(data, WindowSpec(5), AudioFormat(), options=options)
+        _, error, _ = extract_clips(data, WindowSpec(5), AudioFormat(), options=options)
         assert "cannot be decoded" in str(error)
-    got, error, _ = cut(data, WindowSpec(5), AudioFormat(damage="keep"), options=VideoOptions(damage="stop"))
+    got, error, _ = extract_clips(data, WindowSpec(5), AudioFormat(damage="keep"), options=VideoOptions(damage="stop"))
     assert error is None
     assert all(clip.damaged is None for clip in got)
     assert len(got) == 10
@@ -140,7 +148,7 @@ def test_damage_of_the_pictures_and_of_the_sound_are_apart():
 
 def test_the_log_tells_of_damaged_sound_once(caplog):
     with caplog.at_level(logging.WARNING, logger="clipx"):
-        cut(spoil(movie(), 1, 3, 5), WindowSpec(2), AudioFormat(damage="keep"))
+        extract_clips(spoil(movie(), 1, 3, 5), WindowSpec(2), AudioFormat(damage="keep"))
     [record] = [record for record in caplog.records if record.name == "clipx"]
     assert "cannot be decoded" in record.getMessage()
 
@@ -167,7 +175,7 @@ def test_transport_streams_that_have_been_joined(codec, video):
     parts = [movie("mpegts", codec, n, 48000, seed=n, video=video) for n in (50, 35)]
     joined = b"".join(parts)
     plain = list(clipx.video.clips(joined, WindowSpec(5)))
-    got, error, damages = cut(joined, WindowSpec(5), AudioFormat(dtype="int16"))
+    got, error, damages = extract_clips(joined, WindowSpec(5), AudioFormat(dtype="int16"))
     assert error is None
     assert damages == []
     assert len(got) == len(plain) == 17
@@ -181,21 +189,21 @@ def test_transport_streams_that_have_been_joined(codec, video):
     flat = np.concatenate([clip.audio for clip in got], axis=1)[0]
     at = find(sound[0], flat[20_000:20_500]) - 20_000
     for i, clip in enumerate(got[2:-2], 2):
-        place = find(sound[0], clip.audio[0][:500])
-        assert abs(place - at - i * 9600) <= 1
+        position = find(sound[0], clip.audio[0][:500])
+        assert abs(position - at - i * 9600) <= 1
 
 
 def find(sound, part):
     """Where a part stands in sound."""
     windows = np.lib.stride_tricks.sliding_window_view(sound, len(part))
-    [place] = np.flatnonzero((windows[:, ::50] == part[::50]).all(axis=1))
-    return int(place)
+    [position] = np.flatnonzero((windows[:, ::50] == part[::50]).all(axis=1))
+    return int(position)
 
 
 def test_joined_streams_of_another_kind():
     data = movie("mpegts", "aac", 50, 48000) + movie("mpegts", "aac", 50, 48000, "stereo")
     for damage in ("stop", "skip", "keep"):
-        got, error, _ = cut(data, WindowSpec(5), AudioFormat(damage=damage))
+        got, error, _ = extract_clips(data, WindowSpec(5), AudioFormat(damage=damage))
         assert "changes midway" in str(error)
         assert len(got) in (9, 10)
         sound = decoded(movie("mpegts", "aac", 50, 48000))
@@ -213,7 +221,7 @@ def test_files_that_are_cut_short(container, codec):
         short = data[: len(data) * end // 10]
         options = VideoOptions(damage="keep")
         plain = list(clipx.video.clips(short, WindowSpec(4), options=options))
-        got, error, _ = cut(short, WindowSpec(4), AudioFormat(), options=options)
+        got, error, _ = extract_clips(short, WindowSpec(4), AudioFormat(), options=options)
         assert error is None
         assert len(got) == len(plain) > 2
         for clip, other in zip(got, plain):

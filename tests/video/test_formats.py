@@ -194,19 +194,19 @@ def test_a_pool_and_what_holds_its_slots(make_video, whole, kind, order):
         check(path, spec, format, frames, rng=0, pool=pool)
         assert pool.stats().peak_leased <= 3
     pool = clipx.ClipPool(4, wanted.shape[1:], wanted.dtype)
-    cut = clips(path, spec, format, rng=0, pool=pool)
-    held = next(cut).data
+    extracted = clips(path, spec, format, rng=0, pool=pool)
+    held = next(extracted).data
     if kind == "float32":
         torch = pytest.importorskip("torch")
         held = torch.from_numpy(held)[1:]
     else:
         held = held.view(np.uint8)[1:]
     before = np.asarray(held).tobytes()
-    for clip in cut:
+    for clip in extracted:
         same(clip.data, wanted[clip.index])
         assert np.asarray(held).tobytes() == before
         del clip
-    del cut
+    del extracted
     gc.collect()
     assert pool.stats().leased == 1
     del held
@@ -388,17 +388,17 @@ def test_samples_that_a_format_does_not_fit(make_video):
     good = {"__key__": "a", "mp4": make_video(N).read_bytes()}
     small = {"__key__": "b", "npy": np.zeros((9, 10, 10, 3), np.uint8)}
     flat = {"__key__": "c", "npy": np.zeros(9)}
-    told = []
+    reported = []
     stage = wds.clips(
         clipx.WindowSpec(4),
         clipx.ClipFormat(crop=("random", 20), mean="clip"),
-        handler=lambda exn: told.append(exn) or True,
+        handler=lambda exn: reported.append(exn) or True,
     )
     outs = list(stage([good, small, flat, good]))
     assert [out["__key__"] for out in outs] == [f"a_{i:06d}" for i in range(5)] * 2
-    assert "crop is ('random', (20, 20)), but the picture is 10 by 10" in str(told[0])
-    assert "frames has shape (9,), but a format is for" in str(told[1])
-    assert len(told) == 2
+    assert "crop is ('random', (20, 20)), but the picture is 10 by 10" in str(reported[0])
+    assert "frames has shape (9,), but a format is for" in str(reported[1])
+    assert len(reported) == 2
 
 
 def test_bfloat16_clips_are_ml_dtypes(make_video):

@@ -18,11 +18,11 @@ from clipx.video.clips import clips
 REAL = ["carphone_pristine.mp4", "bikes.mp4", "bigbuckbunny.mp4"]
 
 
-def check_work(cut, n):
+def check_work(extracted, n):
     """What the run decoded and what it did not are all frames, some of them twice."""
-    assert cut.frames_decoded + cut.frames_skipped >= n
-    assert cut.frames_decoded > 0
-    assert 0 <= cut.frames_skipped < n
+    assert extracted.frames_decoded + extracted.frames_skipped >= n
+    assert extracted.frames_decoded > 0
+    assert 0 <= extracted.frames_skipped < n
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -32,9 +32,9 @@ def test_every_kind(make_video, whole, kind):
     assert len({each.tobytes() for each in frames}) == N
     for window in WINDOWS:
         spec = clipx.WindowSpec(**window)
-        cut = clips(path, spec, rng=3)
-        check_slices(cut, frames, spec, rng=3)
-        check_work(cut, N)
+        extracted = clips(path, spec, rng=3)
+        check_slices(extracted, frames, spec, rng=3)
+        check_work(extracted, N)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -43,9 +43,9 @@ def test_pictures_are_those_that_pyav_makes(make_video, kind):
     with av.open(str(path)) as container:
         expected = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     (clip,) = clips(path, clipx.WindowSpec(4, num_clips=1))
-    for place, k in zip(clip.data, clip.frame_indices):
+    for written, k in zip(clip.data, clip.frame_indices):
         # Of other chroma, edges differ; of another frame, matrix or order of channels, everything.
-        right, wrong = (np.mean(np.abs(place.astype(int) - expected[each])) for each in (k, k - 3))
+        right, wrong = (np.mean(np.abs(written.astype(int) - expected[each])) for each in (k, k - 3))
         assert right < 12
         assert right < wrong / 2
 
@@ -55,9 +55,9 @@ def test_pictures_are_those_that_pyav_makes(make_video, kind):
 def test_real_files(real_video, whole_real, name, window):
     path, frames = real_video(name), whole_real(name)
     spec = clipx.WindowSpec(**window)
-    cut = clips(path, spec, rng=5)
-    check_slices(cut, frames, spec, rng=5)
-    check_work(cut, len(frames))
+    extracted = clips(path, spec, rng=5)
+    check_slices(extracted, frames, spec, rng=5)
+    check_work(extracted, len(frames))
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_two_videos_in_two_threads_with_one_pool(make_video, whole):
     pool = clipx.ClipPool(2 * spec.slots(), (8, 48, 64, 3))
     wholes = [whole(path) for path in paths]
 
-    def cut(which):
+    def extracted(which):
         for _ in range(5):
             count = 0
             for clip in clips(paths[which], spec, pool=pool):
@@ -149,7 +149,7 @@ def test_two_videos_in_two_threads_with_one_pool(make_video, whole):
             assert count == spec.count(N)
 
     with ThreadPoolExecutor(2) as threads:
-        for done in [threads.submit(cut, which) for which in (0, 1)]:
+        for done in [threads.submit(extracted, which) for which in (0, 1)]:
             done.result()
     assert pool.stats().free == pool.slots
 
@@ -164,10 +164,10 @@ def test_a_pool_as_small_as_may_be(make_video, whole, window):
     for _ in range(2):
         count = 0
         for clip, row in zip(clips(path, spec, pool=pool, rng=2), spec.indices(N, rng=2)):
-            for place, k in zip(clip.data, row):
-                assert np.array_equal(place, frames[k] if k >= 0 else np.full_like(place, spec.fill_value))
+            for written, k in zip(clip.data, row):
+                assert np.array_equal(written, frames[k] if k >= 0 else np.full_like(written, spec.fill_value))
             count += 1
-            del clip, place
+            del clip, written
         assert count == len(starts)
         assert pool.stats().free == pool.slots
 
@@ -234,9 +234,9 @@ def test_the_stage_takes_format_and_options(make_video, whole):
         assert facts["duration_seconds"] == [None if k < 0 else pytest.approx(1 / 25) for k in expected]
         assert (facts["source_fps"], facts["rotation"]) == (25.0, 0)
         assert out.get("cls") == (1 if key == "a" else None)
-        for place, k in zip(out["mp4"], expected):
-            assert np.array_equal(place, np.full_like(place, 3) if k < 0 else frames[k])
+        for written, k in zip(out["mp4"], expected):
+            assert np.array_equal(written, np.full_like(written, 3) if k < 0 else frames[k])
         seen.append(key)
-        del out, place
+        del out, written
     assert seen == ["a"] * len(rows) + ["b"] * len(rows)
     assert pool.stats().free == 8

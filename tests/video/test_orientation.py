@@ -68,9 +68,9 @@ def with_matrix(path, matrix, scale=1 << 16):
     return bytes(data)
 
 
-def check(cut, frames, spec):
+def check(extracted, frames, spec):
     """Every clip holds the frames that its facts name, and the clips are those of the plan."""
-    got = list(cut)
+    got = list(extracted)
     assert [clip.start for clip in got] == spec.starts(len(frames)).tolist()
     for clip in got:
         np.testing.assert_array_equal(clip.data, frames[clip.frame_indices])
@@ -193,8 +193,8 @@ def test_an_orientation_in_the_stream(make_video, whole, codec, container, orien
             np.testing.assert_array_equal(clip.data, expected[clip.frame_indices])
     spec = clipx.WindowSpec(3, 4)
     for selection in (Selection((), 5), Selection((2, 6), None), Selection((6,), 8)):
-        cut = selected_clips(data, spec, name="", selection=selection)
-        for clip in cut:
+        extracted = selected_clips(data, spec, name="", selection=selection)
+        for clip in extracted:
             np.testing.assert_array_equal(clip.data, expected[clip.frame_indices])
 
 

@@ -38,11 +38,11 @@ def test_resize_is_like_pyavs(real_video, resize, size):
     reformatter = VideoReformatter()
     with av.open(str(path)) as container:
         frames = {k: frame for k, frame in enumerate(container.decode(video=0)) if k in clip.frame_indices}
-        for place, k in zip(clip.data, clip.frame_indices):
+        for written, k in zip(clip.data, clip.frame_indices):
             scaled = reformatter.reformat(
                 frames[k], size[1], size[0], "rgb24", interpolation=av.video.reformatter.Interpolation.BICUBIC
             ).to_ndarray()
-            assert np.mean(np.abs(place.astype(int) - scaled)) < 3
+            assert np.mean(np.abs(written.astype(int) - scaled)) < 3
 
 
 def test_resize_then_crop_then_flip(make_video, whole):
@@ -77,12 +77,12 @@ def test_colorspace_and_range(make_video, stated, colorspace, color_range):
     space = colorspace or {None: "bt601", (1, 1): "bt709", (9, 2): "bt2020", (6, 1): "bt601"}[stated]
     m = matrix(space, color_range or ("full" if stated == (9, 2) else "limited"), 8)
     with av.open(str(path)) as container:
-        for frame, place in zip(container.decode(video=0), clip.data):
+        for frame, written in zip(container.decode(video=0), clip.data):
             planes = frame.to_ndarray(format=frame.format.name)
             y, u, v = planes[:48], planes[48:60].reshape(24, 32), planes[60:].reshape(24, 32)
             y, u, v = y - float(m.offset), *(each.repeat(2, 0).repeat(2, 1) - 128.0 for each in (u, v))
             rgb = np.stack([m.y * y + m.rv * v, m.y * y + m.gu * u + m.gv * v, m.y * y + m.bu * u], -1)
-            assert np.abs(place - np.clip(np.rint(rgb), 0, 255)).max() <= 1
+            assert np.abs(written - np.clip(np.rint(rgb), 0, 255)).max() <= 1
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])

@@ -76,11 +76,13 @@ def resampled(grace, times, durations, fps, start=None, end=None):
     return plan
 
 
-def cut_plan(src, window=None, **options):
+def resampled_plan(src, window=None, **options):
     """The frames that a run cuts, one after the other; and what it knows of each."""
     spec = clipx.WindowSpec(1, **(window or {}))
-    cut = clips(src, spec, options=clipx.VideoOptions(**options))
-    return [(int(c.frame_indices[0]), float(c.pts_seconds[0]), float(c.duration_seconds[0]), c.data[0]) for c in cut]
+    extracted = clips(src, spec, options=clipx.VideoOptions(**options))
+    return [
+        (int(c.frame_indices[0]), float(c.pts_seconds[0]), float(c.duration_seconds[0]), c.data[0]) for c in extracted
+    ]
 
 
 @pytest.mark.parametrize("fps", [None, 1, 5, 12, 24, 25, NTSC, 30, Fraction(24000, 1001), 60, 97.3], ids=str)
@@ -95,7 +97,7 @@ def test_resampling(make_video, whole, kind, fps):
     for src, window in [(path, {"stride": 2}), (path, {"stride": 1}), (Pipe(path.read_bytes()), {"stride": 1})]:
         if kind.endswith("mp4") or kind == "25":
             src = path  # noqa: PLW2901
-        got = cut_plan(src, window, fps=fps)
+        got = resampled_plan(src, window, fps=fps)
         expected = plan[:: window["stride"]]
         assert [k for k, *_ in got] == expected
         for (_, pts, duration, data), k in zip(got, expected):
@@ -107,7 +109,7 @@ def test_resampling(make_video, whole, kind, fps):
 @pytest.mark.parametrize("kind", ["25", "ntsc mp4", "ntsc mkv", "ntsc webm", "23.976 mkv", "60 mpegts", "12 avi"])
 def test_the_rate_of_the_file_gives_every_frame_once(make_video, kind):
     path = make_video(N, **FILES[kind])
-    got = cut_plan(path, fps=FILES[kind].get("rate", 25))
+    got = resampled_plan(path, fps=FILES[kind].get("rate", 25))
     assert [k for k, *_ in got] == list(range(N))
 
 
@@ -115,8 +117,8 @@ def test_the_rate_of_the_file_gives_every_frame_once(make_video, kind):
 def test_twice_and_half_the_rate(make_video, kind):
     rate = FILES[kind]["rate"]
     path = make_video(N, **FILES[kind])
-    assert [k for k, *_ in cut_plan(path, fps=rate / 2)] == list(range(0, N, 2))
-    doubled = [k for k, *_ in cut_plan(path, fps=rate * 2)]
+    assert [k for k, *_ in resampled_plan(path, fps=rate / 2)] == list(range(0, N, 2))
+    doubled = [k for k, *_ in resampled_plan(path, fps=rate * 2)]
     assert doubled[: 2 * N - 2] == [k // 2 for k in range(2 * N - 2)]
 
 
@@ -137,7 +139,7 @@ def test_parts(make_video, kind, start, end, fps):
         pytest.skip("no frame")
     plan = resampled(grace, times, durations, fps, start, end)
     for stride in (1, 2):
-        got = cut_plan(path, {"stride": stride}, fps=fps, start_seconds=start, end_seconds=end)
+        got = resampled_plan(path, {"stride": stride}, fps=fps, start_seconds=start, end_seconds=end)
         assert [k for k, *_ in got] == plan[::stride]
 
 
@@ -154,15 +156,15 @@ def test_policies_work_on_the_plan(make_video, whole, kind, policy):
         options = clipx.VideoOptions(fps=fps, start_seconds=start, end_seconds=end)
         for window in ({"stride": 3}, {"stride": 5, "dilation": 2}, {"num_clips": 3}):
             spec = clipx.WindowSpec(4, policy=policy, fill_value=1, **window)
-            cut = clips(path, spec, options=options)
-            got = list(cut)
+            extracted = clips(path, spec, options=options)
+            got = list(extracted)
             rows = plan[spec.indices(len(plan) - 1)]
-            assert cut.num_frames == len(plan) - 1
+            assert extracted.num_frames == len(plan) - 1
             assert [clip.start for clip in got] == spec.starts(len(plan) - 1).tolist()
             for clip, row in zip(got, rows):
                 assert clip.frame_indices.tolist() == row.tolist()
-                for place, k in zip(clip.data, row):
-                    assert np.array_equal(place, frames[k] if k >= 0 else np.full_like(place, 1))
+                for written, k in zip(clip.data, row):
+                    assert np.array_equal(written, frames[k] if k >= 0 else np.full_like(written, 1))
 
 
 @pytest.mark.parametrize("kind", ["25", "60 mpegts"])
@@ -244,7 +246,7 @@ def test_times_that_go_back_are_repaired(make_video, whole, kind, order):
         [t - BACKWARD[order][0] for t in BACKWARD[order]]
     )
     for window in ({}, {"stride": 2}, {"num_clips": 7}):
-        got = cut_plan(data, window)
+        got = resampled_plan(data, window)
         expected = list(range(7))[:: window.get("stride", 1)]
         assert [k for k, *_ in got] == expected
         for k, pts, _, picture in got:
@@ -253,7 +255,7 @@ def test_times_that_go_back_are_repaired(make_video, whole, kind, order):
     clip = next(clips(data, clipx.WindowSpec(3, dilation=3)))
     np.testing.assert_array_equal(clip.data, frames[[0, 3, 6]])
     # Never an endless loop, and never a time before the one before it.
-    plan = [k for k, *_ in cut_plan(data, fps=1000)]
+    plan = [k for k, *_ in resampled_plan(data, fps=1000)]
     assert plan == sorted(plan)
     assert plan[0] == 0
     assert plan[-1] == 6
@@ -268,13 +270,13 @@ def test_missing_times(make_video, whole, bf):
         assert any(frame.pts is None for frame in container.decode(video=0))
     frames = whole(path)
     for window in ({}, {"stride": 3}, {"num_clips": 5}):
-        got = cut_plan(data, window)
+        got = resampled_plan(data, window)
         assert [k for k, *_ in got] == clipx.WindowSpec(1, **window).starts(N).tolist()
         for k, pts, duration, picture in got:
             assert pts == pytest.approx(k / 25)
             assert duration == pytest.approx(1 / 25)
             assert np.array_equal(picture, frames[k])
-    assert [k for k, *_ in cut_plan(data, fps=5)] == list(range(0, N, 5))
+    assert [k for k, *_ in resampled_plan(data, fps=5)] == list(range(0, N, 5))
 
 
 def edited(path, frames_off, duration=None):
@@ -305,7 +307,7 @@ def test_edit_lists(make_video, whole, tmp_path, bf, frames_off, duration):
     if frames_off or duration:
         assert len(expected) < N
     for window in ({"stride": 1}, {"stride": 2}, {"stride": 11}, {"num_clips": 5}):
-        got = cut_plan(data, window)
+        got = resampled_plan(data, window)
         starts = clipx.WindowSpec(1, **window).starts(len(expected))
         assert [k for k, *_ in got] == starts.tolist()
         for k, pts, _, picture in got:
@@ -314,7 +316,7 @@ def test_edit_lists(make_video, whole, tmp_path, bf, frames_off, duration):
         for fps in (10, 40):
             plan = resampled(grace, times, durations, fps)
             starts = clipx.WindowSpec(1, **window).starts(len(plan))
-            assert [k for k, *_ in cut_plan(data, window, fps=fps)] == [plan[s] for s in starts]
+            assert [k for k, *_ in resampled_plan(data, window, fps=fps)] == [plan[s] for s in starts]
 
 
 @pytest.mark.parametrize("bf", ["0", "2"])
@@ -327,7 +329,7 @@ def test_video_that_starts_before_zero(make_video, whole, bf):
     data = remuxed(path, "mp4", change)
     _, times, _ = shown(data)
     for window in ({}, {"stride": 4}, {"num_clips": 6}):
-        got = cut_plan(data, window)
+        got = resampled_plan(data, window)
         assert [k for k, *_ in got] == clipx.WindowSpec(1, **window).starts(len(times)).tolist()
         for k, pts, _, picture in got:
             assert pts == float(times[k])

@@ -1,4 +1,4 @@
-"""Some of the clips of a source: those that are cut equal the same clips of a cut of all, bit for bit."""
+"""Some of the clips of a source: they equal the same clips of all, bit for bit."""
 
 import numpy as np
 import pytest
@@ -64,16 +64,16 @@ def check(extractor, sample, damaged=False):
     for selection in selections(len(every)):
         if damaged and selection.some:
             continue  # leaves out frames that damage may have made others depend on
-        found, told = until_error(extractor.clips(sample, 1, selection=selection))
+        found, reported = until_error(extractor.clips(sample, 1, selection=selection))
         if damaged:
             found = [{**clip, "mp4": None} for clip in found]
         wanted = [every[i] for i in selection.of(len(every))]
         assert found == wanted, selection
         if selection.first is not None:
             # Which of two fields is the longer may show at another clip.
-            assert told == error or "same number of frames" in str(told), selection
+            assert reported == error or "same number of frames" in str(reported), selection
         else:
-            assert told is None
+            assert reported is None
     return every, error
 
 
@@ -231,18 +231,18 @@ def test_damaged_files_end_alike(make_video, bf, stride):
 def test_what_comes_before_is_not_decoded(make_video):
     path = make_video(n=200, g="10", bf="0")
     for selection, most in [(Selection(first=90), 35), (Selection((20, 90), None), 28)]:
-        cut = selected_clips(str(path), clipx.WindowSpec(4, 2), name="a", selection=selection)
-        clips = list(cut)
+        extracted = selected_clips(str(path), clipx.WindowSpec(4, 2), name="a", selection=selection)
+        clips = list(extracted)
         assert [clip.index for clip in clips] == [*selection.of(99)]
-        assert cut.frames_decoded <= most
+        assert extracted.frames_decoded <= most
 
 
 def test_a_list_ends_where_its_last_clip_does(make_video, make_audio):
     # Of a format that has no index everything is decoded up to there.
     path = make_video(n=200, container="mpegts", suffix=".ts", g="10")
-    cut = selected_clips(str(path), clipx.WindowSpec(4, 2), name="a", selection=Selection((3, 20), None))
-    assert len(list(cut)) == 2
-    assert cut.frames_decoded < 60
+    extracted = selected_clips(str(path), clipx.WindowSpec(4, 2), name="a", selection=Selection((3, 20), None))
+    assert len(list(extracted)) == 2
+    assert extracted.frames_decoded < 60
     sound = selected_sounds(str(make_audio()), clipx.WindowSpec(10, 10), name="a", selection=Selection((3,), None))
     assert [clip.index for clip in sound] == [3]
 

@@ -33,19 +33,19 @@ def check_step(movie, window, options=None, exact=True, rng=None, **format):
         assert clip.sample_rate == rate
         assert clip.audio.shape == ((1, n) if audio.order == "CN" else (n, 1))
         assert clip.audio.dtype == np.int16
-        heard = clip.audio.reshape(-1).astype(int)
+        sound_of_clip = clip.audio.reshape(-1).astype(int)
         t0 = Fraction(clip.pts_seconds[0])
         if rate == movie.rate and exact:
             shifted = [movie.sound_at(t0 + Fraction(shift, rate), n) for shift in (-1, 0, 1)]
-            assert any(np.array_equal(heard, each) for each in shifted), (clip.index, float(t0))
+            assert any(np.array_equal(sound_of_clip, each) for each in shifted), (clip.index, float(t0))
         for k in FLASHES:
             if not 0 <= movie.times[k] - movie.start < Fraction(len(movie.sound), movie.rate):
                 continue
             at = float((movie.times[k] - t0) * rate)
             if 8 < at < n - 8:
-                near = np.abs(heard[max(round(at) - 400, 0) : round(at) + 400])
-                place = int(near.argmax()) + max(round(at) - 400, 0)
-                assert abs(place - at) <= (1.001 if exact else 0.002 * rate), (clip.index, k)
+                near = np.abs(sound_of_clip[max(round(at) - 400, 0) : round(at) + 400])
+                position = int(near.argmax()) + max(round(at) - 400, 0)
+                assert abs(position - at) <= (1.001 if exact else 0.002 * rate), (clip.index, k)
                 assert near.max() > (min(20000, 20000 * rate / movie.rate) if exact else 2000) / 2
                 clicks += 1
     return clicks
@@ -170,9 +170,9 @@ def test_gaps_are_silent_and_what_follows_is_in_step(movie, milliseconds):
     made.sound = made.sound.copy()
     made.sound[skip[0][0] : skip[0][1]] = 0
     for clip in clipx.video.clips(made.path, WindowSpec(8, 4), audio=AudioFormat(dtype="int16")):
-        heard = clip.audio[0]
-        shifted = [made.sound_at(clip.pts_seconds[0] + s / 16000, len(heard)) for s in (-1, 0, 1)]
-        assert any(np.array_equal(heard, each) for each in shifted), clip.index
+        sound_of_clip = clip.audio[0]
+        shifted = [made.sound_at(clip.pts_seconds[0] + s / 16000, len(sound_of_clip)) for s in (-1, 0, 1)]
+        assert any(np.array_equal(sound_of_clip, each) for each in shifted), clip.index
 
 
 def test_sources_in_step(movie):

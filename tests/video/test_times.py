@@ -99,7 +99,7 @@ CONTAINERS = {
 }
 
 
-def cut(src, fps=None, **options):
+def extract_clips(src, fps=None, **options):
     options = clipx.VideoOptions(fps=fps, **options)
     return [
         (int(c.frame_indices[0]), float(c.pts_seconds[0])) for c in clips(src, clipx.WindowSpec(1), options=options)
@@ -110,18 +110,18 @@ def cut(src, fps=None, **options):
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_times_of_clips_as_start_and_end(make_video, container, rate):
     path = make_video(N, rate=rate, size=(16, 16), **CONTAINERS[container])
-    times = [pts for _, pts in cut(path)]
+    times = [pts for _, pts in extract_clips(path)]
     assert len(times) == N
     for k in range(int(rate) % 5, N - 1, 9):
         for to in (lambda x: x, lambda x: json.loads(json.dumps(x)), np.float32, lambda x: float(np.float32(x))):
             start, end = to(times[k]), to(times[min(k + 7, N - 1)])
             expected = list(range(k, min(k + 7, N - 1)))
-            assert [at for at, _ in cut(path, start_seconds=start, end_seconds=end)] == expected
+            assert [at for at, _ in extract_clips(path, start_seconds=start, end_seconds=end)] == expected
         start, end = times[k], times[min(k + 7, N - 1)]
-        assert [at for at, _ in cut(path, start_seconds=start)][:2] == [k, k + 1]
-        assert [at for at, _ in cut(path, end_seconds=end)][-1] == min(k + 7, N - 1) - 1
-        assert [at for at, _ in cut(path, fps=rate, start_seconds=start, end_seconds=end)] == expected
-        halved = [at for at, _ in cut(path, fps=Fraction(rate) / 2, start_seconds=start, end_seconds=end)]
+        assert [at for at, _ in extract_clips(path, start_seconds=start)][:2] == [k, k + 1]
+        assert [at for at, _ in extract_clips(path, end_seconds=end)][-1] == min(k + 7, N - 1) - 1
+        assert [at for at, _ in extract_clips(path, fps=rate, start_seconds=start, end_seconds=end)] == expected
+        halved = [at for at, _ in extract_clips(path, fps=Fraction(rate) / 2, start_seconds=start, end_seconds=end)]
         assert halved == expected[::2]
 
 
@@ -211,20 +211,20 @@ def test_what_is_on_screen(make_video):
     pts = tuple(range(0, 2 * 8, 2))
     for kind in ({}, MKV):
         path = make_video(8, size=(16, 16), pts=pts, time_base=Fraction(1, 1), rate=1, bf="0", **kind)
-        times = [t for _, t in cut(path)]
+        times = [t for _, t in extract_clips(path)]
         assert times[:3] == [0, 2, 4]
-        assert [k for k, _ in cut(path, start_seconds=3)] == [2, 3, 4, 5, 6, 7]
+        assert [k for k, _ in extract_clips(path, start_seconds=3)] == [2, 3, 4, 5, 6, 7]
         for src in (path, io.BytesIO(path.read_bytes())):
-            assert [k for k, _ in cut(src, start_seconds=3, at_start="shown")] == [1, 2, 3, 4, 5, 6, 7]
-        assert [k for k, _ in cut(path, start_seconds=3, end_seconds=4, at_start="shown")] == [1]
-        assert [k for k, _ in cut(path, start_seconds=3, end_seconds=Fraction(7, 2), at_start="shown")] == [1]
-        assert [k for k, _ in cut(path, start_seconds=4, at_start="shown")] == [2, 3, 4, 5, 6, 7]
-        assert [k for k, _ in cut(path, start_seconds=-1, at_start="shown")] == [*range(8)]
-        assert cut(path, start_seconds=100, at_start="shown") == []
+            assert [k for k, _ in extract_clips(src, start_seconds=3, at_start="shown")] == [1, 2, 3, 4, 5, 6, 7]
+        assert [k for k, _ in extract_clips(path, start_seconds=3, end_seconds=4, at_start="shown")] == [1]
+        assert [k for k, _ in extract_clips(path, start_seconds=3, end_seconds=Fraction(7, 2), at_start="shown")] == [1]
+        assert [k for k, _ in extract_clips(path, start_seconds=4, at_start="shown")] == [2, 3, 4, 5, 6, 7]
+        assert [k for k, _ in extract_clips(path, start_seconds=-1, at_start="shown")] == [*range(8)]
+        assert extract_clips(path, start_seconds=100, at_start="shown") == []
         # At 3, 3.5, 4, ...
-        plan = [k for k, _ in cut(path, fps=2, start_seconds=3, end_seconds=7, at_start="shown")]
+        plan = [k for k, _ in extract_clips(path, fps=2, start_seconds=3, end_seconds=7, at_start="shown")]
         assert plan == [1, 1, 2, 2, 2, 2, 3, 3]
-        assert [k for k, _ in cut(path, fps=2, start_seconds=3, end_seconds=7)] == [2, 2, 2, 2, 3, 3]
+        assert [k for k, _ in extract_clips(path, fps=2, start_seconds=3, end_seconds=7)] == [2, 2, 2, 2, 3, 3]
         window = clipx.WindowSpec(2, num_clips=3)
         options = clipx.VideoOptions(fps=1, start_seconds=3, end_seconds=9, at_start="shown")
         assert [clip.frame_indices.tolist() for clip in clips(path, window, options=options)] == [
@@ -255,7 +255,7 @@ def test_no_grace_where_frames_are_on_the_clock(make_video, kind, grace):
     with av.open(str(path)) as container:
         tick = container.streams.video[0].time_base
     step = Fraction(1, 25) - tick
-    plan = [k for k, _ in cut(path, fps=1 / step)]
+    plan = [k for k, _ in extract_clips(path, fps=1 / step)]
     expected, p = [], 0
     while p * step < Fraction(N, 25):
         expected.append(int(p * step // Fraction(1, 25)))
@@ -267,7 +267,7 @@ def test_no_grace_where_frames_are_on_the_clock(make_video, kind, grace):
 @pytest.mark.parametrize(("kind", "rate"), [(MKV, NTSC), (MKV, 30), (MKV, 24), ({"container": "mpegts"}, FILM)])
 def test_grace_where_the_container_rounds(make_video, kind, rate):
     path = make_video(N, size=(16, 16), bf="0", rate=rate, **kind)
-    assert [k for k, _ in cut(path, fps=rate)] == list(range(N))
+    assert [k for k, _ in extract_clips(path, fps=rate)] == list(range(N))
 
 
 def jumped(codec, jump, at=5, n=50, container="matroska", bf=0):
@@ -315,7 +315,7 @@ def test_a_clock_that_jumps(codec, jump, window, bounded):
         assert len(got) <= 1
     # The cure, and what needs none.
     for part, first in (({"end_seconds": 1}, 0), ({"start_seconds": 1}, 5)):
-        frames = [k for k, _ in cut(data, fps=25, **part)]
+        frames = [k for k, _ in extract_clips(data, fps=25, **part)]
         assert frames == list(range(5) if first == 0 else range(5, 50))
     assert len(list(clips(data, clipx.WindowSpec(5)))) == 10
 
@@ -336,12 +336,12 @@ def test_counting_with_a_clock_that_jumps(codec, bounded):
 
 def test_an_honest_pause_is_shown(bounded):
     data = jumped("libx264", 3600)
-    plan = [k for k, _ in cut(data, fps=1)]
+    plan = [k for k, _ in extract_clips(data, fps=1)]
     assert plan[:2] == [0, 4]
     assert len(plan) == 3602
     assert plan.count(4) == 3600
     # Two months, at a frame an hour.
-    plan = [k for k, _ in cut(jumped("libx264", 5_000_000), fps=Fraction(1, 3600))]
+    plan = [k for k, _ in extract_clips(jumped("libx264", 5_000_000), fps=Fraction(1, 3600))]
     assert len(plan) == 5_000_000 // 3600 + 1
 
 
@@ -402,5 +402,5 @@ def test_a_start_that_is_far_away(make_video, start):
         path = make_video(N, size=(16, 16), **kind)
         for fps in (None, 10):
             for at_start in ("next", "shown"):
-                got = cut(path, fps=fps, start_seconds=start, at_start=at_start)
+                got = extract_clips(path, fps=fps, start_seconds=start, at_start=at_start)
                 assert bool(got) == (start < 0)

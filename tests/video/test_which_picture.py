@@ -91,9 +91,9 @@ def full(data, index):
 
 
 def sized(data, **options):
-    """Height and width of what is cut, and the number of frames."""
-    cut = clips(data, clipx.WindowSpec(1), options=clipx.VideoOptions(**options))
-    found = [clip.data.shape[1:3] for clip in cut]
+    """Height and width of the clips, and the number of frames."""
+    extracted = clips(data, clipx.WindowSpec(1), options=clipx.VideoOptions(**options))
+    found = [clip.data.shape[1:3] for clip in extracted]
     assert len(set(found)) == 1
     return found[0], len(found)
 
@@ -119,9 +119,9 @@ def test_cover_art_is_never_the_video(container, streams):
     assert not art[best]
     others = [index for index, is_art in enumerate(art) if not is_art]
     expected = full(data, best)
-    cut = list(clips(data, clipx.WindowSpec(2)))
-    assert len(cut) == len(expected) // 2 == N // 2
-    for clip in cut:
+    extracted = list(clips(data, clipx.WindowSpec(2)))
+    assert len(extracted) == len(expected) // 2 == N // 2
+    for clip in extracted:
         assert clip.data.shape[1:] == expected[0].shape
         assert np.abs(clip.data.astype(np.int16) - expected[2 * clip.index]).mean() < 60
     for number, index in enumerate(others):

@@ -13,10 +13,10 @@ from clipx.video.clips import clips
 @pytest.mark.parametrize("kind", ["h264 b-frames", "h264 one gop", "h264 mkv"])
 def test_frames_that_nothing_refers_to_are_not_decoded(make_video, kind):
     path = make_video(N, **KINDS[kind])
-    cut = clips(path, clipx.WindowSpec(4, dilation=8))
-    assert len(list(cut)) == (N - 25) // 32 + 1
-    assert cut.frames_skipped > 0
-    assert cut.frames_decoded < 0.75 * N
+    extracted = clips(path, clipx.WindowSpec(4, dilation=8))
+    assert len(list(extracted)) == (N - 25) // 32 + 1
+    assert extracted.frames_skipped > 0
+    assert extracted.frames_decoded < 0.75 * N
 
 
 def test_packets_that_show_nothing(make_video, whole, tmp_path):
@@ -41,10 +41,10 @@ def test_packets_that_show_nothing(make_video, whole, tmp_path):
 def test_groups_of_pictures_that_no_clip_needs_are_not_decoded(make_video, whole, kind):
     path = make_video(N, **KINDS[kind])
     spec = clipx.WindowSpec(1, 60)
-    cut = clips(path, spec)
-    check_slices(cut, whole(path), spec)
-    assert cut.frames_decoded <= 21 + 4
-    assert cut.frames_skipped == N - cut.frames_decoded
+    extracted = clips(path, spec)
+    check_slices(extracted, whole(path), spec)
+    assert extracted.frames_decoded <= 21 + 4
+    assert extracted.frames_skipped == N - extracted.frames_decoded
 
 
 @pytest.mark.parametrize("container", [{}, MKV], ids=["mp4", "mkv"])
@@ -52,11 +52,11 @@ def test_sparse_clips_of_a_long_file_decode_little(make_video, whole, container)
     n = 1000
     path = make_video(n, bf="2", g="25", **container)
     spec = clipx.WindowSpec(4, num_clips=4)
-    cut = clips(path, spec)
-    check_slices(cut, whole(path), spec)
+    extracted = clips(path, spec)
+    check_slices(extracted, whole(path), spec)
     # A group of pictures and a clip each, at most.
-    assert cut.frames_decoded <= 4 * (25 + 4)
-    assert cut.frames_skipped == n - cut.frames_decoded
+    assert extracted.frames_decoded <= 4 * (25 + 4)
+    assert extracted.frames_skipped == n - extracted.frames_decoded
 
 
 PARTLY_READ = {
@@ -101,6 +101,6 @@ def test_key_frames_that_do_not_start_anew_make_the_whole_index_be_read(make_vid
 
 
 def test_dense_clips_decode_everything_once(make_video):
-    cut = clips(make_video(N, bf="3", g="25"), clipx.WindowSpec(4, 2))
-    assert len(list(cut)) == 29
-    assert (cut.frames_decoded, cut.frames_skipped) == (N, 0)
+    extracted = clips(make_video(N, bf="3", g="25"), clipx.WindowSpec(4, 2))
+    assert len(list(extracted)) == 29
+    assert (extracted.frames_decoded, extracted.frames_skipped) == (N, 0)

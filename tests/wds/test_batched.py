@@ -191,15 +191,15 @@ def test_batches_of_a_pool(view):
             return held["x"].tobytes()
         return (held.numpy() if "tensor" in view else np.asarray(held)).tobytes()
 
-    before, places = shown(held), set()
+    before, positions = shown(held), set()
     for i, batch in enumerate(stage, 1):
         assert (batch["x"] == np.arange(4 * i, 4 * i + 4)[:, None, None]).all()
         assert (batch["cls"] == np.arange(4 * i, 4 * i + 4)).all()
         assert memory.leases(batch) == 1
-        places.add(batch["x"].__array_interface__["data"][0])
+        positions.add(batch["x"].__array_interface__["data"][0])
         assert shown(held) == before
         del batch
-    assert len(places) <= 2
+    assert len(positions) <= 2
     assert pool.stats().leased == 1
     del held
     assert pool.stats().leased == 0

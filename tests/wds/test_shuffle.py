@@ -253,14 +253,14 @@ def test_an_empty_source_is_not_logged(logged):
     assert not logged()
 
 
-def cut(pool, count=6, **changes):
+def extract_clips(pool, count=6, **changes):
     return wds.clips(WINDOW, pool=pool, **changes)(array_samples(count, 40))
 
 
 def test_shuffle_within_a_pool():
     """The buffer holds the pool's slots less the reserve, never more, and fills up before it gives."""
     pool = clipx.ClipPool(20, (4, 5, 3))
-    stage = wds.shuffle(pool=pool)(cut(pool))
+    stage = wds.shuffle(pool=pool)(extract_clips(pool))
     found = []
     for sample in stage:
         found.append(sample["__key__"])
@@ -278,7 +278,7 @@ def test_shuffle_within_a_pool():
 @pytest.mark.parametrize("spare", [0, 1, 5])
 @pytest.mark.parametrize("own", [False, True])
 def test_no_pipeline_exhausts_its_pool(batch_size, spare, own):
-    """clips, shuffle, batched: a reserve of the cut's slots and a batch is enough, however small the pool."""
+    """clips, shuffle, batched: a reserve of the slots of open clips and a batch is enough, however small the pool."""
     cutting = WINDOW.slots()
     pool = clipx.ClipPool(cutting + batch_size + 1 + spare, (4, 5, 3))
     batches = clipx.ClipPool(2, (batch_size, 4, 5, 3)) if own else None
@@ -318,7 +318,7 @@ def test_shuffle_with_bytes_and_a_pool():
     pool = clipx.ClipPool(50, (4, 5, 3))
     most = 10 * pool.slot_bytes
     peak = 0
-    for sample in wds.shuffle(most, pool=pool)(cut(pool)):
+    for sample in wds.shuffle(most, pool=pool)(extract_clips(pool)):
         peak = max(peak, pool.stats().leased)
         del sample
     assert peak <= 10 + 1 + 3
@@ -326,7 +326,7 @@ def test_shuffle_with_bytes_and_a_pool():
 
 def test_shuffle_in_a_pool_of_bytes():
     pool = clipx.ClipPool.of_bytes(20 * 64)
-    found = keys(wds.shuffle(pool=pool)(cut(pool)))
+    found = keys(wds.shuffle(pool=pool)(extract_clips(pool)))
     assert len(found) == 6 * 19
 
 
@@ -334,21 +334,21 @@ def test_shuffle_in_a_pool_of_bytes():
 def test_reserve_too_small(reserve):
     pool = clipx.ClipPool(20, (4, 5, 3))
     with pytest.raises(ValueError, match=rf"reserve is {reserve}, but 3 slots .* at least 4"):
-        list(wds.shuffle(pool=pool, reserve=reserve)(cut(pool)))
-    assert len(list(map(len, wds.shuffle(pool=pool, reserve=4)(cut(pool))))) == 6 * 19
+        list(wds.shuffle(pool=pool, reserve=reserve)(extract_clips(pool)))
+    assert len(list(map(len, wds.shuffle(pool=pool, reserve=4)(extract_clips(pool))))) == 6 * 19
 
 
 @pytest.mark.parametrize(("slots", "reserve"), [(3, None), (4, None), (10, 10), (10, 11)])
 def test_pool_too_small(slots, reserve):
     pool = clipx.ClipPool(slots, (4, 5, 3))
     with pytest.raises(ValueError, match=rf"the pool has {slots} slots, but {reserve or 4} are kept free"):
-        list(wds.shuffle(pool=pool, reserve=reserve)(cut(pool)))
+        list(wds.shuffle(pool=pool, reserve=reserve)(extract_clips(pool)))
 
 
 def test_smallest_pool():
     pool = clipx.ClipPool(5, (4, 5, 3))
     found = []
-    for sample in wds.shuffle(pool=pool)(cut(pool)):
+    for sample in wds.shuffle(pool=pool)(extract_clips(pool)):
         found.append(sample["__key__"])
     assert len(set(found)) == 6 * 19
 
@@ -385,7 +385,7 @@ def test_dropping_a_shuffle_gives_its_slots_back():
     pool = clipx.ClipPool(30, (4, 5, 3))
     gc.disable()
     try:
-        stage = wds.shuffle(pool=pool)(cut(pool))
+        stage = wds.shuffle(pool=pool)(extract_clips(pool))
         sample = next(stage)
         assert pool.stats().leased > 20
         del stage
