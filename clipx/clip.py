@@ -73,8 +73,8 @@ class Clip(Generic[Indices, Times]):
         lasts: Any = self.duration_seconds
         if pts is not None and lasts is not None:
             # Of positions without a frame both are nan, which fmin and fmax leave out.
-            begin = np.fmin.reduce(np.atleast_1d(pts), initial=math.inf)
-            end = np.fmax.reduce(np.atleast_1d(np.add(pts, lasts)), initial=-math.inf)
+            begin = np.fmin.reduce(np.atleast_1d(pts), initial=math.inf, dtype=np.float64)
+            end = np.fmax.reduce(np.atleast_1d(np.add(pts, lasts)), initial=-math.inf, dtype=np.float64)
             said += [f"{begin:.3f} to {end:.3f} s"] if begin <= end else []
         if self.audio is not None:
             said.append(f"sound {self.audio.dtype} {self.audio.shape}")

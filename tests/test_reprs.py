@@ -63,6 +63,8 @@ def test_clips():
     times = np.array([1.5, 2.0, np.nan, np.nan])
     clip = Clip(data, 3, 48, 2, pts_seconds=times, duration_seconds=np.full(4, 0.5), audio=np.zeros((1, 9), np.int16))
     assert repr(clip) == "<Clip 3: uint8 (4, 2, 2, 3), start 48, 1.500 to 2.500 s, sound int16 (1, 9)>"
+    clip.pts_seconds, clip.duration_seconds = [1, 2, 3, 4], [1, 1, 1, 1]
+    assert repr(clip) == "<Clip 3: uint8 (4, 2, 2, 3), start 48, 1.000 to 5.000 s, sound int16 (1, 9)>"
     clip.pts_seconds = np.full(4, np.nan)
     assert repr(clip) == "<Clip 3: uint8 (4, 2, 2, 3), start 48, sound int16 (1, 9)>"
 

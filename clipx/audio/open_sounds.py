@@ -63,16 +63,18 @@ class OpenSounds(OpenClips[OpenSound]):
         in_step: int,
         selection: Selection,
     ) -> None:
-        self._format, self._pool = format, pool
+        self._format, self._pool, self._in_step = format, pool, in_step
         self._shape, self._dtype = format.shape(channels, plan.length), np.dtype(format.dtype)
         self.fill = np.array(spec.fill_value if spec.fills else 0).astype(self._dtype)
-        check_total("a clip", self._shape, self._dtype.itemsize)
-        if pool is not None:
-            pool.require(plan.slots() * in_step, self._shape, self._dtype)
         super().__init__(spec, plan, selection)
 
     def make(self, index: int, opening: int, row: Row) -> OpenSound:
         shape, dtype = self._shape, self._dtype
+        if not self._begun:
+            # Not before: sound that gives no clips fits into any pool, and is not the one that a pool's shape is of.
+            check_total("a clip", shape, dtype.itemsize)
+            if self._pool is not None:
+                self._pool.require(self._plan.slots() * self._in_step, shape, dtype)
         data = np.empty(shape, dtype) if self._pool is None else self._pool.acquire(shape, dtype)
         samples = self._format.channels_first(data)
         if isinstance(row, range):

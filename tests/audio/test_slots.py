@@ -41,6 +41,16 @@ def test_a_pool_of_bytes_and_clips_too_large():
         next(clipx.audio.clips(data, WindowSpec(700), pool=clipx.ClipPool(9, (1, 700), "float32")))
 
 
+def test_sound_that_gives_no_clips_asks_nothing_of_a_pool():
+    short, window = sound_file("flac", "stereo", n=600), WindowSpec(700, num_clips=2)
+    small, lazy = clipx.ClipPool(3, (1,), "float32"), clipx.ClipPool.of_bytes("64kB")
+    assert list(clipx.audio.clips(short, window, pool=small)) == []
+    assert list(clipx.audio.clips(short, window, pool=lazy)) == []
+    clips = list(clipx.audio.clips(sound_file("flac", n=6001), window, pool=lazy))
+    assert [clip.data.shape for clip in clips] == [(1, 700)] * 2
+    assert lazy.slots == 64_000 // 2816
+
+
 @pytest.mark.parametrize("window", [WindowSpec(500), WindowSpec(100, 900), WindowSpec(500, num_clips=4)], ids=str)
 @pytest.mark.parametrize("kind", ["flac", "wav-s16"])
 def test_a_clip_that_is_gone_frees_its_slot_at_once(kind, window):
