@@ -50,7 +50,8 @@ def plan_video(
     frames = None if index is None else timeline.frames(index, file.frame_ticks)
     if index is not None and sound is not None:
         file.rewind()  # sound lies between all packets, which are read from the first on
-    plan = spec.plan(_extent(spec, timeline, selection, decoder, None if frames is None else len(frames)), rng)
+    n = None if frames is None else len(frames)
+    plan = spec.plan(_extent(spec, timeline, selection, decoder, n), rng)
     route = choose_route(
         spec,
         timeline,
@@ -81,7 +82,7 @@ def _read_index(
         return None
     if part is IndexedPart.ALL:
         return file.read_index()
-    # The plan is to draw the same again.
+    # A copy, so that the plan draws the same numbers again.
     return file.read_index(partial(needed_frames, spec, selection=selection, damage=damage, rng=copy.deepcopy(rng)))
 
 
