@@ -15,7 +15,9 @@ import numpy as np
 __all__ = [
     "as_array",
     "as_bytes",
+    "as_dtype",
     "as_fps",
+    "as_shape",
     "byte_count",
     "check_kind",
     "check_total",
@@ -78,6 +80,25 @@ def byte_count(name: str, value: int | str) -> int:
     if not match:
         raise ValueError(f"{name} is {value!r}, but must be a number of bytes such as '2GB', '64mb' or '1.5GiB'")
     return integer(name, int(Fraction(match[1]) * UNITS[match[2].lower()]), 1)
+
+
+def as_shape(shape: Any) -> tuple[int, ...]:
+    """A shape as integers from 0 on. Raises TypeError and ValueError that name it."""
+    dims = shape if isinstance(shape, (tuple, list)) else (shape,)
+    return tuple(integer("shape", each, 0) for each in dims)
+
+
+def as_dtype(dtype: Any) -> np.dtype:
+    """A dtype of NumPy. Raises TypeError for a value that is not one, and for Python objects."""
+    try:
+        found = None if dtype is None else np.dtype(dtype)
+    except (TypeError, ValueError):
+        found = None
+    if found is None:
+        raise TypeError(f"dtype is {dtype!r}, but must be a NumPy dtype such as 'uint8'")
+    if found.hasobject:
+        raise TypeError(f"dtype is {found}, whose elements are Python objects; a slot holds bytes")
+    return found
 
 
 def check_total(name: str, shape: tuple[int, ...], itemsize: int) -> int:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clipx._blocks import check_backing, private_mapping, slot_size
-from clipx._checks import byte_count, check_total, integer, patience
+from clipx._checks import as_dtype, as_shape, byte_count, check_total, integer, patience
 from clipx._kernel import Slots
 from clipx._registry import Registry
 from clipx._reprs import byte_text
@@ -88,7 +88,7 @@ class ClipPool:
         """
         pool = cls.__new__(cls)
         pool._setup(budget=byte_count("size", size))
-        pool._dtype = _as_dtype(dtype)
+        pool._dtype = as_dtype(dtype)
         if shape is not None:
             pool._fix_shape(shape, dtype)
             pool._generation = pool._made()
@@ -121,8 +121,8 @@ class ClipPool:
 
     def _fix_shape(self, shape: tuple[int, ...] | int, dtype: Any) -> None:
         """Set the shape of a slot, and with a budget the number of slots."""
-        shape = _as_shape(shape)
-        dtype = _as_dtype(dtype)
+        shape = as_shape(shape)
+        dtype = as_dtype(dtype)
         slot_bytes = slot_size(check_total("a slot", shape, dtype.itemsize))
         if self._budget:
             self._slots = self._budget // slot_bytes
@@ -175,8 +175,8 @@ class ClipPool:
         except (KeyError, TypeError):
             pass
         assert self._shape is not None
-        dims = self._shape if shape is None else _as_shape(shape)
-        dtype = self._dtype if dtype is None else _as_dtype(dtype)
+        dims = self._shape if shape is None else as_shape(shape)
+        dtype = self._dtype if dtype is None else as_dtype(dtype)
         size = check_total("a clip", dims, dtype.itemsize)
         if size > self._slot_bytes:
             error = PoolTooSmall(
@@ -320,23 +320,6 @@ def as_pool(pool: ClipPool | int | str | None) -> ClipPool | None:
     if isinstance(pool, bool) or not isinstance(pool, (int, np.integer, str)):
         raise TypeError(f"pool is {pool!r}, but must be a ClipPool, bytes such as '2GB', or None")
     return ClipPool.of_bytes(byte_count("pool", pool))
-
-
-def _as_shape(shape: Any) -> tuple[int, ...]:
-    dims = shape if isinstance(shape, (tuple, list)) else (shape,)
-    return tuple(integer("shape", each, 0) for each in dims)
-
-
-def _as_dtype(dtype: Any) -> np.dtype:
-    try:
-        found = None if dtype is None else np.dtype(dtype)
-    except (TypeError, ValueError):
-        found = None
-    if found is None:
-        raise TypeError(f"dtype is {dtype!r}, but must be a NumPy dtype such as 'uint8'")
-    if found.hasobject:
-        raise TypeError(f"dtype is {found}, whose elements are Python objects; a slot holds bytes")
-    return found
 
 
 def live_pools() -> list[ClipPool]:
