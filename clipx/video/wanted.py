@@ -24,7 +24,7 @@ def needed_frames(spec: FrameSpec, n: int, selection: Selection, *, damage: str,
         indices = np.union1d(selection.of(count), _before(selection, count))
     rows = plan.final_rows(indices, n)
     needed[rows[rows >= 0]] = True
-    return needed
+    return _with_a_picture(needed, len(indices))
 
 
 def wanted_frames(plan: Plan, frames: np.ndarray, selection: Selection, index: PacketIndex | None) -> np.ndarray:
@@ -36,7 +36,8 @@ def wanted_frames(plan: Plan, frames: np.ndarray, selection: Selection, index: P
     """
     n = len(frames)
     count = plan.count_until_error(n)
-    selected = plan.frames_in_order(selection.of(count), n)
+    indices = selection.of(count)
+    selected = _with_a_picture(plan.frames_in_order(indices, n), len(indices))
     before = _before(selection, count)
     if index is None or not len(before):
         return selected
@@ -44,6 +45,13 @@ def wanted_frames(plan: Plan, frames: np.ndarray, selection: Selection, index: P
     end = np.max(stretches[plan.frames_in_order(before, n)], initial=0)
     here = (stretches == end) | ((stretches > end) & np.isin(stretches, stretches[selected]))
     return selected | (plan.frames_in_order(np.arange(count), n) & here)
+
+
+def _with_a_picture(frames: np.ndarray, clips: int) -> np.ndarray:
+    """These frames, or the first one where the clips are all fill: a picture gives their size."""
+    if clips and not frames.any():
+        frames[:1] = True
+    return frames
 
 
 def _before(selection: Selection, count: int) -> np.ndarray:

@@ -9,8 +9,9 @@ import pytest
 
 import clipx
 from clipx import AudioFormat, ClipFormat, ClipPool, WindowSpec, audio, video, wds, windows
-from clipx.plan import Extent, FrameSpec
+from clipx.plan import Extent, FrameSpec, Selection
 from clipx.plan.rows import TablePlan, first_frame
+from clipx.video.clips import selected_clips
 
 
 class BothEnds(FrameSpec):
@@ -311,3 +312,21 @@ def test_rows_may_have_any_strides_and_there_may_be_none(make_video):
         assert windows.extract(np.arange(6), Table(given, 2)).tolist() == found == given.tolist()
     none = Table(np.zeros((0, 3), np.int64), 0)
     assert list(video.clips(make_video(6), none)) == list(windows.iterate(np.arange(6), none, pool="1MB")) == []
+
+
+@pytest.mark.parametrize("made", [{}, {"container": "matroska", "suffix": ".mkv"}, {"g": "4"}], ids=str)
+def test_clips_without_any_frame_are_filled(make_video, made):
+    path = make_video(12, **made)
+    rows = np.array([[-1, -1], [9, 3], [-1, -1]])
+    for source in (path, Pipe(path)):
+        found = list(video.clips(source, Table(rows[:1])))
+        assert [(clip.index, clip.valid, clip.data.shape) for clip in found] == [(0, 0, (2, 48, 64, 3))]
+        assert not found[0].data.any()
+    spec = Table(rows, 3)
+    every = list(video.clips(path, spec, pool="3MB"))
+    for some, first in [((0,), None), ((0,), 3), ((), 2), ((2,), None), ((0, 2), None)]:
+        found = list(selected_clips(path, spec, name="video", selection=Selection(some, first)))
+        wanted = [every[index] for index in Selection(some, first).of(3)]
+        assert [clip.facts() for clip in found] == [clip.facts() for clip in wanted]
+        for clip, same in zip(found, wanted):
+            np.testing.assert_array_equal(clip.data, same.data)
