@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
-from clipx.views import Views
+from clipx._views import Views
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar

@@ -10,6 +10,7 @@ import numpy as np
 
 from clipx import _kernel
 from clipx._checks import check_total
+from clipx._views import Views
 from clipx.arrays.pages import Pages
 from clipx.arrays.writer import ArrayWriter
 from clipx.clip import Clip
@@ -17,7 +18,6 @@ from clipx.format import ClipFormat
 from clipx.plan import FrameSpec, Selection, check_bounded, fill_bytes
 from clipx.plan.rows import first_frames
 from clipx.pool import ClipPool
-from clipx.views import Views
 
 __all__ = ["ArrayClips", "copied_clips", "written_clips"]
 

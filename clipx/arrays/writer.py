@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from clipx import _kernel
+from clipx._views import Views
 from clipx.arrays.pages import Pages
 from clipx.format import ClipFormat, View
 from clipx.plan import FrameSpec, fill_bytes
-from clipx.views import Views
 
 __all__ = ["ArrayWriter"]
 

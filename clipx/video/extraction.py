@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from clipx._checks import check_total
+from clipx._views import Views, draw_seed
 from clipx.audio.format import AudioFormat
 from clipx.clip import Clip
 from clipx.errors import MediaError
@@ -22,7 +23,6 @@ from clipx.video.planning import plan_video
 from clipx.video.routes import AllFrames, FromKeyFrame, needs_past_frames
 from clipx.video.wanted import wanted_frames
 from clipx.video.writer import PictureWriter
-from clipx.views import Views, draw_seed
 
 __all__ = ["Extraction"]
 
