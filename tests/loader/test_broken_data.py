@@ -274,3 +274,29 @@ def test_handler_that_ends(arrays):
     loader = of_arrays(urls, handler=lambda exn: False, shuffle=False, drop_last=False)
     assert dict(clips_of(loader)) == expected(samples[:EACH])
     check_ended(loader)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("seed", [0, 2])
+def test_more_broken_samples_than_are_open_at_once_lose_no_other(tmp_path, threads, seed):
+    spec = clipx.WindowSpec(8, 4, 2, policy="error")
+    frames = [[24, 15], [16, 2, 12], [46], [39, 58, 40]]
+    urls = []
+    for shard, counts in enumerate(frames):
+        samples = [array_sample(f"{shard}/{k}", n) for k, n in enumerate(counts)]
+        urls.append(write_shard(tmp_path / f"{shard}.tar", samples))
+    for epoch in range(4):
+        refused = []
+        loader = clipx.Loader(
+            urls,
+            spec,
+            batch_size=1,
+            memory="8MB",
+            threads=threads,
+            seed=seed,
+            epoch=epoch,
+            handler=lambda exn, refused=refused: refused.append(exn) or True,
+        )
+        keys = sorted(key for batch in loader for key in batch["__key__"])
+        assert keys == ["0/1_000000", *(f"3/0_{index:06d}" for index in range(7))]
+        assert len(refused) == 7
