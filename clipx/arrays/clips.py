@@ -133,7 +133,8 @@ class ArrayClips(Iterator[Clip]):
         self.num_frames = len(array)
         rows = spec.checked_rows(self.num_frames, rng)
         indices = selection.of(len(rows))
-        rows = rows[indices]
+        if len(indices) < len(rows):
+            rows = rows[indices]
         self._facts = zip(indices.tolist(), first_frames(rows).tolist(), spec.valid(rows, self.num_frames).tolist())
         self._views: Views | None = None
         if format is None:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ class LoaderConfig:
         """Seed of everything random."""
         return self.sample_clips.seed
 
-    @property
+    @cached_property
     def decoder_threads(self) -> int:
         """Threads of each video's decoder."""
         return (self.sample_clips.options or VideoOptions()).num_threads

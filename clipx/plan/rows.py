@@ -22,7 +22,7 @@ def first_frame(row: Row) -> int:
 def first_frames(rows: np.ndarray) -> np.ndarray:
     """`first_frame` of each row, int64 (clips,)."""
     first = rows[:, 0]
-    if np.min(first, initial=0) >= 0:
+    if first.min(initial=0) >= 0:
         return first
     has = rows >= 0
     return np.where(has.any(axis=1), rows[np.arange(len(rows)), has.argmax(axis=1)], 0)

@@ -37,6 +37,8 @@ class Selection:
 
     def of(self, count: int) -> np.ndarray:
         """Indices that are given of a source of so many clips, int64, ascending."""
+        if self.first == 0 and not self.some:
+            return np.arange(count, dtype=np.int64)
         found = np.array(self.some, dtype=np.int64)
         if self.first is not None:
             found = np.concatenate([found, np.arange(self.first, max(count, self.first), dtype=np.int64)])

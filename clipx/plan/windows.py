@@ -255,6 +255,8 @@ class WindowSpec(FrameSpec):
 
     def valid(self, rows: np.ndarray, n: int) -> np.ndarray:
         """Positions of each row that come before the end of n frames, int64 (clips,)."""
+        if len(rows) == 0 or rows[-1, 0] + self.span <= n:
+            return np.full(len(rows), self.length)
         return np.clip(-((rows[:, 0] - n) // self.dilation), 0, self.length)
 
     def count_until_error(self, extent: Extent | int) -> int:
