@@ -113,6 +113,12 @@ def test_paths_that_are_named_exist(page):
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
+@pytest.mark.parametrize("script", [*sorted((ROOT / ".ci").glob("*")), ROOT / "Makefile"], ids=name)
+def test_tests_that_scripts_run_exist(script):
+    named = set(re.findall(r"\btests/[\w./*-]*", script.read_text()))
+    assert [path for path in named if not list(ROOT.glob(path.rstrip("/")))] == []
+
+
 @functools.cache
 def anchors(page):
     titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S), re.M)
