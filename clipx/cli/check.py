@@ -84,7 +84,7 @@ def _print_summary(console: Console, summary: Summary) -> None:
             more = len(common) - MOST_COMMON
             table.add_row(name, ", ".join(texts) + (f" and {more} more" if more > 0 else ""))
 
-    row("found", summary.kinds, counted)
+    row("found", summary.kinds, lambda count, kind: counted(count, kind or "unknown file"))
     row("status", summary.statuses, lambda count, status: f"{count} {status}")
     row("sizes", summary.sizes, lambda count, size: f"{count} of {size[1]}x{size[0]}")
     row("frame rates", summary.rates, lambda count, rate: f"{count} at {rate:g}")

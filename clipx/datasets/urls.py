@@ -27,7 +27,10 @@ def expand_urls(name: str, urls: Any) -> list[str]:
     Raises TypeError for other values, ValueError for no shards and for addresses that are not of shards.
     """
     if isinstance(urls, (str, os.PathLike)):
-        found = webdataset.shardlists.expand_urls(os.fspath(urls))
+        try:
+            found = webdataset.shardlists.expand_urls(os.fspath(urls))
+        except ValueError as exn:
+            raise ValueError(f"{name} is {urls!r}, whose braces do not match: {exn}") from exn
     elif isinstance(urls, Iterable) and not isinstance(urls, bytes):
         found = list(urls)
         if not all(isinstance(each, (str, os.PathLike)) for each in found):

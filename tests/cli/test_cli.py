@@ -172,3 +172,11 @@ def test_a_folder_that_does_not_exist():
     assert done.returncode == 1
     assert "nowhere/shards: broken: FileNotFoundError" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_check_of_a_file_of_no_known_kind(tmp_path):
+    (tmp_path / "notes.dat").write_text("hello")
+    done = CliRunner().invoke(main, ["check", str(tmp_path / "notes.dat")])
+    assert done.exit_code == 1
+    assert "1 unknown file" in done.output
+    assert "1 broken" in done.output
