@@ -16,4 +16,4 @@ def extension(name, **more):
 sources = ("clipx/_kernel/rows/*.h", "clipx/_kernel/*.pxi")
 depends = sorted(file for pattern in sources for file in glob.glob(pattern))
 rows = {"include_dirs": ["clipx/_kernel"], "depends": depends}
-setup(ext_modules=cythonize([extension("kernel", **rows), extension("slots")]))
+setup(ext_modules=cythonize([extension("kernel", **rows), extension("slots"), extension("callbacks")]))

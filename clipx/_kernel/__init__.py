@@ -3,6 +3,7 @@
 kernel.pyx         gather, scatter and collect of whole frames; Clips, the iterator of an array's clips
 formatted.pxi      Output, Picture and Formatted, which write frames as a ClipFormat says
 slots.pyx          the slots of a ClipPool, and their leases
+callbacks.pyx      read, seek and tell of a file, as PyAV calls them: where an interrupt is caught
 loops.pxd          the declarations of the loops in rows/
 rows/rows.h        the implementations of the rows (baseline, AVX2, AVX-512, NEON), and a list of the files in rows/
 rows/gather.h      an index table of frames, clip by clip or frame by frame

@@ -10,9 +10,10 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from clipx._kernel import callbacks
 from clipx.errors import MediaError
 
-__all__ = ["CheckedFile", "Interrupted", "Unnamed"]
+__all__ = ["CheckedFile", "Interrupted", "SeekableUnnamed", "Unnamed"]
 
 LARGEST = 2**63 - 1
 
@@ -129,51 +130,41 @@ class CheckedFile:
 
 
 class Unnamed:
-    """A file for PyAV: `read`, and only where they work `seek` and `tell`, since PyAV relies on them if they are there.
+    """A file for PyAV that only has `read`. It has no name, by which FFmpeg would choose a format.
 
-    It has no name, by which FFmpeg would choose a format. What was read of a file that cannot seek can be read once
-    more while it is probed. After an error nothing is read until `rewind`.
+    What was read of a file that cannot seek can be read once more while it is probed. After an error nothing is read
+    until `rewind`.
     """
 
     def __init__(self, file: CheckedFile) -> None:
         self._file, self._failed = file, False
         self._replay = io.BytesIO()
-        self._head: bytearray | None = None
-        if file.seekable():
-            self.seek, self.tell = self._seek, file.tell
-        else:
-            self._head = bytearray()
+        self._head: bytearray | None = None if file.seekable() else bytearray()
 
-    def _guarded(self, call: Callable[..., Any], *args: Any) -> Any:
+    read = callbacks.read
+
+    def _interrupted(self, error: BaseException) -> Interrupted:
+        self._failed = True
+        return Interrupted(error)
+
+    def _call(self, call: Callable[..., Any], *args: Any) -> Any:
         try:
             return call(*args)
         except Exception:
             self._failed = True
             raise
-        except BaseException as exn:
-            self._failed = True
-            raise Interrupted(exn) from exn
 
-    def read(self, size: int) -> bytes:
+    def _read(self, size: int) -> bytes:
         """At most `size` bytes."""
         # PyAV keeps the first error, and prints it where a second one comes before it has been raised.
         if self._failed:
             return b""
-        data: bytes = self._replay.read(size) or self._guarded(self._file.read, size)
+        data: bytes = self._replay.read(size) or self._call(self._file.read, size)
         if self._head is not None:
             self._head += data
             if len(self._head) > MOST_REPLAYED:
                 self._head = None
         return data
-
-    def _seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        try:
-            return -1 if self._failed else self._guarded(self._file.seek, offset, whence)
-        except io.UnsupportedOperation:
-            if whence != io.SEEK_END:
-                raise
-            self._failed = False  # its size is not known, which is not an error
-            return -1
 
     def rewind(self) -> None:
         """Go back to the beginning; of a file that cannot seek, only while all that was read is kept."""
@@ -187,3 +178,21 @@ class Unnamed:
         """The bytes that have been read of a file that cannot seek; from now on they are no longer kept."""
         head, self._head = self._head, None
         return bytes(head or b"")
+
+
+class SeekableUnnamed(Unnamed):
+    """An Unnamed file that can seek. PyAV relies on `seek` and `tell` wherever a file has them."""
+
+    seek, tell = callbacks.seek, callbacks.tell
+
+    def _seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return -1 if self._failed else self._call(self._file.seek, offset, whence)
+        except io.UnsupportedOperation:
+            if whence != io.SEEK_END:
+                raise
+            self._failed = False  # its size is not known, which is not an error
+            return -1
+
+    def _tell(self) -> int:
+        return self._file.tell()

@@ -19,7 +19,7 @@ from av.stream import Disposition
 
 from clipx.errors import MediaError
 from clipx.media.boxes import check_boxes
-from clipx.media.file_objects import CheckedFile, Interrupted, Unnamed
+from clipx.media.file_objects import CheckedFile, Interrupted, SeekableUnnamed, Unnamed
 from clipx.media.sources import Source, as_source
 
 __all__ = [
@@ -116,7 +116,7 @@ def _target(src: Source, name: str, trusted: bool) -> Any:
             raise MediaError(f"{name} is empty")
         return io.BytesIO(src)
     assert isinstance(src, CheckedFile)
-    return Unnamed(src)
+    return SeekableUnnamed(src) if src.seekable() else Unnamed(src)
 
 
 def _rewind(target: Any) -> None:

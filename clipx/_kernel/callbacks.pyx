@@ -1,0 +1,38 @@
+# cython: language_level=3
+# cython: freethreading_compatible=False
+"""Methods that C code calls back. They are C themselves, so that no interrupt comes before it can be caught.
+
+Python raises KeyboardInterrupt where a Python function begins, before any `try` of it, and mostly there: the signal
+came while C code ran. A class takes these functions as its methods, and has `_read`, `_seek` and `_tell` for them to
+call. What they raise that is not an Exception becomes `self._interrupted(exn)`.
+"""
+
+
+def read(self, size):
+    """The result of `_read`."""
+    try:
+        return self._read(size)
+    except Exception:
+        raise
+    except BaseException as exn:
+        raise self._interrupted(exn) from exn
+
+
+def seek(self, offset, whence=0):
+    """The result of `_seek`."""
+    try:
+        return self._seek(offset, whence)
+    except Exception:
+        raise
+    except BaseException as exn:
+        raise self._interrupted(exn) from exn
+
+
+def tell(self):
+    """The result of `_tell`."""
+    try:
+        return self._tell()
+    except Exception:
+        raise
+    except BaseException as exn:
+        raise self._interrupted(exn) from exn
