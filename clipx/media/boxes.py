@@ -27,13 +27,24 @@ def check_boxes(file: IO[bytes], size: int, name: str) -> None:
     FFmpeg takes 24 bytes and more for each sample that a header claims. Other files pass, and so do boxes that are
     wrong in other ways. The file is left at an undefined position.
     """
-    left = [MOST_BOXES]
+    _Walk(file, size, name).check(0, size, 0)
 
-    def walk(at: int, end: int, depth: int) -> None:
-        while at + 8 <= end and left[0]:
-            left[0] -= 1
-            file.seek(at)
-            head = file.read(16)
+
+class _Walk:
+    """The boxes of a file, one after the other, each with those in it."""
+
+    # Not a function in a function, which would keep the file until the next garbage collection.
+
+    def __init__(self, file: IO[bytes], size: int, name: str) -> None:
+        self.file, self.size, self.name = file, size, name
+        self.left = MOST_BOXES
+
+    def check(self, at: int, end: int, depth: int) -> None:
+        """Check the boxes between two positions. Raises MediaError for one that claims too much."""
+        while at + 8 <= end and self.left:
+            self.left -= 1
+            self.file.seek(at)
+            head = self.file.read(16)
             if len(head) < 8:
                 return
             length, kind = struct.unpack(">I4s", head[:8])
@@ -44,14 +55,12 @@ def check_boxes(file: IO[bytes], size: int, name: str) -> None:
                 return
             length = length or end - at
             if kind in COUNTS:
-                _check_count(file, begin, kind, size, name)
+                _check_count(self.file, begin, kind, self.size, self.name)
             elif kind in CONTAINERS and depth < MOST_DEPTH:
-                walk(begin, min(at + length, end), depth + 1)
+                self.check(begin, min(at + length, end), depth + 1)
             if length < begin - at:
                 return
             at += length
-
-    walk(0, size, 0)
 
 
 def _check_count(file: IO[bytes], at: int, kind: bytes, size: int, name: str) -> None:

@@ -1,7 +1,9 @@
 """Headers of MOV and MP4 that claim samples which cannot be there: refused before memory is taken for them."""
 
+import gc
 import io
 import struct
+import weakref
 from fractions import Fraction
 
 import av
@@ -77,3 +79,22 @@ def test_nothing_else_is_believed_or_refused():
     nested = b"".join(struct.pack(">I4s", 8 * (5000 - i), b"moov") for i in range(5000))
     check_boxes(io.BytesIO(nested), len(nested), "a")
     check_boxes(io.BytesIO(b"\0" * 10**6), 10**6, "a")
+
+
+class Source(io.BytesIO):
+    """Which can have a weak reference."""
+
+
+@pytest.mark.parametrize("use", [clipx.video.probe, lambda file: list(clipx.video.clips(file, clipx.WindowSpec(4, 8)))])
+def test_a_file_is_gone_with_its_last_clip(make_video, use):
+    """Not only at the next garbage collection: many files come before that."""
+    file = Source(make_video(n=20).read_bytes())
+    gone = weakref.ref(file)
+    gc.collect()
+    gc.disable()
+    try:
+        use(file)
+        del file
+        assert gone() is None
+    finally:
+        gc.enable()
