@@ -68,7 +68,8 @@ class AudioDecoder:
         try:
             frames: list[Any] = self._context.decode(packet)
         except av.FFmpegError as exn:
-            self._refuse(packet, exn)
+            # Without the frames of its traceback, which would keep the clips that are open.
+            self._refuse(packet, exn.with_traceback(None))
             return []
         for frame in frames:
             hold_layout(frame.layout)

@@ -129,7 +129,7 @@ class SampleReader:
                         self._others += 1
                         if self.report.damage == "stop" or self._others > MOST_OF_ANOTHER_KIND:
                             raise
-                        decoder.refused = decoder.refused or exn
+                        decoder.refused = decoder.refused or exn.with_traceback(None)
                         continue
                     late = clock.follow(frame)
                     if decoder.refused is not None or decoder.passed or not -clock.gap <= late <= clock.gap:
@@ -151,7 +151,7 @@ class SampleReader:
                 if packet.size:
                     yield packet
         except (av.error.InvalidDataError, av.error.PatchWelcomeError) as exn:
-            self._failed = exn
+            self._failed = exn.with_traceback(None)
         yield None
 
     def _go_on(self, frame: Any, clock: SampleClock, decoder: AudioDecoder) -> None:

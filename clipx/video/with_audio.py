@@ -68,7 +68,7 @@ class InterleavedSound:
                 track.feed(packet)
         except av.FFmpegError as exn:
             # It is raised where the pictures have come as far.
-            self._failed = exn
+            self._failed = exn.with_traceback(None)
         if not track.ended:
             track.feed(None)
         return None
