@@ -68,8 +68,7 @@ class AudioDecoder:
         try:
             frames: list[Any] = self._context.decode(packet)
         except av.FFmpegError as exn:
-            # Without the frames of its traceback, which would keep the clips that are open.
-            self._refuse(packet, exn.with_traceback(None))
+            self._refuse(packet, exn)
             return []
         for frame in frames:
             hold_layout(frame.layout)
@@ -85,19 +84,23 @@ class AudioDecoder:
             frame.sample_rate = rate
         else:
             # It is given as FFmpeg gives it, and left out where damage is.
-            self.refused = self.refused or MediaError(f"{self._name} has a frame of {rate} samples a second")
+            self.refuse(MediaError(f"{self._name} has a frame of {rate} samples a second"))
 
     def go_on(self) -> None:
         """Forget what was refused and passed over so far; it has been reported."""
         self.refused, self.passed = None, False
 
+    def refuse(self, error: Exception) -> None:
+        """Note the first error, without the frames of its traceback: they would keep the clips that are open."""
+        self.refused = self.refused or error.with_traceback(None)
+
     def _refuse(self, packet: av.Packet | None, exn: av.FFmpegError) -> None:
         if not self._begun:
-            self.refused_before = self.refused_before or exn
+            self.refused_before = self.refused_before or exn.with_traceback(None)
         elif packet is not None and self._is_tag(packet):
             self.passed = True
         else:
-            self.refused = self.refused or exn
+            self.refuse(exn)
 
     def _is_tag(self, packet: av.Packet) -> bool:
         """A packet that was refused is a tag or zeros, or a part of a tag that has begun before it."""

@@ -129,7 +129,7 @@ class SampleReader:
                         self._others += 1
                         if self.report.damage == "stop" or self._others > MOST_OF_ANOTHER_KIND:
                             raise
-                        decoder.refused = decoder.refused or exn.with_traceback(None)
+                        decoder.refuse(exn)
                         continue
                     late = clock.follow(frame)
                     if decoder.refused is not None or decoder.passed or not -clock.gap <= late <= clock.gap:

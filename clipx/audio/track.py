@@ -114,7 +114,7 @@ class Track:
             self._others += 1
             if self._format.damage == "stop" or self._others > MOST_OF_ANOTHER_KIND:
                 self._broken, self.ended = (self._end, exn), True
-            decoder.refused = decoder.refused or exn.with_traceback(None)
+            decoder.refuse(exn)
             return
         self._others, ended = 0, self._end
         duration = Fraction(frame.samples, frame.sample_rate)
