@@ -8,31 +8,25 @@ call. What they raise that is not an Exception becomes `self._interrupted(exn)`.
 """
 
 
-def read(self, size):
-    """The result of `_read`."""
+cdef call(self, method, tuple args):
     try:
-        return self._read(size)
+        return method(*args)
     except Exception:
         raise
     except BaseException as exn:
         raise self._interrupted(exn) from exn
+
+
+def read(self, size):
+    """The result of `_read`."""
+    return call(self, self._read, (size,))
 
 
 def seek(self, offset, whence=0):
     """The result of `_seek`."""
-    try:
-        return self._seek(offset, whence)
-    except Exception:
-        raise
-    except BaseException as exn:
-        raise self._interrupted(exn) from exn
+    return call(self, self._seek, (offset, whence))
 
 
 def tell(self):
     """The result of `_tell`."""
-    try:
-        return self._tell()
-    except Exception:
-        raise
-    except BaseException as exn:
-        raise self._interrupted(exn) from exn
+    return call(self, self._tell, ())
