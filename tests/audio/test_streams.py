@@ -195,14 +195,28 @@ def test_rates_that_are_too_far_apart(of_file, wanted, message):
 # Which stream.
 
 
+def add_pictures(file):
+    pictures = file.add_stream("mpeg4", rate=25)
+    pictures.width, pictures.height, pictures.pix_fmt = 32, 32, "yuv420p"
+    return pictures
+
+
+def a_second_of(pictures):
+    packets = []
+    for k in range(25):
+        frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 9 * k, np.uint8), format="rgb24")
+        frame.pts, frame.time_base = k, Fraction(1, 25)
+        packets += pictures.encode(frame)
+    return packets + pictures.encode(None)
+
+
 def two_streams(container="matroska", codec="pcm_s16le", flags=(), video=False):
     """Sound of one channel and of two; `flags` are the dispositions."""
     out = io.BytesIO()
     sounds = [noise(16000, 1, 5), noise(16000, 2, 6)]
     with av.open(out, "w", format=container) as file:
         if video:
-            pictures = file.add_stream("mpeg4", rate=25)
-            pictures.width, pictures.height, pictures.pix_fmt = 32, 32, "yuv420p"
+            pictures = add_pictures(file)
         streams = [file.add_stream(codec, rate=16000, layout=layout) for layout in ("mono", "stereo")]
         for stream, flag in zip(streams, flags):
             stream.disposition = flag
@@ -212,11 +226,7 @@ def two_streams(container="matroska", codec="pcm_s16le", flags=(), video=False):
                 packets += stream.encode(frame)
             packets += stream.encode(None)
         if video:
-            for k in range(25):
-                frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 9 * k, np.uint8), format="rgb24")
-                frame.pts, frame.time_base = k, Fraction(1, 25)
-                packets += pictures.encode(frame)
-            packets += pictures.encode(None)
+            packets += a_second_of(pictures)
         for packet in sorted(packets, key=lambda each: each.dts * each.time_base):
             file.mux(packet)
     return out.getvalue()
@@ -274,15 +284,10 @@ def test_channels_beside_a_video(layout):
     sound = noise(16000, channels)
     out = io.BytesIO()
     with av.open(out, "w", format="matroska") as file:
-        pictures = file.add_stream("mpeg4", rate=25)
-        pictures.width, pictures.height, pictures.pix_fmt = 32, 32, "yuv420p"
+        pictures = add_pictures(file)
         stream = file.add_stream("pcm_s16le", rate=16000, layout=layout)
         packets = [packet for frame in frames_of(sound, stream, 16000, layout) for packet in stream.encode(frame)]
-        for k in range(25):
-            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 9 * k, np.uint8), format="rgb24")
-            frame.pts, frame.time_base = k, Fraction(1, 25)
-            packets += pictures.encode(frame)
-        packets += pictures.encode(None)
+        packets += a_second_of(pictures)
         for packet in sorted(packets, key=lambda each: each.dts * each.time_base):
             file.mux(packet)
     for format in ({}, {"dtype": "int16", "order": "NC"}):
