@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tempfile
 from collections import deque
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -179,6 +180,27 @@ def play(data: bytes) -> Played:
     return runs[0]._replace(frames=frames)
 
 
+def decoded_packets(container: Any, stream: Any, context: Any) -> Iterator[tuple[Any, list[Any], bool]]:
+    """Each packet that is not empty, and None behind the last, with its frames, and whether it could not be read or
+    decoded.
+    """
+    packets, packet = container.demux(stream), True
+    while packet is not None:
+        failed = False
+        try:
+            packet = next(packets, None)
+        except (av.FFmpegError, IndexError):
+            packet, failed = None, True
+        if packet is not None and not packet.size:
+            continue
+        try:
+            frames = context.decode(packet)
+        except av.FFmpegError:
+            frames, failed = [], True
+        yield packet, frames, failed
+        del frames
+
+
 def _play(data: bytes, most: int) -> Played:
     held: deque[Any] = deque(maxlen=most)
     frames: list[Any] = []
@@ -193,19 +215,8 @@ def _play(data: bytes, most: int) -> Played:
         context: Any = stream.codec_context
         context.thread_count = 1
         rate, ticks, duration = stream.average_rate or stream.guessed_rate or 25, None, 0
-        packets = container.demux(stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except (av.FFmpegError, IndexError):
-                packet, failed = None, True
-            if packet is not None and not packet.size:
-                continue
-            try:
-                images = context.decode(packet)
-            except av.FFmpegError:
-                images, failed = [], True
-            failed |= packet is not None and packet.is_corrupt
+        for packet, images, broken in decoded_packets(container, stream, context):
+            failed |= broken or (packet is not None and packet.is_corrupt)
             while images:
                 image = images.pop(0)
                 kinds.add((image.height, image.width, image.format.name))
@@ -222,8 +233,7 @@ def _play(data: bytes, most: int) -> Played:
                 duration = image.duration or max(round(1 / (rate * stream.time_base)), 1)
                 seconds.append(float(ticks * stream.time_base))
                 raw.append(None if image.pts is None else float(image.pts * stream.time_base))
-            if packet is None:
-                return Played(frames, seconds, raw, True, failed)
+    return Played(frames, seconds, raw, True, failed)
 
 
 def flipped(data: bytes, seed: int, count: int = 200) -> bytes:
@@ -260,18 +270,8 @@ def play_sound(data: bytes) -> PlayedSound:
         stream: Any = container.streams.best("audio")
         if stream is None or stream.codec_context is None:
             raise clipx.MediaError("there is no sound")
-        packets, packet = container.demux(stream), True
-        while packet is not None:
-            try:
-                packet = next(packets, None)
-            except (av.FFmpegError, IndexError):
-                packet, failed = None, True
-            if packet is not None and not packet.size:
-                continue
-            try:
-                frames = stream.codec_context.decode(packet)
-            except av.FFmpegError:
-                frames, failed = [], True
+        for _packet, frames, broken in decoded_packets(container, stream, stream.codec_context):
+            failed |= broken
             for frame in frames:
                 kind = kind or (frame.sample_rate, frame.layout.name)
                 if kind == (frame.sample_rate, frame.layout.name):
