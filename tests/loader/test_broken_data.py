@@ -236,11 +236,7 @@ def test_a_clip_larger_than_the_first(tmp_path):
     check_ended(loader)
 
 
-@pytest.mark.parametrize("shuffle", [False, True])
-def test_handler_that_raises(arrays, shuffle):
-    urls, _ = arrays
-    Path(urls[1]).write_bytes(b"")
-
+def check_raised_by_handler(urls, shuffle):
     def handler(exn):
         raise Broken("handler") from exn
 
@@ -251,20 +247,19 @@ def test_handler_that_raises(arrays, shuffle):
     check_ended(loader)
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_handler_that_raises(arrays, shuffle):
+    urls, _ = arrays
+    Path(urls[1]).write_bytes(b"")
+    check_raised_by_handler(urls, shuffle)
+
+
 def test_handler_that_raises_at_a_sample(arrays):
     urls, samples = arrays
     for first in (0, 1):
         rest = [{**each, "npy": b"broken"} if each["__key__"] == f"s0_{first}" else each for each in samples]
         write_shard(urls[0], rest[:EACH])
-
-        def handler(exn):
-            raise Broken("handler") from exn
-
-        loader = of_arrays(urls, handler=handler, shuffle=False)
-        with pytest.raises(Broken, match="handler") as caught:
-            everything(loader)
-        del caught
-        check_ended(loader)
+        check_raised_by_handler(urls, shuffle=False)
 
 
 def test_handler_that_ends(arrays):

@@ -65,13 +65,19 @@ def test_epoch_that_the_loader_is_told(arrays):
         assert len(everything(other)) == len(wanted) + 1
 
 
-def test_a_state_is_used_up_by_the_first_batch(arrays):
-    loader = of_arrays(arrays[0])
+def resumed(urls):
+    """A loader that has come to its end, another that goes on behind its first batch, that state, and what follows."""
+    loader = of_arrays(urls)
     iterator = iter(loader)
     next(iterator)
     state, wanted = loader.state_dict(), everything(iterator)
-    other = of_arrays(arrays[0])
+    other = of_arrays(urls)
     other.load_state_dict(state)
+    return loader, other, state, wanted
+
+
+def test_a_state_is_used_up_by_the_first_batch(arrays):
+    loader, other, state, wanted = resumed(arrays[0])
     assert other.state_dict() == state
     for _ in range(3):
         iter(other).close()
@@ -82,12 +88,7 @@ def test_a_state_is_used_up_by_the_first_batch(arrays):
 
 def test_a_state_that_waits(arrays):
     """It is not used up by an iterator that is closed before it is asked, and another epoch takes its place."""
-    loader = of_arrays(arrays[0])
-    iterator = iter(loader)
-    next(iterator)
-    state, wanted = loader.state_dict(), everything(iterator)
-    other = of_arrays(arrays[0])
-    other.load_state_dict(state)
+    _loader, other, state, wanted = resumed(arrays[0])
     iterator = iter(other)
     other.close()
     assert list(iterator) == []
