@@ -13,7 +13,7 @@ from clipx._checks import integer
 from clipx.plan.draws import Rng
 from clipx.plan.rows import Plan, TablePlan, first_frames
 
-__all__ = ["LARGEST", "Extent", "FrameSpec", "check_bounded", "frames_of"]
+__all__ = ["LARGEST", "Extent", "FrameSpec", "check_bounded", "frames_of", "times_of"]
 
 LARGEST = 2**60  # of any number of frames: sums of a few stay inside int64
 
@@ -51,6 +51,14 @@ def frames_of(extent: Extent | int) -> int:
     return extent.n if isinstance(extent, Extent) else integer("n", extent, 0, LARGEST)
 
 
+def times_of(extent: Extent | int, spec: FrameSpec) -> Sequence[Fraction | int | float]:
+    """The n + 1 times of a source in seconds. Raises ValueError that names the spec where it has none."""
+    times = extent.times if isinstance(extent, Extent) else None
+    if times is None:
+        raise ValueError(f"{spec!r} needs the times of frames, but its source has none; an Extent may state them")
+    return times
+
+
 class FrameSpec(ABC):
     """Which frames of a source go into which clip.
 
@@ -79,6 +87,11 @@ class FrameSpec(ABC):
     def needs_extent(self) -> bool:
         """No row is known before the number of frames is; else `plan()` gives rows of complete clips without it."""
         return True
+
+    @property
+    def needs_times(self) -> bool:
+        """Rows depend on the frames' times: a source that has them then puts them into the Extent."""
+        return False
 
     @property
     def skips_frames(self) -> bool:

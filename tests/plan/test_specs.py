@@ -11,6 +11,7 @@ import clipx
 from clipx import AudioFormat, ClipFormat, ClipPool, WindowSpec, audio, video, wds, windows
 from clipx.plan import Extent, FrameSpec, Selection
 from clipx.plan.rows import TablePlan, first_frame
+from clipx.plan.spec import times_of
 from clipx.video.clips import selected_clips
 
 
@@ -217,6 +218,15 @@ def test_extent():
         Extent("a")
     with pytest.raises(ValueError, match="n is -1, but must be at least 0"):
         Extent(-1)
+
+
+def test_times_of_a_source():
+    spec = WindowSpec(3)
+    assert not spec.needs_times
+    assert times_of(Extent(1, [0, Fraction(1, 3)]), spec) == [0, Fraction(1, 3)]
+    for extent in (Extent(1), 1):
+        with pytest.raises(ValueError, match=r"WindowSpec.* needs the times of frames, but .* has none"):
+            times_of(extent, spec)
 
 
 def test_windows_take_an_extent_for_a_number_of_frames():
