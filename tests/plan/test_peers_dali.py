@@ -1,0 +1,70 @@
+"""DALI's video readers: the frames that version 2.4.0 gives, and those of the spec that means the same.
+
+Those of `experimental.readers.video` were read from its frame numbers, of Motion JPEG on the CPU; those of
+`readers.video`, which needs a GPU, follow from its source (dali/operators/video/legacy/reader/video_loader.h).
+"""
+
+import pytest
+
+from clipx import WindowSpec
+
+
+def spans(starts, length, stride):
+    return [[start + i * stride for i in range(length)] for start in starts]
+
+
+# experimental.readers.video(sequence_length, stride, step), pad_mode "none".
+@pytest.mark.parametrize(("n", "length", "stride", "step", "frames"), [
+    (12, 4, 1, None, spans([0, 4, 8], 4, 1)),
+    (12, 4, 2, None, spans([0], 4, 2)),
+    (12, 4, 2, 3, spans([0, 3], 4, 2)),
+    (12, 3, 1, 5, spans([0, 5], 3, 1)),
+    (30, 4, 1, None, spans(range(0, 27, 4), 4, 1)),
+    (30, 4, 2, None, spans([0, 8, 16], 4, 2)),
+    (30, 4, 2, 3, spans(range(0, 22, 3), 4, 2)),
+    (50, 4, 2, None, spans(range(0, 41, 8), 4, 2)),
+    (50, 4, 2, 3, spans(range(0, 43, 3), 4, 2)),
+    (50, 3, 1, 5, spans(range(0, 46, 5), 3, 1)),
+])  # fmt: skip
+def test_windows(n, length, stride, step, frames):
+    assert WindowSpec(length, step, stride).rows(n).tolist() == frames
+
+
+# It asks for stride - 1 frames behind a clip's last one, which ours does not need, nor readers.video.
+@pytest.mark.parametrize(("n", "length", "stride", "step", "starts", "ours"), [
+    (7, 4, 2, None, [], [0]),
+    (8, 4, 2, None, [0], [0]),
+    (10, 4, 2, 3, [0], [0, 3]),
+    (11, 4, 2, 3, [0, 3], [0, 3]),
+])  # fmt: skip
+def test_windows_at_the_end(n, length, stride, step, starts, ours):
+    spec = WindowSpec(length, step, stride)
+    assert spec.starts(n).tolist() == ours
+    assert spec.starts(n - stride + 1).tolist() == starts
+
+
+# The last clip of the same, by pad_mode; there is one that is not complete, where a frame would be left out.
+@pytest.mark.parametrize(("pad_mode", "policy"), [
+    ("constant", "constant"),
+    ("edge", "repeat_last"),
+    ("repeat", "repeat_last"),
+    ("reflect_101", "reflect"),
+    ("reflect", "reflect"),
+])  # fmt: skip
+@pytest.mark.parametrize(("n", "length", "stride", "step", "count", "last"), [
+    (12, 4, 2, None, 2, {"constant": [8, 10, -1, -1], "edge": [8, 10, 11, 11], "reflect_101": [8, 10, 10, 8]}),
+    (12, 4, 2, 3, 3, {"constant": [6, 8, 10, -1], "edge": [6, 8, 10, 11], "reflect_101": [6, 8, 10, 10]}),
+    (12, 3, 1, 5, 3, {"constant": [10, 11, -1], "edge": [10, 11, 11], "reflect_101": [10, 11, 10]}),
+    (30, 4, 1, None, 8, {"constant": [28, 29, -1, -1], "edge": [28, 29, 29, 29], "reflect_101": [28, 29, 28, 27]}),
+    (50, 4, 2, None, 7, {"constant": [48, -1, -1, -1], "edge": [48, 49, 49, 49], "reflect_101": [48, 48, 46, 44]}),
+    (50, 4, 2, 3, 16, {"constant": [45, 47, 49, -1], "edge": [45, 47, 49, 49], "reflect_101": [45, 47, 49, 47]}),
+])  # fmt: skip
+def test_padding(pad_mode, policy, n, length, stride, step, count, last):
+    rows = WindowSpec(length, step, stride, policy).rows(n)
+    assert len(rows) == count
+    assert rows[-1].tolist() == last[{"repeat": "edge", "reflect": "reflect_101"}.get(pad_mode, pad_mode)]
+
+
+def test_padding_of_a_short_source():
+    assert WindowSpec(4, policy="repeat_last").rows(3).tolist() == [[0, 1, 2, 2]]
+    assert WindowSpec(6, policy="reflect").rows(3).tolist() == [[0, 1, 2, 1, 0, 1]]
