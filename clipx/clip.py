@@ -49,6 +49,7 @@ class Clip(Generic[Indices, Times]):
         sample_rate: of sound, samples a second.
         damaged: with damage="keep", the positions of frames in which damage may show, and of the frame after one that
             is lost; of sound, pairs of positions [first, end). None where there are none.
+        length: number of positions.
     """
 
     data: np.ndarray
@@ -66,6 +67,7 @@ class Clip(Generic[Indices, Times]):
     audio: np.ndarray | None = None
     sample_rate: int | None = None
     damaged: list[Any] | None = None
+    length: int | None = None
 
     def __repr__(self) -> str:
         said = [f"{self.data.dtype} {self.data.shape}", f"start {self.start}"]
@@ -89,7 +91,7 @@ class Clip(Generic[Indices, Times]):
 
     def facts(self) -> dict[str, Any]:
         """The clip's facts as JSON takes them, for "clip.json"; nan becomes None."""
-        facts: dict[str, Any] = {"index": self.index, "start": self.start, "valid": self.valid}
+        facts: dict[str, Any] = {"index": self.index, "start": self.start, "valid": self.valid, "length": self.length}
         indices: Any = self.frame_indices
         if indices is not None:
             facts["frame_indices"] = indices.tolist()

@@ -132,6 +132,7 @@ class ArrayClips(Iterator[Clip]):
     ) -> None:
         self.num_frames = len(array)
         rows = spec.checked_rows(self.num_frames, rng)
+        self._length = rows.shape[1]
         indices = selection.of(len(rows))
         if len(indices) < len(rows):
             rows = rows[indices]
@@ -147,5 +148,5 @@ class ArrayClips(Iterator[Clip]):
 
     def __next__(self) -> Clip:
         data = next(self._data)
-        clip = Clip(data, *next(self._facts))
+        clip = Clip(data, *next(self._facts), length=self._length)
         return clip if self._views is None else clip.record(self._views)

@@ -78,9 +78,9 @@ class OpenSounds(OpenClips[OpenSound]):
         data = np.empty(shape, dtype) if self._pool is None else self._pool.acquire(shape, dtype)
         samples = self._format.channels_first(data)
         if isinstance(row, range):
-            return OpenSound(Clip(data, index, row.start, len(row)), opening, row, samples, row.stop)
+            return OpenSound(Clip(data, index, row.start, len(row), length=len(row)), opening, row, samples, row.stop)
         samples[:, row < 0] = self.fill
-        clip = Clip(data, index, first_frame(row), int(np.count_nonzero(row >= 0)))
+        clip = Clip(data, index, first_frame(row), int(np.count_nonzero(row >= 0)), length=len(row))
         return OpenSound(clip, opening, row, samples, max(stop_of(row), opening + 1))
 
     def begin_until(self, end: int) -> int:

@@ -221,6 +221,7 @@ def test_the_stage_takes_format_and_options(make_video, whole):
             "index",
             "start",
             "valid",
+            "length",
             "frame_indices",
             "pts_seconds",
             "duration_seconds",
@@ -229,6 +230,7 @@ def test_the_stage_takes_format_and_options(make_video, whole):
         }
         assert (facts["index"], facts["start"]) == (int(number), 4 * int(number))
         assert facts["valid"] == np.count_nonzero(row >= 0)
+        assert facts["length"] == len(row)
         assert facts["frame_indices"] == expected.tolist()
         assert facts["pts_seconds"] == [None if k < 0 else pytest.approx(k / 25) for k in expected]
         assert facts["duration_seconds"] == [None if k < 0 else pytest.approx(1 / 25) for k in expected]
