@@ -13,6 +13,7 @@ import pytest
 from helpers.arrays import npy
 from helpers.loaders import WINDOW, of_arrays
 from helpers.shards import array_sample, write_shard
+from helpers.workers import data_loader, once_more
 
 import clipx
 from clipx import wds
@@ -20,7 +21,7 @@ from clipx.datasets import ledger
 from clipx.datasets.ledger import Entry, Ledger
 from clipx.datasets.origins import locate
 
-pytestmark = pytest.mark.usefixtures("small_decoders", "no_threads_left")
+pytestmark = [once_more, pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 GO_ON = wds.log_and_continue
 
@@ -159,11 +160,9 @@ class OfStage:
 
 @pytest.mark.parametrize(("method", "persistent"), [("fork", False), ("fork", True), ("spawn", True)])
 def test_workers_tell_the_main_process(shards, method, persistent):
-    data = pytest.importorskip("torch.utils.data")
+    pytest.importorskip("torch.utils.data")
     loader = of_arrays(shards, handler=GO_ON, memory="200MB")
-    workers = data.DataLoader(
-        loader, batch_size=None, num_workers=2, multiprocessing_context=method, persistent_workers=persistent
-    )
+    workers = data_loader(loader, num_workers=2, multiprocessing_context=method, persistent_workers=persistent)
     for epoch in (1, 2):
         list(workers)
         assert reported(loader.errors) == WRONG
@@ -176,7 +175,7 @@ def test_workers_of_a_stateful_data_loader_and_of_a_stage_tell_the_main_process(
     torchdata = pytest.importorskip("torchdata.stateful_dataloader")
     data = pytest.importorskip("torch.utils.data")
     loader = of_arrays(shards, handler=GO_ON, memory="200MB")
-    list(torchdata.StatefulDataLoader(loader, batch_size=None, num_workers=2))
+    list(data_loader(loader, of=torchdata.StatefulDataLoader, num_workers=2))
     assert reported(loader.errors) == WRONG
 
     class Dataset(OfStage, data.IterableDataset):
@@ -184,16 +183,16 @@ def test_workers_of_a_stateful_data_loader_and_of_a_stage_tell_the_main_process(
 
     stage = wds.clips(WINDOW, handler=GO_ON)
     samples = [array_sample("a", 9), broken("b")]
-    list(data.DataLoader(Dataset(stage, samples), batch_size=None, num_workers=1))
+    list(data_loader(Dataset(stage, samples), num_workers=1))
     assert [(each.key, each.error) for each in stage.errors] == [("b", "ValueError")]
     assert stage.errors[0].clips == 0
 
 
 def test_what_workers_write_is_bounded(shards, monkeypatch):
-    data = pytest.importorskip("torch.utils.data")
+    pytest.importorskip("torch.utils.data")
     monkeypatch.setattr(ledger, "MOST_FILE_BYTES", 600)
     loader = of_arrays(shards, handler=GO_ON, memory="200MB")
-    workers = data.DataLoader(loader, batch_size=None, num_workers=1)
+    workers = data_loader(loader, num_workers=1)
     for _ in range(12):
         list(workers)
     assert os.path.getsize(files()[0]) < 2 * 600 + 1000
@@ -202,8 +201,8 @@ def test_what_workers_write_is_bounded(shards, monkeypatch):
 
 
 def test_a_folder_that_takes_no_files_loses_no_batch(shards, monkeypatch):
-    data = pytest.importorskip("torch.utils.data")
+    pytest.importorskip("torch.utils.data")
     loader = of_arrays(shards, handler=GO_ON, memory="200MB")
     loader.errors._prefix = "/nowhere/to/be/found"
-    assert list(data.DataLoader(loader, batch_size=None, num_workers=1))
+    assert list(data_loader(loader, num_workers=1))
     assert len(loader.errors) == 0

@@ -11,8 +11,9 @@ import pytest
 from helpers.loaders import EACH, SHARDS, clips_of, digest, everything, expected, of_arrays, of_videos
 from helpers.shards import array_sample, write_shard
 from helpers.states import check_every
+from helpers.workers import data_loader, once_more
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [once_more, pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 
 def as_rank(monkeypatch, rank, ranks):
@@ -182,7 +183,7 @@ def test_torchdata(arrays, workers, persistent, shuffle):
     def make(epoch):
         loader = of_arrays(urls, memory="200kB", drop_last=False, threads=2, shuffle=shuffle)
         loader.set_epoch(epoch)
-        return stateful.StatefulDataLoader(loader, batch_size=None, num_workers=workers, persistent_workers=persistent)
+        return data_loader(loader, of=stateful.StatefulDataLoader, num_workers=workers, persistent_workers=persistent)
 
     data, values, states = make(1), [], []
     states.append(data.state_dict())

@@ -7,8 +7,9 @@ import warnings
 import pytest
 import webdataset
 from helpers.loaders import EACH, clips_of, digest, everything, expected, of_arrays
+from helpers.workers import data_loader, once_more
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [once_more, pytest.mark.timeout(60), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 
 def summary(batch):
@@ -36,10 +37,10 @@ class Summaries:
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_torch_workers(arrays, workers, shuffle):
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     urls, samples = arrays
     loader = of_arrays(urls, drop_last=False, memory="200kB", shuffle=shuffle)
-    data = torch.utils.data.DataLoader(Summaries(loader), batch_size=None, num_workers=workers)
+    data = data_loader(Summaries(loader), num_workers=workers)
     batches = list(data)
     found = [pair for batch in batches for pair in zip(batch["keys"], batch["clips"])]
     assert len(found) == len(dict(found))
@@ -50,14 +51,14 @@ def test_torch_workers(arrays, workers, shuffle):
 
 def test_torch_workers_after_an_epoch_here(arrays):
     """Workers that are forked from a process that has iterated divide the memory all the same."""
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     urls, _ = arrays
     loader = of_arrays(urls, drop_last=False, memory="200kB", epoch=0)
     everything(loader)
-    batches = list(torch.utils.data.DataLoader(Summaries(loader), batch_size=None, num_workers=2))
+    batches = list(data_loader(Summaries(loader), num_workers=2))
     assert max(batch["nbytes"] for batch in batches) <= 100_000
     fresh = of_arrays(urls, drop_last=False, memory="200kB", epoch=0)
-    again = list(torch.utils.data.DataLoader(Summaries(fresh), batch_size=None, num_workers=2))
+    again = list(data_loader(Summaries(fresh), num_workers=2))
     assert [batch["keys"] for batch in batches] == [batch["keys"] for batch in again]
 
 
@@ -66,7 +67,7 @@ def test_torch_takes_the_loader_itself(arrays, workers):
     torch = pytest.importorskip("torch")
     urls, samples = arrays
     loader = of_arrays(urls, drop_last=False, memory="200kB")
-    data = torch.utils.data.DataLoader(loader, batch_size=None, num_workers=workers)
+    data = data_loader(loader, num_workers=workers)
     for _ in range(2):
         found = []
         for batch in data:
@@ -77,12 +78,12 @@ def test_torch_takes_the_loader_itself(arrays, workers):
 
 
 def test_fewer_shards_than_workers(arrays):
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     urls, samples = arrays
     loader = of_arrays(urls[:2], drop_last=False, memory="400kB")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # more workers than processors
-        batches = list(torch.utils.data.DataLoader(Summaries(loader), batch_size=None, num_workers=3))
+        batches = list(data_loader(Summaries(loader), num_workers=3))
     found = [pair for batch in batches for pair in zip(batch["keys"], batch["clips"])]
     assert len(found) == len(dict(found))
     assert dict(found) == expected(samples[: 2 * EACH])

@@ -10,6 +10,8 @@ import pytest
 from helpers.arrays import npy
 from helpers.loaders import of_arrays, run_stages, to_numbers
 from helpers.shards import array_sample, write_shard
+from helpers.workers import data_loader as workers_of
+from helpers.workers import once_more
 
 import clipx
 from clipx import wds
@@ -20,7 +22,8 @@ torch = pytest.importorskip("torch")
 webdataset = pytest.importorskip("webdataset")
 
 pytestmark = [
-    pytest.mark.timeout(240),
+    once_more,
+    pytest.mark.timeout(60),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),
     pytest.mark.usefixtures("small_decoders", "no_threads_left"),
@@ -33,9 +36,8 @@ multiprocessing.set_forkserver_preload(["torch", "clipx.wds"])
 
 
 def data_loader(dataset, workers=2, persistent=False, method="fork", **rest):
-    return torch.utils.data.DataLoader(
+    return workers_of(
         dataset,
-        batch_size=None,
         num_workers=workers,
         persistent_workers=persistent,
         multiprocessing_context=method if workers else None,
@@ -187,7 +189,7 @@ def test_states_of_epochs_in_workers(arrays):
 
     def make():
         loader = of_arrays(urls, memory="200kB", drop_last=False)
-        return stateful.StatefulDataLoader(loader, batch_size=None, num_workers=2)
+        return workers_of(loader, of=stateful.StatefulDataLoader, num_workers=2)
 
     data = make()
     expected = [keys(data) for _ in range(3)]

@@ -12,6 +12,7 @@ from helpers.arrays import npy
 from helpers.mapped import BROKEN
 from helpers.shards import write_tar
 from helpers.windows import same
+from helpers.workers import data_loader, once_more
 
 import clipx
 from clipx import WindowSpec, wds
@@ -132,11 +133,12 @@ def test_nodes_and_workers_share_the_shards(shards, monkeypatch):
     assert len(list(wds.mapped_samples(text, split=False))) == 12
 
 
+@once_more
 @pytest.mark.timeout(60)
 def test_workers_of_a_torch_loader(shards):
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     data = webdataset.DataPipeline(wds.mapped_samples(str(shards / "s{0..3}.tar")), wds.clips(WindowSpec(8)))
-    loader = torch.utils.data.DataLoader(data, batch_size=None, num_workers=2)
+    loader = data_loader(data, num_workers=2)
     keys = sorted(sample["__key__"] for sample in loader)
     assert len(keys) == len(set(keys)) == 24
 
