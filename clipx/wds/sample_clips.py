@@ -189,7 +189,7 @@ class SampleClips:
         del sample
         given = False
         try:
-            for clip in _joined(fields, sources, rest, origin.get("__key__", ""), selection):
+            for clip in _joined(fields, sources, rest, origin, selection):
                 given = True
                 yield clip
                 del clip
@@ -277,10 +277,12 @@ def _joined(
     fields: Mapping[Field, Field],
     sources: Mapping[Field, FieldClips],
     rest: Sample,
-    key: str,
+    origin: Sample,
     selection: Selection,
 ) -> Iterator[ClipSample]:
-    """The clips of fields that share one plan, with the rest of the sample."""
+    """The clips of fields that share one plan, with the rest of the sample of this origin."""
+    key = origin.get("__key__", "")
+    of_source = {name.strip("_"): value for name, value in origin.items()}
     while clips := _in_step(sources):
         out = dict(rest)
         for name, clip in zip(fields, clips):
@@ -288,9 +290,11 @@ def _joined(
             if clip.audio is not None:
                 out[_sound_of(name, fields)] = clip.audio
         out["__key__"] = f"{key}_{clips[0].index:06d}"
-        out["clip.json"] = {name: fact for clip in reversed(clips) for name, fact in clip.facts().items()}
+        facts = {name: fact for clip in reversed(clips) for name, fact in clip.facts().items()}
+        facts.update(of_source)
+        out["clip.json"] = facts
         joined = ClipSample(clips[0].index, selection.damaged or _is_damaged(sources), out)
-        del clips, clip, out
+        del clips, clip, facts, out
         yield joined
         del joined
 

@@ -227,7 +227,9 @@ def test_the_stage_takes_format_and_options(make_video, whole):
             "duration_seconds",
             "source_fps",
             "rotation",
+            "key",
         }
+        assert facts["key"] == key
         assert (facts["index"], facts["start"]) == (int(number), 4 * int(number))
         assert facts["valid"] == np.count_nonzero(row >= 0)
         assert facts["length"] == len(row)

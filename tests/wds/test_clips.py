@@ -59,8 +59,8 @@ def test_clips_of_an_array():
     sample = {"__key__": "a", "npy": x, "cls": 3, "__url__": "there"}
     out = list(wds.clips(SPEC)([sample]))
     assert [each["__key__"] for each in out] == [f"a_{i:06d}" for i in range(4)]
-    facts = [{"index": i, "start": 2 * i, "valid": 4, "length": 4} for i in range(4)]
-    assert [each["clip.json"] for each in out] == facts
+    same = {"valid": 4, "length": 4, "key": "a", "url": "there"}
+    assert [each["clip.json"] for each in out] == [{"index": i, "start": 2 * i, **same} for i in range(4)]
     assert all((each["cls"], each["__url__"]) == (3, "there") for each in out)
     np.testing.assert_array_equal([each["npy"] for each in out], windows.extract(x, 4, 2))
     assert sample == {"__key__": "a", "npy": x, "cls": 3, "__url__": "there"}

@@ -26,6 +26,7 @@ def test_stage_of_sound(field):
         assert sample["__key__"] == f"a/b_{index:06d}"
         assert (sample["cls"], sample["npy"], sample["json"]) == (3, b"x", {"x": 1})
         facts = sample["clip.json"]
+        assert facts.pop("key") == "a/b"
         assert set(facts) >= {"index", "start", "valid", "length", "pts_seconds", "duration_seconds"}
         assert facts["length"] == len(row)
         assert all(isinstance(value, (int, float)) for value in facts.values()), facts
