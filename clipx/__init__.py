@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clipx.errors import MediaError, PoolExhausted, PoolTooSmall
     from clipx.format import ClipFormat
     from clipx.loader import Loader
-    from clipx.plan import WindowSpec
+    from clipx.plan import Segment, WindowSpec
     from clipx.pool import ClipPool, PoolStats
     from clipx.video.options import VideoOptions
 
@@ -32,6 +32,7 @@ _HOMES = {
     "PoolExhausted": "errors",
     "PoolStats": "pool",
     "PoolTooSmall": "errors",
+    "Segment": "plan",
     "VideoOptions": "video.options",
     "WindowSpec": "plan",
     "simd": "_kernel",
@@ -48,6 +49,7 @@ __all__ = [
     "PoolExhausted",
     "PoolStats",
     "PoolTooSmall",
+    "Segment",
     "VideoOptions",
     "WindowSpec",
     "__version__",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from clipx.format import ClipFormat, Size, View
@@ -13,12 +16,15 @@ __all__ = ["Views", "draw_seed"]
 class Views:
     """The view of each clip of one source: all the same, or drawn for each from a seed and the clip's index.
 
+    With a `key`, clips are counted by their positions in a plan; it gives what the draws depend on, a tuple of numbers.
+
     Attributes:
         one: the view of all clips; None where each has its own.
         size: height and width of all views.
     """
 
     def __init__(self, format: ClipFormat, height: int, width: int, seed: tuple[int, ...] = ()) -> None:
+        self.key: Callable[[int], Any] | None = None
         self._format, self._picture, self._seed = format, (height, width), seed
         view = format.view(height, width)
         self.size: Size = view.h, view.w
@@ -31,7 +37,8 @@ class Views:
     def __getitem__(self, index: int) -> View:
         if self.one is not None:
             return self.one
-        return self._format.view(*self._picture, np.random.default_rng((*self._seed, index)))
+        key = (index,) if self.key is None else self.key(index)
+        return self._format.view(*self._picture, np.random.default_rng((*self._seed, *key)))
 
 
 def draw_seed(format: ClipFormat, rng: Rng) -> tuple[int, ...]:

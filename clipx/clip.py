@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
 from clipx._views import Views
+from clipx.plan import Segment
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -29,9 +30,10 @@ class Clip(Generic[Indices, Times]):
 
     Attributes:
         data: the frames, (length, ...), or as the format says.
-        index: 0 for the first clip of its source.
-        start: first frame of the clip, counted at the rate that clips are made at.
-        valid: number of positions before the end of the source; the policy fills those after it.
+        index: 0 for the first clip of its source, or of its segment.
+        start: first frame of the clip, counted at the rate that clips are made at, from the first of its source or
+            segment on.
+        valid: number of positions before the end of the source or segment; the policy fills those after it.
         frame_indices: frame of the video at each position, int64 (length,); -1 for fill_value. None for sound and
             arrays.
         pts_seconds: when each frame is shown, float64 (length,); nan for fill_value. Of sound: when the clip starts, a
@@ -50,6 +52,8 @@ class Clip(Generic[Indices, Times]):
         damaged: with damage="keep", the positions of frames in which damage may show, and of the frame after one that
             is lost; of sound, pairs of positions [first, end). None where there are none.
         length: number of positions.
+        segment: that the clip is of; None where its source is not divided.
+        fps: frames a second of its positions, where they differ from clip to clip; None elsewhere.
     """
 
     data: np.ndarray
@@ -68,6 +72,9 @@ class Clip(Generic[Indices, Times]):
     sample_rate: int | None = None
     damaged: list[Any] | None = None
     length: int | None = None
+    segment: Segment | None = None
+    fps: float | None = None
+    _number: int | None = field(default=None, init=False)
 
     def __repr__(self) -> str:
         said = [f"{self.data.dtype} {self.data.shape}", f"start {self.start}"]
@@ -80,12 +87,23 @@ class Clip(Generic[Indices, Times]):
             said += [f"{begin:.3f} to {end:.3f} s"] if begin <= end else []
         if self.audio is not None:
             said.append(f"sound {self.audio.dtype} {self.audio.shape}")
-        return f"<Clip {self.index}: {', '.join(said)}>"
+        of = "" if self.segment is None else f" of {self.segment}"
+        return f"<Clip {self.index}{of}: {', '.join(said)}>"
+
+    @property
+    def number(self) -> int:
+        """Position among all clips of its source: `index`, but where the source is divided into segments."""
+        return self.index if self._number is None else self._number
+
+    def of_segment(self, number: int, index: int, start: int, valid: int, length: int, segment: Segment) -> None:
+        """Note of which segment this clip is, and where it lies there."""
+        self._number, self.index, self.segment = number, index, segment
+        self.start, self.valid, self.length = start, valid, length
 
     def record(self, views: Views) -> Clip:
         """Note the crop and flip that were drawn for this clip, and return it."""
         if views.one is None:
-            *crop, self.flip = views[self.index]
+            *crop, self.flip = views[self.number]
             self.crop = tuple(crop)  # type: ignore[assignment]
         return self
 
@@ -101,9 +119,11 @@ class Clip(Generic[Indices, Times]):
                 facts[name] = [None if math.isnan(value) else value for value in values.tolist()]
             elif values is not None:
                 facts[name] = values
-        for name in ("source_fps", "rotation", "flip", "sample_rate"):
+        for name in ("fps", "source_fps", "rotation", "flip", "sample_rate"):
             if getattr(self, name) is not None:
                 facts[name] = getattr(self, name)
+        if self.segment is not None:
+            facts["segment"] = self.segment.record()
         if self.mirrored:
             facts["mirrored"] = True
         if self.crop is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import lru_cache, partial
 from typing import Any
@@ -15,9 +15,23 @@ from clipx._checks import as_array, check_kind, check_total, check_writable, int
 from clipx._threads import each_on_a_thread
 from clipx.arrays.clips import copied_clips, written_clips
 from clipx.arrays.pages import check_mapped
+from clipx.arrays.segments import SegmentClips, plan_array
 from clipx.arrays.writer import ArrayWriter
 from clipx.format import ClipFormat
-from clipx.plan import FrameSpec, Policy, Rng, Sampling, WindowSpec, as_generator, fill_bytes
+from clipx.plan import (
+    Extent,
+    FrameSpec,
+    Policy,
+    Rng,
+    Sampling,
+    Segment,
+    WindowSpec,
+    as_generator,
+    as_segments,
+    fill_bytes,
+)
+from clipx.plan.rows import first_frame
+from clipx.plan.segmented import SegmentedPlan, raising_first
 from clipx.pool import ClipPool, as_pool
 
 __all__ = ["WindowSpec", "extract", "indices", "iterate", "starts"]
@@ -55,20 +69,56 @@ def _any_spec(length: int | FrameSpec, stride: int | None, dilation: int, rest: 
 
 
 def starts(
-    n: int, length: int | FrameSpec, stride: int | None = None, dilation: int = 1, *, rng: Rng = None, **rest: Any
+    n: int,
+    length: int | FrameSpec,
+    stride: int | None = None,
+    dilation: int = 1,
+    *,
+    rng: Rng = None,
+    segments: Segments | None = None,
+    **rest: Any,
 ) -> np.ndarray:
-    """Start frames of the clips of n frames, int64 (clips,); length, stride, dilation and rest as in `extract`."""
-    return _any_spec(length, stride, dilation, rest).starts(n, rng)
+    """Start frames of the clips of n frames, int64 (clips,); the other arguments as in `extract`.
+
+    With segments, too, they are frames of the source.
+    """
+    spec = _any_spec(length, stride, dilation, rest)
+    if segments is None:
+        return spec.starts(n, rng)
+    plan = _planned(segments, spec, Extent(n).n, rng)
+    return np.array([first_frame(plan.row(position)) for position in range(len(plan))], dtype=np.int64)
 
 
 def indices(
-    n: int, length: int | FrameSpec, stride: int | None = None, dilation: int = 1, *, rng: Rng = None, **rest: Any
+    n: int,
+    length: int | FrameSpec,
+    stride: int | None = None,
+    dilation: int = 1,
+    *,
+    rng: Rng = None,
+    segments: Segments | None = None,
+    **rest: Any,
 ) -> np.ndarray:
     """Source frame of every position of the clips of n frames, int64 (clips, length); -1 where fill_value goes.
 
-    length, stride, dilation and rest as in `extract`.
+    The other arguments as in `extract`.
     """
-    return _any_spec(length, stride, dilation, rest).rows(n, rng)
+    spec = _any_spec(length, stride, dilation, rest)
+    if segments is None:
+        return spec.rows(n, rng)
+    return _planned(segments, spec, Extent(n).n, rng).table()
+
+
+def _planned(segments: Segments, spec: FrameSpec, n: int, rng: Rng) -> SegmentedPlan:
+    """The plan of all segments, one after the other. Raises the error of any."""
+    plan, errors = plan_array(as_segments(segments, "frames") or {}, spec, n, rng, by_segment=True)
+    if errors:
+        raise errors[0][1]
+    return plan
+
+
+Segments = Iterable[Segment | Sequence[Any]]
+"""Segments, and pairs (start, end)."""
 
 
 def _time_first(frames: Any, axis: int) -> np.ndarray:
@@ -105,6 +155,7 @@ def extract(
     num_clips: int | None = None,
     sampling: Sampling = "regular",
     rng: Rng = None,
+    segments: Segments | None = None,
     axis: int = 0,
     format: ClipFormat | None = None,
     out: np.ndarray | None = None,
@@ -123,6 +174,8 @@ def extract(
         length: frames of a clip; or a FrameSpec, which says all of the clips, so that no other of these is given.
         stride, dilation, policy, fill_value, num_clips, sampling: see `WindowSpec`.
         rng: Generator or seed for sampling "random", and for what the format draws.
+        segments: pairs (start, end) of frames, or Segments in frames: each is a source of its own. All clips of the
+            first come first, and so on. Default: frames are not divided.
         axis: the time axis of frames; it becomes axis 1 of the result.
         format: how frames (n, height, width, channels) are written; default as they are.
         out: where to write: C-contiguous, of the result's shape and dtype, apart from frames.
@@ -140,11 +193,14 @@ def extract(
     if format is not None or spec.is_random:
         check_kind("format", format, ClipFormat, None)
         rng = as_generator(rng)
-    longest = spec.max_length
+    longest, plan = spec.max_length, None
+    if segments is not None:
+        plan = _planned(segments, spec, len(array), rng)
     if format is None and longest is not None:
         # Before memory is asked for the rows.
-        check_total("clips", (spec.count(len(array)), longest, *array.shape[1:]), array.itemsize)
-    rows = spec.checked_rows(len(array), rng)
+        count = spec.count(len(array)) if plan is None else len(plan)
+        check_total("clips", (count, longest, *array.shape[1:]), array.itemsize)
+    rows = spec.checked_rows(len(array), rng) if plan is None else plan.table()
     writer = None
     shape, dtype = rows.shape + array.shape[1:], array.dtype
     if format is not None:
@@ -158,6 +214,7 @@ def extract(
     parts = 1 if num_threads == 1 else min(num_threads, rows.size, out.nbytes // THREAD_BYTES + 1)
     if writer is not None:
         writer.views.draw(rng)
+        writer.views.key = None if plan is None else plan.key
         _in_threads(min(parts, len(rows)), len(rows), partial(_write, writer, out, rows))
     elif parts <= 1:
         _kernel.gather(array, out, rows, fill)
@@ -196,6 +253,7 @@ def iterate(
     num_clips: int | None = None,
     sampling: Sampling = "regular",
     rng: Rng = None,
+    segments: Segments | None = None,
     axis: int = 0,
     format: ClipFormat | None = None,
     pool: ClipPool | int | str | None = None,
@@ -210,11 +268,17 @@ def iterate(
     Args as in `extract`, and pool: a ClipPool, or bytes such as "2GB" to make one of for this call. Clips are slots of
     it, which are free again when nothing sees them any more. None gives each clip memory of its own.
 
-    Returns an iterator of arrays (length, ...), or in the format's order, C-contiguous. Raises as `extract` at the
-    call, and while iterating PoolExhausted where every slot of the pool is held.
+    Returns an iterator of arrays (length, ...), or in the format's order, C-contiguous; those of segments may have
+    different lengths. Raises as `extract` at the call, and while iterating PoolExhausted where every slot of the pool
+    is held; the error of a segment comes after all clips of the others.
     """
     spec, pool = _spec(length, stride, dilation, policy, fill_value, num_clips, sampling), as_pool(pool)
     array = _time_first(frames, axis)
+    if segments is not None:
+        rng = as_generator(rng)
+        plan, errors = plan_array(as_segments(segments, "frames") or {}, spec, len(array), rng, by_segment=True)
+        clips = SegmentClips(array, spec, format, plan, pool, rng)
+        return raising_first(clips, errors) if errors else clips
     if format is None:
         if spec.max_length is not None:
             check_total("a clip", (spec.max_length, *array.shape[1:]), array.itemsize)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +13,11 @@ from clipx import _kernel
 from clipx._checks import check_total
 from clipx._views import Views
 from clipx.arrays.pages import Pages
+from clipx.arrays.segments import SegmentClips, plan_array
 from clipx.arrays.writer import ArrayWriter
 from clipx.clip import Clip
 from clipx.format import ClipFormat
-from clipx.plan import FrameSpec, Selection, check_bounded, fill_bytes
+from clipx.plan import FrameSpec, Segment, Selection, check_bounded, fill_bytes
 from clipx.plan.rows import first_frames
 from clipx.pool import ClipPool
 
@@ -118,6 +120,7 @@ class ArrayClips(Iterator[Clip]):
 
     Attributes:
         num_frames: frames of the array.
+        segment_errors: numbers of segments that give no clips, or not all, and why.
     """
 
     def __init__(
@@ -129,15 +132,25 @@ class ArrayClips(Iterator[Clip]):
         rng: np.random.Generator,
         in_step: int,
         selection: Selection,
+        segments: Mapping[int, Segment] | None = None,
     ) -> None:
         self.num_frames = len(array)
+        self.segment_errors: list[tuple[int, ValueError]] = []
+        self._views: Views | None = None
+        self._of_segments: Iterator[dict[str, Any]] | None = None
+        if segments is not None:
+            plan, self.segment_errors = plan_array(segments, spec, self.num_frames, rng, by_segment=False)
+            data = SegmentClips(array, spec, format, plan, pool, rng, in_step, selection)
+            self._data: Iterator[np.ndarray] = data
+            self._of_segments = map(plan.describe, selection.of(len(plan)).tolist())
+            self._views = None if data.writer is None else data.writer.views
+            return
         rows = spec.checked_rows(self.num_frames, rng)
         self._length = rows.shape[1]
         indices = selection.of(len(rows))
         if len(indices) < len(rows):
             rows = rows[indices]
         self._facts = zip(indices.tolist(), first_frames(rows).tolist(), spec.valid(rows, self.num_frames).tolist())
-        self._views: Views | None = None
         if format is None:
             self._data = copied_clips(array, spec, rows, pool, in_step)
         else:
@@ -148,5 +161,9 @@ class ArrayClips(Iterator[Clip]):
 
     def __next__(self) -> Clip:
         data = next(self._data)
-        clip = Clip(data, *next(self._facts), length=self._length)
+        if self._of_segments is None:
+            clip = Clip(data, *next(self._facts), length=self._length)
+        else:
+            clip = Clip(data, 0, 0, 0)
+            clip.of_segment(**next(self._of_segments))
         return clip if self._views is None else clip.record(self._views)

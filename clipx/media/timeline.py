@@ -13,7 +13,7 @@ from clipx.errors import MediaError
 from clipx.media.frames import Frame
 from clipx.media.packet_index import PacketIndex
 from clipx.media.rates import Grace
-from clipx.media.seconds import Rounded, as_ticks
+from clipx.plan.seconds import Rounded, as_ticks
 
 __all__ = ["MOST_FRAMES", "MOST_REPEATS", "Timeline"]
 

@@ -3,6 +3,7 @@
 from clipx.plan.draws import Rng, as_generator
 from clipx.plan.filling import fill_bytes
 from clipx.plan.policies import Policy
+from clipx.plan.segments import Segment, as_segments
 from clipx.plan.selection import ALL, Selection
 from clipx.plan.spec import Extent, FrameSpec, check_bounded
 from clipx.plan.windows import Sampling, WindowSpec
@@ -14,9 +15,11 @@ __all__ = [
     "Policy",
     "Rng",
     "Sampling",
+    "Segment",
     "Selection",
     "WindowSpec",
     "as_generator",
+    "as_segments",
     "check_bounded",
     "fill_bytes",
 ]

@@ -11,7 +11,17 @@ import numpy as np
 
 from clipx._checks import integer
 
-__all__ = ["Epoch", "Rng", "as_generator", "check_epoch", "count_epoch", "sample_rng", "stream_random"]
+__all__ = [
+    "Epoch",
+    "Rng",
+    "as_generator",
+    "check_epoch",
+    "count_epoch",
+    "sample_rng",
+    "segment_rng",
+    "segment_seed",
+    "stream_random",
+]
 
 Rng = np.random.Generator | int | None
 """A Generator, the seed of a new one, or None for one without a seed."""
@@ -47,6 +57,16 @@ def _digest(*what: Any) -> int:
 def sample_rng(seed: int, epoch: int, key: str) -> np.random.Generator:
     """Generator for the random choices of a sample: the same for the same (seed, epoch, `__key__`), on any machine."""
     return np.random.default_rng(_digest(seed, epoch, key))
+
+
+def segment_seed(rng: Rng) -> tuple[int, ...]:
+    """What the generators of all segments of a source are derived from, drawn from the source's own."""
+    return tuple(as_generator(rng).integers(0, 2**63, size=2).tolist())
+
+
+def segment_rng(seed: tuple[int, ...], number: int) -> np.random.Generator:
+    """Generator for the random choices of a segment: whatever other segments its source has."""
+    return np.random.default_rng((*seed, number))
 
 
 def stream_random(seed: int, epoch: int, name: str) -> random.Random:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+
+from clipx.plan.selection import Selection
 
 __all__ = ["Plan", "Row", "TablePlan", "first_frame", "first_frames", "step_of", "stop_of"]
 
@@ -12,6 +16,7 @@ Row = range | np.ndarray
 """Source frame of every position of a clip; -1, in an array, where `fill_value` goes."""
 
 NEVER = 2**60  # later than any frame
+BLOCK = 2**20  # positions of rows that are made at a time
 
 
 def first_frame(row: Row) -> int:
@@ -54,6 +59,17 @@ class Plan(ABC):
     def opening(self, index: int) -> int | None:
         """Frame at which a clip begins to be written, ascending with the index; None where there is no such clip."""
 
+    def openings(self, selection: Selection) -> Iterator[tuple[int, int]]:
+        """(index, opening) of the clips of a selection, in the order in which they begin to be written."""
+        at = 0
+        while (index := selection.at(at)) is not None and (opening := self.opening(index)) is not None:
+            yield index, opening
+            at += 1
+
+    def key(self, index: int) -> Any:
+        """What the draws of a clip depend on."""
+        return index
+
     @abstractmethod
     def row(self, index: int) -> Row:
         """The row of a clip, as far as it is known before the end."""
@@ -77,9 +93,20 @@ class Plan(ABC):
     def frames_in_order(self, indices: np.ndarray, n: int) -> np.ndarray:
         """The frames of n, bool (n,), that are written to these clips as they go by."""
 
+    def bounds(self, count: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest frame of the final rows of the first `count` clips; NEVER and -1 of those without one."""
+        block = max(BLOCK // self.length, 1)
+        found = [_bounds(self.final_rows(np.arange(at, min(at + block, count)), n)) for at in range(0, count, block)]
+        lowest, highest = zip(*found or [_bounds(np.zeros((0, 1), dtype=np.int64))])
+        return np.concatenate(lowest), np.concatenate(highest)
+
     @abstractmethod
     def slots(self) -> int:
         """Slots that the clips take: of those that are open at once, and of one that is handed out."""
+
+
+def _bounds(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.where(rows < 0, NEVER, rows).min(axis=1, initial=NEVER), rows.max(axis=1, initial=-1)
 
 
 class TablePlan(Plan):
@@ -88,7 +115,7 @@ class TablePlan(Plan):
     def __init__(self, rows: np.ndarray) -> None:
         self._rows = rows
         self.length = rows.shape[1]
-        lowest = np.where(rows < 0, NEVER, rows).min(axis=1, initial=NEVER)
+        lowest, _ = _bounds(rows)
         # Clips are begun in the order of their indices; those that have no frame with the one before.
         openings = np.minimum.accumulate(lowest[::-1])[::-1]
         openings[openings == NEVER] = np.max(openings, where=openings != NEVER, initial=0)

@@ -317,5 +317,14 @@ class WindowPlan(Plan):
             held[frames[frames < n]] = True
         return held
 
+    def bounds(self, count: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+        lowest = self._final_starts(np.arange(count), n)
+        highest = lowest + self._windows.span - 1
+        late = np.flatnonzero(highest >= n)
+        if len(late):
+            rows = self.final_rows(late, n)
+            lowest[late], highest[late] = np.where(rows < 0, n, rows).min(axis=1), rows.max(axis=1)
+        return lowest, highest
+
     def slots(self) -> int:
         return self._windows.slots(self._starts)

@@ -9,7 +9,7 @@ from clipx._checks import as_fps, integer
 from clipx._reprs import value_repr
 from clipx.media.damage import DAMAGE, AtDamage
 from clipx.media.opening import MAX_PIXELS
-from clipx.media.seconds import as_seconds
+from clipx.plan.seconds import as_seconds
 from clipx.video.color import COLORSPACES, RANGES, ColorRange, Colorspace
 
 __all__ = ["VideoOptions"]

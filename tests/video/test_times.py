@@ -15,8 +15,8 @@ from clipx import wds
 from clipx.media.frames import Frame
 from clipx.media.packet_index import PacketIndex
 from clipx.media.rates import Grace
-from clipx.media.seconds import as_seconds, as_ticks
 from clipx.media.timeline import MOST_FRAMES, MOST_REPEATS, Timeline
+from clipx.plan.seconds import as_seconds, as_ticks
 from clipx.video.clips import clips, count_frames
 from clipx.wds.sample_clips import SampleClips
 

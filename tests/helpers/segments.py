@@ -1,0 +1,52 @@
+"""Segments and the clips that they give, in obvious NumPy."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from clipx.plan import Extent
+from clipx.plan.draws import segment_rng, segment_seed
+
+
+class Expected(NamedTuple):
+    """A clip of a segment: its frames in the source, and where it lies in its segment."""
+
+    segment: int
+    index: int
+    row: list
+    start: int
+    valid: int
+
+
+def clips_of(spec, frames_of, rng=None, times_of=None):
+    """All clips of segments, by their numbers, as lists of the frames of the source that each has.
+
+    times_of: n + 1 times of the frames of a segment, by its number.
+    """
+    seed = segment_seed(rng) if spec.is_random else ()
+    found = []
+    for number, frames in frames_of.items():
+        n = len(frames)
+        extent = Extent(n, None if times_of is None else times_of[number])
+        rows = spec.rows(extent, segment_rng(seed, number) if spec.is_random else None)
+        for index, (row, valid) in enumerate(zip(rows, spec.valid(rows, n))):
+            in_source = [frames[k] if k >= 0 else -1 for k in row]
+            start = next((int(k) for k in row if k >= 0), 0)
+            found.append(Expected(number, index, in_source, start, int(valid)))
+    return found
+
+
+def in_order(clips):
+    """Clips in the order of a pass over the source: by their last frames, then by segment and index."""
+    return sorted(clips, key=lambda clip: (max(clip.row), clip.segment, clip.index))
+
+
+def open_at_once(clips):
+    """Most clips that are open at one frame, from their first to their last."""
+    spans = [(min(k for k in clip.row if k >= 0), max(clip.row)) for clip in clips]
+    return max((sum(a <= first <= b for a, b in spans) for first, _ in spans), default=0)
+
+
+def gathered(array, clip, fill=0):
+    """The frames of a clip."""
+    return np.stack([array[k] if k >= 0 else np.full_like(array[0], fill) for k in clip.row])
