@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clipx.errors import MediaError, PoolExhausted, PoolTooSmall
     from clipx.format import ClipFormat
     from clipx.loader import Loader
-    from clipx.plan import Segment, WindowSpec
+    from clipx.plan import Segment, UniformSpec, WindowSpec
     from clipx.pool import ClipPool, PoolStats
     from clipx.video.options import VideoOptions
 
@@ -33,6 +33,7 @@ _HOMES = {
     "PoolStats": "pool",
     "PoolTooSmall": "errors",
     "Segment": "plan",
+    "UniformSpec": "plan",
     "VideoOptions": "video.options",
     "WindowSpec": "plan",
     "simd": "_kernel",
@@ -50,6 +51,7 @@ __all__ = [
     "PoolStats",
     "PoolTooSmall",
     "Segment",
+    "UniformSpec",
     "VideoOptions",
     "WindowSpec",
     "__version__",

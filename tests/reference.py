@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from clipx.video.color import Matrix
 
-__all__ = ["collect", "floats", "formatted", "gather", "indices", "padding", "picture", "scatter", "starts"]
+__all__ = [
+    "centers",
+    "collect",
+    "floats",
+    "formatted",
+    "gather",
+    "indices",
+    "linspace",
+    "padding",
+    "part",
+    "picture",
+    "scatter",
+    "starts",
+]
 
 
 def starts(
@@ -159,3 +173,19 @@ def floats(numbers: np.ndarray, scale: float = 1.0, mean: Any = 0.0, std: Any = 
 
 def _bytes(channels: list[np.ndarray]) -> np.ndarray:
     return np.rint(np.clip(np.stack(channels, axis=-1), 0, 255)).astype(np.uint8)
+
+
+def part(n: int, parts: int, i: int) -> range:
+    """Frames of part i of so many equal parts of n frames; its first where it is empty."""
+    first = i * n // parts
+    return range(first, max((i + 1) * n // parts, first + 1))
+
+
+def centers(n: int, length: int) -> list[int]:
+    """Frame in the middle of each of so many equal parts of n frames."""
+    return [int((i + Fraction(1, 2)) * n / length) for i in range(length)]
+
+
+def linspace(n: int, length: int) -> list[int]:
+    """Frames from the first to the last of n, at equal distances, rounded with halves to even."""
+    return [round(Fraction(i * (n - 1), max(length - 1, 1))) for i in range(length)]

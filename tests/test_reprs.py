@@ -9,7 +9,20 @@ from helpers import corpus, sounds
 from helpers.shards import write_shard
 
 import clipx
-from clipx import AudioFormat, Clip, ClipFormat, ClipPool, Loader, VideoOptions, WindowSpec, audio, memory, video, wds
+from clipx import (
+    AudioFormat,
+    Clip,
+    ClipFormat,
+    ClipPool,
+    Loader,
+    UniformSpec,
+    VideoOptions,
+    WindowSpec,
+    audio,
+    memory,
+    video,
+    wds,
+)
 from clipx._reprs import byte_text
 
 
@@ -35,6 +48,7 @@ def test_bytes(count, text):
         (WindowSpec(16, 8, policy="wrap"), "WindowSpec(length=16, stride=8, policy='wrap')"),
         (WindowSpec(4, fill_value=0.0), "WindowSpec(length=4, stride=4, fill_value=0.0)"),
         (WindowSpec.of_seconds(2, 0.5, fps=8), "WindowSpec(length=16, stride=4, fps=Fraction(8, 1))"),
+        (UniformSpec(8, "linspace"), "UniformSpec(length=8, sampling='linspace')"),
         (ClipFormat(), "ClipFormat()"),
         (ClipFormat(224, order="CTHW"), "ClipFormat(crop=(224, 224), order='CTHW')"),
         (ClipFormat(scale=2.0), "ClipFormat(dtype='float32', scale=2.0)"),

@@ -53,7 +53,7 @@ class SoundRun:
             n, src = self._count(src)
             extent = Extent(n)
         self._plan = spec.plan(extent, as_generator(rng) if spec.is_random else rng)
-        self.samples = SampleReader(src, name, format, spec.fps)
+        self.samples = SampleReader(src, name, format, spec.timeline_fps)
 
     def _count(self, src: Source) -> tuple[int, Source]:
         """Number of samples, those behind damage among them, by decoding them, and a source to decode them again."""

@@ -29,7 +29,7 @@ class CountedSamples:
     def __init__(self, src: Source, spec: FrameSpec, format: AudioFormat, name: str) -> None:
         self.samples, self.stopped = 0, False
         report = Report(name, format.damage, log=False)
-        self.source = SampleReader(as_source(src, name), name, format, spec.fps, report)
+        self.source = SampleReader(as_source(src, name), name, format, spec.timeline_fps, report)
         try:
             for piece in self.source.pieces():
                 self.samples += piece.shape[1]

@@ -6,6 +6,7 @@ from clipx.plan.policies import Policy
 from clipx.plan.segments import Segment, as_segments
 from clipx.plan.selection import ALL, Selection
 from clipx.plan.spec import Extent, FrameSpec, check_bounded
+from clipx.plan.uniform import UniformSampling, UniformSpec
 from clipx.plan.windows import Sampling, WindowSpec
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "Sampling",
     "Segment",
     "Selection",
+    "UniformSampling",
+    "UniformSpec",
     "WindowSpec",
     "as_generator",
     "as_segments",

@@ -67,11 +67,13 @@ class FrameSpec(ABC):
     suit every spec.
     """
 
-    fps: Any = None
-    """Frames a second that the spec is made for; None for any."""
-
     fill_value: Any = 0
     """Value of the elements of a position without a frame, in the source's dtype."""
+
+    @property
+    def timeline_fps(self) -> Any:
+        """Frames a second that a source is read at; None for its own, or that of the options."""
+        return None
 
     @property
     def fills(self) -> bool:
@@ -194,4 +196,5 @@ class FrameSpec(ABC):
 def check_bounded(spec: FrameSpec) -> None:
     """Raise ValueError for a spec whose clips may have any length: slots of a pool have one size."""
     if spec.max_length is None:
-        raise ValueError(f"spec is {spec!r}, whose clips have no longest length, but a pool needs one")
+        cure = "; give max_frames" if hasattr(spec, "max_frames") else ""
+        raise ValueError(f"spec is {spec!r}, whose clips have no longest length, but a pool needs one{cure}")

@@ -202,6 +202,10 @@ class WindowSpec(FrameSpec):
     # What sources ask for beyond rows.
 
     @property
+    def timeline_fps(self) -> Any:
+        return self.fps
+
+    @property
     def fills(self) -> bool:
         return POLICIES[self.policy].fills
 

@@ -52,11 +52,12 @@ def count_frames(src: Source, spec: FrameSpec, options: VideoOptions | None, nam
 def _at_rate(spec: FrameSpec, options: VideoOptions | None) -> VideoOptions:
     """The options at the rate that the spec was made for. Raises ValueError where they have another."""
     options = options or VideoOptions()
-    if spec.fps is None:
+    fps = spec.timeline_fps
+    if fps is None:
         return options
-    if options.fps not in (None, spec.fps):
-        raise ValueError(f"fps is {options.fps}, but the window was made for {spec.fps} frames a second")
-    return replace(options, fps=spec.fps)
+    if options.fps not in (None, fps):
+        raise ValueError(f"fps is {options.fps}, but the window was made for {fps} frames a second")
+    return replace(options, fps=fps)
 
 
 class VideoClips(Iterator[VideoClip]):

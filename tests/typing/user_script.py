@@ -31,6 +31,10 @@ def own_spec() -> clipx.plan.FrameSpec:
     return clipx.WindowSpec.of_seconds(2, stride=0.5, fps=8, policy="backpad")
 
 
+def other_specs() -> list[clipx.plan.FrameSpec]:
+    return [clipx.UniformSpec(8), clipx.UniformSpec(8, sampling="linspace")]
+
+
 def videos(path: str) -> Iterator[tuple[float, np.ndarray[Any, Any]]]:
     info = clipx.video.probe(path)
     print(info.width, info.height, info.fps, info.codec)
@@ -139,6 +143,7 @@ def mistakes(clip: clipx.Clip, array: np.ndarray[Any, Any]) -> None:
     """What checkers find; an `ignore` that is not needed is an error."""
     clipx.WindowSpec(4, policy="mirror")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     clipx.windows.extract(array, 4, sampling="any")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    clipx.UniformSpec(4, "ends")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     clipx.VideoOptions(damage="hide")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     clipx.VideoOptions(color="bgr")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     clipx.ClipFormat(order="NCHW")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
