@@ -39,7 +39,7 @@ class Entry(NamedTuple):
 
     Attributes:
         kind: "error": the sample, or a shard, is broken; "damage": parts of it were left out or concealed; "no clips":
-            the sample is whole, but gives no clip.
+            the sample is whole, but gives no clip; "left out": a clip is in no batch.
         shard, key, field: its origin; None where that is not known, or not one sample or field.
         error: the error's type, such as "MediaError"; None for the other kinds.
         message: a description in English.
@@ -116,6 +116,13 @@ class Ledger(Sequence[Entry]):
         """Add an entry that is not an error: "damage" of a sample that still gives clips, or "no clips"."""
         shard, key = sample.get("__url__"), sample.get("__key__")
         self._add(Entry(kind, _text(shard), _text(key), _text(field), None, shorten(message, MOST_TEXT), clips))
+
+    def note_left_out(self, clips: Iterable[Mapping[str, Any]], batch_size: int) -> None:
+        """Add an entry for each clip of a bucket that has too few at the end of an epoch."""
+        clips = list(clips)
+        few = f"its bucket has {len(clips)} of {batch_size} clips at the end of the epoch"
+        for clip in clips:
+            self.note("left out", clip, few)
 
     def _add(self, entry: Entry) -> None:
         with self._lock:

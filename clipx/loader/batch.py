@@ -16,7 +16,7 @@ import webdataset
 from clipx import memory
 from clipx.datasets.fields import Field
 from clipx.datasets.origins import locate
-from clipx.wds.batching import copy_rows
+from clipx.wds.copying import copy_rows
 from clipx.wds.layout import BatchLayout, check_alike, flatten, unlike_error
 
 __all__ = ["Batch", "BatchState", "Batches"]
