@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clipx import audio, errors, mapped, memory, plan, pool, video, wds, windows
+    from clipx import audio, errors, mapped, memory, plan, pool, segments, video, wds, windows
     from clipx._kernel import simd
     from clipx.audio.format import AudioFormat
     from clipx.clip import Clip
@@ -38,7 +38,7 @@ _HOMES = {
     "WindowSpec": "plan",
     "simd": "_kernel",
 }
-_MODULES = ("audio", "errors", "mapped", "memory", "plan", "pool", "video", "wds", "windows")
+_MODULES = ("audio", "errors", "mapped", "memory", "plan", "pool", "segments", "video", "wds", "windows")
 
 __all__ = [
     "AudioFormat",
@@ -61,6 +61,7 @@ __all__ = [
     "memory",
     "plan",
     "pool",
+    "segments",
     "simd",
     "video",
     "wds",
