@@ -6,7 +6,7 @@ Those of `experimental.readers.video` were read from its frame numbers, of Motio
 
 import pytest
 
-from clipx import WindowSpec
+from clipx import UniformSpec, WindowSpec, windows
 
 
 def spans(starts, length, stride):
@@ -68,3 +68,43 @@ def test_padding(pad_mode, policy, n, length, stride, step, count, last):
 def test_padding_of_a_short_source():
     assert WindowSpec(4, policy="repeat_last").rows(3).tolist() == [[0, 1, 2, 2]]
     assert WindowSpec(6, policy="reflect").rows(3).tolist() == [[0, 1, 2, 1, 0, 1]]
+
+
+# experimental.readers.video(sequence_length, uniform_sample=True). It rounds halves up; ours to even.
+@pytest.mark.parametrize(("n", "length", "frames", "ours"), [
+    (12, 1, [0], None),
+    (12, 2, [0, 11], None),
+    (12, 5, [0, 3, 6, 8, 11], None),
+    (12, 8, [0, 2, 3, 5, 6, 8, 9, 11], None),
+    (12, 16, [0, 1, 1, 2, 3, 4, 4, 5, 6, 7, 7, 8, 9, 10, 10, 11], None),
+    (30, 8, [0, 4, 8, 12, 17, 21, 25, 29], None),
+    (30, 16, [0, 2, 4, 6, 8, 10, 12, 14, 15, 17, 19, 21, 23, 25, 27, 29], None),
+    (50, 8, [0, 7, 14, 21, 28, 35, 42, 49], None),
+    (3, 8, [0, 0, 1, 1, 1, 1, 2, 2], None),
+    (30, 5, [0, 7, 15, 22, 29], [0, 7, 14, 22, 29]),
+    (50, 5, [0, 12, 25, 37, 49], [0, 12, 24, 37, 49]),
+    (3, 5, [0, 1, 1, 2, 2], [0, 0, 1, 2, 2]),
+])  # fmt: skip
+def test_uniform_sample(n, length, frames, ours):
+    assert UniformSpec(length, sampling="linspace").rows(n).tolist() == [ours or frames]
+    assert [(2 * i * (n - 1) // max(length - 1, 1) + 1) // 2 for i in range(length)] == frames
+
+
+# experimental.readers.video over a file_list with file_list_format="frames": "file label start end", sequence_length 1.
+@pytest.mark.parametrize(("start", "end", "frames"), [
+    (10, 20, range(10, 20)),
+    (95, 100, range(95, 100)),
+])  # fmt: skip
+def test_file_list_of_frames(start, end, frames):
+    assert windows.indices(100, 1, segments=[(start, end)]).ravel().tolist() == list(frames)
+
+
+# sequence_length=4, stride=2, step=3 within start and end; stride - 1 frames behind the last, again.
+@pytest.mark.parametrize(("start", "end", "starts", "ours"), [(10, 20, [10], [10, 13]), (20, 31, [20, 23], [20, 23])])
+def test_windows_of_a_file_list(start, end, starts, ours):
+    assert windows.starts(100, 4, 3, 2, segments=[(start, end)]).tolist() == ours
+    assert windows.starts(100, 4, 3, 2, segments=[(start, end - 1)]).tolist() == starts
+
+
+def test_uniform_sample_of_a_file_list():
+    assert windows.indices(100, UniformSpec(4, sampling="linspace"), segments=[(10, 20)]).tolist() == [[10, 13, 16, 19]]

@@ -3,7 +3,7 @@
 import pytest
 from helpers.peers import possible
 
-from clipx import WindowSpec
+from clipx import UniformSpec, WindowSpec
 
 
 # SampleFrames(clip_len, frame_interval, num_clips, test_mode=True): the starts of its clips.
@@ -69,3 +69,65 @@ def test_sample_frames_for_training(n, clip_len, frame_interval, starts):
     spec = WindowSpec(clip_len, None, frame_interval, num_clips=1, sampling="random")
     assert possible(spec, n - frame_interval + 1)[0][0] == set(starts)
     assert possible(spec, n)[0][0] == set(range(len(starts) + frame_interval - 1))
+
+
+# SampleFrames(clip_len=1, num_clips=k, test_mode=True), TSN's: the frames in the middle of k equal parts.
+@pytest.mark.parametrize(("n", "k", "frames"), [
+    (1, 4, [0, 0, 0, 0]),
+    (3, 8, [0, 0, 0, 1, 1, 2, 2, 2]),
+    (5, 5, [0, 1, 2, 3, 4]),
+    (7, 3, [1, 3, 5]),
+    (30, 8, [1, 5, 9, 13, 16, 20, 24, 28]),
+    (64, 3, [10, 32, 53]),
+    (250, 16, [7, 23, 39, 54, 70, 85, 101, 117, 132, 148, 164, 179, 195, 210, 226, 242]),
+    (300, 8, [18, 56, 93, 131, 168, 206, 243, 281]),
+    (301, 3, [50, 150, 250]),
+])  # fmt: skip
+def test_centers_of_parts(n, k, frames):
+    assert UniformSpec(k).rows(n).tolist() == [frames]
+
+
+def test_centers_in_floats():
+    """Of 12 frames in 7 parts it has 5.999... where it means 6; so have one in 370 frames of up to 600."""
+    assert UniformSpec(7).rows(12).tolist() == [[0, 2, 4, 6, 7, 9, 11]]
+    assert [0, 2, 4, int(12 / 7 * 3 + 12 / 7 / 2), 7, 9, 11] == [0, 2, 4, 5, 7, 9, 11]
+
+
+# UniformSampleFrames(clip_len=k): the first and last frame that it may take of each part.
+@pytest.mark.parametrize(("n", "parts"), [
+    (4, [(0, 0), (1, 1), (2, 2), (3, 3)]),
+    (8, [(0, 1), (2, 3), (4, 5), (6, 7)]),
+    (9, [(0, 1), (2, 3), (4, 5), (6, 8)]),
+    (16, [(0, 3), (4, 7), (8, 11), (12, 15)]),
+    (17, [(0, 3), (4, 7), (8, 11), (12, 16)]),
+    (100, [(0, 11), (12, 24), (25, 36), (37, 49), (50, 61), (62, 74), (75, 86), (87, 99)]),
+])  # fmt: skip
+def test_uniform_sample_frames(n, parts):
+    clip = possible(UniformSpec(len(parts), sampling="random"), n)[0]
+    assert clip == [set(range(first, last + 1)) for first, last in parts]
+
+
+# Of less than two frames for each part, it takes k of the n frames, each in as many ways; ours one of each part.
+@pytest.mark.parametrize(("n", "k", "theirs", "ours"), [
+    (5, 4, [(0, 1), (1, 2), (2, 3), (3, 4)], [(0, 0), (1, 1), (2, 2), (3, 4)]),
+    (7, 4, [(0, 2), (1, 3), (3, 5), (5, 6)], [(0, 0), (1, 2), (3, 4), (5, 6)]),
+])  # fmt: skip
+def test_uniform_sample_frames_of_few(n, k, theirs, ours):
+    clip = possible(UniformSpec(k, sampling="random"), n)[0]
+    assert [(min(frames), max(frames)) for frames in clip] == ours
+    assert all(first <= mine[0] and mine[1] <= last for (first, last), mine in zip(theirs, ours))
+
+
+# UniformSample(clip_len=4), in training: its parts meet in a frame that both may take. In tests it takes a frame before
+# the middle of each, of the n - 1 gaps between frames; ours is the middle one.
+@pytest.mark.parametrize(("n", "theirs", "ours", "tested", "middle"), [
+    (16, [(0, 4), (4, 8), (8, 11), (11, 15)], [(0, 3), (4, 7), (8, 11), (12, 15)], [1, 5, 9, 12], [2, 6, 10, 14]),
+    (17, [(0, 4), (4, 8), (8, 12), (12, 16)], [(0, 3), (4, 7), (8, 11), (12, 16)], [2, 6, 10, 14], [2, 6, 10, 14]),
+    (7, [(0, 2), (2, 3), (3, 4), (4, 6)], [(0, 0), (1, 2), (3, 4), (5, 6)], [0, 2, 3, 4], [0, 2, 4, 6]),
+])  # fmt: skip
+def test_uniform_sample(n, theirs, ours, tested, middle):
+    assert [(min(each), max(each)) for each in possible(UniformSpec(4, sampling="random"), n)[0]] == ours
+    assert UniformSpec(4).rows(n).tolist() == [middle]
+    bounds = [round((n - 1) / 4 * i) for i in range(5)]
+    assert list(zip(bounds, bounds[1:])) == theirs
+    assert [first + (n - 1) // 8 for first in bounds[:-1]] == tested

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 from helpers.peers import possible
 
-from clipx import WindowSpec
+from clipx import UniformSpec, WindowSpec
 
 
 # UniformClipSampler(clip_duration, stride, backpad_last) of n frames at 30 a second, with fractions: where clips start.
@@ -56,3 +56,19 @@ def test_random_clip_sampler(n, length, first, last):
 def test_constant_clips_per_video(n, length, num_clips, starts, ours):
     assert WindowSpec(length, num_clips=num_clips).starts(n).tolist() == ours
     assert [Fraction(start) for start in starts] == [Fraction((n - length) * i, num_clips) for i in range(num_clips)]
+
+
+# UniformTemporalSubsample(num_samples) of n frames. It rounds down; ours to the nearest frame.
+@pytest.mark.parametrize(("n", "num_samples", "frames", "ours"), [
+    (1, 3, [0, 0, 0], [0, 0, 0]),
+    (10, 1, [0], [0]),
+    (16, 16, list(range(16)), list(range(16))),
+    (64, 8, [0, 9, 18, 27, 36, 45, 54, 63], [0, 9, 18, 27, 36, 45, 54, 63]),
+    (65, 8, [0, 9, 18, 27, 36, 45, 54, 64], [0, 9, 18, 27, 37, 46, 55, 64]),
+    (30, 8, [0, 4, 8, 12, 16, 20, 24, 29], [0, 4, 8, 12, 17, 21, 25, 29]),
+    (4, 8, [0, 0, 0, 1, 1, 2, 2, 3], [0, 0, 1, 1, 2, 2, 3, 3]),
+    (4, 3, [0, 1, 3], [0, 2, 3]),
+])  # fmt: skip
+def test_uniform_temporal_subsample(n, num_samples, frames, ours):
+    assert UniformSpec(num_samples, sampling="linspace").rows(n).tolist() == [ours]
+    assert [i * (n - 1) // max(num_samples - 1, 1) for i in range(num_samples)] == frames
