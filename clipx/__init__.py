@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clipx.errors import MediaError, PoolExhausted, PoolTooSmall
     from clipx.format import ClipFormat
     from clipx.loader import Loader
-    from clipx.plan import Segment, UniformSpec, WindowSpec
+    from clipx.plan import FrameList, RateSpec, Segment, UniformSpec, WindowSpec
     from clipx.pool import ClipPool, PoolStats
     from clipx.video.options import VideoOptions
 
@@ -27,11 +27,13 @@ _HOMES = {
     "Clip": "clip",
     "ClipFormat": "format",
     "ClipPool": "pool",
+    "FrameList": "plan",
     "Loader": "loader",
     "MediaError": "errors",
     "PoolExhausted": "errors",
     "PoolStats": "pool",
     "PoolTooSmall": "errors",
+    "RateSpec": "plan",
     "Segment": "plan",
     "UniformSpec": "plan",
     "VideoOptions": "video.options",
@@ -45,11 +47,13 @@ __all__ = [
     "Clip",
     "ClipFormat",
     "ClipPool",
+    "FrameList",
     "Loader",
     "MediaError",
     "PoolExhausted",
     "PoolStats",
     "PoolTooSmall",
+    "RateSpec",
     "Segment",
     "UniformSpec",
     "VideoOptions",

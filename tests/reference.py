@@ -17,9 +17,11 @@ __all__ = [
     "gather",
     "indices",
     "linspace",
+    "nearest",
     "padding",
     "part",
     "picture",
+    "rate_length",
     "scatter",
     "starts",
 ]
@@ -189,3 +191,15 @@ def centers(n: int, length: int) -> list[int]:
 def linspace(n: int, length: int) -> list[int]:
     """Frames from the first to the last of n, at equal distances, rounded with halves to even."""
     return [round(Fraction(i * (n - 1), max(length - 1, 1))) for i in range(length)]
+
+
+def rate_length(n: int, seconds: Fraction, fps: Fraction, least: int, most: int | None, multiple: int) -> int:
+    """Frames of a clip at `fps`, within limits; 0 where n frames are fewer than a multiple."""
+    allowed = [k for k in range(multiple, n + 1, multiple) if most is None or k <= most]
+    wanted = max(seconds * fps, min(k for k in range(multiple, least + multiple, multiple) if k >= least))
+    return max((k for k in allowed if k <= wanted), default=0)
+
+
+def nearest(times: list[Fraction], second: Fraction) -> int:
+    """The frame that begins nearest to a time, of two the earlier one; times are those of frames and of the end."""
+    return min(range(len(times) - 1), key=lambda frame: abs(times[frame] - second))

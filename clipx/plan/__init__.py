@@ -2,7 +2,9 @@
 
 from clipx.plan.draws import Rng, as_generator
 from clipx.plan.filling import fill_bytes
+from clipx.plan.frame_list import FrameList
 from clipx.plan.policies import Policy
+from clipx.plan.rate import RateSpec
 from clipx.plan.segments import Segment, as_segments
 from clipx.plan.selection import ALL, Selection
 from clipx.plan.spec import Extent, FrameSpec, check_bounded
@@ -12,8 +14,10 @@ from clipx.plan.windows import Sampling, WindowSpec
 __all__ = [
     "ALL",
     "Extent",
+    "FrameList",
     "FrameSpec",
     "Policy",
+    "RateSpec",
     "Rng",
     "Sampling",
     "Segment",

@@ -2,15 +2,35 @@
 
 import numpy as np
 import pytest
+from helpers.media import Pipe
 from helpers.shards import array_sample, write_shard
 from helpers.states import check_every
 
 import clipx
-from clipx import AudioFormat, ClipFormat, Loader, UniformSpec, VideoOptions, WindowSpec, audio, video, wds, windows
+from clipx import (
+    AudioFormat,
+    ClipFormat,
+    FrameList,
+    Loader,
+    UniformSpec,
+    VideoOptions,
+    WindowSpec,
+    audio,
+    video,
+    wds,
+    windows,
+)
 from clipx.plan import Selection
 from clipx.video.clips import selected_clips
+from clipx.wds.sample_clips import SampleClips
 
-SPECS = [UniformSpec(5), UniformSpec(4, "linspace"), UniformSpec(6, "random"), UniformSpec(40)]
+SPECS = [
+    UniformSpec(5),
+    UniformSpec(4, "linspace"),
+    UniformSpec(6, "random"),
+    FrameList([3, 6, 2, 2]),
+    UniformSpec(40),
+]
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=repr)
@@ -81,7 +101,7 @@ def test_samples_draw_by_seed_epoch_and_key(make_video, spec):
 
 
 @pytest.mark.usefixtures("small_decoders", "no_threads_left")
-@pytest.mark.parametrize("spec", SPECS[:3], ids=repr)
+@pytest.mark.parametrize("spec", SPECS[:4], ids=repr)
 def test_loader_resumes(tmp_path, make_video, spec):
     videos = [{"__key__": f"v{i}", "mp4": make_video(n=30 + i).read_bytes()} for i in range(5)]
     url = write_shard(tmp_path / "videos.tar", videos)
@@ -89,3 +109,21 @@ def test_loader_resumes(tmp_path, make_video, spec):
     check_every(lambda **rest: Loader([url], spec, format, batch_size=2, memory="1MB", **rest), epochs=2)
     arrays = write_shard(tmp_path / "arrays.tar", [array_sample(f"a{i}", 7 + i) for i in range(6)])
     check_every(lambda **rest: clipx.Loader([arrays], spec, batch_size=2, memory="1MB", **rest), epochs=2)
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mpegts", "pipe"])
+def test_frames_that_a_stream_turns_out_not_to_have(make_video, make_audio, kind):
+    path = make_video(n=20) if kind != "mpegts" else make_video(n=20, container="mpegts", suffix=".ts")
+    for pool in (None, "2MB"):
+        with pytest.raises(ValueError, match=r"frames\[1\] is 20, but there are 20 frames"):
+            list(video.clips(Pipe(path.read_bytes()) if kind == "pipe" else path, FrameList([3, 20]), pool=pool))
+    with pytest.raises(ValueError, match=r"frames\[0\] is 8000, but there are 8000 frames"):
+        list(audio.clips(make_audio(), FrameList([8000])))
+    sample = {"__key__": "k", "mp4": path.read_bytes()}
+    assert SampleClips(FrameList([19]), keys="mp4").count(sample) == 1
+
+
+def test_a_stream_is_read_no_further_than_the_last_frame_of_a_list(make_video):
+    clips = video.clips(Pipe(make_video(n=60, g="10").read_bytes()), FrameList([21, 3]))
+    assert next(clips).frame_indices.tolist() == [21, 3]
+    assert clips.frames_decoded < 40

@@ -32,7 +32,15 @@ def own_spec() -> clipx.plan.FrameSpec:
 
 
 def other_specs() -> list[clipx.plan.FrameSpec]:
-    return [clipx.UniformSpec(8), clipx.UniformSpec(8, sampling="linspace")]
+    return [
+        clipx.UniformSpec(8),
+        clipx.UniformSpec(8, sampling="linspace"),
+        clipx.RateSpec(2, min_frames=4, max_frames=768, multiple=2),
+        clipx.RateSpec("30000/1001"),
+        clipx.FrameList([0, 8, 4]),
+        clipx.FrameList(seconds=np.array([0.5, 1.25]), tolerance_seconds=0.1),
+        clipx.FrameList("json:frames", max_frames=16),
+    ]
 
 
 def videos(path: str) -> Iterator[tuple[float, np.ndarray[Any, Any]]]:
