@@ -9,7 +9,17 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-__all__ = ["NO_TIME", "PacketIndex", "frames_listed", "gives_frames", "is_shown", "nal_units", "skips_exactly"]
+__all__ = [
+    "NO_TIME",
+    "PacketIndex",
+    "Stretches",
+    "frames_listed",
+    "gives_frames",
+    "is_shown",
+    "listed_stretches",
+    "nal_units",
+    "skips_exactly",
+]
 
 NO_TIME = np.iinfo(np.int64).min
 """Stands for the time of a packet that has not been read."""
@@ -98,6 +108,36 @@ def skips_exactly(context: av.VideoCodecContext) -> bool:
     return context.name == "hevc" and extradata[:1] == b"\x01" and len(extradata) > 21 and extradata[21] >> 3 & 7 == 1
 
 
+class Stretches(NamedTuple):
+    """Stretches between key frames of a MOV or MP4, by the index in its header.
+
+    Attributes:
+        dts: time of decoding of each packet, int64 (n,), ascending.
+        borders: packets of key frames, and n.
+        numbers: of the stretches, ascending: stretch i begins at borders[i].
+    """
+
+    dts: np.ndarray
+    borders: np.ndarray
+    numbers: np.ndarray
+
+
+def listed_stretches(stream: av.VideoStream, wanted: np.ndarray) -> Stretches | None:
+    """The stretches that hold frames `wanted`, bool (n,); None where they are most of the file, or are not certain."""
+    n = len(wanted)
+    entries = np.array([(entry.timestamp, entry.flags) for entry in stream.index_entries], dtype=np.int64)
+    if len(entries) != n or not n or np.any(entries[:, 1] & DISCARDED):
+        return None
+    dts = entries[:, 0]
+    borders = np.append(np.flatnonzero(entries[:, 1] & KEY_FRAME), n)
+    if borders[0] != 0 or np.any(np.diff(dts) <= 0):
+        return None
+    numbers = np.unique(np.searchsorted(borders, np.flatnonzero(wanted), side="right") - 1)
+    if not len(numbers) or 2 * np.sum(borders[numbers + 1] - borders[numbers]) > n:
+        return None
+    return Stretches(dts, borders, numbers)
+
+
 @dataclass(frozen=True, eq=False)
 class PacketIndex:
     """All n packets of a stream, in the order of decoding, and the frames that they give, in the order of showing.
@@ -154,30 +194,21 @@ class PacketIndex:
 
     @staticmethod
     def read_part(
-        container: av.container.InputContainer, stream: av.VideoStream, wanted: np.ndarray
+        container: av.container.InputContainer, stream: av.VideoStream, stretches: Stretches
     ) -> PacketIndex | None:
-        """An index in which only the stretches between key frames that hold frames `wanted`, bool (n,), are read.
+        """An index in which only some stretches between key frames are read.
 
-        The number and order of the others are those of the index of MOV and MP4. None where `read` gives None, where
-        that index contradicts the packets that are read, and where most of the file would be read.
+        The number and order of the other packets are those of the index of MOV and MP4. None where `read` gives None,
+        and where that index contradicts the packets that are read.
         """
-        n = len(wanted)
-        entries = np.array([(entry.timestamp, entry.flags) for entry in stream.index_entries], dtype=np.int64)
-        if len(entries) != n or not n or np.any(entries[:, 1] & DISCARDED):
-            return None
-        dts = entries[:, 0]
-        borders = np.append(np.flatnonzero(entries[:, 1] & KEY_FRAME), n)
-        if borders[0] != 0 or np.any(np.diff(dts) <= 0):
-            return None
-        stretches = np.unique(np.searchsorted(borders, np.flatnonzero(wanted), side="right") - 1)
-        if not len(stretches) or 2 * np.sum(borders[stretches + 1] - borders[stretches]) > n:
-            return None
+        dts, borders, numbers = stretches
+        n = len(dts)
         pts, durations, packet_pts = np.full(n, NO_TIME), np.zeros(n, dtype=np.int64), np.full(n, NO_TIME)
         frame_of = np.arange(n)
         keys: list[np.ndarray] = []
         # The delay of the first packet is that of every key frame from which decoding can start.
         delay = (stream.start_time or 0) - int(dts[0])
-        for joined in np.split(stretches, np.flatnonzero(np.diff(stretches) > 1) + 1):
+        for joined in np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1):
             first, end = (int(each) for each in borders[[joined[0], joined[-1] + 1]])
             container.seek(int(dts[first]) + delay, stream=stream)
             packets = _StretchReader(container, stream)

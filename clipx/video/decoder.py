@@ -202,7 +202,7 @@ class VideoDecoder:
                 last = int(packet_of[here].max())
                 if packets.position != first:
                     packets.go_to(first)
-                for image in self._stretch(packets, index, wanted, last):
+                for image in self._stretch(packets, wanted[index.frame_of[first : last + 1]].tolist()):
                     frame = self._numbered(index, image)
                     if frame.k <= latest:
                         raise MediaError(
@@ -219,27 +219,32 @@ class VideoDecoder:
             k = int(index.frame_of[max(packets.position - 1, 0)])
             raise self._error(index, k, _failed(k, exn)) from exn
 
-    def _stretch(self, packets: IndexedPackets, index: PacketIndex, wanted: np.ndarray, last: int) -> Iterator[Any]:
-        """All frames of the packets up to `last`; the decoder can start anew after that."""
+    def _stretch(self, packets: IndexedPackets, wanted: list[bool]) -> Iterator[Any]:
+        """All frames of the next packets, but those that are not wanted and nothing refers to.
+
+        The decoder can start anew after that.
+
+        wanted: for each packet, whether its frame is.
+        """
         context = self._file.stream.codec_context
         skips = skips_exactly(context)
-        for position in range(packets.position, last + 1):
+        for is_wanted in wanted:
             packet = packets.next()
             if skips:
-                context.skip_frame = "DEFAULT" if wanted[index.frame_of[position]] else "NONREF"
+                context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
             yield from packet.decode()
         yield from context.decode(None)
         context.flush_buffers()
 
     def _numbered(self, index: PacketIndex, image: av.VideoFrame) -> Frame:
         """A frame with its number and time in the index."""
-        k = int(np.searchsorted(index.pts, image.pts)) if image.pts is not None else index.frames
-        if k >= index.frames or index.pts[k] != image.pts:
+        k = int(index.pts.searchsorted(image.pts)) if image.pts is not None else index.frames
+        if k >= index.frames or index.pts.item(k) != image.pts:
             raise MediaError(f"{self._file.name} gave a frame at {image.pts} ticks that no packet announces")
         if not self._receive(image):
             raise self._error(index, k, f"is damaged at frame {k}")
-        duration = int(index.durations[k]) or image.duration or self._file.frame_ticks
-        return Frame(k, image, int(index.pts[k]), duration)
+        duration = index.durations.item(k) or image.duration or self._file.frame_ticks
+        return Frame(k, image, index.pts.item(k), duration)
 
     def _error(self, index: PacketIndex, k: int, reason: str) -> MediaError:
         """The error of damage at frame k."""

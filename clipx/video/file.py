@@ -14,7 +14,7 @@ import numpy as np
 from clipx.errors import MediaError
 from clipx.media.demuxing import demuxed
 from clipx.media.opening import best_video, open_media, videos
-from clipx.media.packet_index import PacketIndex, frames_listed, gives_frames
+from clipx.media.packet_index import PacketIndex, frames_listed, gives_frames, listed_stretches
 from clipx.media.rates import MEASURED_PACKETS, Grace, grace_of, likely_rate, stated_rate, time_base_of
 from clipx.media.sources import Source, can_rewind
 from clipx.media.timeline import Timeline
@@ -164,9 +164,11 @@ class VideoFile:
         wanted: from the number of frames, the frames that will be asked for, bool (n,); others may then be left out.
         """
         index = None
-        if wanted is not None and self.announced:
+        announced = 0 if wanted is None else self.announced
+        stretches = listed_stretches(self.stream, wanted(announced)) if wanted is not None and announced else None
+        if stretches is not None:
             with suppress(av.FFmpegError):
-                index = PacketIndex.read_part(self.container, self.stream, wanted(self.announced))
+                index = PacketIndex.read_part(self.container, self.stream, stretches)
             if index is not None:
                 return index
             self.rewind()

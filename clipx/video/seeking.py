@@ -34,9 +34,13 @@ class IndexedPackets:
 
     def next(self) -> av.Packet:
         """The packet at `position`. Raises MediaError for a packet that the index does not have there."""
-        packet = self._held or next((packet for packet in self._packets if packet.size), None)
-        self._held = None
-        if packet is None or self._pts_of[self.position] not in (packet.pts, NO_TIME):
+        packet, self._held = self._held, None
+        while packet is None or not packet.size:
+            packet = next(self._packets, None)
+            if packet is None:
+                break
+        # `item`: a NumPy integer a packet would cost more than reading it.
+        if packet is None or self._pts_of.item(self.position) not in (packet.pts, NO_TIME):
             raise MediaError(f"{self._file.name} changed while it was read: packet {self.position} is another")
         self.position += 1
         return packet

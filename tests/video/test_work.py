@@ -1,5 +1,6 @@
 """Packets and frames that no clip needs are neither read nor decoded."""
 
+import av
 import numpy as np
 import pytest
 from helpers.media import remuxed
@@ -57,6 +58,14 @@ def test_sparse_clips_of_a_long_file_decode_little(make_video, whole, container)
     # A group of pictures and a clip each, at most.
     assert extracted.frames_decoded <= 4 * (25 + 4)
     assert extracted.frames_skipped == n - extracted.frames_decoded
+
+
+def test_a_file_whose_every_stretch_is_needed_is_opened_once(make_video, monkeypatch):
+    opened, opens = [], av.open
+    monkeypatch.setattr(av, "open", lambda *arguments, **rest: opened.append(1) or opens(*arguments, **rest))
+    path = make_video(N, **KINDS["h264 one gop"])
+    assert len(list(clips(path, clipx.WindowSpec(4, num_clips=1)))) == 1
+    assert len(opened) == 1
 
 
 PARTLY_READ = {
