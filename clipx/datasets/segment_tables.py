@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -11,12 +12,15 @@ from clipx.plan.segments import Unit
 
 __all__ = ["TableRow", "read_table"]
 
-CUTS = "Timecode List:"
-"""First cell of the line that PySceneDetect writes above the header, unless it is asked not to."""
+CUTS = re.compile(r"(Timecode List:|\d+:\d\d:\d\d(\.\d+)?)")
+"""Cells of the line that PySceneDetect writes above the header, unless it is asked not to."""
 
 SCENE = "Scene Number"
 
 DELIMITERS = ",\t;"
+
+MOST_HEAD = 1 << 20
+"""Characters in which the header is looked for."""
 
 
 class TableRow(NamedTuple):
@@ -63,8 +67,8 @@ def read_table(text: str, name: str, unit: Unit | None = None, group: str | None
     """
     lines = _lines(text, name)
     header_line, header = next(lines, (1, []))
-    if header and header[0].strip() == CUTS:
-        header_line, header = next(lines, (2, []))
+    if header and all(CUTS.fullmatch(cell.strip()) for cell in header):
+        header_line, header = next(lines, (header_line + 1, []))
     header = [cell.strip() for cell in header]
     twice = [cell for cell in header if header.count(cell) > 1]
     if twice:
@@ -86,10 +90,8 @@ def read_table(text: str, name: str, unit: Unit | None = None, group: str | None
 
 def _lines(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
     """The lines of a table that are not empty, with their numbers."""
-    head = text[: text.find("\n")] if "\n" in text else text
-    if head.startswith(CUTS):
-        head = text.split("\n", 2)[1] if "\n" in text else head
-    delimiter = max(DELIMITERS, key=head.count)
+    heads = [line for line in text[:MOST_HEAD].splitlines() if line.strip() and not CUTS.match(line)]
+    delimiter = max(DELIMITERS, key=heads[0].count) if heads else DELIMITERS[0]
     reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
     try:
         for cells in reader:
