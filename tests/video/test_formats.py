@@ -313,7 +313,7 @@ def test_arrays_and_videos_draw_the_same(make_video, whole, format, spec):
             for (key, clip, facts), (other_key, other_clip, other_facts) in zip(others[0], other, strict=True):
                 same(other_clip, clip)
                 assert other_key == key
-                names = ("index", "start", "valid", "length", "crop", "flip")
+                names = ("index", "start", "valid", "length", "crop", "flip", "key")
                 assert other_facts == {name: facts[name] for name in names}
     views = [[(each[2]["crop"], each[2]["flip"]) for each in one] for one in (runs[0], runs[4])]
     assert views[0] != views[1]
