@@ -23,7 +23,10 @@ def table(tmp_path, text, name="table.csv"):
     return path
 
 
-@pytest.mark.parametrize("text", [SCENES, CUTS + SCENES, CUTS.partition(",")[2] + SCENES, "\n" + SCENES, "\ufeff" + SCENES, SCENES.replace("\n", "\r\n")])
+HEADS = ["", CUTS, CUTS.partition(",")[2], "\n", "\ufeff"]
+
+
+@pytest.mark.parametrize("text", [*(head + SCENES for head in HEADS), SCENES.replace("\n", "\r\n")])
 def test_a_scene_list(tmp_path, text):
     # Of 100 frames at 30 a second, the first scene ends before frame 100, the 101st, which begins the second.
     assert from_csv(table(tmp_path, text)) == [
