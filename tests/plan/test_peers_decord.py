@@ -2,7 +2,7 @@
 
 import pytest
 
-from clipx import WindowSpec
+from clipx import FrameList, WindowSpec
 
 
 # VideoLoader(shape=(length, ...), interval, skip, shuffle=0): dilation is interval + 1, and stride is span + skip. It
@@ -25,3 +25,12 @@ def test_video_loader(n, length, interval, skip, frames):
     spec = WindowSpec(length, dilation * (length - 1) + 1 + skip, dilation)
     assert spec.rows(n - 2).tolist() == frames
     assert spec.rows(n)[: len(frames)].tolist() == frames
+
+
+def test_get_batch():
+    """VideoReader.get_batch takes any order, and -1 for the last frame, as FrameList does not; both refuse 50."""
+    assert FrameList([4, 1, 1, 49]).rows(50).tolist() == [[4, 1, 1, 49]]
+    with pytest.raises(ValueError, match=r"frames\[3\] is -1"):
+        FrameList([4, 1, 1, -1])
+    with pytest.raises(ValueError, match=r"frames\[0\] is 50"):
+        FrameList([50]).rows(50)

@@ -1,9 +1,12 @@
 """torchcodec's samplers: the frames that version 0.13.0 gives, with torch 2.13.0, and the spec that means the same."""
 
+from fractions import Fraction
+
 import pytest
 from helpers.peers import possible
 
-from clipx import WindowSpec, video
+from clipx import FrameList, WindowSpec, video
+from clipx.plan import Extent
 
 
 def indexed(num_clips, length, dilation, policy="repeat_last", **rest):
@@ -79,3 +82,27 @@ def test_regular_timestamps(make_video, n, rate, between_starts, length, frames_
     spec = WindowSpec(length, between_starts * frames_a_second, fps=frames_a_second)
     found = video.clips(make_video(n, rate=rate), spec)
     assert [clip.frame_indices.tolist() for clip in found] == frames
+
+
+# VideoDecoder.get_frames_played_at(seconds) of 50 frames at 10 a second: the frame that is shown then.
+# FrameList takes the one that begins nearest.
+@pytest.mark.parametrize(("second", "played", "ours"), [
+    (0.0, 0, 0),
+    (0.04, 0, 0),
+    (0.05, 0, 0),
+    (0.06, 0, 1),
+    (0.1, 1, 1),
+    (0.19, 1, 2),
+    (2.349, 23, 23),
+    (4.99, 49, 49),
+])  # fmt: skip
+def test_frames_played_at(second, played, ours):
+    spec = FrameList(seconds=[second])
+    assert spec.rows(Extent(50, [Fraction(i, 10) for i in range(51)])).tolist() == [[ours]]
+    assert int(second * 10) == played
+
+
+@pytest.mark.parametrize("second", [-0.1, 5.0])
+def test_both_refuse_times_outside(second):
+    with pytest.raises(ValueError, match=r"seconds\[0\]"):
+        FrameList(seconds=[second]).rows(Extent(50, [Fraction(i, 10) for i in range(51)]))
