@@ -44,7 +44,7 @@ class Clip(Generic[Indices, Times]):
         rotation: degrees by which frames were rotated counterclockwise, as the file asks. None for arrays.
         mirrored: whether they were then flipped, left and right, as the file asks. None for arrays.
         crop: (y, x, height, width) of the view in its pictures, in pixels, where the format draws that or `flip` at
-            random.
+            random; of several views a tuple of these, one for each.
         flip: whether the view is flipped, likewise.
         audio: the sound of a video's clip, from its first frame on, with `audio=`; (channels, samples), or in the
             order of its format.
@@ -66,8 +66,8 @@ class Clip(Generic[Indices, Times]):
     source_fps: float | None = None
     rotation: int | None = None
     mirrored: bool | None = None
-    crop: tuple[int, int, int, int] | None = None
-    flip: bool | None = None
+    crop: tuple[int, int, int, int] | tuple[tuple[int, int, int, int], ...] | None = None
+    flip: bool | tuple[bool, ...] | None = None
     audio: np.ndarray | None = None
     sample_rate: int | None = None
     damaged: list[Any] | None = None
@@ -101,10 +101,13 @@ class Clip(Generic[Indices, Times]):
         self.start, self.valid, self.length = start, valid, length
 
     def record(self, views: Views) -> Clip:
-        """Note the crop and flip that were drawn for this clip, and return it."""
-        if views.one is None:
-            *crop, self.flip = views[self.number]
-            self.crop = tuple(crop)  # type: ignore[assignment]
+        """Note the crop and flip that were drawn for this clip, or those of its several views, and return it."""
+        if views.plain:
+            return self
+        own = views[self.number]
+        crops = tuple(view[:4] for view in own)
+        flips = tuple(view.flip for view in own)
+        self.crop, self.flip = (crops, flips) if len(own) > 1 else (crops[0], flips[0])
         return self
 
     def facts(self) -> dict[str, Any]:
@@ -119,15 +122,17 @@ class Clip(Generic[Indices, Times]):
                 facts[name] = [None if math.isnan(value) else value for value in values.tolist()]
             elif values is not None:
                 facts[name] = values
-        for name in ("fps", "source_fps", "rotation", "flip", "sample_rate"):
+        for name in ("fps", "source_fps", "rotation", "sample_rate"):
             if getattr(self, name) is not None:
                 facts[name] = getattr(self, name)
+        if self.flip is not None:
+            facts["flip"] = list(self.flip) if isinstance(self.flip, tuple) else self.flip
         if self.segment is not None:
             facts["segment"] = self.segment.record()
         if self.mirrored:
             facts["mirrored"] = True
         if self.crop is not None:
-            facts["crop"] = list(self.crop)
+            facts["crop"] = [list(each) if isinstance(each, tuple) else each for each in self.crop]
         if self.damaged:
             facts["damaged"] = self.damaged
         return facts

@@ -5,17 +5,17 @@ from __future__ import annotations
 import importlib.util
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from functools import cached_property
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from clipx import _kernel
 from clipx._checks import integer
+from clipx._crops import SEVERAL, Size, View, as_crop, as_size, views_of
 from clipx._reprs import value_repr
 
 __all__ = ["PRESETS", "ClipFormat", "Size", "View"]
-
-Size = tuple[int, int]
 
 # Mean and standard deviation of red, green and blue, after division by 255.
 PRESETS = {
@@ -32,44 +32,6 @@ LEAST_PART = 2.0**32  # beyond it the rounding of x * scale, 2^-53 of it, is nea
 Order = Literal["THWC", "CTHW", "TCHW", "HWC", "CHW"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 FRAME_ORDERS = {"HWC": "THWC", "CHW": "TCHW"}
-
-
-class View(NamedTuple):
-    """The rectangle of a picture that a clip shows, in pixels, and whether it is flipped, left and right."""
-
-    y: int
-    x: int
-    h: int
-    w: int
-    flip: bool
-
-
-def _integers(name: str, value: Any, lengths: tuple[int, ...], least: int) -> tuple[int, ...]:
-    if not isinstance(value, (tuple, list)) or len(value) not in lengths:
-        raise ValueError(f"{name} is {value!r}, but must be an integer or {' or '.join(map(str, lengths))} integers")
-    return tuple(integer(name, each, least) for each in value)
-
-
-def _size(name: str, value: Any) -> Size:
-    if isinstance(value, (tuple, list)):
-        h, w = _integers(name, value, (2,), 1)
-        return h, w
-    return (integer(name, value, 1),) * 2
-
-
-def _crop(value: Any) -> Any:
-    if isinstance(value, str):
-        raise TypeError(f"crop is {value!r}, but must be integers; a random one has a size, such as ('random', 224)")
-    if isinstance(value, (tuple, list)) and len(value) == 2 and isinstance(value[0], str):
-        if value[0] != "random":
-            raise ValueError(f"crop is {value!r}, but only 'random' is a name")
-        return "random", _size("crop", value[1])
-    if isinstance(value, (tuple, list)):
-        crop = _integers("crop", value, (2, 4), 0)
-        for side in crop[-2:]:
-            integer("crop", side, 1)
-        return crop
-    return _size("crop", value)
 
 
 def _flip(value: Any) -> bool | float:
@@ -135,10 +97,13 @@ class ClipFormat:
 
     Args:
         crop: (y, x, height, width) in pixels of the resized picture; (height, width) or an integer for a crop from the
-            centre, its odd pixel to the right and below; ("random", size) for one anywhere, drawn for each clip.
+            centre, its odd pixel to the right and below; ("random", size) for one anywhere, drawn for each clip; or
+            several views, along a first axis of the clip: ("three", size) at both ends of the longer side and between
+            them, ("five", size) at the corners and in the centre, ("ten", size) these and those of the flipped picture.
         resize: (height, width) in pixels, or an integer for the shorter side; the longer one keeps the picture's shape.
             For video only.
-        flip: whether pictures are mirrored, left and right; a float is the probability, drawn for each clip.
+        flip: whether pictures are mirrored, left and right; a float is the probability, drawn for each clip. Of several
+            views all are.
         dtype: "uint8", "float16", "bfloat16" (with the package ml_dtypes) or "float32"; default float32 where scale,
             mean or std are given, else the source's. float16 and bfloat16 are that float32 rounded to nearest even.
         scale: a factor of all numbers. Default 1, with a preset 1 / 255.
@@ -146,6 +111,19 @@ class ClipFormat:
             "kinetics" or "clip", which gives both, and the scale, where these are not given.
         order: of a clip's dimensions (time, height, width, channels): "THWC" (default), "CTHW" or "TCHW"; for clips of
             one frame also "HWC" or "CHW", without a time axis.
+
+    Several views of a wide picture, crop ("three", size) and ("five", size)::
+
+        +-----+--+-----+     three  0 1 2: left, centre, right; of a tall picture top, centre, bottom. PyTorchVideo's
+        | 0   |1 |   2 |            uniform crop: an odd pixel of room goes to the left of and above the centre.
+        +-----+--+-----+
+        +---+      +---+     five   0 1 2 3 4: as torchvision's FiveCrop; half a pixel goes to the even number.
+        | 0 +------+ 1 |     ten    5 to 9: those of the flipped picture, as torchvision's TenCrop.
+        +---|  4   |---+
+        | 2 +------+ 3 |
+        +---+      +---+
+
+    Frames are decoded and converted once, whatever the number of views.
 
     float32 is within 1e-6 * max(1, |value|) of the formula in float64, for every source; the other floats are that
     float32, rounded. Equal numbers become equal bits, whatever their dtype and strides.
@@ -170,9 +148,9 @@ class ClipFormat:
         if self.resize is not None:
             resize: Any = self.resize
             pair = isinstance(resize, (tuple, list))
-            keep(self, "resize", _size("resize", resize) if pair else integer("resize", resize, 1))
+            keep(self, "resize", as_size("resize", resize) if pair else integer("resize", resize, 1))
         if self.crop is not None:
-            keep(self, "crop", _crop(self.crop))
+            keep(self, "crop", as_crop(self.crop))
         keep(self, "flip", _flip(self.flip))
         self._resolve_presets()
         if self.scale is not None:
@@ -267,22 +245,34 @@ class ClipFormat:
             return np.dtype(ml_dtypes.bfloat16)
         return dtype if self.dtype is None else np.dtype(self.dtype)
 
+    @cached_property
+    def num_views(self) -> int:
+        """Number of views of a clip; where there are several, they are its first axis."""
+        return 1 if self.crop is None else SEVERAL.get(self.crop[0], 1)
+
+    @cached_property
+    def time_axis(self) -> int | None:
+        """Axis of time in a clip; None in the orders of single frames."""
+        order = self.order or "THWC"
+        return None if order in FRAME_ORDERS else order.index("T") + (self.num_views > 1)
+
     def clip_shape(self, length: int, height: int, width: int, channels: int) -> tuple[int, ...]:
-        """Shape of a clip. Raises ValueError for a longer clip in an order of single frames."""
+        """Shape of a clip of views of this size. Raises ValueError for a longer clip in an order of single frames."""
         order = self.order or "THWC"
         if order in FRAME_ORDERS and length != 1:
             raise ValueError(f"order is {order!r}, which is for clips of one frame, but length is {length}")
         sizes = {"T": length, "H": height, "W": width, "C": channels}
-        return tuple(sizes[each] for each in order)
+        shape = tuple(sizes[each] for each in order)
+        return shape if self.num_views == 1 else (self.num_views, *shape)
 
     def time_first(self, clip: np.ndarray) -> np.ndarray:
         """A view of a clip's array with time first, as the kernel takes frames; bfloat16 as its bits, uint16."""
-        order = self.order or "THWC"
         if self.dtype == "bfloat16":
             clip = clip.view(np.uint16)
-        if order in FRAME_ORDERS:
+        axis = self.time_axis
+        if axis is None:
             return clip[None]
-        return clip.transpose(1, 0, 2, 3) if order == "CTHW" else clip
+        return np.moveaxis(clip, axis, 0) if axis > 1 else clip.swapaxes(0, axis) if axis else clip
 
     def fill(self, value: np.ndarray, channels: int) -> np.ndarray:
         """`value`, a number of the source, as frames of it are written; to be broadcast over those of `time_first`."""
@@ -307,22 +297,9 @@ class ClipFormat:
             return short, max(round(width * short / height), 1)
         return max(round(height * short / width), 1), short
 
-    def view(self, height: int, width: int, rng: np.random.Generator | None = None) -> View:
-        """The view of a picture that has been resized to this size; rng draws what is random.
+    def views(self, height: int, width: int, rng: np.random.Generator | None = None) -> tuple[View, ...]:
+        """The views of a picture that has been resized to this size; rng draws what is random.
 
         Raises ValueError for a crop outside the picture.
         """
-        y, x, (h, w) = 0, 0, (height, width)
-        if self._anywhere:
-            h, w = self.crop[1]
-        elif self.crop is not None:
-            h, w = self.crop[-2:]
-            y, x = self.crop[:2] if len(self.crop) == 4 else ((height - h) // 2, (width - w) // 2)
-        if y < 0 or x < 0 or y + h > height or x + w > width:
-            raise ValueError(f"crop is {self.crop}, but the picture is {height} by {width} (height by width)")
-        flip = self.flip
-        if rng is not None and self._anywhere:
-            y, x = (int(each) for each in rng.integers(0, (height - h + 1, width - w + 1)))
-        if not isinstance(flip, bool):
-            flip = rng is not None and bool(rng.random() < flip)
-        return View(y, x, h, w, flip)
+        return views_of(self.crop, self.flip, height, width, rng)

@@ -23,7 +23,7 @@ def test_defaults_leave_a_picture_as_it_is():
     assert plain.written_dtype(np.dtype("i2")) == np.int16
     assert plain.clip_shape(4, 5, 6, 3) == (4, 5, 6, 3)
     assert plain.resized(272, 641) == (272, 641)
-    assert plain.view(272, 641) == (0, 0, 272, 641, False)
+    assert plain.views(272, 641) == ((0, 0, 272, 641, False),)
 
 
 @pytest.mark.parametrize(
@@ -120,10 +120,10 @@ def test_takes(given, kept):
         ({"flip": 1.5}, ValueError, "flip is 1.5, but a probability lies from 0 to 1"),
         ({"flip": -0.5}, ValueError, "flip is -0.5"),
         ({"flip": float("nan")}, ValueError, "flip is nan"),
-        ({"crop": "random"}, TypeError, "crop is 'random', .* a random one has a size"),
+        ({"crop": "random"}, TypeError, "crop is 'random', .* a name and its size"),
         ({"crop": ("random",)}, ValueError, r"crop is \('random',\)"),
         ({"crop": ("random", 3, 4)}, ValueError, r"crop is \('random', 3, 4\)"),
-        ({"crop": ("center", 3)}, ValueError, r"crop is \('center', 3\), but only 'random' is a name"),
+        ({"crop": ("center", 3)}, ValueError, r"crop is \('center', 3\), but the names are random, three, five, ten"),
         ({"crop": ("random", 0)}, ValueError, "crop is 0, but must be at least 1"),
         ({"crop": ("random", (3, -4))}, ValueError, "crop is -4"),
         ({"crop": ("random", (1, 2, 3))}, ValueError, r"crop is \(1, 2, 3\)"),
@@ -242,7 +242,7 @@ def test_the_shorter_side_is_as_asked_for(short):
     ],
 )
 def test_cropped(crop, size, wanted):
-    assert ClipFormat(crop=crop).view(*size) == (*wanted, False)
+    assert ClipFormat(crop=crop).views(*size) == ((*wanted, False),)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_cropped(crop, size, wanted):
 )
 def test_crop_outside(crop, size, match):
     with pytest.raises(ValueError, match=match):
-        ClipFormat(crop=crop).view(*size)
+        ClipFormat(crop=crop).views(*size)
 
 
 def test_frozen_hashable_and_picklable():
@@ -315,10 +315,10 @@ def test_numbers_of_each_channel():
 
 def test_random_views_lie_inside():
     format, rng = ClipFormat(crop=("random", (3, 5)), flip=0.25), np.random.default_rng(0)
-    views = [format.view(4, 8, rng) for _ in range(2000)]
+    views = [format.views(4, 8, rng)[0] for _ in range(2000)]
     assert {view[:2] for view in views} == {(y, x) for y in range(2) for x in range(4)}
     assert {view[2:4] for view in views} == {(3, 5)}
     assert 0.2 < np.mean([view.flip for view in views]) < 0.3
     assert {tuple(map(type, view)) for view in views} == {(int, int, int, int, bool)}
     with pytest.raises(ValueError, match=r"crop is \('random', \(3, 5\)\), but the picture is 4 by 4"):
-        format.view(4, 4, rng)
+        format.views(4, 4, rng)

@@ -1,9 +1,6 @@
 # What is written as an output says: pictures of a decoder, and frames of arrays. Part of kernel.pyx.
 
 from clipx._kernel.loops cimport (
-    CLIPX_BF16,
-    CLIPX_F16,
-    CLIPX_F32,
     CLIPX_FLOAT16,
     CLIPX_FLOAT32,
     CLIPX_FLOAT64,
@@ -14,6 +11,7 @@ from clipx._kernel.loops cimport (
     CLIPX_INT64,
     CLIPX_INT8,
     CLIPX_INTERLEAVED,
+    CLIPX_MOST_VIEWS,
     CLIPX_PACKED,
     CLIPX_PAIRED,
     CLIPX_U8,
@@ -21,98 +19,18 @@ from clipx._kernel.loops cimport (
     CLIPX_UINT32,
     CLIPX_UINT64,
     CLIPX_UINT8,
-    clipx_arithmetic,
     clipx_clips,
     clipx_color,
     clipx_format,
-    clipx_item_bytes,
-    clipx_make_steps,
     clipx_output,
     clipx_picture,
     clipx_planes,
     clipx_source,
-    clipx_steps,
     clipx_view,
-    clipx_write_picture,
+    clipx_view_set,
+    clipx_views_room,
+    clipx_write_views,
 )
-
-KINDS = {"uint8": CLIPX_U8, "float32": CLIPX_F32, "float16": CLIPX_F16, "bfloat16": CLIPX_BF16}
-ORDERS = ("THWC", "TCHW", "CTHW")
-
-
-cdef class Output:
-    """How frames are written.
-
-    kind: "uint8", which writes bytes as they are, "float32", "float16" or "bfloat16", which write
-    (x * scale - mean) / std. order: "THWC", "TCHW" or "CTHW". mean, std: a number for each channel.
-    """
-    cdef clipx_output output
-    cdef bint time_inside
-    cdef clipx_arithmetic *arithmetic
-
-    def __cinit__(self, str kind, str order, double scale, mean, std):
-        cdef Py_ssize_t c
-        cdef clipx_steps steps
-        cdef Buffer means = Buffer(np.ascontiguousarray(mean, dtype=np.float64), PyBUF_C_CONTIGUOUS)
-        cdef Buffer deviations = Buffer(np.ascontiguousarray(std, dtype=np.float64), PyBUF_C_CONTIGUOUS)
-        self.output.kind = KINDS[kind]
-        if order not in ORDERS:
-            raise ValueError(f"frames are not written as {order}")
-        self.output.planar = order != "THWC"
-        self.time_inside = order == "CTHW"
-        if means.view.ndim != 1 or means.view.len != deviations.view.len or not 0 < means.view.len < 1 << 24:
-            raise ValueError("mean and std are not of the same channels")
-        self.output.channels = means.view.len // 8
-        self.arithmetic = <clipx_arithmetic *>malloc(self.output.channels * sizeof(clipx_arithmetic))
-        if self.arithmetic == NULL:
-            raise MemoryError
-        for c in range(self.output.channels):
-            self.arithmetic[c].scale = scale
-            self.arithmetic[c].mean = (<const double *>means.view.buf)[c]
-            self.arithmetic[c].deviation = (<const double *>deviations.view.buf)[c]
-            steps = clipx_make_steps(scale, self.arithmetic[c].mean, self.arithmetic[c].deviation)
-            self.arithmetic[c].steps = steps
-            if c < 3:
-                self.output.scale.high[c], self.output.scale.low[c] = steps.high, steps.low
-                self.output.scale.factor[c] = steps.factor
-
-    def __dealloc__(self):
-        free(self.arithmetic)
-
-    cdef Py_ssize_t item(self) noexcept:
-        return clipx_item_bytes(self.output.kind)
-
-    cdef list targets(self, list targets, const clipx_view *view, Py_ssize_t *distance):
-        """Targets for one frame, held open: (h, w, channels), or planes (channels, h, w) at a distance."""
-        cdef Py_ssize_t item = self.item(), row = view.w * item, plane = row * view.h
-        cdef Py_ssize_t channels = self.output.channels
-        cdef const Py_buffer *buffer
-        cdef Buffer target
-        cdef list held = []
-        distance[0] = 0
-        if not self.output.planar or channels == 1:
-            return _contiguous(targets, plane * channels, item)
-        for each in targets:
-            target = Buffer(each, PyBUF_STRIDED_RO | PyBUF_WRITABLE)
-            buffer = &target.view
-            if buffer.ndim != 3 or buffer.itemsize != item or buffer.shape[0] != channels or \
-                    buffer.shape[1] != view.h or buffer.shape[2] != view.w:
-                raise ValueError(f"a target is not {channels} planes of {view.h} by {view.w} items of {item} bytes")
-            if (buffer.strides[2] != item and view.w > 1) or (buffer.strides[1] != row and view.h > 1):
-                raise ValueError("the planes of a target are not contiguous")
-            if buffer.strides[0] < plane or distance[0] not in (0, buffer.strides[0]):
-                raise ValueError("the planes of the targets overlap, or do not lie alike")
-            distance[0] = buffer.strides[0]
-            held.append(target)
-        return held
-
-
-cdef int _set_view(clipx_view *view, numbers, int height, int width) except -1:
-    view.y, view.x, view.h, view.w, view.flip = numbers
-    if not (0 <= view.y and 0 < view.h <= height - view.y and 0 <= view.x and 0 < view.w <= width - view.x):
-        raise ValueError(f"the crop {tuple(numbers[:4])} lies outside the picture of {height} by {width}")
-    return 0
-
 
 LAYOUTS = {
     "gray": CLIPX_GRAY,
@@ -167,16 +85,18 @@ cdef class Picture:
                 f"plane {i} has {view.len} bytes in lines of {line_size}; {lines} lines of {width} are read")
         return 0
 
-    def write(self, planes, line_sizes, Output output not None, view, list targets not None, Py_ssize_t footprint=0):
+    def write(self, planes, line_sizes, Output output not None, views, list targets not None, Py_ssize_t footprint=0):
         """Convert one picture, each row once, into every target.
 
-        planes, line_sizes: a buffer and the bytes of a line for each plane. view: (y, x, h, w, flip), the crop inside
-        the picture and whether it is flipped. targets: writable, of the output's items, for one
-        frame each, apart from the planes: (h, w, channels) contiguous, or of an output in planes (channels, h, w) with
-        each plane contiguous. footprint as in `gather`. Raises ValueError for sizes that do not fit.
+        planes, line_sizes: a buffer and the bytes of a line for each plane. views: (y, x, h, w, flip) of each view, the
+        crop inside the picture and whether it is flipped, all of the same size. targets: writable, of the output's
+        items, for one frame each, apart from the planes: (h, w, channels) contiguous, or of an output in planes
+        (channels, h, w) with each plane contiguous; with several views, (views, ...), each like that. footprint as in
+        `gather`. Raises ValueError for sizes that do not fit.
         """
         cdef clipx_planes sources
-        cdef clipx_view part
+        cdef clipx_view parts[CLIPX_MOST_VIEWS]
+        cdef clipx_view_set seen
         cdef Py_ssize_t count = len(targets)
         cdef int needed, i
         cdef list held, sources_held = []
@@ -189,8 +109,11 @@ cdef class Picture:
             self.p.layout == CLIPX_PACKED and how.channels != (1 if self.p.bytes == 1 else 3)
         ):
             raise ValueError(f"{output.output.channels} channels are not written from this picture")
-        _set_view(&part, view, self.p.height, self.p.width)
-        streams = _streams(footprint or count * part.h * part.w * output.output.channels * output.item())
+        seen.views, seen.count, seen.room = parts, _count_views(len(views)), NULL
+        for i in range(seen.count):
+            _set_view(parts + i, views[i], parts, self.p.height, self.p.width)
+        streams = _streams(
+            footprint or count * seen.count * parts[0].h * parts[0].w * output.output.channels * output.item())
         needed = 1 if self.p.layout in (CLIPX_GRAY, CLIPX_PACKED) else 2 if self.p.layout == CLIPX_INTERLEAVED else 3
         if len(planes) < needed or len(line_sizes) < needed:
             raise ValueError(f"{len(planes)} planes and {len(line_sizes)} line sizes; {needed} are read")
@@ -200,14 +123,20 @@ cdef class Picture:
             self._check_plane(i, &plane.view, line_sizes[i])
             sources.data[i] = <const uint8_t *>plane.view.buf
             sources.stride[i] = line_sizes[i]
-        held = output.targets(targets, &part, &how.plane)
+        held = output.targets(targets, parts, seen.count, &how.plane)
         if not count:
             return
-        addresses = _addresses(held)
+        addresses = _view_addresses(held, seen.count)
+        if seen.count > 1:
+            seen.room = <char *>malloc(clipx_views_room(&self.p, seen.count))
+            if seen.room == NULL:
+                free(addresses)
+                raise MemoryError
         with nogil:
-            clipx_write_picture(rows, streams, &self.p, &sources, &part, &how, addresses, count)
+            clipx_write_views(rows, streams, &self.p, &sources, &seen, &how, addresses, count)
             if streams:
                 CLIPX_FENCE()
+        free(seen.room)
         free(addresses)
 
 
@@ -257,12 +186,13 @@ cdef class Formatted:
         elif output.output.kind == CLIPX_U8:
             raise ValueError(f"numbers of format {kind} in {view.shape[3]} channels are not written as uint8")
 
-    def write(self, dst, indices, views, Py_ssize_t footprint=0):
+    def write(self, dst, indices, views, Py_ssize_t footprint=0, Py_ssize_t per_clip=1):
         """Write clips.
 
-        dst: C-contiguous writable buffer of len(indices) clips of the output. indices: contiguous int64 buffer (clips,
-        length); positions of index -1 are left alone. views: a list of one (y, x, h, w, flip) for all clips, or one for
-        each, all of the same size. dst and the source must not overlap.
+        dst: C-contiguous writable buffer of len(indices) clips of the output, each of `per_clip` views one behind the
+        other. indices: contiguous int64 buffer (clips, length); positions of index -1 are left alone. views: a list of
+        (y, x, h, w, flip), those of all clips, or those of each clip in turn, all of the same size. dst and the source
+        must not overlap.
         """
         cdef Buffer target = Buffer(dst, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
         cdef Buffer table = _table(indices)
@@ -271,7 +201,7 @@ cdef class Formatted:
         cdef int64_t lowest, highest
         cdef int fills, height = self.picture.height, width = self.picture.width
         cdef Py_ssize_t i, count = len(views), item = self.output.item(), plane
-        cdef size_t frame, positions
+        cdef size_t frame, positions, frames
         cdef clipx_view *parts
         cdef bint streams = _streams(footprint or target.view.len)
         if table.view.ndim != 2:
@@ -279,8 +209,10 @@ cdef class Formatted:
         clips.count, clips.length = table.view.shape[0], table.view.shape[1]
         clips.indices = <const int64_t *>table.view.buf
         positions = clips.count * clips.length
-        if count != 1 and <size_t>count != clips.count:
-            raise ValueError(f"{count} views for {clips.count} clips")
+        clips.set.count, clips.set.room = _count_views(per_clip), NULL
+        frames = positions * per_clip
+        if count != per_clip and (count % per_clip or <size_t>(count // per_clip) != clips.count):
+            raise ValueError(f"{count} views for {clips.count} clips" + (f" of {per_clip}" if per_clip > 1 else ""))
         if count == 0:
             return
         if not clipx_range(clips.indices, positions, self.held.view.shape[0], &lowest, &highest, &fills):
@@ -290,25 +222,29 @@ cdef class Formatted:
             raise MemoryError
         try:
             for i in range(count):
-                _set_view(parts + i, views[i], height, width)
-                if parts[i].h != parts[0].h or parts[i].w != parts[0].w:
-                    raise ValueError("the views are not of the same size")
+                _set_view(parts + i, views[i], parts, height, width)
             # Below 2^50: sides are below 2^24; times the channels it may be too much.
             plane = parts[0].h * <Py_ssize_t>parts[0].w * item
             if plane > PY_SSIZE_T_MAX // how.channels:
                 raise ValueError(f"a frame of {parts[0].h} by {parts[0].w} in {how.channels} channels is too large")
             frame = plane * how.channels
-            clips.clip_bytes = frame * clips.length
-            if target.view.itemsize != item or (<size_t>target.view.len if positions == 0 else
-                                                <size_t>target.view.len % positions or
-                                                <size_t>target.view.len // positions != frame):
+            clips.view_bytes = frame * clips.length
+            clips.clip_bytes = clips.view_bytes * per_clip
+            if target.view.itemsize != item or (<size_t>target.view.len if frames == 0 else
+                                                <size_t>target.view.len % frames or
+                                                <size_t>target.view.len // frames != frame):
                 raise ValueError(f"dst has {target.view.len} bytes in items of {target.view.itemsize} for "
-                                 f"{clips.count} clips of {clips.length} frames of {frame} bytes")
+                                 f"{clips.count} clips of {clips.length * per_clip} frames of {frame} bytes")
             how.plane = plane * <Py_ssize_t>clips.length if self.output.time_inside else plane
             clips.position_bytes = plane if self.output.time_inside else frame
-            clips.dst, clips.views, clips.one_view = <char *>target.view.buf, parts, count == 1
+            clips.dst, clips.set.views, clips.same_views = <char *>target.view.buf, parts, count == per_clip
             if target.view.len:
+                if per_clip > 1 and self.source.picture != NULL:
+                    clips.set.room = <char *>malloc(clipx_views_room(&self.picture, clips.set.count))
+                    if clips.set.room == NULL:
+                        raise MemoryError
                 with nogil:
                     clipx_format(rows, streams, &self.source, &how, &clips, lowest, highest)
         finally:
+            free(clips.set.room)
             free(parts)

@@ -43,9 +43,15 @@ class Picture:
         color: tuple[int, int, int, int, int, int, int, int, int],
     ) -> None: ...
     def write(
-        self, planes: Any, line_sizes: Any, output: Output, view: View, targets: list[Any], footprint: int = 0
+        self,
+        planes: Any,
+        line_sizes: Any,
+        output: Output,
+        views: Sequence[View],
+        targets: list[Any],
+        footprint: int = 0,
     ) -> None: ...
 
 class Formatted:
     def __init__(self, src: Any, output: Output) -> None: ...
-    def write(self, dst: Any, indices: Any, views: Sequence[View], footprint: int = 0) -> None: ...
+    def write(self, dst: Any, indices: Any, views: Sequence[View], footprint: int = 0, per_clip: int = 1) -> None: ...

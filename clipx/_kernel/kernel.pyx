@@ -319,4 +319,5 @@ def collect(list arrays not None, dst, Py_ssize_t footprint=0):
     free(addresses)
 
 
+include "output.pxi"
 include "formatted.pxi"

@@ -49,6 +49,11 @@ cdef extern from "rows/formatted.h" nogil:
     ctypedef struct clipx_view:
         int y, x, h, w, flip
 
+    ctypedef struct clipx_view_set:
+        const clipx_view *views
+        int count
+        char *room
+
     ctypedef struct clipx_scale:
         float high[3]
         float low[3]
@@ -78,8 +83,9 @@ cdef extern from "rows/formatted.h" nogil:
         size_t count, length
         char *dst
         size_t clip_bytes, position_bytes
-        const clipx_view *views
-        int one_view
+        clipx_view_set set
+        size_t view_bytes
+        int same_views
 
     const int CLIPX_GRAY, CLIPX_FULL, CLIPX_PAIRED, CLIPX_INTERLEAVED, CLIPX_PACKED
     const int CLIPX_U8, CLIPX_F32, CLIPX_F16, CLIPX_BF16
@@ -87,8 +93,10 @@ cdef extern from "rows/formatted.h" nogil:
     const int CLIPX_FLOAT16, CLIPX_FLOAT32, CLIPX_FLOAT64
     size_t clipx_item_bytes(int kind)
     clipx_steps clipx_make_steps(double scale, double mean, double deviation)
-    void clipx_write_picture(const clipx_rows *rows, int streams, const clipx_picture *p, const clipx_planes *planes,
-                             const clipx_view *view, const clipx_output *output, char **targets, size_t count)
+    const int CLIPX_MOST_VIEWS
+    size_t clipx_views_room(const clipx_picture *p, int count)
+    void clipx_write_views(const clipx_rows *rows, int streams, const clipx_picture *p, const clipx_planes *planes,
+                           const clipx_view_set *set, const clipx_output *output, char **targets, size_t count)
     void clipx_format(const clipx_rows *rows, int streams, const clipx_source *s, const clipx_output *output,
                       const clipx_clips *clips, int64_t lowest, int64_t highest)
     clipx_writer clipx_make_writer(const clipx_rows *rows, int streams)

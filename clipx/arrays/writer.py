@@ -21,7 +21,7 @@ class ArrayWriter:
 
     Attributes:
         shape, dtype: of a clip.
-        views: the view that each clip shows of its frames.
+        views: the views that each clip shows of its frames.
         pages: those of the array, where it is mapped.
 
     Raises ValueError for an array that the format cannot be written from.
@@ -64,19 +64,25 @@ class ArrayWriter:
 
     def write(self, out: np.ndarray, rows: np.ndarray, first: int, footprint: int = 0) -> None:
         """Write clips of these rows into out, (clips, *shape), C-contiguous; `first` is the index of the first."""
-        views: Sequence[View] = (
-            [self.views.one] if self.views.one is not None else [self.views[first + i] for i in range(len(rows))]
-        )
+        common = self.views.common
         if self._moves:
             for i, row in enumerate(rows):
-                self._move(out[i], row, views[i % len(views)], footprint or out.nbytes)
+                self._move(out[i], row, self.views[first + i] if common is None else common, footprint or out.nbytes)
         else:
             bits = out.view(np.uint16) if self._format.dtype == "bfloat16" else out
-            self._frames.write(bits, rows, views, footprint)
+            if common is None:
+                own = [each for i in range(len(rows)) for each in self.views[first + i]]
+                self._frames.write(bits, rows, own, footprint, self._format.num_views)
+            else:
+                self._frames.write(bits, rows, common, footprint, len(common))
         for i, position in zip(*np.nonzero(rows < 0)):
             self._format.time_first(out[i])[position] = self._fill
 
-    def _move(self, clip: np.ndarray, row: np.ndarray, view: View, footprint: int) -> None:
+    def _move(self, clip: np.ndarray, row: np.ndarray, views: Sequence[View], footprint: int) -> None:
+        for out, view in zip(clip if len(views) > 1 else [clip], views):
+            self._move_view(out, row, view, footprint)
+
+    def _move_view(self, clip: np.ndarray, row: np.ndarray, view: View, footprint: int) -> None:
         seen = self._array[:, view.y : view.y + view.h, view.x : view.x + view.w]
         if view.flip:
             seen = seen[:, :, ::-1]

@@ -44,7 +44,11 @@ __all__ = ["preview"]
     help="First frame: the next one from --start-seconds on, or the one shown at that time.",
 )
 @click.option("--resize", help="Shorter side in pixels, or HEIGHT,WIDTH.")
-@click.option("--crop", help="Centered square of that many pixels, or HEIGHT,WIDTH, or TOP,LEFT,HEIGHT,WIDTH.")
+@click.option(
+    "--crop",
+    help="Centered square of that many pixels, or HEIGHT,WIDTH, or TOP,LEFT,HEIGHT,WIDTH; also random,224, or several "
+    "views: three,224, five,224, ten,224.",
+)
 @click.option("--flip", is_flag=True, help="Mirror left and right.")
 @click.option("--no-rotate", is_flag=True, help="Ignore the rotation that the file asks for.")
 @click.option("--colorspace", help="Override the file's: bt601, bt709, bt2020, fcc or smpte240m.")
@@ -77,7 +81,7 @@ def preview(src: Path, out: Path, seed: int, rows: int, no_rotate: bool, **chose
 
     try:
         spec = clipx.WindowSpec(**pick("length", "stride", "dilation", "policy", "fill_value", "num_clips", "sampling"))
-        sizes: dict[str, Any] = {name: _numbers(value) for name, value in pick("resize", "crop").items()}
+        sizes: dict[str, Any] = {name: _size(value) for name, value in pick("resize", "crop").items()}
         format = clipx.ClipFormat(**sizes, flip=chosen["flip"])
         if chosen["stream"].isdecimal():
             chosen["stream"] = int(chosen["stream"])
@@ -105,6 +109,12 @@ def _length(src: Path, options: clipx.VideoOptions, frames: int | None) -> str:
     seconds = clipx.video.probe(src, options=options).duration_seconds
     lasts = "" if seconds is None else f" lasts {seconds:g} s and"
     return f"{src}{lasts} has {counted(frames or 0, 'frame')} to take clips from"
+
+
+def _size(text: str) -> Any:
+    """Numbers, or from "three,224" a name and its numbers."""
+    name, comma, numbers = text.partition(",")
+    return (name, _numbers(numbers)) if comma and name.isalpha() else _numbers(text)
 
 
 def _numbers(text: str) -> int | tuple[int, ...]:

@@ -77,7 +77,7 @@ class LoaderConfig:
         if format.crop is None and not isinstance(format.resize, tuple):
             return None
         height, width = format.resize if isinstance(format.resize, tuple) else (1 << 24, 1 << 24)
-        view = format.view(height, width)
+        view = format.views(height, width)[0]
         shape = format.clip_shape(clips.spec.max_length or 0, view.h, view.w, 1 if options.color == "gray" else 3)
         itemsize = format.written_dtype(np.dtype(np.uint8)).itemsize
         return math.prod(shape) * itemsize, len(clips.keys or [""])

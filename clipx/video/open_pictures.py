@@ -21,15 +21,15 @@ Frame = TypeVar("Frame")
 
 
 class ClipArray(NamedTuple):
-    """Memory of a clip: its array, that array's frames with time first, and the view that is taken of each picture."""
+    """Memory of a clip: its array, that array's frames with time first, and the views taken of each picture."""
 
     array: np.ndarray
     frames: np.ndarray
-    view: View
+    views: tuple[View, ...]
 
 
-Target = tuple[np.ndarray, View]
-"""A frame of a clip's array, and the view of the picture that is written to it."""
+Target = tuple[np.ndarray, tuple[View, ...]]
+"""A frame of a clip's array, and the views of the picture that are written to it."""
 
 
 class FrameFacts(NamedTuple):
@@ -73,7 +73,7 @@ class _PictureClip(OpenClip):
         if facts.damaged or self.lost:
             self.damaged.add(position)
             self.lost = False
-        return self.array.frames[position], self.array.view
+        return self.array.frames[position], self.array.views
 
     def finish(self) -> Clip:
         """The clip, with the positions of damage."""

@@ -161,8 +161,8 @@ class PictureWriter:
             )
         return STATED.get(number, "bt601")
 
-    def write(self, frame: av.VideoFrame, targets: list[tuple[np.ndarray, View]], footprint: int) -> None:
-        """Write a view of a frame to each target, a frame of an array that `ClipFormat.time_first` gives.
+    def write(self, frame: av.VideoFrame, targets: list[tuple[np.ndarray, tuple[View, ...]]], footprint: int) -> None:
+        """Write views of a frame to each target, a frame of an array that `ClipFormat.time_first` gives.
 
         footprint: as in `_kernel.Picture.write`. Raises MediaError as `prepare`.
         """
@@ -190,21 +190,21 @@ class PictureWriter:
         line_sizes = [plane.line_size for plane in planes]
         if self._rotated is not None:
             whole = View(0, 0, *self._decoded, False)
-            picture.write(planes, line_sizes, self._bytes, whole, [self._rotated])
+            picture.write(planes, line_sizes, self._bytes, [whole], [self._rotated])
             _kernel.scatter(self.orientation.apply(self._rotated), [self._upright])
             picture, planes, line_sizes = self._upright_picture, [self._upright.reshape(-1)], [self._upright.strides[0]]
-        by_view: dict[View, list[np.ndarray]] = {}
-        for target, view in targets:
-            by_view.setdefault(view, []).append(target)
-        for view, each in by_view.items():
-            picture.write(planes, line_sizes, self._output, view, each, footprint)
+        by_views: dict[tuple[View, ...], list[np.ndarray]] = {}
+        for target, views in targets:
+            by_views.setdefault(views, []).append(target)
+        for views, each in by_views.items():
+            picture.write(planes, line_sizes, self._output, views, each, footprint)
 
     def clip_of(self, frame: av.VideoFrame) -> np.ndarray:
         """A clip of one frame, in an array of its own."""
         self.prepare(frame)
         assert self.size is not None
-        view = self._format.view(*self.size)
+        views = self._format.views(*self.size)
         dtype = self._format.written_dtype(np.dtype(np.uint8))
-        out = np.empty(self._format.clip_shape(1, view.h, view.w, self.channels), dtype)
-        self.write(frame, [(self._format.time_first(out)[0], view)], 0)
+        out = np.empty(self._format.clip_shape(1, views[0].h, views[0].w, self.channels), dtype)
+        self.write(frame, [(self._format.time_first(out)[0], views)], 0)
         return out

@@ -114,11 +114,29 @@ def test_preview(tmp_path, make_video):
     assert "1 clip, and there are more" in done.output
 
 
+@pytest.mark.parametrize(("crop", "views"), [("32", 1), ("random,20,30", 1), ("three,48", 3), ("ten,20,30", 10)])
+def test_preview_of_several_views(tmp_path, make_video, crop, views):
+    image = pytest.importorskip("matplotlib.image")
+    sheet, heights = tmp_path / "sheet.png", []
+    for rows in (1, 2):
+        arguments = ["preview", make_video(n=40), "-o", sheet, "--length", 4, "--rows", rows, "--crop", crop]
+        done = CliRunner().invoke(main, list(map(str, arguments)))
+        assert done.exit_code == 0, done.output
+        assert f"{counted(rows, 'clip')}, and there are more" in done.output
+        heights.append(image.imread(sheet).shape[0])
+    lines, width = (int(each) for each in crop.split(",")[-2:]) if crop.count(",") == 2 else (1, 1)
+    expected = views * (1.35 * lines / width + 0.45) * 100
+    assert heights == [pytest.approx(expected, abs=2), pytest.approx(2 * expected, abs=2)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--crop", "999"], "crop is (999, 999)"),
         (["--crop", "x"], "'x' is not a number"),
+        (["--crop", "four,20"], "the names are random, three, five, ten"),
+        (["--crop", "three,x"], "'x' is not a number"),
+        (["--crop", "three,49"], "crop is ('three', (49, 49)), but the picture is 48 by 64"),
         (["--fps", "0"], "fps is '0'"),
         (["--length", "0"], "length is 0"),
         (["--policy", "bounce"], "policy is 'bounce'"),

@@ -94,7 +94,7 @@ def with_fill(frames, plan):
 
 def laid_out(frames, format, plan, views=None, numbers=(1.0, 0.0, 1.0)):
     table = table_of(len(frames) - 1, **plan)
-    views = [format.view(*frames.shape[1:3])] * len(table) if views is None else views
+    views = [*format.views(*frames.shape[1:3])] * len(table) if views is None else views
     order = {"HWC": "THWC", "CHW": "TCHW"}.get(format.order, format.order or "THWC")
     made = reference.formatted(frames, table, views, *numbers, order)
     return made[:, 0] if format.order in ("HWC", "CHW") else made

@@ -12,7 +12,7 @@ class Writer:
     def __init__(self, layout, sample_bytes, offsets, chroma_rows, size, crop, flip, channels, color):
         self.picture = _kernel.Picture(layout, sample_bytes, offsets, chroma_rows, size, color)
         self.output = _kernel.Output("uint8", "THWC", 1.0, [0.0] * channels, [1.0] * channels)
-        self.view = (*crop, flip)
+        self.views = [(*crop, flip)]
 
     def write(self, planes, line_sizes, targets, footprint=0):
-        return self.picture.write(planes, line_sizes, self.output, self.view, targets, footprint)
+        return self.picture.write(planes, line_sizes, self.output, self.views, targets, footprint)

@@ -20,7 +20,7 @@ CROPS = [(20, None), ((16, 31), None), ((3, 5, 20, 21), None), (None, True), ((1
 def test_crop_and_flip_slice_the_whole(make_video, whole, kind, crop, flip):
     path = make_video(N, **KINDS[kind])
     frames = whole(path)
-    y, x, h, w, _ = clipx.ClipFormat(crop=crop).view(*frames.shape[1:3])
+    ((y, x, h, w, _),) = clipx.ClipFormat(crop=crop).views(*frames.shape[1:3])
     frames = frames[:, y : y + h, x : x + w]
     spec = clipx.WindowSpec(4, num_clips=3)
     check_slices(

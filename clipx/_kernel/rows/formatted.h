@@ -3,7 +3,7 @@
 #define CLIPX_FORMATTED_H
 
 #include "gather.h"
-#include "picture.h"
+#include "views.h"
 
 typedef struct {
     const char *src;
@@ -20,8 +20,9 @@ typedef struct {
     size_t count, length;
     char *dst;
     size_t clip_bytes, position_bytes; /* from one clip, and from one position, to the next */
-    const clipx_view *views;           /* of each clip, or where `one_view` of all */
-    int one_view;
+    clipx_view_set set;                /* the views of the first clip */
+    size_t view_bytes;                 /* from one view of a clip to the next */
+    int same_views;                    /* all clips have these; else those of the next clip come behind them */
 } clipx_clips;
 
 static char *clipx_clip_target(const clipx_clips *clips, size_t p) {
@@ -46,27 +47,30 @@ static void clipx_format_numbers(const clipx_rows *rows, const clipx_source *s, 
 }
 
 static void clipx_format_frame(const clipx_rows *rows, int streams, const clipx_source *s, int64_t k,
-                               const clipx_view *view, const clipx_output *output, char *const *targets, size_t count) {
+                               const clipx_view_set *set, const clipx_output *output, char *const *targets,
+                               size_t count) {
     const char *frame = s->src + (ptrdiff_t)k * s->strides[0];
     size_t i;
     if (s->picture) {
         clipx_planes planes = {{(const uint8_t *)frame, NULL, NULL}, {s->strides[1], 0, 0}};
-        clipx_write_picture(rows, streams, s->picture, &planes, view, output, targets, count);
+        clipx_write_views(rows, streams, s->picture, &planes, set, output, targets, count);
         return;
     }
-    for (i = 0; i < count; i++) clipx_format_numbers(rows, s, frame, view, output, targets[i]);
+    for (i = 0; i < count * (size_t)set->count; i++)
+        clipx_format_numbers(rows, s, frame, set->views + i / count, output, targets[i]);
 }
 
 /* Write the positions of a checked table; those of index -1 are left alone. Never fails. */
 static void clipx_format(const clipx_rows *rows, int streams, const clipx_source *s, const clipx_output *output,
                          const clipx_clips *clips, int64_t lowest, int64_t highest) {
-    size_t n = clips->count * clips->length, p, range = highest < lowest ? 0 : (size_t)(highest - lowest + 1);
+    size_t n = clips->count * clips->length, views = (size_t)clips->set.count, p, i, range = highest < lowest ? 0 : (size_t)(highest - lowest + 1);
     int64_t k, next;
     int by_frame = 0;
-    if (clips->one_view && s->picture && range && range <= n) {
+    if (clips->same_views && s->picture && range && range <= n) {
         /* Frames that several clips hold are converted once. */
         clipx_table table;
-        clipx_inverse inverse = {malloc(range * sizeof(int64_t)), malloc(n * sizeof(int64_t)), malloc(n * sizeof(char *))};
+        clipx_inverse inverse = {malloc(range * sizeof(int64_t)), malloc(n * sizeof(int64_t)),
+                                 malloc(n * views * sizeof(char *))};
         table.indices = clips->indices, table.positions = n;
         if (inverse.first && inverse.next && inverse.targets) {
             by_frame = clipx_invert(&table, &inverse, lowest, highest);
@@ -74,7 +78,8 @@ static void clipx_format(const clipx_rows *rows, int streams, const clipx_source
                 size_t count = 0;
                 for (next = inverse.first[k - lowest]; next >= 0; next = inverse.next[next])
                     inverse.targets[count++] = clipx_clip_target(clips, (size_t)next);
-                if (count) clipx_format_frame(rows, streams, s, k, clips->views, output, inverse.targets, count);
+                for (i = count; i < count * views; i++) inverse.targets[i] = inverse.targets[i - count] + clips->view_bytes;
+                if (count) clipx_format_frame(rows, streams, s, k, &clips->set, output, inverse.targets, count);
             }
         }
         free(inverse.first);
@@ -83,9 +88,12 @@ static void clipx_format(const clipx_rows *rows, int streams, const clipx_source
     }
     if (!by_frame) {
         for (p = 0; p < n; p++) {
-            char *target = clipx_clip_target(clips, p);
-            const clipx_view *view = clips->one_view ? clips->views : clips->views + p / clips->length;
-            if (clips->indices[p] >= 0) clipx_format_frame(rows, streams, s, clips->indices[p], view, output, &target, 1);
+            char *targets[CLIPX_MOST_VIEWS];
+            clipx_view_set set = clips->set;
+            targets[0] = clipx_clip_target(clips, p);
+            if (!clips->same_views) set.views += p / clips->length * views;
+            for (i = 1; i < views; i++) targets[i] = targets[i - 1] + clips->view_bytes;
+            if (clips->indices[p] >= 0) clipx_format_frame(rows, streams, s, clips->indices[p], &set, output, targets, 1);
         }
     }
     if (streams) CLIPX_FENCE();

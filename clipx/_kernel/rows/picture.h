@@ -47,7 +47,7 @@ typedef struct {
 
 /* Pixels on their way to the targets. */
 typedef struct {
-    uint8_t strip[3][CLIPX_LINE + CLIPX_STRIP_ROOM]; /* a line of room before the first pixel */
+    CLIPX_ALIGNED(CLIPX_LINE) uint8_t strip[3][CLIPX_LINE + CLIPX_STRIP_ROOM]; /* a line of room before the first pixel */
     const clipx_rows *rows;
     const clipx_output *output;
     clipx_writer writer;
@@ -145,18 +145,17 @@ static void clipx_flush(clipx_sink *sink, int all) {
         memmove(sink->strip[c] + CLIPX_LINE, sink->strip[c] + CLIPX_LINE + n, sink->used);
 }
 
-/* n pixels of row y from column x on. */
-static void clipx_load(clipx_sink *sink, const clipx_picture *p, const clipx_planes *planes, int y, int x, size_t n,
-                       int flip) {
+/* n pixels of row y from column x on, to three rows that have a byte of room before them. */
+CLIPX_INLINE void clipx_read(const clipx_rows *rows, const clipx_picture *p, const clipx_planes *planes, int channels,
+                             int y, int x, size_t n, uint8_t *const *to) {
     const uint8_t *row = planes->data[0] + y * planes->stride[0];
-    uint8_t *to[3] = {clipx_room(sink, 0), clipx_room(sink, 1), clipx_room(sink, 2)};
-    size_t bytes = (size_t)p->bytes, channels = (size_t)sink->output->channels, i;
+    size_t bytes = (size_t)p->bytes, i;
     if (p->layout == CLIPX_PACKED) {
         row += (size_t)x * bytes;
         if (bytes == 1)
             memcpy(to[0], row, n);
         else if (bytes == 3 && p->green == 1)
-            sink->rows->unpack(row, n, to[p->red], to[1], to[p->blue]);
+            rows->unpack(row, n, to[p->red], to[1], to[p->blue]);
         else
             for (i = 0; i < n; i++, row += bytes)
                 to[0][i] = row[p->red], to[1][i] = row[p->green], to[2][i] = row[p->blue];
@@ -172,11 +171,19 @@ static void clipx_load(clipx_sink *sink, const clipx_picture *p, const clipx_pla
             samples.u = planes->data[1] + line * planes->stride[1] + column;
             if (p->layout != CLIPX_INTERLEAVED) samples.v = planes->data[2] + line * planes->stride[2] + column;
         }
-        sink->rows->color(&samples, n + odd, to[0] - odd, to[1] - odd, to[2] - odd);
+        rows->color(&samples, n + odd, to[0] - odd, to[1] - odd, to[2] - odd);
         for (i = 0; i < 3; i++) to[i][-1] = kept[i];
     }
+}
+
+/* n pixels of row y from column x on, to the strip. */
+static void clipx_load(clipx_sink *sink, const clipx_picture *p, const clipx_planes *planes, int y, int x, size_t n,
+                       int flip) {
+    uint8_t *to[3] = {clipx_room(sink, 0), clipx_room(sink, 1), clipx_room(sink, 2)};
+    int c;
+    clipx_read(sink->rows, p, planes, sink->output->channels, y, x, n, to);
     if (flip)
-        for (i = 0; i < channels; i++) sink->rows->flip(to[i], n);
+        for (c = 0; c < sink->output->channels; c++) sink->rows->flip(to[c], n);
     sink->used += n;
 }
 
