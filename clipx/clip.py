@@ -53,7 +53,8 @@ class Clip(Generic[Indices, Times]):
             is lost; of sound, pairs of positions [first, end). None where there are none.
         length: number of positions.
         segment: that the clip is of; None where its source is not divided.
-        fps: frames a second of its positions, where they differ from clip to clip; None elsewhere.
+        fps: positions a second, from the first to the last, of specs that spread a clip over its source, such as
+            UniformSpec; None elsewhere, and where the last frame does not come after the first.
     """
 
     data: np.ndarray
@@ -99,6 +100,14 @@ class Clip(Generic[Indices, Times]):
         """Note of which segment this clip is, and where it lies there."""
         self._number, self.index, self.segment = number, index, segment
         self.start, self.valid, self.length = start, valid, length
+
+    def measure_rate(self) -> None:
+        """Note the rate of the clip's positions, from the times of its frames."""
+        pts = self.pts_seconds
+        assert isinstance(pts, np.ndarray)
+        duration = float(pts[-1] - pts[0])
+        if duration > 0:
+            self.fps = (len(pts) - 1) / duration
 
     def record(self, views: Views) -> Clip:
         """Note the crop and flip that were drawn for this clip, or those of its several views, and return it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect
 from collections import deque
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
@@ -12,6 +13,7 @@ import numpy as np
 from clipx.clip import Clip
 from clipx.plan import ALL, FrameSpec, Selection
 from clipx.plan.rows import Plan, Row, first_frames
+from clipx.plan.segmented import SegmentedPlan
 
 __all__ = ["OpenClip", "OpenClips", "Unfinished"]
 
@@ -46,7 +48,7 @@ class Unfinished(NamedTuple, Generic[Opened]):
 
 
 class OpenClips(ABC, Generic[Opened]):
-    """The clips of a plan that are open at one time, in order of their indices.
+    """The clips of a plan that are open at one time, in order of their numbers.
 
     Args:
         spec: what the plan was made by.
@@ -60,8 +62,10 @@ class OpenClips(ABC, Generic[Opened]):
 
     def __init__(self, spec: FrameSpec, plan: Plan, selection: Selection = ALL) -> None:
         self._spec, self._plan, self._selection = spec, plan, selection
+        self._segmented = plan if isinstance(plan, SegmentedPlan) else None
         self._begun = 0
         self.open: deque[Opened] = deque()
+        self._openings = plan.openings(selection)
         self._index, self.opening = self._next()
 
     @abstractmethod
@@ -69,15 +73,20 @@ class OpenClips(ABC, Generic[Opened]):
         """An open clip that nothing has been written to but its fill."""
 
     def _next(self) -> tuple[int | None, int | None]:
-        index = self._selection.at(self._begun)
-        return index, None if index is None else self._plan.opening(index)
+        return next(self._openings, (None, None))
 
     def begin(self) -> None:
         """Open the next clip."""
         index, opening = self._index, self.opening
         assert index is not None
         assert opening is not None
-        self.open.append(self.make(index, opening, self._plan.row(index)))
+        opened = self.make(index, opening, self._plan.row(index))
+        if self._segmented is None:
+            self.open.append(opened)
+        else:
+            opened.clip.of_segment(**self._segmented.describe(index))
+            # It may come before clips that have been open for longer.
+            self.open.insert(bisect(self.open, index, key=_number), opened)
         self._begun += 1
         self._index, self.opening = self._next()
 
@@ -94,16 +103,25 @@ class OpenClips(ABC, Generic[Opened]):
         left = list(self.open)
         self.open.clear()
         count = self._plan.count(n)
-        left = [each for each in left if each.clip.index < count]
+        left = [each for each in left if each.clip.number < count]
         while self._index is not None and self._index < count:
             self.begin()
             left.append(self.open.pop())
-        indices = np.array([each.clip.index for each in left], dtype=np.int64)
+        if self._segmented is not None:
+            # Their rows were final from the start.
+            left.sort(key=_number)
+            rows = [np.asarray(each.row, dtype=np.int64) for each in left]
+            return [Unfinished(each, row, np.flatnonzero(each.missing(n))) for each, row in zip(left, rows)]
+        indices = np.array([each.clip.number for each in left], dtype=np.int64)
         unfinished = []
-        rows = self._plan.final_rows(indices, n)
-        starts, valid = first_frames(rows).tolist(), self._spec.valid(rows, n).tolist()
-        for each, row, start, before in zip(left, rows, starts, valid):
+        final = self._plan.final_rows(indices, n)
+        starts, valid = first_frames(final).tolist(), self._spec.valid(final, n).tolist()
+        for each, row, start, before in zip(left, final, starts, valid):
             positions = np.flatnonzero(each.missing(n) | (np.asarray(each.row) != row))
             each.clip.start, each.clip.valid = start, before
             unfinished.append(Unfinished(each, row, positions))
         return unfinished
+
+
+def _number(opened: OpenClip) -> int:
+    return opened.clip.number

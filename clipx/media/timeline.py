@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from copy import copy
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from clipx.errors import MediaError
+from clipx.media.exact_times import ExactTimes
 from clipx.media.frames import Frame
-from clipx.media.packet_index import PacketIndex
 from clipx.media.rates import Grace
+from clipx.plan import Segment
 from clipx.plan.seconds import Rounded, as_ticks
 
 __all__ = ["MOST_FRAMES", "MOST_REPEATS", "Timeline"]
@@ -23,6 +25,27 @@ of a clock that jumps, and would need memory and time without bounds."""
 
 MOST_FRAMES = 2**25
 """Most frames of a time line at a fixed rate: 12 days at 30 frames a second."""
+
+
+class Times(Protocol):
+    """The times of all frames of a stream: `PacketIndex`, `FrameTimes`."""
+
+    @property
+    def pts(self) -> np.ndarray:
+        """Of each frame in ticks of the stream's time base, int64 (n,), ascending."""
+
+    @property
+    def durations(self) -> np.ndarray:
+        """Ticks that each frame is shown, int64 (n,); 0 where that is not known."""
+
+
+class _Run(NamedTuple):
+    """The frames [first, last) of a part, the time of its first frame p, and when the last frame ends, in ticks."""
+
+    first: int
+    last: int
+    t0: Fraction
+    until: int
 
 
 class Timeline:
@@ -159,19 +182,35 @@ class Timeline:
             f"start_seconds= and end_seconds= leave out what is before or after"
         )
 
-    def frames(self, index: PacketIndex, frame_ticks: int) -> np.ndarray:
-        """The frame of the video for each frame of the time line, int64, ascending.
+    def within(self, segment: Segment, times: Times) -> Timeline:
+        """The part of this time line that lies in a segment; at a fixed rate it counts from its own first frame on."""
+        pts, part = times.pts, copy(self)
+        stop: Fraction | None
+        if segment.unit == "frames":
+            start = Fraction(int(pts[segment.start]) if segment.start < len(pts) else int(pts[-1]) + 1)
+            stop, stop_is_tick = Fraction(int(pts[segment.end])) if segment.end < len(pts) else None, True
+        else:
+            start, stop = as_ticks(segment.start, self._time_base), as_ticks(segment.end, self._time_base)
+            stop_is_tick = isinstance(segment.end, Rounded) and stop == int(stop)
+        if self._start is None or start >= self._start:
+            part._start, part._begins_shown = start, False
+        elif self._begins_shown:
+            # The frame that is shown at the start of this time line may begin before the segment does.
+            shown = bisect_left(pts, self._start) - 1
+            part._begins_shown = shown >= 0 and pts[shown] >= start and (stop is None or stop > self._start)
+        if stop is not None and (self._stop is None or stop < self._stop):
+            part._stop, part._stop_is_tick = stop, stop_is_tick
+        return part
 
-        frame_ticks: duration of the last frame where the file does not say. Raises MediaError where the clock
-        jumps.
-        """
-        pts = index.pts
+    def _run(self, times: Times, frame_ticks: int) -> _Run:
+        """The frames of the part; frame_ticks: duration of the last frame where the file does not say."""
+        pts = times.pts
         # pts is ascending, so that the frames of the part are one run.
         first = bisect_left(pts, True, key=lambda each: not self._before(int(each)))
         last = max(bisect_left(pts, True, key=lambda each: self._after(int(each))), first)
 
         def end(k: int) -> int:
-            return int(pts[k]) + (int(index.durations[k]) or frame_ticks)
+            return int(pts[k]) + (int(times.durations[k]) or frame_ticks)
 
         t0 = Fraction(int(pts[first])) if first < len(pts) else Fraction(0)
         until = end(last - 1) if last else 0
@@ -181,14 +220,33 @@ class Timeline:
             if start < shown_until:
                 until = until if first < last else shown_until
                 first, last, t0 = first - 1, max(last, first), start
+        return _Run(first, last, t0, until)
+
+    def exact_times(self, times: Times, n: int, frame_ticks: int) -> ExactTimes:
+        """When each of the n frames of the time line begins, and when the last one ends, in seconds."""
+        pts, base, step = times.pts, self._time_base, self._step
+        first, _, t0, until = self._run(times, frame_ticks)
+        end = Fraction(until) if self._stop is None else min(Fraction(until), self._stop)
+        if step is None:
+            return ExactTimes(n, lambda p: int(pts[first + p]) * base, end * base)
+        return ExactTimes(n, lambda p: (t0 + p * step) * base, end * base)
+
+    def frames(self, times: Times, frame_ticks: int) -> np.ndarray:
+        """The frame of the video for each frame of the time line, int64, ascending.
+
+        frame_ticks: duration of the last frame where the file does not say. Raises MediaError where the clock
+        jumps.
+        """
+        pts = times.pts
+        first, last, t0, until = self._run(times, frame_ticks)
         if self._step is None or first == last:
             return np.arange(first, last, dtype=np.int64)
         count = self._count(until, t0, int(pts[first]))
-        times = pts[first + 1 : last]
+        later = pts[first + 1 : last]
         furthest = (max(abs(int(pts[first])), abs(int(pts[last - 1]))) + 1) * t0.denominator + abs(t0.numerator)
         if max(furthest, t0.denominator) * max(self._step.denominator, self._step.numerator) >= 2**62:
-            times = times.astype(object)  # Python's integers, of any size
-        begins = np.append(self._first_at(times, t0, int(pts[first])), count)
+            later = later.astype(object)  # Python's integers, of any size
+        begins = np.append(self._first_at(later, t0, int(pts[first])), count)
         ends = np.clip(begins, 0, count)
         repeats = np.diff(ends, prepend=0)
         for k in np.flatnonzero((repeats > MOST_REPEATS) | (ends > MOST_FRAMES))[:1].tolist():

@@ -108,6 +108,10 @@ class FrameList(FrameSpec):
         return self.frames is None or self.field is not None
 
     @property
+    def rate_varies(self) -> bool:
+        return True
+
+    @property
     def fills(self) -> bool:
         return False
 

@@ -78,6 +78,10 @@ class RateSpec(FrameSpec):
         return True
 
     @property
+    def rate_varies(self) -> bool:
+        return True
+
+    @property
     def fills(self) -> bool:
         return False
 

@@ -59,11 +59,14 @@ class Plan(ABC):
     def opening(self, index: int) -> int | None:
         """Frame at which a clip begins to be written, ascending with the index; None where there is no such clip."""
 
-    def openings(self, selection: Selection) -> Iterator[tuple[int, int]]:
-        """(index, opening) of the clips of a selection, in the order in which they begin to be written."""
+    def openings(self, selection: Selection) -> Iterator[tuple[int, int | None]]:
+        """(index, opening) of the clips of a selection, in the order in which they begin to be written.
+
+        The last may be an index of which there is no clip: where the stream is to be read up to its end.
+        """
         at = 0
-        while (index := selection.at(at)) is not None and (opening := self.opening(index)) is not None:
-            yield index, opening
+        while (index := selection.at(at)) is not None:
+            yield index, self.opening(index)
             at += 1
 
     def key(self, index: int) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -95,7 +96,12 @@ class SegmentedPlan(Plan):
 
     Args:
         by_segment: the clips come segment by segment instead, for sources that are not streams.
+
+    Attributes:
+        source_frames: number of frames of the source; None where that is not known.
     """
+
+    source_frames: int | None = None
 
     def __init__(self, spec: FrameSpec, parts: Sequence[_Part], counts: Sequence[int], by_segment: bool) -> None:
         self._spec, self._parts = spec, parts
@@ -134,7 +140,7 @@ class SegmentedPlan(Plan):
     def opening(self, index: int) -> int | None:
         return int(self._openings[index]) if index < len(self) else None
 
-    def openings(self, selection: Selection) -> Iterator[tuple[int, int]]:
+    def openings(self, selection: Selection) -> Iterator[tuple[int, int | None]]:
         selected = selection.of(len(self))
         by_opening = selected[np.argsort(self._openings[selected], kind="stable")]
         return zip(by_opening.tolist(), self._openings[by_opening].tolist())
@@ -185,6 +191,15 @@ class SegmentedPlan(Plan):
         """The lowest frame of each clip and all that come later, int64 (clips,)."""
         return np.minimum.accumulate(self._openings[::-1])[::-1]
 
+    def check_slots(self, most: int | None) -> None:
+        """Raise ValueError where the clips take more slots than these, if there is a limit."""
+        slots = self.slots()
+        if most is not None and slots > most:
+            raise ValueError(
+                f"segments have {slots - 1} clips that are open at the same time, but with this memory a source may "
+                f"have {most - 1}; give more memory, or segments that overlap less"
+            )
+
     def slots(self) -> int:
         open_before = np.searchsorted(np.sort(self._closings), np.sort(self._openings))
         return int(np.max(np.arange(1, len(self) + 1) - open_before, initial=1)) + 1
@@ -213,17 +228,16 @@ def plan_segments(
         assert segment.number is not None
         extent = Extent(len(frames), times)
         try:
-            count = spec.count_until_error(extent)
+            plan = spec.plan(extent, segment_rng(seed, segment.number) if spec.is_random else None)
+            count = plan.count_until_error(extent.n)
+            parts.append(_Part(segment, frames, plan))
+            counts.append(count)
             planned += count
-            if planned <= MOST_CLIPS:
-                plan = spec.plan(extent, segment_rng(seed, segment.number) if spec.is_random else None)
-                parts.append(_Part(segment, frames, plan))
-                counts.append(count)
-            spec.count(extent)
+            plan.count(extent.n)
         except ValueError as exn:
             errors.append((segment.number, error_of(segment, exn)))
-    if planned > MOST_CLIPS:
-        raise ValueError(f"segments have {planned} clips together, of which a plan takes too much memory: {MOST_CLIPS}")
+        if planned > MOST_CLIPS:
+            raise ValueError(f"segments have more than {MOST_CLIPS} clips together, too many for a plan")
     return SegmentedPlan(spec, parts, counts, by_segment), errors
 
 
@@ -241,15 +255,18 @@ def error_of(segment: Segment, exn: ValueError) -> ValueError:
     return error
 
 
-def count_clips(spec: FrameSpec, found: Iterable[SegmentFrames]) -> int:
-    """Number of clips of segments, those of errors not counted."""
+def count_clips(spec: FrameSpec, found: Iterable[SegmentFrames], rng: Rng = None) -> int:
+    """Number of clips of segments, without those of segments that the spec does not allow."""
+    seed = segment_seed(rng) if spec.is_random else ()
     total = 0
-    for _, frames, times in found:
+    for segment, frames, times in found:
         extent = Extent(len(frames), times)
-        try:
-            total += spec.count_until_error(extent)
-        except ValueError:
-            continue
+        with suppress(ValueError):
+            if spec.is_random:
+                assert segment.number is not None
+                total += spec.plan(extent, segment_rng(seed, segment.number)).count_until_error(extent.n)
+            else:
+                total += spec.count_until_error(extent)
     return total
 
 

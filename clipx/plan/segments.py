@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
 from clipx._checks import integer
-from clipx._reprs import value_repr
 from clipx.plan.seconds import Rounded, as_seconds
 
-__all__ = ["Segment", "Unit", "as_segments"]
+__all__ = ["Segment", "Unit", "as_segments", "json_number"]
 
 Unit = Literal["seconds", "frames"]
 
 
-def _number(value: Fraction | int) -> float | int:
+def json_number(value: Fraction | int) -> float | int:
     """A start or an end as JSON takes it."""
     if isinstance(value, Rounded) or value != int(value):
         return float(value)
@@ -50,19 +50,25 @@ class Segment:
     unit: Unit = "seconds"
     number: int | None = field(default=None, compare=False, kw_only=True)
 
-    __repr__ = value_repr
+    def __repr__(self) -> str:
+        given = [repr(json_number(self.start)), repr(json_number(self.end))]
+        given += [] if self.facts is None else [repr(self.facts)]
+        given += [] if self.unit == "seconds" else [f"unit={self.unit!r}"]
+        given += [] if self.number is None else [f"number={self.number}"]
+        return f"Segment({', '.join(given)})"
 
     def __post_init__(self) -> None:
         if not isinstance(self.unit, str) or self.unit not in get_args(Unit):
             raise ValueError(f"unit is {self.unit!r}, but must be one of {', '.join(get_args(Unit))}")
         for name in ("start", "end"):
             value = getattr(self, name)
-            if value is None:
-                raise TypeError(f"{name} is None, but must be a number of {self.unit}")
+            if value is None or value in (math.inf, -math.inf):
+                rule = f"a finite number of {self.unit}; an end past the source is its end"
+                raise TypeError(f"{name} is {value!r}, but must be {rule}")
             exact = as_seconds(name, value) if self.unit == "seconds" else integer(name, value, 0)
             object.__setattr__(self, name, exact)
         if not self.end > self.start:
-            raise ValueError(f"end is {_number(self.end)}, but must be after start, {_number(self.start)}")
+            raise ValueError(f"end is {json_number(self.end)}, but must be after start, {json_number(self.start)}")
         if self.facts is not None:
             object.__setattr__(self, "facts", _checked_facts(self.facts))
         if self.number is not None:
@@ -72,8 +78,8 @@ class Segment:
         """The segment as JSON takes it, for "clip.json"."""
         return {
             "number": self.number,
-            "start": _number(self.start),
-            "end": _number(self.end),
+            "start": json_number(self.start),
+            "end": json_number(self.end),
             "unit": self.unit,
             "facts": self.facts,
         }
@@ -83,7 +89,7 @@ class Segment:
         numbered = "segment" if self.number is None else f"segment {self.number}"
         if self.unit == "frames":
             return f"{numbered}, frames {self.start} to {self.end}"
-        return f"{numbered}, {_number(self.start)} to {_number(self.end)} s"
+        return f"{numbered}, {json_number(self.start)} to {json_number(self.end)} s"
 
 
 def _checked_facts(facts: Any) -> dict[str, Any]:
@@ -94,7 +100,7 @@ def _checked_facts(facts: Any) -> dict[str, Any]:
             raise TypeError(f"facts has the name {name!r}, but its names must be texts")
     facts = dict(facts)
     try:
-        json.dumps(facts)
+        json.dumps(facts, allow_nan=False)
     except (TypeError, ValueError) as exn:
         raise TypeError(f"facts is {facts!r}, which JSON does not take: {exn}") from None
     return facts

@@ -131,6 +131,11 @@ class FrameSpec(ABC):
         return 0
 
     @property
+    def rate_varies(self) -> bool:
+        """How many frames a second of a source a clip's positions are depends on the source: clips of videos say it."""
+        return False
+
+    @property
     def max_slots(self) -> int:
         """Slots that a source may take whose plan is not known yet: of clips open at once, and of one handed out."""
         return 2

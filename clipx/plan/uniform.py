@@ -76,6 +76,10 @@ class UniformSpec(FrameSpec):
         return as_generator(rng).integers(bounds[:-1], np.maximum(bounds[1:], bounds[:-1] + 1), dtype=np.int64)[None]
 
     @property
+    def rate_varies(self) -> bool:
+        return True
+
+    @property
     def fills(self) -> bool:
         return False
 

@@ -2,66 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from clipx._checks import check_kind
 from clipx.audio.format import AudioFormat
 from clipx.clip import Clip, VideoClip
-from clipx.errors import Damage, MediaError
+from clipx.errors import Damage
 from clipx.format import ClipFormat
-from clipx.media.damage import Report
 from clipx.media.opening import raising_interrupts
-from clipx.media.sources import Source, as_source, can_rewind, describe
-from clipx.plan import ALL, FrameSpec, Rng, Selection
+from clipx.media.sources import Source, describe
+from clipx.plan import ALL, FrameSpec, Rng, Segment, Selection, as_segments
 from clipx.pool import ClipPool, as_pool
-from clipx.video.decoder import VideoDecoder
+from clipx.video.counting import count_clips, count_frames
 from clipx.video.extraction import Extraction
-from clipx.video.file import VideoFile
-from clipx.video.options import VideoOptions
+from clipx.video.options import VideoOptions, at_rate
 
-__all__ = ["Clip", "VideoClips", "VideoOptions", "clips", "count_frames", "selected_clips"]
-
-
-def count_frames(src: Source, spec: FrameSpec, options: VideoOptions | None, name: str) -> int:
-    """Number of frames of the clips' time line: as the header lists them, else from the packets, else by decoding.
-
-    Of a file that is found to be damaged, that of the frames before the damage.
-    """
-    options = _at_rate(spec, options)
-    src = as_source(src, name)
-    file = VideoFile(src, name, options)
-    try:
-        timeline = file.timeline()
-        listed = file.frames_listed if timeline.whole else None
-        if listed is not None:
-            return listed
-        index = file.read_index() if can_rewind(src) else None
-        if index is not None:
-            return len(timeline.frames(index, file.frame_ticks))
-        count = 0
-        with suppress(MediaError):
-            for _ in timeline.follow(VideoDecoder(file, Report(name, options.damage)).frames()):
-                count += 1
-        return count
-    finally:
-        file.close()
-
-
-def _at_rate(spec: FrameSpec, options: VideoOptions | None) -> VideoOptions:
-    """The options at the rate that the spec was made for. Raises ValueError where they have another."""
-    options = options or VideoOptions()
-    fps = spec.timeline_fps
-    if fps is None:
-        return options
-    if options.fps not in (None, fps):
-        raise ValueError(f"fps is {options.fps}, but the window was made for {fps} frames a second")
-    return replace(options, fps=fps)
+__all__ = ["Clip", "VideoClips", "VideoOptions", "clips", "count_clips", "count_frames", "selected_clips"]
 
 
 class VideoClips(Iterator[VideoClip]):
     """Iterator of the clips of a video; see `clips`."""
+
+    raises_errors = False
+    """The first of `segment_errors` is raised after all clips."""
 
     def __init__(self, extraction: Extraction) -> None:
         self._extraction = extraction
@@ -95,9 +59,20 @@ class VideoClips(Iterator[VideoClip]):
     def __repr__(self) -> str:
         return f"<VideoClips of {self._extraction.name}>"
 
+    @property
+    def segment_errors(self) -> list[tuple[int, ValueError]]:
+        """Numbers of segments that give no clips, or not all, and why."""
+        return self._extraction.segment_errors
+
     def __next__(self) -> VideoClip:
         with raising_interrupts():
-            return next(self._clips)
+            clip = next(self._clips, None)
+        if clip is None:
+            errors, self.raises_errors = self.segment_errors if self.raises_errors else [], False
+            for _, error in errors:
+                raise error
+            raise StopIteration
+        return clip
 
     def close(self) -> None:
         """Close the file and give up the clips that are not complete."""
@@ -117,9 +92,15 @@ def selected_clips(
     name: str,
     in_step: int = 1,
     selection: Selection = ALL,
+    segments: Mapping[int, Segment] | None = None,
+    max_slots: int | None = None,
 ) -> VideoClips:
-    """`clips` of a selection, from a pool whose slots `in_step` sources hold side by side."""
-    options = _at_rate(spec, options)
+    """`clips` of a selection, from a pool whose slots `in_step` sources hold side by side.
+
+    segments: by their numbers. Their errors are in `segment_errors`, and are not raised; but where more of their clips
+    are open at once than `max_slots` have room for, that is a ValueError.
+    """
+    options = at_rate(spec, options)
     with raising_interrupts():
         return VideoClips(
             Extraction(
@@ -133,6 +114,8 @@ def selected_clips(
                 name=name,
                 in_step=in_step,
                 selection=selection,
+                segments=segments,
+                max_slots=max_slots,
             )
         )
 
@@ -143,6 +126,7 @@ def clips(
     format: ClipFormat | None = None,
     *,
     options: VideoOptions | None = None,
+    segments: Iterable[Segment | Sequence[Any]] | None = None,
     pool: ClipPool | int | str | None = None,
     audio: AudioFormat | None = None,
     rng: Rng = None,
@@ -156,6 +140,8 @@ def clips(
         spec: which frames; with `options.fps`, or made by `WindowSpec.of_seconds`, frames at that rate.
         format: size, crop, flip, numbers and order; default the picture as it is.
         options: of reading the video; see VideoOptions.
+        segments: parts of the video, each a source of its own for the spec and its policy: Segments, or pairs (start,
+            end) of seconds on the video's own clock. Default: the video is not divided.
         pool: a ClipPool, or bytes such as "2GB" to make one of for this call: clips are its slots. None gives each clip
             memory of its own.
         audio: format of the sound of each clip, in memory of its own: `round(length * dilation / fps * rate)` samples
@@ -173,6 +159,12 @@ def clips(
 
     A frame without a time, or whose time is not after the frame before it, is taken to follow that at once. Empty
     packets, and those before the first key frame that cannot be decoded, are passed over, as players do.
+
+    Segments are cut down to the part of the options; with `options.fps`, each counts from its own first frame on. All
+    are given in one pass, whatever overlaps: a clip comes before those whose last frame is later, of equals that of the
+    lower segment first. `index` begins anew in each segment, `clip.segment` says which it is. The packets of the whole
+    file are read before, or it is decoded for their times where they do not say them. A segment without frames, or
+    that the spec does not allow, is a ValueError after the clips of all others.
 
     With `options.fps`, a clock that jumps so far that one frame would be repeated more than 2**22 times, and more than
     2**25 frames, are a MediaError, in time and memory that do not grow with the jump.
@@ -201,5 +193,16 @@ def clips(
     check_kind("format", format, ClipFormat, None)
     check_kind("options", options, VideoOptions, None)
     check_kind("audio", audio, AudioFormat, None)
-    name = name or describe(src)
-    return selected_clips(src, spec, format, options=options, pool=as_pool(pool), audio=audio, rng=rng, name=name)
+    found = selected_clips(
+        src,
+        spec,
+        format,
+        options=options,
+        pool=as_pool(pool),
+        audio=audio,
+        rng=rng,
+        name=name or describe(src),
+        segments=as_segments(segments, "seconds"),
+    )
+    found.raises_errors = True
+    return found

@@ -12,6 +12,7 @@ import numpy as np
 
 from clipx.errors import MediaError
 from clipx.media.damage import Report, Taint
+from clipx.media.exact_times import FrameTimes
 from clipx.media.frames import Frame
 from clipx.media.packet_index import NO_TIME, PacketIndex, skips_exactly
 from clipx.media.timeline import Timeline
@@ -64,9 +65,19 @@ class VideoDecoder:
 
     def count(self, timeline: Timeline) -> int:
         """Number of frames of a time line, by decoding them all, whatever damage there is; rewinds the file then."""
-        n = sum(1 for _ in timeline.follow(self.frames(report=Report(self._file.name, "keep", log=False))))
+        n = sum(1 for _ in timeline.follow(self._all_frames()))
         self._file.rewind()
         return n
+
+    def times(self) -> FrameTimes:
+        """The times of all frames, by decoding them, whatever damage there is; rewinds the file then."""
+        found = [(frame.pts, frame.duration) for frame in self._all_frames()]
+        self._file.rewind()
+        pts, durations = np.array(found, dtype=np.int64).reshape(-1, 2).T
+        return FrameTimes(pts, durations)
+
+    def _all_frames(self) -> Iterator[Frame]:
+        return self.frames(report=Report(self._file.name, "keep", log=False))
 
     def frames_from(self, index: PacketIndex, first: int) -> Iterator[Frame]:
         """`frames` from the key frame `first` on, as if all before it had been decoded."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from functools import partial
+from collections.abc import Callable, Generator, Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from clipx.errors import MediaError
 from clipx.format import ClipFormat
 from clipx.media.frames import Frame
 from clipx.media.sources import Source, as_source
-from clipx.plan import FrameSpec, Rng, Selection, as_generator, check_bounded, fill_bytes
+from clipx.plan import FrameSpec, Rng, Segment, Selection, as_generator, check_bounded, fill_bytes
+from clipx.plan.segmented import SegmentedPlan
 from clipx.pool import ClipPool
 from clipx.video.open_pictures import ClipArray, FrameFacts, KeptFrames, OpenPictures, UnfinishedPictures
 from clipx.video.options import VideoOptions
@@ -35,11 +36,14 @@ class Extraction:
     Args:
         in_step: sources that hold slots of the pool side by side.
         selection: of the clips that are given.
+        segments: by their numbers; None where the video is not divided.
+        max_slots: that their clips may take; None for any number.
 
     Attributes:
         passes: over the video.
         num_frames: number of frames of the time line; None until the last clip has been given.
         frames_skipped: number of frames that were not decoded; 0 until then.
+        segment_errors: numbers of segments that give no clips, or not all, and why.
     """
 
     def __init__(
@@ -55,6 +59,8 @@ class Extraction:
         name: str,
         in_step: int,
         selection: Selection,
+        segments: Mapping[int, Segment] | None,
+        max_slots: int | None,
     ) -> None:
         self._spec, self._format, self._pool, self._in_step, self._selection = spec, format, pool, in_step, selection
         self._keeps_damage = options.damage == "keep"
@@ -63,12 +69,17 @@ class Extraction:
             raise ValueError(f"audio is {audio!r}, but clips of a {type(spec).__name__} have no duration of their own")
         if pool is not None:
             check_bounded(spec)
-            pool.require(spec.slots() * in_step)
+            if segments is None:
+                pool.require(spec.slots() * in_step)
         if spec.is_random or format.is_random:
             rng = as_generator(rng)
         self.name, src = name, as_source(src, name)
         self._writer = PictureWriter(format, options, name)
-        self.passes, self._plan = plan_video(src, spec, options, rng, name=name, audio=audio, selection=selection)
+        self.passes, self._plan, self.segment_errors = plan_video(
+            src, spec, options, rng, name=name, audio=audio, selection=selection, segments=segments
+        )
+        if segments is not None and isinstance(self._plan, SegmentedPlan):
+            self._plan.check_slots(max_slots)
         # Where the source cannot be read again: the frames that its end may still need.
         self._kept: KeptFrames[Frame] | None = None
         if needs_past_frames(spec) and not self.passes.file.rewinds:
@@ -102,6 +113,8 @@ class Extraction:
                     yield self._complete(clip)
                 del clip
             if pictures.done:
+                if isinstance(self._plan, SegmentedPlan):
+                    self.num_frames, self.frames_skipped = self._plan.source_frames, passes.frames_skipped
                 self.close()
                 return
             if sound is not None:
@@ -112,7 +125,8 @@ class Extraction:
             if passes.frames is None and not passes.decoder.frames_decoded:
                 raise MediaError(f"{passes.file.name} has a video stream without frames")
             self._end(n)
-            self._spec.count(n)
+            if not isinstance(self._plan, SegmentedPlan):
+                self._spec.count(n)
             return
         unfinished = pictures.finish(n)
         for p, frame in (last, *(self._kept or ())):
@@ -149,21 +163,29 @@ class Extraction:
         return 0 if last is None else last + 1
 
     def _open_pictures(self) -> OpenPictures:
+        format = self._format
         size, channels = self._writer.size, self._writer.channels
         assert size is not None
         views = self._views = Views(self._format, *size, self._seed)
-        shape = self._format.clip_shape(self._plan.length, *views.size, channels)
-        dtype = self._format.written_dtype(DTYPE)
-        check_total("a clip", shape, dtype.itemsize)
-        allocate = partial(np.empty, shape, dtype)
+        if isinstance(self._plan, SegmentedPlan):
+            views.key = self._plan.key
+
+        @lru_cache
+        def shape(length: int) -> tuple[int, ...]:
+            return format.clip_shape(length, *views.size, channels)
+
+        # A slot holds any clip of the spec: others of the pool's sources may be longer.
+        longest, dtype = shape(self._spec.max_length or self._plan.length), self._format.written_dtype(DTYPE)
+        check_total("a clip", longest, dtype.itemsize)
+        allocate: Callable[..., np.ndarray] = np.empty
         if self._pool is not None:
-            self._pool.require(self._plan.slots() * self._in_step, shape, dtype)
-            allocate = partial(self._pool.acquire, shape, dtype)
+            self._pool.require(self._plan.slots() * self._in_step, longest, dtype)
+            allocate = self._pool.acquire
         time_first = self._format.time_first
 
-        def make(index: int) -> ClipArray:
-            clip = allocate()
-            return ClipArray(clip, time_first(clip), views[index])
+        def make(number: int, length: int) -> ClipArray:
+            clip = allocate(shape(length), dtype)
+            return ClipArray(clip, time_first(clip), views[number])
 
         fill_value = np.array(self._spec.fill_value if self._spec.fills else 0).astype(DTYPE)
         fill = self._format.fill(fill_value, channels)
@@ -178,7 +200,7 @@ class Extraction:
 
     def _gives(self, clip: Clip) -> bool:
         """True if a clip is given, whatever damage may show in it; its sound is then read."""
-        gives = not clip.damaged or self._keeps_damage or clip.index in self._selection.some
+        gives = not clip.damaged or self._keeps_damage or clip.number in self._selection.some
         sound = self.passes.sound
         if gives and sound is not None:
             assert isinstance(clip.pts_seconds, np.ndarray)
@@ -192,6 +214,8 @@ class Extraction:
         clip.rotation, clip.mirrored = self._writer.orientation
         if not self._keeps_damage:
             clip.damaged = None
+        if self._spec.rate_varies:
+            clip.measure_rate()
         return clip if self._views is None else clip.record(self._views)
 
     def _end(self, n: int) -> None:

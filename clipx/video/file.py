@@ -136,6 +136,11 @@ class VideoFile:
         """Decode with one thread from the next `rewind` on."""
         self._threads = 1
 
+    @property
+    def has_part(self) -> bool:
+        """True if the options name a part of the video."""
+        return self._options.start_seconds is not None or self._options.end_seconds is not None
+
     def timeline(self) -> Timeline:
         """The time line of the part and at the rate of the options."""
         options = self._options
@@ -148,6 +153,10 @@ class VideoFile:
             end_seconds=options.end_seconds,
             at_start=options.at_start,
         )
+
+    def whole_timeline(self) -> Timeline:
+        """The time line of all frames of the video."""
+        return Timeline(self.name, self.time_base, self.grace)
 
     def packets(self) -> Iterator[av.Packet]:
         """The packets of the stream, up to the end of the file."""

@@ -94,7 +94,7 @@ class OpenPictures(OpenClips[_PictureClip]):
 
     Args:
         spec, plan: the rows of the clips.
-        make: gives memory for the clip of an index.
+        make: gives memory for the clip of a number and a length.
         fill: a frame of fill_value, or what is broadcast to one.
         selection: which of the clips are given.
     """
@@ -103,7 +103,7 @@ class OpenPictures(OpenClips[_PictureClip]):
         self,
         spec: FrameSpec,
         plan: Plan,
-        make: Callable[[int], ClipArray],
+        make: Callable[[int, int], ClipArray],
         fill: Any,
         selection: Selection = ALL,
     ) -> None:
@@ -117,7 +117,7 @@ class OpenPictures(OpenClips[_PictureClip]):
         columns = np.full(length, -1, dtype=np.int64), np.full(length, np.nan), np.full(length, np.nan)
         origin, positions = self._positions_of(row)
         filled = positions.get(-1, ())
-        array = self._make_array(index)
+        array = self._make_array(index, length)
         for position in filled:
             array.frames[position][...] = self._fill
         waiting = set(range(length)).difference(filled)
@@ -135,11 +135,14 @@ class OpenPictures(OpenClips[_PictureClip]):
     @property
     def waits_from(self) -> int | None:
         """Frame at which the first clip that is not complete was begun; None where there is none."""
-        return next((each.opening for each in self.open if each.waiting), None)
+        waiting = (each.opening for each in self.open if each.waiting)
+        return next(waiting, None) if self._segmented is None else min(waiting, default=None)
 
     def first_pts(self) -> float | None:
-        """Time of the first frame of the first open clip, in seconds; None if none is open."""
-        return float(self.open[0].pts_seconds[0]) if self.open else None
+        """Time of the first frame of the first open clip, in seconds; None if none is open, or that has not come."""
+        if self._segmented is None:
+            return float(self.open[0].pts_seconds[0]) if self.open else None
+        return min((float(each.pts_seconds[0]) for each in self.open if 0 not in each.waiting), default=None)
 
     def targets(self, p: int, facts: FrameFacts) -> list[Target]:
         """The targets of frame p of the stream; opens clips that begin at it."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from clipx._checks import as_fps, integer
 from clipx._reprs import value_repr
 from clipx.media.damage import DAMAGE, AtDamage
 from clipx.media.opening import MAX_PIXELS
+from clipx.plan import FrameSpec
 from clipx.plan.seconds import as_seconds
 from clipx.video.color import COLORSPACES, RANGES, ColorRange, Colorspace
 
-__all__ = ["VideoOptions"]
+__all__ = ["VideoOptions", "at_rate"]
 
 Color = Literal["rgb", "gray"]
 AtStart = Literal["next", "shown"]
@@ -105,3 +106,14 @@ class VideoOptions:
         for name in ("rotate", "trusted"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} is {getattr(self, name)!r}, but must be True or False")
+
+
+def at_rate(spec: FrameSpec, options: VideoOptions | None) -> VideoOptions:
+    """The options at the rate that the spec was made for. Raises ValueError where they have another."""
+    options = options or VideoOptions()
+    fps = spec.timeline_fps
+    if fps is None:
+        return options
+    if options.fps not in (None, fps):
+        raise ValueError(f"fps is {options.fps}, but the window was made for {fps} frames a second")
+    return replace(options, fps=fps)

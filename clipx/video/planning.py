@@ -4,26 +4,43 @@ from __future__ import annotations
 
 import copy
 import io
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import partial
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
+
+import numpy as np
 
 from clipx.audio.format import AudioFormat
 from clipx.media.damage import Report
 from clipx.media.packet_index import PacketIndex
 from clipx.media.sources import Source, can_rewind
 from clipx.media.timeline import Timeline
-from clipx.plan import Extent, FrameSpec, Rng, Selection
+from clipx.plan import Extent, FrameSpec, Rng, Segment, Selection
 from clipx.plan.rows import Plan
+from clipx.plan.segmented import SegmentErrors, plan_segments
 from clipx.video.decoder import VideoDecoder
 from clipx.video.file import VideoFile
 from clipx.video.options import VideoOptions
 from clipx.video.passes import VideoPasses
 from clipx.video.routes import AllFrames, IndexedPart, choose_route, has_gaps, part_to_index
+from clipx.video.segments import frames_of_video, times_of_video
 from clipx.video.wanted import needed_frames
 from clipx.video.with_audio import InterleavedSound
 
 __all__ = ["plan_video"]
+
+
+class _Planned(NamedTuple):
+    """The plan of a video.
+
+    Attributes:
+        frames: frame of the video for each frame of the time line; None where that is not known.
+    """
+
+    plan: Plan
+    frames: np.ndarray | None
+    errors: SegmentErrors
 
 
 def plan_video(
@@ -35,23 +52,27 @@ def plan_video(
     name: str,
     audio: AudioFormat | None,
     selection: Selection,
-) -> tuple[VideoPasses, Plan]:
-    """Open a video, and plan its clips and the passes over it.
+    segments: Mapping[int, Segment] | None,
+) -> tuple[VideoPasses, Plan, SegmentErrors]:
+    """Open a video, and plan its clips and the passes over it; also the errors of segments.
 
-    Reads the packets that the plan needs, and decodes all frames where only that gives their number. Raises MediaError
-    for what cannot be read, ValueError as `FrameSpec.plan`.
+    Reads the packets that the plan needs, and decodes all frames where only that gives their number, or their times.
+    Raises MediaError for what cannot be read, ValueError as `FrameSpec.plan`.
     """
-    if spec.needs_extent and not can_rewind(src):
+    in_segments = segments is not None
+    if (spec.needs_extent or in_segments) and not can_rewind(src):
         src = io.BytesIO(cast(IO[bytes], src).read())
     file, report = VideoFile(src, name, options), Report(name, options.damage)
-    decoder, timeline = VideoDecoder(file, report), file.timeline()
+    # A pass for segments goes over the frames of the whole video: each segment has a time line of its own.
+    decoder, timeline = VideoDecoder(file, report), file.timeline() if segments is None else file.whole_timeline()
     sound = None if audio is None else _sound_of(file, audio, spec, options)
-    index = _read_index(file, timeline, spec, selection, options.damage, rng)
-    frames = None if index is None else timeline.frames(index, file.frame_ticks)
+    index = _read_index(file, timeline, spec, selection, options.damage, rng, in_segments)
+    if segments is None:
+        plan, frames, errors = _planned(file, timeline, spec, selection, decoder, index, rng)
+    else:
+        plan, frames, errors = _planned_segments(file, spec, segments, decoder, index, rng)
     if index is not None and sound is not None:
         file.rewind()  # sound lies between all packets, which are read from the first on
-    n = None if frames is None else len(frames)
-    plan = spec.plan(_extent(spec, timeline, selection, decoder, n), rng)
     route = choose_route(
         spec,
         timeline,
@@ -60,11 +81,12 @@ def plan_video(
         opening=None if selection.first is None else plan.opening(selection.first),
         damage=options.damage,
         with_sound=sound is not None,
+        in_segments=in_segments,
     )
     if isinstance(route, AllFrames):
         index = None
     passes = VideoPasses(file, timeline, decoder, report, sound=sound, index=index, frames=frames, route=route)
-    return passes, plan
+    return passes, plan, errors
 
 
 def _sound_of(file: VideoFile, audio: AudioFormat, spec: FrameSpec, options: VideoOptions) -> InterleavedSound:
@@ -75,15 +97,58 @@ def _sound_of(file: VideoFile, audio: AudioFormat, spec: FrameSpec, options: Vid
 
 
 def _read_index(
-    file: VideoFile, timeline: Timeline, spec: FrameSpec, selection: Selection, damage: str, rng: Rng
+    file: VideoFile,
+    timeline: Timeline,
+    spec: FrameSpec,
+    selection: Selection,
+    damage: str,
+    rng: Rng,
+    in_segments: bool,
 ) -> PacketIndex | None:
-    part = part_to_index(spec, timeline, selection, damage=damage, rewinds=file.rewinds)
+    part = part_to_index(spec, timeline, selection, in_segments=in_segments, damage=damage, rewinds=file.rewinds)
     if part is IndexedPart.NONE:
         return None
     if part is IndexedPart.ALL:
         return file.read_index()
     # A copy, so that the plan draws the same numbers again.
     return file.read_index(partial(needed_frames, spec, selection=selection, damage=damage, rng=copy.deepcopy(rng)))
+
+
+def _planned(
+    file: VideoFile,
+    timeline: Timeline,
+    spec: FrameSpec,
+    selection: Selection,
+    decoder: VideoDecoder,
+    index: PacketIndex | None,
+    rng: Rng,
+) -> _Planned:
+    """The plan of a video that is not divided."""
+    if spec.needs_times:
+        times = times_of_video(decoder, index)
+        frames = timeline.frames(times, file.frame_ticks)
+        n = len(frames)
+        extent = Extent(n, timeline.exact_times(times, n, file.frame_ticks))
+        return _Planned(spec.plan(extent, rng), None if index is None else frames, [])
+    of_index = None if index is None else timeline.frames(index, file.frame_ticks)
+    plan = spec.plan(_extent(spec, timeline, selection, decoder, None if of_index is None else len(of_index)), rng)
+    return _Planned(plan, of_index, [])
+
+
+def _planned_segments(
+    file: VideoFile,
+    spec: FrameSpec,
+    segments: Mapping[int, Segment],
+    decoder: VideoDecoder,
+    index: PacketIndex | None,
+    rng: Rng,
+) -> _Planned:
+    times = times_of_video(decoder, index)
+    found, errors = frames_of_video(segments, file, times, spec)
+    plan, of_spec = plan_segments(spec, found, rng)
+    plan.source_frames = len(times.pts)
+    frames = None if index is None else np.arange(index.frames, dtype=np.int64)
+    return _Planned(plan, frames, sorted(errors + of_spec, key=lambda error: error[0]))
 
 
 def _extent(

@@ -67,25 +67,28 @@ def needs_past_frames(spec: FrameSpec) -> bool:
     return max(spec.first_frames, spec.last_frames) > 1
 
 
-def has_gaps(spec: FrameSpec, timeline: Timeline) -> bool:
+def has_gaps(spec: FrameSpec, timeline: Timeline, in_segments: bool = False) -> bool:
     """True if an index pays: frames between others are not needed, or their number is needed before the end."""
-    return spec.skips_frames or timeline.sparse or needs_past_frames(spec)
+    return in_segments or spec.skips_frames or timeline.sparse or needs_past_frames(spec)
 
 
 def part_to_index(
-    spec: FrameSpec, timeline: Timeline, selection: Selection, *, damage: str, rewinds: bool
+    spec: FrameSpec, timeline: Timeline, selection: Selection, *, damage: str, rewinds: bool, in_segments: bool = False
 ) -> IndexedPart:
     """The packets that are read before any is decoded.
 
     Args:
         damage: what is done where the file is damaged, as in VideoOptions.
         rewinds: whether the source can be read again.
+        in_segments: whether the video is divided.
     """
-    gaps = has_gaps(spec, timeline)
+    gaps = has_gaps(spec, timeline, in_segments) or spec.needs_times
     # From a key frame on, frames are numbered like packets only where no damage comes before.
     enters_later = selection.passes_over and not selection.damaged
     if not rewinds or not (gaps or enters_later):
         return IndexedPart.NONE
+    if in_segments or spec.needs_times:
+        return IndexedPart.ALL
     # Where damage does not end the clips, the index must not depend on which of them are selected.
     ends_early = selection.first is None and (damage == "stop" or not gaps)
     return IndexedPart.NEEDED if timeline.whole and (spec.clips_apart or ends_early) else IndexedPart.ALL
@@ -100,6 +103,7 @@ def choose_route(
     opening: int | None,
     damage: str,
     with_sound: bool,
+    in_segments: bool = False,
 ) -> Route:
     """The route of the first pass over a video.
 
@@ -108,10 +112,11 @@ def choose_route(
         opening: frame at which the clip `selection.first` begins; None where that is not known.
         damage: what is done where the file is damaged, as in VideoOptions.
         with_sound: whether sound is decoded in the same pass. It lies between all packets, so that all are read.
+        in_segments: whether the video is divided.
     """
     if index is None or (with_sound and damage == "stop"):
         return AllFrames()
-    gaps = has_gaps(spec, timeline)
+    gaps = has_gaps(spec, timeline, in_segments)
     if with_sound or (gaps and selection.damaged):
         return FramesByTime()
     if not gaps and selection.first is not None and opening is not None:

@@ -32,6 +32,12 @@ def test_a_segment_is_what_it_was_given():
     assert pickle.loads(pickle.dumps(segment)) == segment
 
 
+def test_the_repr_of_a_segment():
+    assert repr(Segment(-1, 0.1)) == "Segment(-1, 0.1)"
+    assert repr(Segment(1, 5, {"a": 2}, "frames", number=3)) == "Segment(1, 5, {'a': 2}, unit='frames', number=3)"
+    assert eval(repr(Segment(1, 5, {"a": 2}, "frames", number=3))) == Segment(1, 5, {"a": 2}, "frames")
+
+
 def test_a_segment_keeps_facts_of_its_own():
     facts = {"label": 1}
     segment = Segment(0, 1, facts)
@@ -45,11 +51,12 @@ def test_a_segment_keeps_facts_of_its_own():
         ((2, 2), ValueError, "end is 2, but must be after start, 2"),
         ((2.5, 1), ValueError, "end is 1, but must be after start, 2.5"),
         ((float("nan"), 1), TypeError, "start is nan, but must be a number of seconds"),
-        ((0, float("inf")), TypeError, "end is inf, but must be a number of seconds"),
-        ((0, None), TypeError, "end is None, but must be a number of seconds"),
+        ((0, float("inf")), TypeError, "end is inf, but must be a finite number of seconds; an end past"),
+        ((0, None), TypeError, "end is None, but must be a finite number of seconds"),
         ((0, 1, "text"), TypeError, "facts is 'text', but must be a mapping, or None"),
         ((0, 1, {1: 2}), TypeError, "facts has the name 1, but its names must be texts"),
         ((0, 1, {"a": b""}), TypeError, "which JSON does not take"),
+        ((0, 1, {"a": float("nan")}), TypeError, "which JSON does not take"),
         ((0, 1, None, "minutes"), ValueError, "unit is 'minutes', but must be one of seconds, frames"),
         ((0.5, 1, None, "frames"), TypeError, "start is 0.5, but must be an integer"),
         ((-1, 1, None, "frames"), ValueError, "start is -1, but must be at least 0"),
@@ -144,7 +151,7 @@ def test_a_plan_is_the_clips_of_all_segments(spec, pairs, n):
     assert [number for number, _ in errors] == [number for number, (a, _) in enumerate(pairs) if a >= n]
     given = clips_of(spec, frames_of, 7)
     wanted = in_order(given)
-    assert len(plan) == len(wanted) == count_clips(spec, found) == plan.count(n)
+    assert len(plan) == len(wanted) == count_clips(spec, found, 7) == plan.count(n)
     for position, clip in enumerate(wanted):
         assert plan.key(position) == (clip.segment, clip.index)
         assert list(plan.row(position)) == clip.row
@@ -189,7 +196,7 @@ def test_complete_clips_come_before_the_error_of_a_policy():
 
 def test_a_plan_of_too_many_clips_takes_no_memory(monkeypatch):
     monkeypatch.setattr(segmented, "MOST_CLIPS", 10)
-    with pytest.raises(ValueError, match="segments have 12 clips together"):
+    with pytest.raises(ValueError, match="segments have more than 10 clips together"):
         planned(WindowSpec(1), [(0, 6)] * 2, 20)
 
 
