@@ -18,7 +18,7 @@ def test_means_of_ten_clips_by_three_crops(tmp_path):
     spec = clipx.WindowSpec(4, dilation=2, num_clips=10, policy="wrap")
     format = clipx.ClipFormat(crop=("three", 16), order="CTHW", scale=1)
     scores, keys = defaultdict(list), set()
-    for batch in clipx.Loader(shards, spec, format, batch_size=7, drop_last=False, memory="1MB", threads=2):
+    for batch in clipx.Loader(shards, spec, format, batch_size=7, drop_last=False, memory="64MB", threads=2):
         clips = batch["npy"]
         assert clips.shape[1:] == (3, 3, 4, 16, 16)
         for clip, score in zip(batch["clip.json"], clips.mean((3, 4, 5))):
