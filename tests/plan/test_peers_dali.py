@@ -6,7 +6,7 @@ Those of `experimental.readers.video` were read from its frame numbers, of Motio
 
 import pytest
 
-from clipx import UniformSpec, WindowSpec, windows
+from clipx import UniformSpec, WindowSpec, video, windows
 
 
 def spans(starts, length, stride):
@@ -108,3 +108,35 @@ def test_windows_of_a_file_list(start, end, starts, ours):
 
 def test_uniform_sample_of_a_file_list():
     assert windows.indices(100, UniformSpec(4, sampling="linspace"), segments=[(10, 20)]).tolist() == [[10, 13, 16, 19]]
+
+
+# The frames of "file label start end" in seconds, of 100 frames at 10 a second, as first and last. By file_list_rounding:
+# "start_down_end_up", the default, also of readers.video with file_list_include_preceding_frame; "start_up_end_down",
+# the default of readers.video; and "all_up", which is the rule of segments.
+@pytest.mark.parametrize(("start", "end", "start_down_end_up", "start_up_end_down", "all_up"), [
+    (1, 2, (10, 19), (10, 19), (10, 19)),
+    (1.25, 2.05, (12, 20), (13, 19), (13, 20)),
+    (1, 2.0001, (10, 20), (10, 19), (10, 20)),
+    (0.3, 0.7, (3, 6), (3, 5), (3, 6)),
+    (2.99, 3.01, (29, 30), None, (30, 30)),
+    (3, 3.05, (30, 30), None, (30, 30)),
+])  # fmt: skip
+def test_file_list_of_seconds(make_video, start, end, start_down_end_up, start_up_end_down, all_up):
+    path = make_video(100, rate=10)
+
+    def extent(*seconds):
+        frames = [clip.frame_indices[0] for clip in video.clips(path, WindowSpec(1), segments=[seconds])]
+        return frames[0], frames[-1]
+
+    assert extent(start, end) == all_up
+    # The frame that is shown at the start, too: a segment begins with the one before.
+    assert extent(start_down_end_up[0] / 10, end) == start_down_end_up
+    if start_up_end_down is not None:
+        assert extent(start, (start_up_end_down[1] + 1) / 10) == start_up_end_down
+
+
+def test_file_list_past_the_end(make_video):
+    """It leaves a line out, with a warning, whose end is past the source; here it is the source's end."""
+    path = make_video(100, rate=10)
+    found = video.clips(path, WindowSpec(1), segments=[(9, 12)])
+    assert [clip.frame_indices[0] for clip in found] == list(range(90, 100))

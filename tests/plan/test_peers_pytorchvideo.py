@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 from helpers.peers import possible
 
-from clipx import UniformSpec, WindowSpec
+from clipx import UniformSpec, WindowSpec, video
 
 
 # UniformClipSampler(clip_duration, stride, backpad_last) of n frames at 30 a second, with fractions: where clips start.
@@ -72,3 +72,16 @@ def test_constant_clips_per_video(n, length, num_clips, starts, ours):
 def test_uniform_temporal_subsample(n, num_samples, frames, ours):
     assert UniformSpec(num_samples, sampling="linspace").rows(n).tolist() == [ours]
     assert [i * (n - 1) // max(num_samples - 1, 1) for i in range(num_samples)] == frames
+
+
+# EncodedVideo.get_clip(start_sec, end_sec): the first frame and the last; decord counts alike.
+@pytest.mark.parametrize(("n", "rate", "start_sec", "end_sec", "frames"), [
+    (60, 30, Fraction(1, 2), Fraction(3, 2), (15, 44)),
+    (60, 30, Fraction(136, 150), Fraction(296, 150), (28, 59)),
+    (60, 30, 1, 100, (30, 59)),
+    (50, 10, 0, 5, (0, 49)),
+])  # fmt: skip
+def test_get_clip(make_video, n, rate, start_sec, end_sec, frames):
+    path = make_video(n, rate=rate)
+    found = [clip.frame_indices[0] for clip in video.clips(path, WindowSpec(1), segments=[(start_sec, end_sec)])]
+    assert (found[0], found[-1]) == frames

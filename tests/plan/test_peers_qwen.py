@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from clipx import RateSpec
+from clipx import RateSpec, video
 from clipx.plan import Extent
 
 
@@ -70,3 +70,16 @@ def test_in_float32():
     theirs = {412: 58012, 469: 66038}
     taken = frames(108000, 30)
     assert {i: taken[i] - 1 for i in theirs} == theirs
+
+
+# {"video_start", "video_end"} of 300 frames at 30 a second. Qwen counts the frame that begins at the end; a segment does
+# not. A frame less may be a frame of the clip less, and moves the others by at most one.
+@pytest.mark.parametrize(("start", "end", "theirs", "ours"), [
+    (2, 4, [60, 80, 100, 120], [60, 80, 99, 119]),
+    (9, 20, [270, 280, 289, 299], [270, 280, 289, 299]),
+])  # fmt: skip
+def test_part_of_a_video(make_video, start, end, theirs, ours):
+    spec = RateSpec(2, min_frames=4, max_frames=768, multiple=2)
+    (clip,) = video.clips(make_video(300, rate=30), spec, segments=[(start, end)])
+    assert clip.frame_indices.tolist() == ours
+    assert max(abs(a - b) for a, b in zip(theirs, ours)) <= 1
