@@ -110,7 +110,7 @@ def test_uniform_sample_of_a_file_list():
     assert windows.indices(100, UniformSpec(4, sampling="linspace"), segments=[(10, 20)]).tolist() == [[10, 13, 16, 19]]
 
 
-# The frames of "file label start end" in seconds, of 100 frames at 10 a second, as first and last. By file_list_rounding:
+# The first and last frame of "file label start end" in seconds, of 100 frames at 10 a second, by file_list_rounding:
 # "start_down_end_up", the default, also of readers.video with file_list_include_preceding_frame; "start_up_end_down",
 # the default of readers.video; and "all_up", which is the rule of segments.
 @pytest.mark.parametrize(("start", "end", "start_down_end_up", "start_up_end_down", "all_up"), [

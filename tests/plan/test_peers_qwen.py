@@ -72,8 +72,8 @@ def test_in_float32():
     assert {i: taken[i] - 1 for i in theirs} == theirs
 
 
-# {"video_start", "video_end"} of 300 frames at 30 a second. Qwen counts the frame that begins at the end; a segment does
-# not. A frame less may be a frame of the clip less, and moves the others by at most one.
+# {"video_start", "video_end"} of 300 frames at 30 a second. Qwen counts the frame that begins at the end; a segment
+# does not. A frame less may be a frame of the clip less, and moves the others by at most one.
 @pytest.mark.parametrize(("start", "end", "theirs", "ours"), [
     (2, 4, [60, 80, 100, 120], [60, 80, 99, 119]),
     (9, 20, [270, 280, 289, 299], [270, 280, 289, 299]),
