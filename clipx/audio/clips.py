@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Generator, Iterator
-from dataclasses import replace
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from typing import IO, cast
+from typing import Any
 
 import numpy as np
 
 from clipx._checks import check_kind
-from clipx.audio.counting import CountedSamples, count_clips, count_samples
+from clipx.audio.counting import count_clips, count_samples
 from clipx.audio.format import AudioFormat
 from clipx.audio.open_sounds import KeptSamples, OpenSound, OpenSounds
+from clipx.audio.planning import plan_sound
 from clipx.audio.samples import SampleReader
 from clipx.clip import Clip, SoundClip
 from clipx.errors import Damage, MediaError
 from clipx.media.opening import raising_interrupts
-from clipx.media.sources import Source, as_source, can_rewind, describe
-from clipx.plan import ALL, Extent, FrameSpec, Rng, Selection, as_generator, check_bounded, fill_bytes
-from clipx.plan.rows import Row, step_of, stop_of
+from clipx.media.sources import Source, as_source, describe
+from clipx.plan import ALL, FrameSpec, Rng, Segment, Selection, as_segments, check_bounded, fill_bytes
+from clipx.plan.rows import Row, first_frame, step_of, stop_of
+from clipx.plan.segmented import SegmentedPlan
 from clipx.pool import ClipPool, as_pool
 
 __all__ = ["AudioClips", "AudioFormat", "Clip", "clips", "count_clips", "count_samples", "selected_clips"]
@@ -39,6 +39,8 @@ class SoundRun:
         name: str,
         in_step: int,
         selection: Selection,
+        segments: Mapping[int, Segment] | None,
+        max_slots: int | None,
     ) -> None:
         self._spec, self._format, self._pool, self._in_step = spec, format, pool, in_step
         self.name, self._selection, self._span = name, selection, spec.span
@@ -46,31 +48,22 @@ class SoundRun:
         self.num_samples: int | None = None
         if pool is not None:
             check_bounded(spec)
-            pool.require(spec.slots() * in_step)
-        src = as_source(src, name)
-        extent = None
-        if spec.needs_extent:
-            n, src = self._count(src)
-            extent = Extent(n)
-        self._plan = spec.plan(extent, as_generator(rng) if spec.is_random else rng)
+            if segments is None:
+                pool.require(spec.slots() * in_step)
+        planned = plan_sound(as_source(src, name), spec, format, rng, name, segments)
+        self._plan, src, self.segment_errors = planned
+        if isinstance(self._plan, SegmentedPlan):
+            self._plan.check_slots(max_slots)
         self.samples = SampleReader(src, name, format, spec.timeline_fps)
-
-    def _count(self, src: Source) -> tuple[int, Source]:
-        """Number of samples, those behind damage among them, by decoding them, and a source to decode them again."""
-        if not can_rewind(src):
-            src = io.BytesIO(cast(IO[bytes], src).read())
-        at = cast(IO[bytes], src).tell() if hasattr(src, "read") else None
-        n = CountedSamples(src, self._spec, replace(self._format, damage="keep"), self.name).samples
-        if at is not None:
-            cast(IO[bytes], src).seek(at)
-        return n, src
 
     def _open_sounds(self) -> OpenSounds:
         channels = self.samples.sound.channels
         return OpenSounds(self._spec, self._plan, self._format, channels, self._pool, self._in_step, self._selection)
 
     def clips(self) -> Generator[Clip]:
-        kept = KeptSamples(self._spec)
+        # Of segments, all rows are known from the start.
+        ends = isinstance(self._plan, SegmentedPlan)
+        kept = KeptSamples(0, 0) if ends else KeptSamples(self._spec.first_frames, self._spec.last_frames)
         sounds: OpenSounds | None = None
         for piece in self.samples.pieces():
             if not piece.shape[1]:
@@ -96,6 +89,8 @@ class SoundRun:
                     else:
                         yield self._complete(row, damage, sounds.open.popleft().clip)
                 if not sounds.open and sounds.done:
+                    if isinstance(self._plan, SegmentedPlan):
+                        self.num_samples = self._plan.source_frames
                     self.samples.close()
                     return
             del piece, part
@@ -135,7 +130,7 @@ class SoundRun:
     def _complete(self, row: Row, damage: list[list[int]] | None, clip: Clip) -> Clip:
         rate = self.samples.sound.rate
         span = self._span or stop_of(row) - min((int(each) for each in row if each >= 0), default=0)
-        clip.pts_seconds = float(self.samples.time(clip.start))
+        clip.pts_seconds = float(self.samples.time(first_frame(row)))
         clip.duration_seconds = float(Fraction(span, rate))
         clip.sample_rate, clip.damaged = rate, damage
         return clip
@@ -150,6 +145,9 @@ def _runs(marks: np.ndarray) -> list[list[int]] | None:
 class AudioClips(Iterator[SoundClip]):
     """Iterator of the clips of a file's sound; see `clips`."""
 
+    raises_errors = False
+    """The first of `segment_errors` is raised after all clips."""
+
     def __init__(self, run: SoundRun) -> None:
         self._run = run
         self._clips = run.clips()
@@ -158,6 +156,11 @@ class AudioClips(Iterator[SoundClip]):
     def num_frames(self) -> int | None:
         """Number of samples of the sound, at its rate; None until the last clip has been given."""
         return self._run.num_samples
+
+    @property
+    def segment_errors(self) -> list[tuple[int, ValueError]]:
+        """Numbers of segments that give no clips, or not all, and why."""
+        return self._run.segment_errors
 
     @property
     def damages(self) -> list[Damage]:
@@ -169,7 +172,13 @@ class AudioClips(Iterator[SoundClip]):
 
     def __next__(self) -> SoundClip:
         with raising_interrupts():
-            return next(self._clips)
+            clip = next(self._clips, None)
+        if clip is None:
+            errors, self.raises_errors = self.segment_errors if self.raises_errors else [], False
+            for _, error in errors:
+                raise error
+            raise StopIteration
+        return clip
 
     def close(self) -> None:
         """Close the file and give up the clips that are not complete."""
@@ -187,10 +196,17 @@ def selected_clips(
     name: str,
     in_step: int = 1,
     selection: Selection = ALL,
+    segments: Mapping[int, Segment] | None = None,
+    max_slots: int | None = None,
 ) -> AudioClips:
-    """`clips` of a selection, from a pool whose slots `in_step` sources hold side by side."""
+    """`clips` of a selection, from a pool whose slots `in_step` sources hold side by side.
+
+    segments: by their numbers. Their errors are in `segment_errors`, and are not raised; but where more of their clips
+    are open at once than `max_slots` have room for, that is a ValueError.
+    """
+    format = format or AudioFormat()
     with raising_interrupts():
-        return AudioClips(SoundRun(src, spec, format or AudioFormat(), pool, rng, name, in_step, selection))
+        return AudioClips(SoundRun(src, spec, format, pool, rng, name, in_step, selection, segments, max_slots))
 
 
 def clips(
@@ -198,6 +214,7 @@ def clips(
     spec: FrameSpec,
     format: AudioFormat | None = None,
     *,
+    segments: Iterable[Segment | Sequence[Any]] | None = None,
     pool: ClipPool | int | str | None = None,
     rng: Rng = None,
     name: str | None = None,
@@ -212,6 +229,8 @@ def clips(
         spec: which samples. A window made by `WindowSpec.of_seconds` remembers its rate, which must be the sound's.
         format: rate, channels, dtype, order, stream and what happens at damage; default the file's rate and channels,
             float32, "CN", of the stream that FFmpeg chooses.
+        segments: parts of the sound, each a source of its own for the spec and its policy: Segments, or pairs (start,
+            end) of seconds on the file's own clock. Default: the sound is not divided.
         pool: a ClipPool, or bytes such as "2GB" to make one of for this call: clips are its slots. None gives each clip
             memory of its own.
         rng: Generator or seed for sampling "random".
@@ -220,6 +239,11 @@ def clips(
     No array ever holds the whole sound, only what the end of a policy may need: one span. `num_clips`, and any spec
     that needs the number of samples, decodes the sound twice, once to count. Samples that the encoder added at the ends
     are left out, as FFmpeg does.
+
+    With segments the sound is decoded twice as far as the last one ends: a sample belongs to a segment if it begins at
+    its start or later, and before its end. A clip comes before those whose last sample is later, of equals that of the
+    lower segment first. `index` begins anew in each segment, `clip.segment` says which it is. A segment without
+    samples, or that the spec does not allow, is a ValueError after the clips of all others.
 
     Samples are those that FFmpeg decodes, one after the other. A stream ends where nothing more can be decoded: a size
     in a header that was never written, tags and zeros behind the last frame, and a truncated last packet are not
@@ -243,4 +267,9 @@ def clips(
     """
     check_kind("spec", spec, FrameSpec)
     check_kind("format", format, AudioFormat, None)
-    return selected_clips(src, spec, format, pool=as_pool(pool), rng=rng, name=name or describe(src))
+    numbered = as_segments(segments, "seconds")
+    found = selected_clips(
+        src, spec, format, pool=as_pool(pool), rng=rng, name=name or describe(src), segments=numbered
+    )
+    found.raises_errors = True
+    return found

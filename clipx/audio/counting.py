@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
+from clipx.audio.counted import CountedSamples, extent_of_sound, samples_of_segments
 from clipx.audio.format import AudioFormat
-from clipx.audio.samples import SampleReader
-from clipx.errors import MediaError
-from clipx.media.damage import Report
-from clipx.media.sources import Source, as_source
-from clipx.plan import Extent, FrameSpec
+from clipx.media.sources import Source
+from clipx.plan import FrameSpec, Rng, Segment, segmented
 from clipx.plan.rows import step_of, stop_of
+from clipx.plan.segmented import plan_segments
 
-__all__ = ["CountedSamples", "count_clips", "count_samples"]
-
-
-class CountedSamples:
-    """The samples of a file, counted by decoding them, up to where a run over them ends.
-
-    Attributes:
-        samples: their number.
-        source: what they came from, closed; it knows where damage may show.
-        stopped: whether a run raises MediaError behind them.
-    """
-
-    def __init__(self, src: Source, spec: FrameSpec, format: AudioFormat, name: str) -> None:
-        self.samples, self.stopped = 0, False
-        report = Report(name, format.damage, log=False)
-        self.source = SampleReader(as_source(src, name), name, format, spec.timeline_fps, report)
-        try:
-            for piece in self.source.pieces():
-                self.samples += piece.shape[1]
-        except MediaError:
-            self.stopped = True
-        finally:
-            self.source.close()
+__all__ = ["count_clips", "count_samples"]
 
 
 def count_samples(src: Source, spec: FrameSpec, format: AudioFormat | None, name: str) -> int:
@@ -44,19 +22,42 @@ def count_samples(src: Source, spec: FrameSpec, format: AudioFormat | None, name
     return CountedSamples(src, spec, format or AudioFormat(), name).samples
 
 
-def count_clips(src: Source, spec: FrameSpec, format: AudioFormat | None, name: str) -> int:
-    """Number of clips that a file's sound gives, by decoding it; those that damage ends or leaves out do not count.
+def count_clips(
+    src: Source,
+    spec: FrameSpec,
+    format: AudioFormat | None,
+    name: str,
+    segments: Mapping[int, Segment] | None = None,
+    rng: Rng = None,
+) -> int:
+    """Number of clips that a file's sound, or its segments, gives, by decoding it.
 
-    Where the spec draws at random it is not known which these are, and all count.
+    Those that damage ends or leaves out do not count, nor those of segments that the spec does not allow. Where the
+    spec draws at random it is not known which these are, and all count.
+
+    Args:
+        rng: as `selected_clips` takes it; it matters where a spec draws how many clips there are.
     """
-    format = format or AudioFormat()
-    counted = CountedSamples(src, spec, replace(format, damage="keep") if spec.needs_extent else format, name)
+    format, in_segments = format or AudioFormat(), segments is not None
+    reads = replace(format, damage="keep") if spec.needs_extent or in_segments else format
+    counted = CountedSamples(src, spec, reads, name, segments)
     n, found = counted.samples, counted.source
+    if segments is not None:
+        parts, _ = samples_of_segments(segments, counted, spec, name)
+        if not found.harmed or format.damage == "keep" or spec.is_random:
+            return segmented.count_clips(spec, parts, rng)
+        planned, _ = plan_segments(spec, parts, None)
+        rows = [planned.row(position) for position in range(len(planned))]
+        if format.damage == "stop":
+            return sum(stop_of(row) <= found.harmed[0][0] for row in rows)
+        return sum(not found.is_touched(row, step_of(row)) for row in rows)
+    extent = extent_of_sound(counted, spec)
     # Of a run that is stopped the clips of the end are never reached.
-    count = spec.count_complete(n) if counted.stopped and not spec.needs_extent else spec.count_until_error(n)
+    stopped = counted.stopped and not spec.needs_extent
+    count = spec.count_complete(extent) if stopped else spec.count_until_error(extent)
     if not found.harmed or format.damage == "keep" or spec.is_random:
         return count
-    plan = spec.plan(Extent(n))
+    plan = spec.plan(extent)
     rows = [plan.row(index) for index in range(count)]
     if format.damage == "stop":
         return sum(stop_of(row) <= found.harmed[0][0] for row in rows)

@@ -64,17 +64,19 @@ class OpenSounds(OpenClips[OpenSound]):
         selection: Selection,
     ) -> None:
         self._format, self._pool, self._in_step = format, pool, in_step
-        self._shape, self._dtype = format.shape(channels, plan.length), np.dtype(format.dtype)
+        # A slot holds any clip of the spec: others of the pool's sources may be longer.
+        self._longest = format.shape(channels, spec.max_length or plan.length)
+        self._channels, self._dtype = channels, np.dtype(format.dtype)
         self.fill = np.array(spec.fill_value if spec.fills else 0).astype(self._dtype)
         super().__init__(spec, plan, selection)
 
     def make(self, index: int, opening: int, row: Row) -> OpenSound:
-        shape, dtype = self._shape, self._dtype
+        shape, dtype = self._format.shape(self._channels, len(row)), self._dtype
         if not self._begun:
             # Not before: sound that gives no clips fits into any pool, and is not the one that a pool's shape is of.
-            check_total("a clip", shape, dtype.itemsize)
+            check_total("a clip", self._longest, dtype.itemsize)
             if self._pool is not None:
-                self._pool.require(self._plan.slots() * self._in_step, shape, dtype)
+                self._pool.require(self._plan.slots() * self._in_step, self._longest, dtype)
         data = np.empty(shape, dtype) if self._pool is None else self._pool.acquire(shape, dtype)
         samples = self._format.channels_first(data)
         if isinstance(row, range):
@@ -96,10 +98,10 @@ class OpenSounds(OpenClips[OpenSound]):
 
 
 class KeptSamples:
-    """The samples that the end of a stream may need: its first and its last ones."""
+    """The samples that the end of a stream may need: so many of its first and of its last ones."""
 
-    def __init__(self, spec: FrameSpec) -> None:
-        self._most_first, self._most_last = spec.first_frames, spec.last_frames
+    def __init__(self, most_first: int, most_last: int) -> None:
+        self._most_first, self._most_last = most_first, most_last
         self._first: list[np.ndarray] = []
         self._last: deque[np.ndarray] = deque()
         self._kept = 0

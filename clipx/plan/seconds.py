@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 
 from clipx._checks import exact_number
 
-__all__ = ["Rounded", "as_seconds", "as_ticks"]
+__all__ = ["Rounded", "as_seconds", "as_ticks", "first_from"]
 
 
 class Rounded(Fraction):
@@ -38,17 +40,34 @@ def as_ticks(seconds: Fraction, time_base: Fraction) -> Fraction:
     """
     if isinstance(seconds, Rounded):
         value = float(seconds)
-        kinds: list[type[np.floating]] = [np.float64]
-        with np.errstate(over="ignore"):
-            single = np.float32(value)
-        # A float of 32 bits, not a number of as few digits that was written by hand.
-        if float(single) == value != float(str(single)):
-            kinds.append(np.float32)
-        for kind in kinds:
+        for kind in _kinds(value):
             tick = _first_tick(value, kind, time_base)
             if tick is not None:
                 return Fraction(tick)
     return Fraction(seconds) / time_base
+
+
+def first_from(seconds: Fraction, n: int, time: Callable[[int], Fraction]) -> int:
+    """The first of n frames that begins at this time or later; n where none does.
+
+    A float means what it means for `as_ticks`. time: gives the time of a frame, ascending.
+    """
+    frames = range(n)
+    if isinstance(seconds, Rounded):
+        value = float(seconds)
+        for kind in _kinds(value):
+            k = bisect_left(frames, value, key=lambda k: float(kind(float(time(k)))))
+            if k < n and float(kind(float(time(k)))) == value:
+                return k
+    return bisect_left(frames, Fraction(seconds), key=time)
+
+
+def _kinds(value: float) -> list[type[np.floating]]:
+    """The kinds of floats that a value may have been rounded to."""
+    with np.errstate(over="ignore"):
+        single = np.float32(value)
+    # A float of 32 bits, not a number of as few digits that was written by hand.
+    return [np.float64, np.float32] if float(single) == value != float(str(single)) else [np.float64]
 
 
 def _first_tick(value: float, kind: type[np.floating], time_base: Fraction) -> int | None:

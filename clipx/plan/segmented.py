@@ -284,5 +284,5 @@ def frames_of_segments(
         try:
             found.append(SegmentFrames(segment, part_of(segment, n)))
         except ValueError as exn:
-            errors.append((number, exn))
+            errors.append((number, exn.with_traceback(None)))
     return found, errors

@@ -1,0 +1,51 @@
+"""The plan of a file's sound, of all of it or of its segments, and what is counted for that."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import IO, NamedTuple, cast
+
+from clipx.audio.counted import CountedSamples, extent_of_sound, samples_of_segments
+from clipx.audio.format import AudioFormat
+from clipx.media.sources import Source, can_rewind
+from clipx.plan import FrameSpec, Rng, Segment, as_generator
+from clipx.plan.rows import Plan
+from clipx.plan.segmented import SegmentErrors, plan_segments
+
+__all__ = ["PlannedSound", "plan_sound"]
+
+
+class PlannedSound(NamedTuple):
+    """A plan, the source to decode for it, and the errors of segments."""
+
+    plan: Plan
+    src: Source
+    errors: SegmentErrors
+
+
+def plan_sound(
+    src: Source, spec: FrameSpec, format: AudioFormat, rng: Rng, name: str, segments: Mapping[int, Segment] | None
+) -> PlannedSound:
+    """Plan the clips of a file's sound.
+
+    Segments, and specs that need the number of samples, have it decoded to count: as far as the last segment goes.
+    Raises as `FrameSpec.plan`, and MediaError for what cannot be read.
+    """
+    rng = as_generator(rng) if spec.is_random else rng
+    if segments is None and not spec.needs_extent:
+        return PlannedSound(spec.plan(None, rng), src, [])
+    if not can_rewind(src):
+        src = io.BytesIO(cast(IO[bytes], src).read())
+    at = cast(IO[bytes], src).tell() if hasattr(src, "read") else None
+    # Samples behind damage are counted as well.
+    counted = CountedSamples(src, spec, replace(format, damage="keep"), name, segments)
+    if at is not None:
+        cast(IO[bytes], src).seek(at)
+    if segments is None:
+        return PlannedSound(spec.plan(extent_of_sound(counted, spec), rng), src, [])
+    found, errors = samples_of_segments(segments, counted, spec, name)
+    plan, of_spec = plan_segments(spec, found, rng)
+    plan.source_frames = counted.samples if counted.ended else None
+    return PlannedSound(plan, src, sorted(errors + of_spec, key=lambda error: error[0]))
