@@ -6,6 +6,7 @@ import math
 import operator
 import re
 import sys
+from collections.abc import Iterable
 from fractions import Fraction
 from importlib import import_module
 from typing import Any, SupportsIndex
@@ -24,6 +25,7 @@ __all__ = [
     "check_writable",
     "exact_number",
     "integer",
+    "one_of",
     "patience",
 ]
 
@@ -47,6 +49,13 @@ def integer(name: str, value: SupportsIndex, least: int, most: int | None = None
     if most is not None and number > most:
         raise ValueError(f"{name} is {number}, but must be at most {most}")
     return number
+
+
+def one_of(name: str, value: Any, known: Iterable[str]) -> None:
+    """Raise ValueError unless `value` is one of these names."""
+    known = tuple(known)
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(known)}")
 
 
 def check_kind(name: str, value: Any, *kinds: Any) -> None:

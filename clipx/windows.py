@@ -21,6 +21,7 @@ from clipx.format import ClipFormat
 from clipx.plan import (
     Extent,
     FrameSpec,
+    Offset,
     Policy,
     Rng,
     Sampling,
@@ -154,6 +155,7 @@ def extract(
     fill_value: Any = 0,
     num_clips: int | None = None,
     sampling: Sampling = "regular",
+    offset: Offset = 0,
     rng: Rng = None,
     segments: Segments | None = None,
     axis: int = 0,
@@ -172,8 +174,8 @@ def extract(
         frames: array of any rank from 1, any strides and any dtype without Python objects; also anything with the
             buffer protocol, `__array__` or DLPack in the CPU's memory, such as a torch tensor. Only read.
         length: frames of a clip; or a FrameSpec, which says all of the clips, so that no other of these is given.
-        stride, dilation, policy, fill_value, num_clips, sampling: see `WindowSpec`.
-        rng: Generator or seed for sampling "random", and for what the format draws.
+        stride, dilation, policy, fill_value, num_clips, sampling, offset: see `WindowSpec`.
+        rng: Generator or seed for what the spec draws, and for what the format draws.
         segments: pairs (start, end) of frames, or Segments in frames: each is a source of its own. All clips of the
             first come first, and so on. Default: frames are not divided.
         axis: the time axis of frames; it becomes axis 1 of the result.
@@ -185,7 +187,7 @@ def extract(
     `out`).
     Raises TypeError and ValueError that name the argument, before anything is written.
     """
-    spec = _spec(length, stride, dilation, policy, fill_value, num_clips, sampling)
+    spec = _spec(length, stride, dilation, policy, fill_value, num_clips, sampling, offset)
     array = _time_first(frames, axis)
     check_mapped(array)
     num_threads = integer("num_threads", num_threads, 1)
@@ -196,6 +198,8 @@ def extract(
     longest, plan = spec.max_length, None
     if segments is not None:
         plan = _planned(segments, spec, len(array), rng)
+    elif spec.is_random:
+        spec = spec.drawn(rng)
     if format is None and longest is not None:
         # Before memory is asked for the rows.
         count = spec.count(len(array)) if plan is None else len(plan)
@@ -252,6 +256,7 @@ def iterate(
     fill_value: Any = 0,
     num_clips: int | None = None,
     sampling: Sampling = "regular",
+    offset: Offset = 0,
     rng: Rng = None,
     segments: Segments | None = None,
     axis: int = 0,
@@ -272,7 +277,7 @@ def iterate(
     different lengths. Raises as `extract` at the call, and while iterating PoolExhausted where every slot of the pool
     is held; the error of a segment comes after all clips of the others.
     """
-    spec, pool = _spec(length, stride, dilation, policy, fill_value, num_clips, sampling), as_pool(pool)
+    spec, pool = _spec(length, stride, dilation, policy, fill_value, num_clips, sampling, offset), as_pool(pool)
     array = _time_first(frames, axis)
     if segments is not None:
         rng = as_generator(rng)

@@ -34,6 +34,7 @@ def starts(
     dilation: int = 1,
     policy: str = "drop",
     num_clips: int | None = None,
+    offset: int = 0,
 ) -> list[int]:
     """Start frames of the clips of a source of n frames, in a loop."""
     span = dilation * (length - 1) + 1
@@ -45,17 +46,17 @@ def starts(
         free = max(n - span, 0)
         return [free // 2] if num_clips == 1 else [i * free // (num_clips - 1) for i in range(num_clips)]
     stride = length * dilation if stride is None else stride
-    complete = [start for start in range(0, n, stride) if start + span <= n]
+    complete = [start for start in range(offset, n, stride) if start + span <= n]
     if policy == "drop":
         return complete
-    covered = complete[-1] + span if complete else 0
+    covered = complete[-1] + span if complete else offset
     if covered >= n:
         return complete
     if policy == "error":
         raise ValueError("incomplete")
     if policy == "backpad":
-        return [*complete, n - span] if complete else []
-    following = complete[-1] + stride if complete else 0
+        return [*complete, n - span] if n >= span else []
+    following = complete[-1] + stride if complete else offset
     return [*complete, following] if following < n else complete
 
 

@@ -53,7 +53,7 @@ def test_bytes(count, text):
         (UniformSpec(8, "linspace"), "UniformSpec(length=8, sampling='linspace')"),
         (RateSpec(2, max_frames=768), "RateSpec(fps=Fraction(2, 1), max_frames=768)"),
         (FrameList([3, 1]), "FrameList(frames=(3, 1))"),
-        (FrameList(seconds=[0.1]), "FrameList(seconds=(Fraction(1, 10),))"),
+        (FrameList(seconds=[0.1]), "FrameList(seconds=(0.1,))"),
         (ClipFormat(), "ClipFormat()"),
         (ClipFormat(224, order="CTHW"), "ClipFormat(crop=(224, 224), order='CTHW')"),
         (ClipFormat(scale=2.0), "ClipFormat(dtype='float32', scale=2.0)"),

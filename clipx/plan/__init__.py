@@ -9,13 +9,14 @@ from clipx.plan.segments import Segment, as_segments
 from clipx.plan.selection import ALL, Selection
 from clipx.plan.spec import Extent, FrameSpec, check_bounded
 from clipx.plan.uniform import UniformSampling, UniformSpec
-from clipx.plan.windows import Sampling, WindowSpec
+from clipx.plan.windows import Offset, Sampling, WindowSpec
 
 __all__ = [
     "ALL",
     "Extent",
     "FrameList",
     "FrameSpec",
+    "Offset",
     "Policy",
     "RateSpec",
     "Rng",

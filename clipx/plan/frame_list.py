@@ -14,6 +14,7 @@ from clipx._checks import exact_number, integer
 from clipx._reprs import value_repr
 from clipx.plan.draws import Rng
 from clipx.plan.rows import Plan, TablePlan
+from clipx.plan.seconds import Rounded, as_seconds
 from clipx.plan.spec import LARGEST, Extent, FrameSpec, frames_of, times_of
 
 __all__ = ["FrameList"]
@@ -39,7 +40,8 @@ class FrameList(FrameSpec):
             beginning of the first frame to before the end of the last.
         max_frames: most frames of a clip; pools and the Loader need it where a field lists them.
 
-    Seconds are exact: floats are taken as they are written.
+    Seconds are exact, and floats are taken as they are written, except that a float equal to a clip's `pts_seconds`, or
+    to that rounded to 32 bits, means that very frame.
 
     Raises TypeError and ValueError that name the argument, the position and the value; a ValueError in `rows` and
     `count` for a frame or a time that the source does not have, and for seconds where it has no times.
@@ -66,6 +68,8 @@ class FrameList(FrameSpec):
             object.__setattr__(self, "tolerance_seconds", tolerance)
         if self.max_frames is not None:
             object.__setattr__(self, "max_frames", integer("max_frames", self.max_frames, 1))
+        if isinstance(self._given, str) and not self._given:
+            raise ValueError(f"{self._name} is '', but must be the name of a field, or a list of numbers")
         if self.field is None:
             object.__setattr__(self, self._name, self._checked())
 
@@ -87,7 +91,7 @@ class FrameList(FrameSpec):
             raise ValueError(f"{name} has {len(values)} numbers, but max_frames is {self.max_frames}")
         if name == "frames":
             return tuple(integer(f"frames[{i}]", value, 0, LARGEST) for i, value in enumerate(values))
-        return tuple(exact_number(f"seconds[{i}]", value, "seconds") for i, value in enumerate(values))
+        return tuple(_second(f"seconds[{i}]", value) for i, value in enumerate(values))
 
     @property
     def field(self) -> str | None:
@@ -154,6 +158,8 @@ class FrameList(FrameSpec):
         after = bisect_right(times, second, 0, n)
         near = [(abs(Fraction(times[frame]) - second), frame) for frame in (after - 1, after) if 0 <= frame < n]
         distance, frame = min(near)
+        if isinstance(second, Rounded) and _is_float_of(float(second), float(times[frame])):
+            return frame
         if self.tolerance_seconds is not None:
             if distance > self.tolerance_seconds:
                 raise ValueError(
@@ -172,6 +178,20 @@ class FrameList(FrameSpec):
         if extent is None and not self.needs_extent:
             return _ListedPlan(self)
         return super().plan(extent, rng)
+
+
+def _second(name: str, value: Any) -> Fraction:
+    """Seconds as an exact fraction."""
+    if value is None:
+        raise TypeError(f"{name} is None, but must be a number of seconds")
+    second = as_seconds(name, value)
+    assert second is not None
+    return second
+
+
+def _is_float_of(value: float, time: float) -> bool:
+    """True if a float is a time in `pts_seconds`, also rounded to 32 bits."""
+    return value in (time, float(np.float32(time)))
 
 
 def _listed(name: str, given: Any) -> Sequence[Any]:

@@ -86,6 +86,15 @@ class FrameSpec(ABC):
         return True
 
     @property
+    def count_is_random(self) -> bool:
+        """The number of clips depends on a draw: `count` is that of the spec that `drawn` gives."""
+        return False
+
+    def drawn(self, rng: Rng) -> FrameSpec:
+        """The spec with what its number of clips depends on drawn from rng; the rest is drawn in `rows`."""
+        return self
+
+    @property
     def needs_extent(self) -> bool:
         """No row is known before the number of frames is; else `plan()` gives rows of complete clips without it."""
         return True

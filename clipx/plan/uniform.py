@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from clipx._checks import integer
+from clipx._checks import integer, one_of
 from clipx._reprs import value_repr
 from clipx.plan.draws import Rng, as_generator
 from clipx.plan.spacing import MOST_POSITIONS, centers, evenly_spaced, part_bounds
@@ -47,9 +47,7 @@ class UniformSpec(FrameSpec):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "length", integer("length", self.length, 1, MOST_POSITIONS))
-        if not isinstance(self.sampling, str) or self.sampling not in get_args(UniformSampling):
-            known = ", ".join(get_args(UniformSampling))
-            raise ValueError(f"sampling is {self.sampling!r}, but must be one of {known}")
+        one_of("sampling", self.sampling, get_args(UniformSampling))
 
     @property
     def max_length(self) -> int:

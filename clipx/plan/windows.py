@@ -1,26 +1,28 @@
-"""WindowSpec: clips of one length at regular or drawn starts, and their plan while a stream is read."""
+"""WindowSpec: clips of one length, at regular or drawn starts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from clipx._checks import as_fps, check_total, exact_number, integer
+from clipx._checks import as_fps, check_total, exact_number, integer, one_of
 from clipx._reprs import value_repr
 from clipx.plan.draws import Rng, as_generator
 from clipx.plan.policies import POLICIES, Policy
-from clipx.plan.rows import Plan, Row
+from clipx.plan.rows import Plan, TablePlan
+from clipx.plan.spacing import MOST_POSITIONS
 from clipx.plan.spec import LARGEST, Extent, FrameSpec, frames_of
+from clipx.plan.starts import MOST_CACHED, cached_offsets, offsets, one_of_each_run, random_starts, regular_starts
+from clipx.plan.window_plan import WindowPlan
 
-__all__ = ["Sampling", "WindowSpec"]
+__all__ = ["Offset", "Sampling", "WindowSpec"]
 
-Sampling = Literal["regular", "random"]
+Sampling = Literal["regular", "random", "partition", "partition_source"]
 
-MOST_CACHED = 1024  # positions of a clip
+Offset = int | Literal["random"]
 
 
 def _frames(name: str, seconds: Any, rate: Fraction) -> Fraction:
@@ -31,14 +33,6 @@ def _frames(name: str, seconds: Any, rate: Fraction) -> Fraction:
     if not exact > 0:
         raise ValueError(f"{name} is {seconds!r}, but must be above 0 seconds")
     return exact * rate
-
-
-def _offsets(length: int, dilation: int) -> np.ndarray:
-    """Frames from a clip's start to each position, int64 (length,)."""
-    return np.arange(length, dtype=np.int64) * dilation
-
-
-_cached_offsets = lru_cache(64)(_offsets)  # a loop over short arrays asks every time
 
 
 @dataclass(frozen=True)
@@ -64,8 +58,21 @@ class WindowSpec(FrameSpec):
         fill_value: one value for the elements that "constant" fills, in the source's dtype.
         num_clips: that many clips a source, whatever its length; `stride` must then be None.
         sampling: with `num_clips`, starts in [0, n - span]: "regular" at `i * (n - span) // (num_clips - 1)`, one clip
-            at the centre; "random" drawn with replacement, ascending. A source below one span gives no clip for
-            "drop" and "backpad", ValueError for "error", else `num_clips` clips from frame 0.
+            at the centre; "random" drawn with replacement, ascending; "partition" one drawn of each of `num_clips`
+            equal runs of them, run i from `i * (n - span + 1) // num_clips` on, and where they are fewer than the
+            clips as "random". A source below one span gives no clip for "drop" and "backpad", ValueError for "error",
+            else `num_clips` clips from frame 0. "partition_source": the source in `num_clips` equal parts, a clip at a
+            random start in each. A part is a source of its own for the policy, also where it is shorter than a clip::
+
+                a source of 11 frames, num_clips 2, length 3    frame   0 1 2 3 4 5 6 7 8 9 10
+                    dilation 1, starts drawn: 1 and 6           clips     f f f|  f f f
+                    dilation 3, "repeat_last": 0 3 4, 5 8 9     clips   f . . f f|f . . f f
+
+            Parts have `n // num_clips` frames; what is left is in none. "repeat_last" gives what V-JEPA 2 does.
+        offset: frame at which the first clip starts, where `num_clips` is None: what comes before is left out. "random"
+            draws it from 0 to `stride - 1`, so that the clips of every epoch are others. Clips are counted like those
+            of a source that starts there; "backpad" moves the last one back also to before it. The number of clips of
+            "random" depends on the draw: `drawn(rng)` gives the spec with its offset.
         fps: frames a second that the numbers are meant for, as `of_seconds` sets it; a video is read at that rate, and
             at no other. Default: at any.
 
@@ -79,6 +86,7 @@ class WindowSpec(FrameSpec):
     fill_value: Any = 0
     num_clips: int | None = None
     sampling: Sampling = "regular"
+    offset: Offset = 0
     fps: Any = None
 
     __repr__ = value_repr
@@ -90,12 +98,15 @@ class WindowSpec(FrameSpec):
         span = dilation * (length - 1) + 1
         if max(span, stride) > LARGEST:
             raise ValueError(f"length {length}, dilation {dilation} and stride {stride} reach past any source")
-        if not isinstance(self.policy, str) or self.policy not in POLICIES:
-            raise ValueError(f"policy is {self.policy!r}, but must be one of {', '.join(POLICIES)}")
-        if not isinstance(self.sampling, str) or self.sampling not in get_args(Sampling):
-            raise ValueError(f"sampling is {self.sampling!r}, but must be one of {', '.join(get_args(Sampling))}")
+        one_of("policy", self.policy, POLICIES)
+        one_of("sampling", self.sampling, get_args(Sampling))
+        if self.offset != "random":
+            object.__setattr__(self, "offset", self._checked_offset())
         if self.num_clips is not None:
-            object.__setattr__(self, "num_clips", integer("num_clips", self.num_clips, 1, LARGEST))
+            most = MOST_POSITIONS if self.sampling.startswith("partition") else LARGEST
+            object.__setattr__(self, "num_clips", integer("num_clips", self.num_clips, 1, most))
+            if self.offset:
+                raise ValueError(f"offset is {self.offset!r}, but must be 0 with num_clips, which sets the starts")
             if self.stride is not None:
                 raise ValueError(f"stride is {self.stride}, but must be None with num_clips, which sets the starts")
         elif self.sampling != "regular":
@@ -107,6 +118,11 @@ class WindowSpec(FrameSpec):
         object.__setattr__(self, "length", length)
         object.__setattr__(self, "dilation", dilation)
         object.__setattr__(self, "stride", None if self.num_clips is not None else stride)
+
+    def _checked_offset(self) -> int:
+        if isinstance(self.offset, str):
+            raise ValueError(f"offset is {self.offset!r}, but must be a number of frames or 'random'")
+        return integer("offset", self.offset, 0, LARGEST)
 
     @classmethod
     def of_seconds(cls, duration: Any, stride: Any = None, *, fps: Any, dilation: int = 1, **rest: Any) -> WindowSpec:
@@ -136,68 +152,103 @@ class WindowSpec(FrameSpec):
         """Frames from a clip's first to its last, both counted: `dilation * (length - 1) + 1`."""
         return self.dilation * (self.length - 1) + 1
 
+    def drawn(self, rng: Rng) -> WindowSpec:
+        """The spec with an offset that is drawn, where that is "random"; else the spec itself."""
+        if self.offset != "random":
+            return self
+        return replace(self, offset=int(as_generator(rng).integers(self.stride or 1)))
+
     def count(self, extent: Extent | int) -> int:
         """Number of clips of a source, given as an Extent or a number of frames.
 
-        Raises ValueError where policy "error" meets an incomplete clip.
+        Raises ValueError where policy "error" meets an incomplete clip, and for a random offset, which `drawn` draws.
         """
         return self._count(frames_of(extent))
 
     def _count(self, n: int) -> int:
         span, rules = self.span, POLICIES[self.policy]
+        if self.stride is None:
+            part = self._part(n)
+            return (self.num_clips or 0) if part >= span or (rules.takes_short(part, span) and part) else 0
+        if self.offset:
+            n = self._from_offset(n)
         if n < span:
-            if n == 0 and self.stride is not None:
-                return 0
-            return (self.num_clips or 1) if rules.takes_short(n, span) and n else 0
-        return (self.num_clips or 0) if self.stride is None else rules.count(n, span, self.stride)
+            return int(n > 0 and rules.takes_short(n, span))
+        return rules.count(n, span, self.stride)
+
+    def _part(self, n: int) -> int:
+        """Frames of the part of a source that a clip of `num_clips` is in."""
+        return n // (self.num_clips or 1) if self.sampling == "partition_source" else n
+
+    def _from_offset(self, n: int) -> int:
+        """Frames of n that clips are counted in: those from the offset on, of a clip that is moved back its span."""
+        if self.offset == "random":
+            raise ValueError("offset is 'random', which the number of clips depends on: ask spec.drawn(rng)")
+        rest = max(n - self.offset, 0)
+        return max(rest, self.span) if rest and self.moves_last and n >= self.span else rest
 
     def starts(self, extent: Extent | int, rng: Rng = None) -> np.ndarray:
         """Start frames of the clips of a source, given as an Extent or a number of frames.
 
-        rng (a Generator, a seed, or None for a fresh one) is drawn from only where sampling is "random".
+        rng (a Generator, a seed, or None for a fresh one) is drawn from only where `sampling` or `offset` is random.
         Returns int64 array (clips,), ascending. Raises ValueError as `count` does.
         """
-        return self._starts(frames_of(extent), rng)
+        return self.drawn(rng)._starts(frames_of(extent), rng)
 
     def _starts(self, n: int, rng: Rng) -> np.ndarray:
         count = self._count(n)
         check_total("a plan", (count, self.length), 8)
-        free = max(n - self.span, 0)
+        free = max(self._part(n) - self.span, 0)
         if self.stride is not None:
-            at = np.arange(0, count * self.stride, self.stride, dtype=np.int64)
+            assert self.offset != "random"
+            at = np.arange(self.offset, self.offset + count * self.stride, self.stride, dtype=np.int64)
             return np.minimum(at, free) if POLICIES[self.policy].moves_last else at
+        if not count:
+            return np.empty(0, dtype=np.int64)
+        if self.sampling == "regular":
+            return regular_starts(free, count)
         if self.sampling == "random":
-            return np.sort(as_generator(rng).integers(0, free + 1, size=count, dtype=np.int64))
-        if count == 1:
-            return np.array([free // 2], dtype=np.int64)
-        # i * free // (count - 1), in parts that stay inside int64.
-        whole, rest = divmod(free, count - 1)
-        i = np.arange(count, dtype=np.int64)
-        return i * whole + i * rest // (count - 1)
+            return random_starts(free, count, as_generator(rng))
+        if self.sampling == "partition":
+            return one_of_each_run(free, count, as_generator(rng))
+        parts = np.arange(count, dtype=np.int64) * self._part(n)
+        return parts + as_generator(rng).integers(0, free + 1, size=count, dtype=np.int64)
 
     def _positions(self, starts: np.ndarray) -> np.ndarray:
-        offsets = _cached_offsets if self.length <= MOST_CACHED else _offsets
-        return starts[:, None] + offsets(self.length, self.dilation)
+        of_clip = cached_offsets if self.length <= MOST_CACHED else offsets
+        return starts[:, None] + of_clip(self.length, self.dilation)
 
     def rows(self, extent: Extent | int, rng: Rng = None) -> np.ndarray:
         """Source frame of every position, int64 (clips, length); -1 where `fill_value` goes. rng as in `starts`."""
         n = frames_of(extent)
-        return self.rows_at(self._starts(n, rng), n)
+        spec = self if self.offset != "random" else self.drawn(rng)
+        return self.rows_at(spec._starts(n, rng), n)
 
     indices = rows
     checked_rows = rows
 
     def rows_at(self, starts: np.ndarray, n: int) -> np.ndarray:
         """Rows of the clips that start at these ascending frames of n."""
+        if self.sampling == "partition_source" and len(starts) and self._part(n) < self.span:
+            # Each starts with its part, and has the same frames of it.
+            row = POLICIES[self.policy].rows(offsets(self.length, self.dilation), self._part(n))
+            return np.where(row < 0, -1, starts[:, None] + row)
         rows = self._positions(starts)
         if rows.size == 0 or rows[-1, -1] < n:
             return rows
         return POLICIES[self.policy].rows(rows, n)
 
+    def _ends(self, starts: np.ndarray, n: int) -> np.ndarray | int:
+        """The frame after the last of the source, or of the part, of clips that start at these frames."""
+        part = self._part(n)
+        return n if part == n else (starts // part + 1) * part
+
     def padding(self, extent: Extent | int) -> np.ndarray:
         """True where a position lies past the last frame, bool (clips, length)."""
-        # Only clips that start at 0 reach past the end of a sampled source, so that the draw does not matter.
-        return self._positions(self.starts(extent, rng=0)) >= frames_of(extent)
+        # Only clips at the beginning reach past the end of a source or part in which starts are drawn: the draw does
+        # not matter.
+        starts = self._starts(frames_of(extent), rng=0)
+        return self._positions(starts) >= np.reshape(self._ends(starts, frames_of(extent)), (-1, 1))
 
     # What sources ask for beyond rows.
 
@@ -211,7 +262,11 @@ class WindowSpec(FrameSpec):
 
     @property
     def is_random(self) -> bool:
-        return self.sampling == "random"
+        return self.sampling != "regular" or self.offset == "random"
+
+    @property
+    def count_is_random(self) -> bool:
+        return self.offset == "random"
 
     @property
     def needs_extent(self) -> bool:
@@ -223,7 +278,8 @@ class WindowSpec(FrameSpec):
 
     @property
     def skips_frames(self) -> bool:
-        return self.clips_apart or self.dilation > 1
+        # Fewer frames before the first clip than a clip has are decoded: an index would cost more.
+        return self.clips_apart or self.dilation > 1 or (self.offset != "random" and self.offset > self.span)
 
     @property
     def moves_last(self) -> bool:
@@ -235,15 +291,17 @@ class WindowSpec(FrameSpec):
 
     @property
     def first_frames(self) -> int:
-        return POLICIES[self.policy].first_frames(self.span)
+        return 0 if self.sampling == "partition_source" else POLICIES[self.policy].first_frames(self.span)
 
     @property
     def last_frames(self) -> int:
-        return POLICIES[self.policy].last_frames(self.span)
+        return 0 if self.sampling == "partition_source" else POLICIES[self.policy].last_frames(self.span)
 
     @property
     def max_slots(self) -> int:
-        return self.slots() if self.num_clips is None else self.num_clips + 1
+        if self.num_clips is None or self.sampling == "partition_source":
+            return self.slots()
+        return self.num_clips + 1
 
     def slots(self, starts: np.ndarray | None = None) -> int:
         """Slots that a source needs while its clips are written: of those open at once, and of one handed out.
@@ -252,13 +310,15 @@ class WindowSpec(FrameSpec):
         """
         if self.stride is not None:
             return -(-self.span // self.stride) + 1
-        if starts is None:
+        if starts is None or self.sampling == "partition_source":
             return 2
         later = np.searchsorted(starts, starts + self.span)
         return int(np.max(later - np.arange(len(starts)), initial=1)) + 1
 
     def valid(self, rows: np.ndarray, n: int) -> np.ndarray:
-        """Positions of each row that come before the end of n frames, int64 (clips,)."""
+        """Positions of each row that come before the end of n frames, or of its part, int64 (clips,)."""
+        if self.sampling == "partition_source" and self._part(n) < self.span:
+            return np.full(len(rows), -(-self._part(n) // self.dilation))
         if len(rows) == 0 or rows[-1, 0] + self.span <= n:
             return np.full(len(rows), self.length)
         return np.clip(-((rows[:, 0] - n) // self.dilation), 0, self.length)
@@ -271,64 +331,15 @@ class WindowSpec(FrameSpec):
         """Number of clips that lie within so many frames."""
         return replace(self, policy="drop").count(extent)
 
-    def plan(self, extent: Extent | int | None = None, rng: Rng = None) -> WindowPlan:
+    def plan(self, extent: Extent | int | None = None, rng: Rng = None) -> Plan:
         """The clips of a stream, of which only those with `num_clips` need an extent."""
+        if self.offset == "random":
+            return self.drawn(rng).plan(extent, rng)
         if self.num_clips is None and (extent is None or POLICIES[self.policy].raises):
-            return WindowPlan(self, None)
+            return WindowPlan(self, None, self.offset)
         if extent is None:
             raise ValueError(f"num_clips is {self.num_clips}, which needs the number of frames")
+        if self._part(frames_of(extent)) < self.span and self.sampling == "partition_source":
+            # What is past the end of a part is known before the end of the stream.
+            return TablePlan(self.rows(extent, rng))
         return WindowPlan(self, self.starts(extent, rng))
-
-
-class WindowPlan(Plan):
-    """The plan of a WindowSpec: starts that are known, or one every `stride` frames until the stream ends."""
-
-    def __init__(self, spec: WindowSpec, starts: np.ndarray | None) -> None:
-        self.length, self._windows, self._starts = spec.length, spec, starts
-
-    def opening(self, index: int) -> int | None:
-        if self._starts is not None:
-            return int(self._starts[index]) if index < len(self._starts) else None
-        assert self._windows.stride is not None
-        return index * self._windows.stride
-
-    def row(self, index: int) -> Row:
-        start, spec = self.opening(index), self._windows
-        assert start is not None
-        return range(start, start + spec.span, spec.dilation)
-
-    def _final_starts(self, indices: np.ndarray, n: int) -> np.ndarray:
-        if self._starts is not None:
-            return self._starts[indices]
-        starts = indices * (self._windows.stride or 0)
-        return np.minimum(starts, n - self._windows.span) if self._windows.moves_last else starts
-
-    def final_rows(self, indices: np.ndarray, n: int) -> np.ndarray:
-        return self._windows.rows_at(self._final_starts(indices, n), n)
-
-    def count(self, n: int) -> int:
-        return self._windows.count(n) if self._starts is None else int(np.searchsorted(self._starts, n))
-
-    def count_until_error(self, n: int) -> int:
-        return self._windows.count_until_error(n) if self._starts is None else len(self._starts)
-
-    def frames_in_order(self, indices: np.ndarray, n: int) -> np.ndarray:
-        held = np.zeros(n, dtype=bool)
-        starts = self._final_starts(indices, n)
-        # Position by position: a table of all rows may take more memory than the clips.
-        for position in range(self.length):
-            frames = starts + position * self._windows.dilation
-            held[frames[frames < n]] = True
-        return held
-
-    def bounds(self, count: int, n: int) -> tuple[np.ndarray, np.ndarray]:
-        lowest = self._final_starts(np.arange(count), n)
-        highest = lowest + self._windows.span - 1
-        late = np.flatnonzero(highest >= n)
-        if len(late):
-            rows = self.final_rows(late, n)
-            lowest[late], highest[late] = np.where(rows < 0, n, rows).min(axis=1), rows.max(axis=1)
-        return lowest, highest
-
-    def slots(self) -> int:
-        return self._windows.slots(self._starts)

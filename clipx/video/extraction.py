@@ -125,8 +125,7 @@ class Extraction:
             if passes.frames is None and not passes.decoder.frames_decoded:
                 raise MediaError(f"{passes.file.name} has a video stream without frames")
             self._end(n)
-            if not isinstance(self._plan, SegmentedPlan):
-                self._spec.count(n)
+            self._plan.count(n)
             return
         unfinished = pictures.finish(n)
         for p, frame in (last, *(self._kept or ())):

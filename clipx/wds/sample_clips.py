@@ -253,24 +253,27 @@ class SampleClips:
         few = span is not None and n < span
         return f"its {n} frames are fewer than a clip spans, {span}" if few else f"its {n} frames give none"
 
-    def count(self, sample: Sample) -> int:
+    def count(self, sample: Sample, epoch: int = 0) -> int:
         """Number of clips that `clips` gives, without extracting them, and mostly without decoding.
+
+        epoch: it matters where the spec draws how many clips there are.
 
         Of a video whose header lists more frames than can be decoded, those that it lists.
         """
-        return min(self._count(sample, field) for field in self.fields(sample).values())
+        spec = self.spec.drawn(sample_rng(self.seed, epoch, sample.get("__key__", "")))
+        return min(self._count(sample, field, spec) for field in self.fields(sample).values())
 
-    def _count(self, sample: Sample, field: Field) -> int:
+    def _count(self, sample: Sample, field: Field, spec: FrameSpec) -> int:
         kind, value = find_source(sample, field)
         name = f"field {field!r} of sample {sample.get('__key__', '')!r}"
         if kind == "array":
-            return self.spec.count(array_length(sample, field, value))
+            return spec.count(array_length(sample, field, value))
         if isinstance(value, memoryview):
             value = BytesFile(value)
         if kind == "sound":
-            return count_clips(value, self.spec, self.audio, name)
+            return count_clips(value, spec, self.audio, name)
         # The clips that are complete come before the error of those that are not.
-        return self.spec.count_until_error(count_frames(value, self.spec, self.options, name))
+        return spec.count_until_error(count_frames(value, spec, self.options, name))
 
 
 def _joined(

@@ -76,6 +76,18 @@ def test_what_errors_say():
     assert FrameList(seconds=[-0.1, 2], tolerance_seconds=0.5).rows(extent).tolist() == [[0, 3]]
 
 
+def test_floats_of_clips_mean_their_frames():
+    times = [Fraction(i * 1001, 30000) for i in range(40)]
+    for kind in (np.float64, np.float32):
+        pts = np.array(times[:-1], dtype=kind)
+        for seconds in (pts, [float(each) for each in pts]):
+            for tolerance in (None, 0):
+                spec = FrameList(seconds=seconds, tolerance_seconds=tolerance)
+                assert spec.rows(Extent(39, times)).tolist() == [list(range(39))]
+    with pytest.raises(ValueError, match="which is not within tolerance_seconds, 0"):
+        FrameList(seconds=["0.0333"], tolerance_seconds=0).rows(Extent(39, times))
+
+
 def test_seconds_need_times():
     spec = FrameList(seconds=[1])
     assert spec.needs_times
@@ -99,6 +111,8 @@ def test_a_field_of_a_sample():
     ({}, ValueError, "frames is None and seconds is None, but exactly one must be given"),
     ({"frames": [1], "seconds": [1]}, ValueError, "frames is [1] and seconds is [1], but exactly one"),
     ({"frames": []}, ValueError, "frames is empty"),
+    ({"frames": ""}, ValueError, "frames is '', but must be the name of a field"),
+    ({"seconds": [None]}, TypeError, "seconds[0] is None, but must be a number of seconds"),
     ({"frames": 3}, TypeError, "frames is 3, but must be a list"),
     ({"frames": np.zeros((2, 2), int)}, TypeError, "but must be a list"),
     ({"frames": [0, -1]}, ValueError, "frames[1] is -1, but must be at least 0"),

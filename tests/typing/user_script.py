@@ -37,6 +37,8 @@ def other_specs() -> list[clipx.plan.FrameSpec]:
         clipx.UniformSpec(8, sampling="linspace"),
         clipx.RateSpec(2, min_frames=4, max_frames=768, multiple=2),
         clipx.RateSpec("30000/1001"),
+        clipx.WindowSpec(16, 8, offset="random"),
+        clipx.WindowSpec(16, num_clips=8, sampling="partition"),
         clipx.FrameList([0, 8, 4]),
         clipx.FrameList(seconds=np.array([0.5, 1.25]), tolerance_seconds=0.1),
         clipx.FrameList("json:frames", max_frames=16),
@@ -151,6 +153,7 @@ def mistakes(clip: clipx.Clip, array: np.ndarray[Any, Any]) -> None:
     """What checkers find; an `ignore` that is not needed is an error."""
     clipx.WindowSpec(4, policy="mirror")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     clipx.windows.extract(array, 4, sampling="any")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    clipx.WindowSpec(4, offset="any")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     clipx.UniformSpec(4, "ends")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     clipx.VideoOptions(damage="hide")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     clipx.VideoOptions(color="bgr")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
