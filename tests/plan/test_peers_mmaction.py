@@ -3,7 +3,7 @@
 import pytest
 from helpers.peers import possible
 
-from clipx import UniformSpec, WindowSpec
+from clipx import UniformSpec, WindowSpec, video
 
 
 # SampleFrames(clip_len, frame_interval, num_clips, test_mode=True): the starts of its clips.
@@ -131,3 +131,15 @@ def test_uniform_sample(n, theirs, ours, tested, middle):
     bounds = [round((n - 1) / 4 * i) for i in range(5)]
     assert list(zip(bounds, bounds[1:])) == theirs
     assert [first + (n - 1) // 8 for first in bounds[:-1]] == tested
+
+
+# SampleFrames(clip_len=8, frame_interval=2, num_clips=2, target_fps=15, test_mode=True) of 300 frames at 30 a second: 8
+# frames over the 32 of a clip, rounded down. Ours are the frames shown at 15 a second, 2 apart.
+@pytest.mark.parametrize(("n", "theirs", "ours"), [
+    (300, [[0, 4, 8, 13, 17, 22, 26, 31], [268, 272, 276, 281, 285, 290, 294, 299]], [0, 270]),
+    (120, [[0, 4, 8, 13, 17, 22, 26, 31], [88, 92, 96, 101, 105, 110, 114, 119]], [0, 90]),
+])  # fmt: skip
+def test_target_fps(make_video, n, theirs, ours):
+    found = video.clips(make_video(n, rate=30), WindowSpec(8, None, 2, num_clips=2, fps=15))
+    assert [clip.frame_indices.tolist() for clip in found] == [list(range(first, first + 32, 4)) for first in ours]
+    assert [[first + int(i * 31 / 7) for i in range(8)] for first in (0, n - 32)] == theirs

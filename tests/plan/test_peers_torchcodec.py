@@ -106,3 +106,20 @@ def test_frames_played_at(second, played, ours):
 def test_both_refuse_times_outside(second):
     with pytest.raises(ValueError, match=r"seconds\[0\]"):
         FrameList(seconds=[second]).rows(Extent(50, [Fraction(i, 10) for i in range(51)]))
+
+
+# clips_at_random_timestamps(num_frames_per_clip=3, seconds_between_frames=1/5) of 50 frames at 10 a second may start at
+# any time up to where a clip would run out, frames 0 to 45; ours at one of the 25 frames that there are at 5 a second.
+def test_random_timestamps(make_video):
+    spec = WindowSpec(3, num_clips=1, sampling="random", fps=5)
+    assert possible(spec, 25)[0][0] == set(range(23))
+    found = video.clips(make_video(50, rate=10), WindowSpec(3, 22, fps=5))
+    assert [clip.frame_indices.tolist() for clip in found] == [[0, 2, 4], [44, 46, 48]]
+
+
+def test_sampling_range(make_video):
+    """sampling_range_end is where the last clip may start; a clip lies within a segment as a whole."""
+    theirs = [[10, 12, 14, 16], [20, 22, 24, 26], [30, 32, 34, 36]]
+    path, spec = make_video(50, rate=10), WindowSpec(4, 5, fps=5)
+    assert [clip.frame_indices.tolist() for clip in video.clips(path, spec, segments=[(1, 3.5)])] == theirs[:2]
+    assert [clip.frame_indices.tolist() for clip in video.clips(path, spec, segments=[(1, 3.7)])] == theirs
