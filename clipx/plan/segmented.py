@@ -90,8 +90,9 @@ class SegmentedPlan(Plan):
         segment 0  . . . . . .           clip 0, index 0: 0 1 2;   clip 2, index 1: 3 4 5
         segment 1      . . .             clip 1, index 0: 2 3 4
 
-    A clip comes before those whose last frame is later; of equals that of the lower segment, and of its clips the one
-    of the lower index. It is so given as soon as it is complete: a long segment does not hold back those within it.
+    A clip comes before those whose last frame is later; of equals that of the lower segment. It is so given as soon as
+    it is complete: a long segment does not hold back those within it. Those of one segment come in the order of their
+    indices, whatever their last frames.
     As the end of each segment is known, so is every row: nothing is left for the end of a stream.
 
     Args:
@@ -206,9 +207,12 @@ class SegmentedPlan(Plan):
 
 
 def _bounds(part: _Part, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first and the last frame of the source in each clip of a part; of a clip of fill the segment's first."""
+    """The first and the last frame of the source in each clip of a part; of a clip of fill the segment's first.
+
+    A clip whose last frame comes before that of one with a lower index waits for it.
+    """
     lowest, highest = part.plan.bounds(count, len(part.frames))
-    lowest, highest = np.where(highest < 0, 0, lowest), np.maximum(highest, 0)
+    lowest, highest = np.where(highest < 0, 0, lowest), np.maximum.accumulate(np.maximum(highest, 0))
     return part.in_source(lowest), part.in_source(highest)
 
 

@@ -36,14 +36,19 @@ def clips_of(spec, frames_of, rng=None, times_of=None):
     return found
 
 
+def last_frame(clip, clips):
+    """When a clip is given: its last frame has come, and that of those before it in its segment."""
+    return max(max(each.row) for each in clips if each.segment == clip.segment and each.index <= clip.index)
+
+
 def in_order(clips):
     """Clips in the order of a pass over the source: by their last frames, then by segment and index."""
-    return sorted(clips, key=lambda clip: (max(clip.row), clip.segment, clip.index))
+    return sorted(clips, key=lambda clip: (last_frame(clip, clips), clip.segment, clip.index))
 
 
 def open_at_once(clips):
     """Most clips that are open at one frame, from their first to their last."""
-    spans = [(min(k for k in clip.row if k >= 0), max(clip.row)) for clip in clips]
+    spans = [(min(k for k in clip.row if k >= 0), last_frame(clip, clips)) for clip in clips]
     return max((sum(a <= first <= b for a, b in spans) for first, _ in spans), default=0)
 
 

@@ -187,6 +187,12 @@ def test_clips_of_fill_are_open_at_their_segments_start():
     assert [(plan.key(i), plan.opening(i)) for i in range(4)] == [((1, 0), 2), ((0, 0), 4), ((1, 1), 5), ((0, 1), 7)]
 
 
+def test_clips_of_a_segment_come_in_order_whatever_their_last_frames():
+    plan, _, _ = planned(WindowSpec(4, 2, 3, "constant"), [(13, 116)], 200)
+    assert [plan.key(i)[1] for i in range(len(plan))] == list(range(len(plan)))
+    assert [list(plan.row(i)) for i in range(len(plan))][-2:] == [[105, 108, 111, 114], [107, 110, 113, -1]]
+
+
 def test_complete_clips_come_before_the_error_of_a_policy():
     plan, _, errors = planned(WindowSpec(3, 2, policy="error"), [(0, 6), (0, 7), (8, 9)], 20)
     assert [plan.key(i) for i in range(len(plan))] == [(0, 0), (1, 0), (0, 1), (1, 1), (1, 2)]
