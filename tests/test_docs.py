@@ -51,6 +51,7 @@ def files(tmp_path, monkeypatch, make_video):
     # 62 seconds, of which the pages take those from 10 to 60.
     Path("video.mp4").write_bytes(make_video(n=124, rate=2).read_bytes())
     sound("talk.flac")
+    Path("labels.csv").write_text("video,start,end,label\nvideo0,0,2,run\n")
     data = make_video(n=100, size=(240, 320)).read_bytes()
     for shard in range(2):
         with webdataset.TarWriter(f"videos-{shard:03}.tar") as tar:

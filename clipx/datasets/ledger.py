@@ -38,8 +38,9 @@ class Entry(NamedTuple):
     """A problem with a sample or a shard.
 
     Attributes:
-        kind: "error": the sample, or a shard, is broken; "damage": parts of it were left out or concealed; "no clips":
-            the sample is whole, but gives no clip; "left out": a clip is in no batch.
+        kind: "error": the sample, or a shard, is broken; "segment": one of the sample's segments is; "damage":
+            parts of it were left out or concealed; "no clips": the sample is whole, but gives no clip;
+            "left out": a clip is in no batch.
         shard, key, field: its origin; None where that is not known, or not one sample or field.
         error: the error's type, such as "MediaError"; None for the other kinds.
         message: a description in English.
@@ -100,7 +101,7 @@ class Ledger(Sequence[Entry]):
         origin = origin_of(exn)
         self._add(
             Entry(
-                "error",
+                "error" if origin.segment is None else "segment",
                 _text(origin.shard),
                 _text(origin.key),
                 _text(origin.field),

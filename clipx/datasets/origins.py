@@ -13,12 +13,16 @@ MOST_TEXT = 200
 
 
 class Origin(NamedTuple):
-    """The sample's key, the field and the shard of an error, and the number of clips that the sample gave before it."""
+    """The sample's key, the field and the shard of an error, and the number of clips that the sample gave before it.
+
+    Where only a segment of the sample is wrong, its number.
+    """
 
     key: str | None = None
     field: str | None = None
     shard: str | None = None
     clips: int | None = None
+    segment: int | None = None
 
     def missing_in(self, text: str) -> str:
         """ "sample 'a', field 'mp4', shard 'x.tar'", without the parts that `text` has already."""
@@ -84,7 +88,9 @@ def locate(exn: BaseException, sample: Mapping[str, Any] | None = None, **known:
     if sample is not None:
         known = {"key": sample.get("__key__"), "shard": sample.get("__url__"), **known}
     parts: dict[str, Any] = {
-        name: value if name == "clips" else str(value) for name, value in known.items() if value is not None
+        name: value if name in ("clips", "segment") else str(value)
+        for name, value in known.items()
+        if value is not None
     }
     before, args = origin_of(exn), getattr(exn, "_clipx_args", exn.args)
     if before.key is not None and parts.get("key", before.key) != before.key:

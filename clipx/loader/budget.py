@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DECODER_BYTES", "LEAST_SAMPLE", "READY", "Budget", "divide", "most_read"]
+__all__ = ["DECODER_BYTES", "LEAST_SAMPLE", "READY", "Budget", "divide", "most_held", "most_read"]
 
 READY = 2
 """Least number of finished clips of a source that wait while other sources give theirs."""
@@ -14,6 +14,9 @@ DECODER_BYTES = 24_000_000
 
 MOST_SOURCES = 10
 """Sources that are open at the same time."""
+
+MOST_HELD = 32
+"""Most clips of overlapping segments that are written at the same time, where windows alone do not need more."""
 
 LEAST_SAMPLE = 1 << 24
 """Bytes that a sample may take however little memory there is."""
@@ -36,6 +39,7 @@ class Budget:
         decoder_bytes: bytes of a source's decoder.
         clip_beside: bytes that a clip may have beside its slots; BESIDE_BYTES where this is less.
         shuffled_beside: bytes that the clips in the shuffle may have beside their slots, together.
+        held: number of slots for the clips of a field that are being written.
     """
 
     sources: int
@@ -47,6 +51,7 @@ class Budget:
     decoder_bytes: int
     clip_beside: int
     shuffled_beside: int
+    held: int = 2
 
     @property
     def decoders_bytes(self) -> int:
@@ -66,6 +71,15 @@ class Budget:
     def decoder(self, beyond: int) -> int:
         """Bytes that a source's decoder is counted with; `beyond` are those above what every decoder is granted."""
         return max(DECODER_BYTES + beyond, self.decoder_bytes)
+
+
+def most_held(least: int, memory: int, clip: int, decoder: int, workers: int) -> int:
+    """Slots for the clips of a source that is divided into segments, which may overlap: from `least` to MOST_HELD.
+
+    As many as leave room for two sources in a third of `memory`, with clips of so many bytes in all fields.
+    """
+    fitting = (memory // workers // 6 - decoder - DECODER_BYTES) // max(clip, 1) - READY
+    return max(least, min(fitting, MOST_HELD))
 
 
 def most_read(memory: int) -> int:
@@ -129,4 +143,5 @@ def divide(
         decoder,
         max(2 * beside, encoded // 4 // (batches * batch_size)),
         shuffled * beside + encoded // 4,
+        held,
     )

@@ -16,7 +16,7 @@ from clipx.datasets.fields import Sample
 from clipx.datasets.streamed_tars import ReadLimits
 from clipx.datasets.world import Share, World, share
 from clipx.format import ClipFormat
-from clipx.loader.budget import Budget, divide, most_read
+from clipx.loader.budget import Budget, divide, most_held, most_read
 from clipx.plan.draws import stream_random
 from clipx.video.options import VideoOptions
 from clipx.wds.sample_clips import SampleClips
@@ -91,13 +91,16 @@ class LoaderConfig:
 
         Raises ValueError where the bytes are too few.
         """
-        spec = self.sample_clips.spec
+        held = self.sample_clips.spec.max_slots
+        if self.sample_clips.segments is not None:
+            clip = fields * slot_size(slot_bytes) + beside
+            held = most_held(held, self.memory, clip, decoder, workers)
         return divide(
             self.memory,
             slot_size(slot_bytes),
             beside=beside,
             decoder=decoder,
-            held=spec.max_slots,
+            held=held,
             fields=fields,
             batch_size=self.batch_size,
             batches=self.batches,
@@ -127,6 +130,7 @@ class LoaderConfig:
             "options": options,
             "audio": _plain(clips.audio),
             "keys": _plain(clips.keys),
+            "segments": None if clips.segments is None else clips.segments.settings(),
             "batch_size": self.batch_size,
             "batches": self.batches,
             "memory": self.memory,

@@ -12,6 +12,7 @@ from clipx.datasets.decoding import decode
 from clipx.datasets.fields import Field, Sample
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locating
+from clipx.datasets.segments import SEGMENT_BYTES, BadSegment
 from clipx.datasets.streamed_tars import IncompleteSample, ReadLimits
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.budget import Budget
@@ -20,9 +21,13 @@ from clipx.loader.needs import Needs, encoded_bytes, needs_of
 from clipx.loader.room import Weight
 from clipx.plan import Selection
 from clipx.pool import ClipPool
-from clipx.wds.sample_clips import ClipSample
+from clipx.wds.in_step import ClipSample
+from clipx.wds.sample_clips import Limits
 
 __all__ = ["Extractor"]
+
+LEAST_SEGMENTS = 1000
+"""Segments that any sample may have."""
 
 LEAST_PIXELS = 1920 * 1152
 """Pixels that any picture may have, whatever the header says."""
@@ -58,9 +63,12 @@ class Extractor:
 
     def needs(self, sample: Sample, fields: Collection[Field]) -> Needs:
         """Bytes that a sample takes, by its headers."""
-        return needs_of(sample, list(fields), self.config.decoder_threads, self._most)
+        segments = self.config.sample_clips.segments
+        of_segments = 0 if segments is None else segments.most_bytes(sample, self._most_segments)
+        needs = needs_of(sample, list(fields), self.config.decoder_threads, self._most)
+        return needs._replace(decoded=needs.decoded + of_segments)
 
-    def extract(self, sample: Sample, selection: Selection, weight: Weight) -> Generator[ClipSample]:
+    def extract(self, sample: Sample, selection: Selection, weight: Weight) -> Generator[ClipSample | BadSegment]:
         """The selected clips of a sample, other fields decoded: an `open_samples.Extract`."""
         if weight.error is not None:
             raise weight.error
@@ -74,12 +82,16 @@ class Extractor:
             self.epoch,
             pool=self.pool,
             selection=selection,
-            max_pixels=weight.pixels,
+            limits=Limits(weight.pixels, self._most_segments, None if self.budget is None else self.budget.held),
             ledger=self.ledger,
         )
         function = self.config.map if self.maps else None
         del sample
-        for given, clip in enumerate(clips):
+        given = 0
+        for clip in clips:
+            if isinstance(clip, BadSegment):
+                yield clip
+                continue
             _check_clip(clip.sample, fields)
             if self.repeated:
                 clip.sample["clip.json"]["repeated"] = True
@@ -92,6 +104,7 @@ class Extractor:
                         raise TypeError(f"map gave {mapped!r}, but must give a sample, a dict")
                 yield clip._replace(sample=mapped)
                 del mapped
+            given += 1
             del clip
 
     def _decoded(self, sample: Sample, fields: Iterable[Field]) -> Sample:
@@ -121,6 +134,11 @@ class Extractor:
     def _most(self) -> int:
         """Bytes that a sample may take."""
         return self.limits.sample_bytes if self.budget is None else self.budget.sample_bytes
+
+    @property
+    def _most_segments(self) -> int:
+        """Bytes that the segments of a sample may take: an eighth of what it may, for at least a thousand."""
+        return max(self._most // 8, LEAST_SEGMENTS * SEGMENT_BYTES)
 
     def _weight(self, needs: Needs, fields: list[Field]) -> Weight:
         """Raise ValueError where the budget has not so much for a sample."""

@@ -109,16 +109,20 @@ class Interleave:
 
     def clips(self) -> Iterator[Extracted]:
         """Every clip of every sample. Raises what is not a sample's fault, and what the handler does not take."""
+        follows = False  # whether the sample of the last error gives its clip now
         while not self._ended:
             with self._changed:
                 if self._next >= len(self._active):
                     self._next = 0
-                self._fill()
+                # Between the errors of segments and the clip behind them comes no other sample: no state lies there.
+                if not follows:
+                    self._fill()
                 if self._stopped or not self._active:
                     return
                 if self._next >= len(self._active):
                     continue
                 clip = self._take()
+            follows = isinstance(clip, Failure) and not clip.ends
             if isinstance(clip, Failure):
                 if not self._goes_on(clip.error):
                     self._ended = True
@@ -169,7 +173,7 @@ class Interleave:
         if self._stopped:
             return None
         clip = opened.ready.popleft() if opened.ready else None
-        if clip is None or isinstance(clip, Failure):
+        if clip is None or (isinstance(clip, Failure) and clip.ends):
             del self._active[self._next]
             self._room.remove(opened.weight)
             opened.close()
@@ -241,7 +245,7 @@ class Interleave:
                 opened.busy = False
                 if clip is not None:
                     opened.ready.append(clip)
-                opened.done = clip is None or isinstance(clip, Failure)
+                opened.done = clip is None or (isinstance(clip, Failure) and clip.ends)
                 self._changed.notify_all()
                 stopped = self._is_stopped()
             if stopped:

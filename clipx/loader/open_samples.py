@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from clipx.datasets.addresses import Address
 from clipx.datasets.fields import Sample
+from clipx.datasets.segments import BadSegment
 from clipx.loader.room import Weight
 from clipx.plan import Selection
 
@@ -46,8 +47,8 @@ class NumberedClip(Protocol):
         """The clip and what goes with it."""
 
 
-Extract = Callable[[Sample, Selection, Weight], Generator[NumberedClip]]
-"""Gives the selected clips of a sample that takes so much, or raises why there are none."""
+Extract = Callable[[Sample, Selection, Weight], Generator[NumberedClip | BadSegment]]
+"""Gives the selected clips of a sample that takes so much, behind its bad segments, or raises why there are none."""
 
 
 class OpenState(NamedTuple):
@@ -59,9 +60,14 @@ class OpenState(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """The error that comes instead of a clip."""
+    """The error that comes instead of a clip.
+
+    Attributes:
+        ends: whether its sample gives no more clips: not that of a segment, behind which others come.
+    """
 
     error: BaseException
+    ends: bool = True
 
 
 class OpenSample:
@@ -77,20 +83,21 @@ class OpenSample:
         self,
         address: Address,
         weight: Weight,
-        clips: Generator[NumberedClip],
+        clips: Generator[NumberedClip | BadSegment],
         following: int = 0,
         damaged: bool = False,
     ) -> None:
         self.address, self.weight, self.following, self.damaged = address, weight, following, damaged
         self.ready: deque[NumberedClip | Failure] = deque()
         self.busy = self.done = False
-        self._clips: Generator[NumberedClip] | None = clips
+        self._clips: Generator[NumberedClip | BadSegment] | None = clips
 
     def extract(self) -> NumberedClip | Failure | None:
         """The next clip; None at the end."""
         assert self._clips is not None
         try:
-            return next(self._clips, None)
+            clip = next(self._clips, None)
+            return Failure(clip.error, ends=False) if isinstance(clip, BadSegment) else clip
         except BaseException as exn:  # it is raised where the clip is asked for
             return Failure(exn)
 

@@ -11,6 +11,7 @@ from itertools import islice
 from clipx import memory
 from clipx.datasets.addresses import Address
 from clipx.datasets.fields import Sample
+from clipx.datasets.segments import BadSegment
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.budget import Budget
 from clipx.loader.config import LoaderConfig
@@ -125,7 +126,7 @@ class Probe:
         self._check()
         clip = None
         with suppress(Exception), closing(self._silent.extract(sample, ALL, self._silent.weigh(sample))) as clips:
-            clip = next(clips, None)
+            clip = next((each for each in clips if not isinstance(each, BadSegment)), None)
         return None if clip is None else self._probed(sample, clip.sample)
 
     def _probed(self, sample: Sample, clip: Sample) -> Probed:
@@ -146,11 +147,17 @@ class Probe:
 
     def _report(self, sample: Sample) -> None:
         """Report what is wrong with a sample that gives no clips."""
+        errors: list[Exception] = []
         try:
             with closing(self._extractor.extract(sample, ALL, self._extractor.weigh(sample))) as clips:
-                next(clips, None)
+                for clip in clips:
+                    if not isinstance(clip, BadSegment):
+                        break
+                    errors.append(clip.error)
         except NOT_A_SAMPLES_FAULT:
             raise
         except Exception as exn:
-            if not self._handler(exn):
-                raise EpochStopped from None
+            errors.append(exn)
+        for error in errors:
+            if not self._handler(error):
+                raise EpochStopped

@@ -11,6 +11,7 @@ from contextlib import closing
 from clipx._threads import task_executor
 from clipx.datasets.addresses import Address
 from clipx.datasets.fields import Sample
+from clipx.datasets.segments import BadSegment
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.open_samples import ClipRef, Extract, Extracted, NumberedClip, OpenSample, OpenState
 from clipx.loader.room import Weight
@@ -137,13 +138,15 @@ class _Rebuilder:
         return found, OpenSample(address, weight, clips, following, damaged)
 
     def _take(
-        self, address: Address, clips: Generator[NumberedClip], wanted: Sequence[int]
+        self, address: Address, clips: Generator[NumberedClip | BadSegment], wanted: Sequence[int]
     ) -> tuple[Clips, Exception | None]:
         """The `wanted` clips, which come in order, up to an error, and the error."""
         found: Clips = {}
         try:
             while len(found) < len(wanted):
                 clip = None if self._is_stopped() else next(clips, None)
+                if isinstance(clip, BadSegment):
+                    continue  # which has been reported before
                 if clip is None or clip.number > wanted[-1]:
                     break
                 if clip.number in wanted:

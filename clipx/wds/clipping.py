@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import webdataset
 
@@ -13,6 +14,7 @@ from clipx.datasets.keys import Keys
 from clipx.datasets.ledger import Ledger, Recorder
 from clipx.datasets.origins import describe_error
 from clipx.datasets.passes import Passes
+from clipx.datasets.segments import BadSegment, Segments, parse_segments
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.format import ClipFormat
 from clipx.plan import FrameSpec, check_bounded
@@ -86,6 +88,10 @@ class ClipStage:
                     return
                 if clip is None:
                     break
+                if isinstance(clip, BadSegment):
+                    if handler(clip.error):
+                        continue
+                    return
                 yield clip.sample
                 del clip
             del clips
@@ -97,6 +103,10 @@ def clips(
     *,
     options: VideoOptions | None = None,
     audio: AudioFormat | None = None,
+    segments: Segments = None,
+    min_seconds: Any = None,
+    max_seconds: Any = None,
+    trim_seconds: Any = None,
     pool: ClipPool | int | str | None = None,
     keys: Keys = None,
     seed: int = 0,
@@ -111,11 +121,14 @@ def clips(
     Goes before or after `.decode(...)`; a `.decode` after it needs `partial=True`, since clips are no bytes.
 
     Args:
-        spec: which frames.
+        spec: which frames; also `FrameList(frames="json:frames")`, of a list in a field of each sample.
         format: how frames are written: those of videos, and of arrays (n, height, width, channels).
         options: how videos are read; see `clipx.video.clips`.
         audio: how sound is written: of sound files, and, where it is given, of each video clip, as field "audio" (or
             "{field}.audio" where there are clips of several videos).
+        segments: the segments that a source is divided into; see below. Each is a source of its own for the spec.
+        min_seconds, max_seconds, trim_seconds: take segments of at least and at most so many seconds, after that many
+            have been taken off both ends. Numbers of segments stay.
         pool: a ClipPool, or bytes such as "2GB" to make one of in the process that uses it: clips are its slots. None
             gives each clip memory of its own. With N workers there are N pools.
         keys: the field to take clips of, "npz:frames" for a member; "wav;flac;mp3" for the first of these that a sample
@@ -136,10 +149,20 @@ def clips(
     random; "key" and "url", the `__key__` and `__url__` of the source's sample. A field of the source's own that one
     of these replaces, such as its "clip.json", becomes "source.clip.json".
 
+    `segments` is "json:segments", a path to a list in a field of each sample; a function of the sample that gives such
+    a list, or one list for all samples. It holds pairs (start, end), in seconds for videos and sound and in frames for
+    arrays; Segments; or dicts with "start" and "end" in seconds or "start_frame" and "end_frame", whose other entries
+    are facts. A path leads through dicts by names and through lists by numbers; with `*` for all of a list or dict,
+    such as "json:shots.*.times", it names the segments themselves. A field may still be encoded; one of kind "csv" is
+    a table as `clipx.segments.from_csv` reads it. Clips then come in order of their last frames, `__key__` is
+    "{key}_{segment:04d}_{index:06d}", and "clip.json" has "segment": number, start, end, unit and facts. A segment
+    that is malformed, or starts past the end, goes to `handler` as a ValueError, and loses no other.
+
     The stage's `errors` is a `clipx.datasets.ledger.Ledger`: which samples of which shards were broken,
-    damaged or gave no clips, in this process and in the DataLoader workers that run the stage.
+    damaged or gave no clips, or had bad segments, in this process and in the DataLoader workers that run the stage.
 
     Raises TypeError and ValueError for arguments of the wrong kind.
     """
-    samples = SampleClips(spec, format, options=options, audio=audio, keys=keys, seed=seed)
+    found = parse_segments(segments, min_seconds=min_seconds, max_seconds=max_seconds, trim_seconds=trim_seconds)
+    samples = SampleClips(spec, format, options=options, audio=audio, keys=keys, seed=seed, segments=found)
     return ClipStage(samples, pool, epoch, handler)

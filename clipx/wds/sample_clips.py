@@ -2,98 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clipx._checks import check_kind, integer
 from clipx._reading import BytesFile
 from clipx.arrays.clips import ArrayClips
-from clipx.audio.clips import AudioClips, count_clips, selected_clips
+from clipx.audio.clips import count_clips as count_sound_clips
+from clipx.audio.clips import selected_clips as selected_sound_clips
 from clipx.audio.format import AudioFormat
-from clipx.clip import Clip
+from clipx.datasets.field_paths import MOST_BYTES, FieldPath
 from clipx.datasets.fields import Field, Sample
 from clipx.datasets.keys import Keys, find_fields, other_fields, parse_keys
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locate, locating
+from clipx.datasets.segments import BadSegment, SampleSegments, SegmentSource
 from clipx.datasets.sources import array_length, array_of, default_fields, find_source
-from clipx.errors import Damage
 from clipx.format import ClipFormat
-from clipx.plan import ALL, FrameSpec, Selection
+from clipx.plan import ALL, FrameList, FrameSpec, Segment, Selection
 from clipx.plan.draws import sample_rng
+from clipx.plan.segmented import count_clips as count_planned
+from clipx.plan.segmented import frames_of_segments
 from clipx.pool import ClipPool
-from clipx.video.clips import VideoClips, count_frames
+from clipx.video.clips import VideoClips, count_clips
 from clipx.video.clips import selected_clips as selected_video_clips
 from clipx.video.options import VideoOptions
+from clipx.wds.in_step import ClipSample, FieldClips, check_lengths, damages_of, joined, sound_of
 
-__all__ = ["ClipSample", "SampleClips"]
+__all__ = ["NO_LIMITS", "Limits", "SampleClips"]
 
 
-class ClipSample(NamedTuple):
-    """The sample of a clip.
+class Limits(NamedTuple):
+    """Most that a sample may take; None for no limit of its own.
 
     Attributes:
-        number: of the clip in the plan of its source.
-        damaged: whether damage had been found in the source by then.
-        sample: the clip, its facts, and the other fields of the source's sample.
+        pixels: of a picture, where that is below the limit of `options`.
+        segment_bytes: of its segments, and of a list of frames.
+        slots: of a pool that clips of a field are written to at the same time, where it is divided into segments.
     """
 
-    number: int
-    damaged: bool
-    sample: Sample
+    pixels: int | None = None
+    segment_bytes: int = MOST_BYTES
+    slots: int | None = None
 
 
-FieldClips = ArrayClips | AudioClips | VideoClips
-"""Iterator of the clips of one field."""
+NO_LIMITS = Limits()
 
 
-def _sound_of(name: str, fields: Collection[str]) -> str:
-    """The name of the sound of one of so many fields."""
-    return "audio" if len(fields) == 1 else f"{name}.audio"
+class _Source(NamedTuple):
+    """The source in a field: its kind, "sound", "video" or "array", and its value."""
+
+    kind: str
+    value: Any
+
+
+class _Asked(NamedTuple):
+    """What is asked of all fields of a sample: by which spec, and of which segments; None where it is not divided."""
+
+    spec: FrameSpec
+    found: SampleSegments | None
+
+    @property
+    def segments(self) -> dict[int, Segment] | None:
+        return None if self.found is None else self.found.segments
 
 
 def _origin(sample: Sample) -> Sample:
     """The fields of a sample that name its origin."""
     return {name: sample[name] for name in ("__key__", "__url__") if name in sample}
-
-
-def _in_step(sources: Mapping[Field, Iterator[Clip]]) -> list[Clip]:
-    """The next clip of each field, all of one index; empty at the end of any.
-
-    Where damage leaves out the clip of one field, those of the others are left out, too.
-    """
-    clips: dict[str, Clip | None] = dict.fromkeys(sources)
-    latest = -1
-    ended = False
-    while not ended and any(clip is None or clip.index < latest for clip in clips.values()):
-        for field, source in sources.items():
-            clip = clips[field]
-            if clip is None or clip.index < latest:
-                # Its slot is back before the next clip is made.
-                clips[field] = clip = None
-                with locating(field=field):
-                    clip = next(source, None)
-                if clip is None:
-                    ended = True  # the others are asked as well, so that they learn of their ends
-                else:
-                    clips[field], latest = clip, max(latest, clip.index)
-            del clip
-    return [] if ended else [clip for clip in clips.values() if clip is not None]
-
-
-def _is_damaged(sources: Mapping[Field, FieldClips]) -> bool:
-    """Whether damage has been found so far, or frames that are missing without a word."""
-    return bool(_damages(sources)) or any(isinstance(each, VideoClips) and each.lost for each in sources.values())
-
-
-def _damages(sources: Mapping[Field, FieldClips]) -> list[tuple[Field, Damage]]:
-    """The damage that has been found in the fields so far, and is left out or kept."""
-    return [
-        (field, damage)
-        for field, source in sources.items()
-        if not isinstance(source, ArrayClips)
-        for damage in source.damages
-    ]
 
 
 class SampleClips:
@@ -104,6 +81,7 @@ class SampleClips:
         format, options, audio: how frames are written, videos are read, and sound is written.
         keys: the fields; None for those that `default_fields` finds.
         seed: what random starts, crops and flips are drawn from, with the epoch and the sample's key.
+        segments: where the segments of a sample come from; None where sources are not divided.
 
     Raises TypeError and ValueError for arguments of the wrong kind.
     """
@@ -117,13 +95,16 @@ class SampleClips:
         audio: AudioFormat | None = None,
         keys: Keys = None,
         seed: int = 0,
+        segments: SegmentSource | None = None,
     ) -> None:
         check_kind("spec", spec, FrameSpec)
         check_kind("format", format, ClipFormat, None)
         check_kind("options", options, VideoOptions, None)
         check_kind("audio", audio, AudioFormat, None)
         self.spec, self.format, self.options, self.audio = spec, format, options, audio
-        self.keys, self.seed = parse_keys(keys), integer("seed", seed, 0)
+        self.keys, self.seed, self.segments = parse_keys(keys), integer("seed", seed, 0), segments
+        listed = spec.field if isinstance(spec, FrameList) else None
+        self._listed = None if listed is None else FieldPath("frames", listed)
 
     def fields(self, sample: Sample) -> dict[Field, Field]:
         """The fields of a sample that clips are made of, by the names of their clips.
@@ -141,26 +122,28 @@ class SampleClips:
         *,
         pool: ClipPool | None = None,
         selection: Selection = ALL,
-        max_pixels: int | None = None,
+        limits: Limits = NO_LIMITS,
         ledger: Ledger | None = None,
-    ) -> Generator[ClipSample]:
-        """The clips of a sample, in order.
+    ) -> Generator[ClipSample | BadSegment]:
+        """The segments of a sample that are bad, and then its clips, in order.
+
+        A run over a selection that does not begin at the first clip gives no bad segments: they have been given before.
 
         Args:
             epoch: what is random is drawn from it.
             pool: clips are slots of it; None gives each clip memory of its own.
             selection: which of the clips.
-            max_pixels: of a picture, where that is below the limit of `options`.
+            limits: most that the sample may take.
             ledger: where damage is noted, and that a sample gives no clips.
 
         Raises what reading and decoding raise, with the sample, the field and the number of clips before the error.
         """
         origin, given = _origin(sample), 0
-        clips = self._clips(sample, epoch, pool, selection, max_pixels, ledger)
+        clips = self._clips(sample, epoch, pool, selection, limits, ledger)
         del sample
         try:
             for clip in clips:
-                given += 1
+                given += type(clip) is ClipSample
                 yield clip
                 del clip
         except Exception as exn:
@@ -174,35 +157,64 @@ class SampleClips:
         epoch: int,
         pool: ClipPool | None,
         selection: Selection,
-        max_pixels: int | None,
+        limits: Limits,
         ledger: Ledger | None,
-    ) -> Iterator[ClipSample]:
+    ) -> Iterator[ClipSample | BadSegment]:
         fields, origin = self.fields(sample), _origin(sample)
-        options = self._limited(max_pixels)
+        options = self._limited(limits.pixels)
+        found = self._find(sample, fields)
+        asked = self._ask(sample, found, limits)
         sources: dict[Field, FieldClips] = {}
-        for field in fields.values():
+        for field, source in found.items():
             with locating(field=field):
-                sources[field] = self._open(sample, field, epoch, pool, options, len(fields), selection)
+                sources[field] = self._open(
+                    sample, field, source, asked, epoch, pool, options, len(fields), selection, limits.slots
+                )
+        del found, source
         with_audio = self.audio is not None and any(isinstance(source, VideoClips) for source in sources.values())
-        made = ["clip.json", *fields, *([_sound_of(name, fields) for name in fields] if with_audio else [])]
+        made = ["clip.json", *fields, *([sound_of(name, fields) for name in fields] if with_audio else [])]
         rest = other_fields(sample, fields, made)
         del sample
+        if asked.found is not None and selection.first == 0 and not selection.some:
+            yield from _bad_segments(asked.found, sources, origin)
         given = False
         try:
-            for clip in _joined(fields, sources, rest, origin, selection):
+            for clip in joined(fields, sources, rest, origin, selection):
                 given = True
                 yield clip
                 del clip
             # Where clips are selected, that sources end apart, or give none, shows where all are extracted.
-            if selection.first is not None and not _damages(sources):
+            if selection.first is not None and not damages_of(sources):
                 counts = {field: source.num_frames for field, source in sources.items()}
                 if ledger is not None and not given and selection == ALL:
-                    ledger.note("no clips", origin, self._why_none(counts.values()), clips=0)
-                _check_lengths(counts)
+                    ledger.note("no clips", origin, self._why_none(counts.values(), asked.found), clips=0)
+                check_lengths(counts)
         finally:
             if ledger is not None:
-                for field, damage in _damages(sources):
+                for field, damage in damages_of(sources):
                     ledger.note("damage", origin, damage.reason, field=field)
+
+    def _find(self, sample: Sample, fields: Mapping[Field, Field]) -> dict[Field, _Source]:
+        """The sources of fields."""
+        found = {}
+        for field in fields.values():
+            with locating(field=field):
+                found[field] = _Source(*find_source(sample, field))
+        return found
+
+    def _ask(self, sample: Sample, sources: Mapping[Field, _Source], limits: Limits) -> _Asked:
+        """The spec and the segments of a sample. Raises what its fields that say them are wrong in."""
+        spec, found = self.spec, None
+        if self._listed is not None:
+            assert isinstance(spec, FrameList)
+            with locating(field=self._listed.field_in(sample)):
+                listed = list(self._listed.values(sample, limits.segment_bytes))
+                values: Any = listed if self._listed.has_all else listed[0]
+                spec = replace(spec, frames=values) if spec.seconds is None else replace(spec, seconds=values)
+        if self.segments is not None:
+            is_array = all(source.kind == "array" for source in sources.values())
+            found = self.segments.of(sample, "frames" if is_array else "seconds", limits.segment_bytes)
+        return _Asked(spec, found)
 
     def _limited(self, max_pixels: int | None) -> VideoOptions | None:
         """The options, for pictures of at most so many pixels."""
@@ -215,37 +227,33 @@ class SampleClips:
         self,
         sample: Sample,
         field: Field,
+        source: _Source,
+        asked: _Asked,
         epoch: int,
         pool: ClipPool | None,
         options: VideoOptions | None,
         in_step: int,
         selection: Selection,
+        max_slots: int | None,
     ) -> FieldClips:
         """The clips of a field, one of `in_step` that share a plan."""
-        kind, value = find_source(sample, field)
         key = sample.get("__key__", "")
+        spec, segments = asked.spec, asked.segments
         rng, name = sample_rng(self.seed, epoch, key), f"field {field!r} of sample {key!r}"
-        if kind == "sound":
-            return selected_clips(
-                value, self.spec, self.audio, pool=pool, rng=rng, name=name, in_step=in_step, selection=selection
-            )
-        if kind == "video":
-            return selected_video_clips(
-                value,
-                self.spec,
-                self.format,
-                options=options,
-                pool=pool,
-                rng=rng,
-                name=name,
-                in_step=in_step,
-                audio=self.audio,
-                selection=selection,
-            )
-        return ArrayClips(array_of(sample, field, value), self.spec, self.format, pool, rng, in_step, selection)
+        if source.kind == "array":
+            array = array_of(sample, field, source.value)
+            return ArrayClips(array, spec, self.format, pool, rng, in_step, selection, segments)
+        shared: dict[str, Any] = {"pool": pool, "rng": rng, "name": name, "in_step": in_step, "selection": selection}
+        shared |= {"segments": segments, "max_slots": max_slots}
+        if source.kind == "sound":
+            return selected_sound_clips(source.value, spec, self.audio, **shared)
+        return selected_video_clips(source.value, spec, self.format, options=options, audio=self.audio, **shared)
 
-    def _why_none(self, counts: Iterable[int | None]) -> str:
+    def _why_none(self, counts: Iterable[int | None], found: SampleSegments | None) -> str:
         """The reason why sources of so many frames give no clips."""
+        if found is not None:
+            taken = "" if len(found.segments) == found.given else f", of which {len(found.segments)} are taken,"
+            return f"its {found.given} segments{taken} give none" if found.given else "it has no segments"
         n = min((n for n in counts if n is not None), default=None)
         if not n:
             return "no frame lies in the range that options name" if self.options else "it has no frames"
@@ -260,51 +268,37 @@ class SampleClips:
 
         Of a video whose header lists more frames than can be decoded, those that it lists.
         """
-        spec = self.spec.drawn(sample_rng(self.seed, epoch, sample.get("__key__", "")))
-        return min(self._count(sample, field, spec) for field in self.fields(sample).values())
+        fields = self.fields(sample)
+        found = self._find(sample, fields)
+        asked = self._ask(sample, found, NO_LIMITS)
+        return min(self._count(sample, field, source, asked, epoch) for field, source in found.items())
 
-    def _count(self, sample: Sample, field: Field, spec: FrameSpec) -> int:
-        kind, value = find_source(sample, field)
-        name = f"field {field!r} of sample {sample.get('__key__', '')!r}"
+    def _count(self, sample: Sample, field: Field, source: _Source, asked: _Asked, epoch: int) -> int:
+        (kind, value), segments, key = source, asked.segments, sample.get("__key__", "")
+        name, rng = f"field {field!r} of sample {key!r}", sample_rng(self.seed, epoch, key)
+        spec = asked.spec.drawn(rng) if segments is None else asked.spec
         if kind == "array":
-            return spec.count(array_length(sample, field, value))
+            n = array_length(sample, field, value)
+            if segments is None:
+                return spec.count(n)
+            return count_planned(spec, frames_of_segments(segments, n)[0], rng)
         if isinstance(value, memoryview):
             value = BytesFile(value)
         if kind == "sound":
-            return count_clips(value, spec, self.audio, name)
-        # The clips that are complete come before the error of those that are not.
-        return spec.count_until_error(count_frames(value, spec, self.options, name))
+            return count_sound_clips(value, spec, self.audio, name, segments, rng)
+        return count_clips(value, spec, self.options, name, segments, rng)
 
 
-def _joined(
-    fields: Mapping[Field, Field],
-    sources: Mapping[Field, FieldClips],
-    rest: Sample,
-    origin: Sample,
-    selection: Selection,
-) -> Iterator[ClipSample]:
-    """The clips of fields that share one plan, with the rest of the sample of this origin."""
-    key = origin.get("__key__", "")
-    of_source = {name.strip("_"): value for name, value in origin.items()}
-    while clips := _in_step(sources):
-        out = dict(rest)
-        for name, clip in zip(fields, clips):
-            name.put(out, clip.data)
-            if clip.audio is not None:
-                out[_sound_of(name, fields)] = clip.audio
-        out["__key__"] = f"{key}_{clips[0].index:06d}"
-        facts = {name: fact for clip in reversed(clips) for name, fact in clip.facts().items()}
-        facts.update(of_source)
-        out["clip.json"] = facts
-        joined = ClipSample(clips[0].index, selection.damaged or _is_damaged(sources), out)
-        del clips, clip, facts, out
-        yield joined
-        del joined
-
-
-def _check_lengths(counts: Mapping[Field, int | None]) -> None:
-    """Raise ValueError where fields have different numbers of frames."""
-    if len({*counts.values()}) > 1:
-        # A stream that is longer than another was left before its end, and does not know its length.
-        found = ", ".join(f"{field}: {'more' if n is None else n}" for field, n in counts.items())
-        raise ValueError(f"the fields of a sample must have the same number of frames, but have {found}")
+def _bad_segments(found: SampleSegments, sources: Mapping[Field, FieldClips], origin: Sample) -> Iterator[BadSegment]:
+    """The errors of segments in the order of their numbers, one of each."""
+    errors = dict(found.errors)
+    for field, source in sources.items():
+        for number, error in source.segment_errors:
+            if number not in errors:
+                locate(error, field=field)
+                errors[number] = error
+    for number in sorted(errors):
+        error = errors.pop(number)
+        locate(error, origin, clips=0, segment=number)
+        yield BadSegment(error)
+        del error

@@ -1,0 +1,131 @@
+"""The clips of a sample's fields, which share one plan, joined to samples."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
+
+from clipx.arrays.clips import ArrayClips
+from clipx.audio.clips import AudioClips
+from clipx.clip import Clip
+from clipx.datasets.fields import Field, Sample
+from clipx.datasets.origins import locating
+from clipx.errors import Damage
+from clipx.plan import Selection
+from clipx.video.clips import VideoClips
+
+__all__ = ["ClipSample", "FieldClips", "check_lengths", "damages_of", "joined", "sound_of"]
+
+
+class ClipSample(NamedTuple):
+    """The sample of a clip.
+
+    Attributes:
+        number: of the clip in the plan of its source.
+        damaged: whether damage had been found in the source by then.
+        sample: the clip, its facts, and the other fields of the source's sample.
+    """
+
+    number: int
+    damaged: bool
+    sample: Sample
+
+
+FieldClips = ArrayClips | AudioClips | VideoClips
+"""Iterator of the clips of one field."""
+
+
+def sound_of(name: str, fields: Collection[str]) -> str:
+    """The name of the sound of one of so many fields."""
+    return "audio" if len(fields) == 1 else f"{name}.audio"
+
+
+def _in_step(sources: Mapping[Field, Iterator[Clip]]) -> list[Clip]:
+    """The next clip of each field, all of one number; empty at the end of any.
+
+    Where damage leaves out the clip of one field, those of the others are left out, too. Raises ValueError where fields
+    have different clips of one number.
+    """
+    clips: dict[str, Clip | None] = dict.fromkeys(sources)
+    latest = -1
+    ended = False
+    while not ended and any(clip is None or clip.number < latest for clip in clips.values()):
+        for field, source in sources.items():
+            clip = clips[field]
+            if clip is None or clip.number < latest:
+                # Its slot is back before the next clip is made.
+                clips[field] = clip = None
+                with locating(field=field):
+                    clip = next(source, None)
+                if clip is None:
+                    ended = True  # the others are asked as well, so that they learn of their ends
+                else:
+                    clips[field], latest = clip, max(latest, clip.number)
+            del clip
+    found = [] if ended else [clip for clip in clips.values() if clip is not None]
+    if len({(_segment_of(clip), clip.index) for clip in found}) > 1:
+        names = ", ".join(f"{field}: {_segment_of(clip)}" for field, clip in zip(sources, found))
+        raise ValueError(
+            f"the fields of a sample must have the same number of frames, but their segments differ: clip "
+            f"{found[0].number} is of segment {names}"
+        )
+    return found
+
+
+def _segment_of(clip: Clip) -> int | None:
+    return None if clip.segment is None else clip.segment.number
+
+
+def _key(key: str, clip: Clip) -> str:
+    """The key of a clip's sample."""
+    segment = _segment_of(clip)
+    return f"{key}_{clip.index:06d}" if segment is None else f"{key}_{segment:04d}_{clip.index:06d}"
+
+
+def _is_damaged(sources: Mapping[Field, FieldClips]) -> bool:
+    """Whether damage has been found so far, or frames that are missing without a word."""
+    return bool(damages_of(sources)) or any(isinstance(each, VideoClips) and each.lost for each in sources.values())
+
+
+def damages_of(sources: Mapping[Field, FieldClips]) -> list[tuple[Field, Damage]]:
+    """The damage that has been found in the fields so far, and is left out or kept."""
+    return [
+        (field, damage)
+        for field, source in sources.items()
+        if not isinstance(source, ArrayClips)
+        for damage in source.damages
+    ]
+
+
+def joined(
+    fields: Mapping[Field, Field],
+    sources: Mapping[Field, FieldClips],
+    rest: Sample,
+    origin: Sample,
+    selection: Selection,
+) -> Iterator[ClipSample]:
+    """The clips of fields that share one plan, with the rest of the sample of this origin."""
+    key = origin.get("__key__", "")
+    of_source = {name.strip("_"): value for name, value in origin.items()}
+    while clips := _in_step(sources):
+        out = dict(rest)
+        for name, clip in zip(fields, clips):
+            name.put(out, clip.data)
+            if clip.audio is not None:
+                out[sound_of(name, fields)] = clip.audio
+        out["__key__"] = _key(key, clips[0])
+        facts = {name: fact for clip in reversed(clips) for name, fact in clip.facts().items()}
+        facts.update(of_source)
+        out["clip.json"] = facts
+        joined = ClipSample(clips[0].number, selection.damaged or _is_damaged(sources), out)
+        del clips, clip, facts, out
+        yield joined
+        del joined
+
+
+def check_lengths(counts: Mapping[Field, int | None]) -> None:
+    """Raise ValueError where fields have different numbers of frames."""
+    if len({*counts.values()}) > 1:
+        # A stream that is longer than another was left before its end, and does not know its length.
+        found = ", ".join(f"{field}: {'more' if n is None else n}" for field, n in counts.items())
+        raise ValueError(f"the fields of a sample must have the same number of frames, but have {found}")
