@@ -39,7 +39,11 @@ _ALL = (
     Question(
         "format",
         "What does it cost to make the tensor that a model takes?",
-        (SPEED._replace(key="arrays", title="From arrays"), OF_DECODER._replace(key="files", title="From files")),
+        (
+            SPEED._replace(key="arrays", title="From arrays"),
+            OF_DECODER._replace(key="files", title="From files"),
+            SPEED._replace(key="views", title="Three views of each clip", charted=None),
+        ),
     ),
     Question(
         "small",

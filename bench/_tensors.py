@@ -37,7 +37,7 @@ class Layout(NamedTuple):
     def clip_bytes(self) -> int:
         return LENGTH * CROP * CROP * 3 * np.dtype(self.dtype).itemsize
 
-    def make_format(self, crop: int | None = CROP) -> clipx.ClipFormat:
+    def make_format(self, crop: Any = CROP) -> clipx.ClipFormat:
         mean = "imagenet" if self.computes else None
         return clipx.ClipFormat(crop=crop, mean=mean, dtype=self.dtype, order=self.order)
 

@@ -7,6 +7,8 @@ Clips of 16 frames, a new one every 8 frames, the centre 224x224 of each frame; 
   last" computes on the pixels as they are stored and brings them into the model's order at the end, which is how the
   chain is mostly written; "planes first" brings the bytes into order and computes on these. The limit is the faster
   write of as many bytes that reads nothing.
+- views: the left, middle and right 224x224 of each frame instead, (views, ...), of arrays and of a file. clipx writes
+  them in one pass over the frames; "a pass for each view" are three, and torch's chain is run on each view of a clip.
 - files: from a path to such clips; opening and closing the file are timed, too. "decoder alone" is PyAV's decode loop,
   which makes no clips. Chains are those with planes first, each after its library's fastest way to the crop.
 
@@ -18,6 +20,7 @@ not installed is left out. How the figures are measured: see `_measure.py`.
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -48,6 +51,7 @@ from _tensors import (
 from _videos import (
     DECODER,
     LENGTH,
+    MOST_DIFFERENCE,
     STRIDE,
     VERSIONS,
     Contestant,
@@ -79,6 +83,8 @@ ASKED_OF_FILES = {272: 2.8, 720: 2.2}  # by height
 EXTRACT, ITERATE, BASELINE = "clipx extract(out=)", "clipx iterate(pool=)", "clipx extract, baseline"
 FLOAT32 = "clipx extract, float32"  # beside float16
 CLIPX = "clipx"
+PASSES = "clipx, a pass for each view"
+THREE = ("three", CROP)
 
 
 # Arrays
@@ -92,9 +98,9 @@ def starts() -> range:
     return range(0, FRAMES - LENGTH + 1, STRIDE)
 
 
-def expected(x: np.ndarray, layout: Layout) -> np.ndarray:
+def expected(x: np.ndarray, layout: Layout, crop: Callable[[Any], Any] = centre) -> np.ndarray:
     """All clips by the formula."""
-    exact = centre(x).astype(np.float64)
+    exact = crop(x).astype(np.float64)
     if layout.computes:
         exact = (exact / 255 - np.float64(PRESETS["imagenet"][0])) / np.float64(PRESETS["imagenet"][1])
     exact = exact.astype("uint8" if layout.dtype == "uint8" else "float32")
@@ -247,6 +253,119 @@ def run_all_arrays(missing: Iterable[str], run: Run) -> list[Result]:
         return [run_arrays(x, layout, missing, baseline, run) for layout in LAYOUTS]
 
 
+# Views
+
+
+def view_corners(height: int, width: int) -> list[tuple[int, int]]:
+    """Where the three views of a picture begin."""
+    return [(view.y, view.x) for view in FLOAT.make_format(THREE).views(height, width)]
+
+
+def format_of(corner: tuple[int, int]) -> clipx.ClipFormat:
+    return FLOAT.make_format((*corner, CROP, CROP))
+
+
+def cropped_at(frames: Any, corner: tuple[int, int]) -> Any:
+    y, x = corner
+    return frames[..., y : y + CROP, x : x + CROP, :]
+
+
+def torch_views(clips: Iterable[Any], corners: list[tuple[int, int]]) -> Iterator[Any]:
+    """The views of clips, which are tensors in the order THWC, side by side."""
+    torch, chain = load("torch"), torch_chain(FLOAT, first=True)
+    for clip in clips:
+        yield torch.stack([chain(cropped_at(clip, corner)) for corner in corners])
+
+
+def same_views(name: str, found: Iterable[Any], exact: Iterable[np.ndarray], most: float) -> None:
+    """Raise unless the views of all clips are these, on average at most so far apart."""
+    for clip, right in itertools.zip_longest(map(np.asarray, found), exact):
+        if clip is None or right is None or clip.shape != right.shape or clip.dtype != right.dtype:
+            raise AssertionError(f"{name} gives other clips")
+        if float(np.abs(clip - right).mean()) > most:
+            raise AssertionError(f"{name} gives other numbers")
+
+
+def run_array_views(x: np.ndarray, missing: Iterable[str], run: Run) -> Result:
+    title = f"arrays, 3 views, {FLOAT.name}"
+    run.describe(title)
+    corners, format = view_corners(HEIGHT, WIDTH), FLOAT.make_format(THREE)
+    out = np.ones((len(starts()), 3, *FLOAT.clip_shape), np.float32)
+    parts = [np.ones((len(starts()), *FLOAT.clip_shape), np.float32) for _ in corners]
+
+    def one_pass() -> Any:
+        return clipx.windows.extract(x, LENGTH, STRIDE, format=format, out=out)
+
+    def three_passes() -> list[np.ndarray]:
+        for part, corner in zip(parts, corners):
+            clipx.windows.extract(x, LENGTH, STRIDE, format=format_of(corner), out=part)
+        return parts
+
+    def by_torch() -> list[Any]:
+        frames = load("torch").from_numpy(x)
+        return list(torch_views((frames[start : start + LENGTH] for start in starts()), corners))
+
+    contestants: dict[str, Callable[[], Any]] = {CLIPX: one_pass, PASSES: three_passes}
+    if "torch" not in missing:
+        contestants["torch, planes first"] = by_torch
+    exact = list(np.stack([expected(x, FLOAT, partial(cropped_at, corner=each)) for each in corners], axis=1))
+    for name, contestant in contestants.items():
+        same_views(
+            name, np.stack(contestant(), axis=1) if name == PASSES else contestant(), exact, MOST_APART["float32"]
+        )
+    del exact
+    timings = {name: partial(timed, each, 1) for name, each in (contestants | flat_writes(out)).items()}
+    return Result(
+        title=title,
+        samples=run.interleave(timings),
+        clips=len(out),
+        clip_bytes=3 * FLOAT.clip_bytes,
+        limits=FLAT_WRITES,
+        notes=("3 views,", FLOAT.name, f"{len(out)} clips of", f"{3 * FLOAT.clip_bytes / 1e6:.3g} MB"),
+    )
+
+
+def run_file_views(video: Video, missing: Iterable[str], run: Run) -> Result:
+    size = f"{video.name} {video.width}x{video.height}"
+    title = f"files, {size}, 3 views, {FLOAT.name}"
+    run.describe(title)
+    job, corners, format = Job(video), view_corners(video.height, video.width), FLOAT.make_format(THREE)
+    pool = clipx.ClipPool(job.slots, (3, *FLOAT.clip_shape), FLOAT.dtype)
+    view_pool = make_pool(FLOAT)
+
+    def three_passes(job: Job, pool: Any) -> Iterator[Any]:
+        for corner in corners:
+            yield from clipx_clips(job, view_pool, format_of(corner))
+
+    def by_torch(job: Job, pool: Any) -> Iterator[Any]:
+        torch = load("torch")
+        return torch_views(map(torch.from_numpy, stacked(reformatted(job), job)), corners)
+
+    contestants: dict[str, Contestant] = {
+        DECODER: decode,
+        CLIPX: lambda job, pool: clipx_clips(job, pool, format),
+        PASSES: three_passes,
+    }
+    if "torch" not in missing:
+        contestants["PyAV, one reformatter + torch"] = by_torch
+    for name, contestant in list(contestants.items())[1:]:
+        if name != PASSES:
+            in_step = (clipx_clips(job, make_pool(FLOAT), format_of(corner)) for corner in corners)
+            most = MOST_APART["float32"] if name == CLIPX else float(MOST_DIFFERENCE / 255 / STD.min())
+            same_views(name, contestant(job, pool), map(np.stack, zip(*in_step)), most)
+    samples = run.interleave(
+        {name: partial(timed, partial(run_job, each, job, pool)) for name, each in contestants.items()}
+    )
+    return Result(
+        title=title,
+        samples=samples,
+        clips=len(job.starts),
+        clip_bytes=3 * FLOAT.clip_bytes,
+        limits=(DECODER,),
+        notes=(size, f"3 views, {FLOAT.name}", f"{len(job.starts)} clips, {video.frames} frames"),
+    )
+
+
 # Files
 
 
@@ -390,12 +509,20 @@ def measure(run: Run) -> Records:
     run.leave_out({**missing, **found.missing})
     arrays = run_all_arrays(missing, run)
     files = run_all_files(found.videos.values(), missing, run)
+    views = [run_array_views(make_source(), missing, run)]
+    views += [run_file_views(video, missing, run) for name, video in found.videos.items() if name == "720p"]
     title = f"Arrays ({FRAMES}, {HEIGHT}, {WIDTH}, 3) to clips"
     run.show(results_table(title, arrays, (GIGABYTES, MS, SPREAD, OF_LIMIT, CLIPX_IS)))
     run.show(results_table(f"Files to clips, the centre {CROP}x{CROP}", files, (MS, SPREAD, CLIPS, OF_LIMIT, CLIPX_IS)))
+    run.show(results_table("The left, middle and right of each frame", views, (MS, SPREAD, CLIPS, OF_LIMIT, CLIPX_IS)))
     check_floors(run, arrays, files)
+    check_views(run, views)
     run.settings |= {"length": LENGTH, "stride": STRIDE, "crop": CROP, "threads": 1}
-    return {"arrays": [each.record() for each in arrays], "files": [each.record() for each in files]}
+    return {
+        "arrays": [each.record() for each in arrays],
+        "files": [each.record() for each in files],
+        "views": [each.record() for each in views],
+    }
 
 
 def check_floors(run: Run, arrays: Iterable[Result], files: Iterable[Result]) -> None:
@@ -415,6 +542,13 @@ def check_floors(run: Run, arrays: Iterable[Result], files: Iterable[Result]) ->
         floors.fastest_rival(result, ASKED_OF_FILES[result.facts["height"]])
         if result.facts["height"] == 720:
             floors.at_least(f"{result.title}: against the decoder alone", 0.8, result.of_limit(CLIPX))
+
+
+def check_views(run: Run, views: Iterable[Result]) -> None:
+    """One pass over an array is not slower than three; of a file, it does not cost much more than a single view."""
+    for result in views:
+        asked = 2 if DECODER in result.samples else 0.97
+        run.floors.at_least(f"{result.title}: one pass against three", asked, result.ratio(PASSES))
 
 
 main = command("format", measure, VERSIONS, quick="few repetitions and fewer files", pinned=True)
