@@ -109,6 +109,20 @@ def test_a_flip_is_drawn_once_for_all_views_of_a_clip(dtype):
     check(frames, format, own, rng=3, length=2)
 
 
+@pytest.mark.parametrize("dtype", ["u1", "f4"])
+@pytest.mark.parametrize("order", [None, "CTHW"])
+def test_views_of_segments(dtype, order):
+    """With segments, whose clips may have different lengths, from one writer for each length."""
+    frames, segments = numbers((30, 9, 14, 3), dtype), [(3, 11), (0, 30), (9, 12)]
+    format = clipx.ClipFormat(crop=("ten", 6), order=order)
+    for spec in (clipx.WindowSpec(3, 2, policy="constant", fill_value=1), clipx.UniformSpec(4)):
+        whole = extract(frames, spec, segments=segments, format=replace(format, crop=None))
+        got = extract(frames, spec, segments=segments, format=format)
+        same(got, cropped(whole, format, [format.views(9, 14)] * len(whole)))
+        for clip, row in zip(iterate(frames, spec, segments=segments, format=format, pool="1MB"), got, strict=True):
+            same(clip, row)
+
+
 def test_a_view_larger_than_the_frames():
     for call in (extract, iterate):
         with pytest.raises(ValueError, match=r"crop is \('five', \(10, 10\)\), but the picture is 9 by 14"):

@@ -32,9 +32,10 @@ def test_small_and_large_shuffles(arrays, memory):
     check_every(lambda **rest: of_arrays(arrays[0], memory=memory, **rest))
 
 
-def test_random_windows_and_formats(videos):
+@pytest.mark.parametrize("crop", ["random", "three"])
+def test_random_windows_and_formats(videos, crop):
     window = clipx.WindowSpec(4, num_clips=5, sampling="random", policy="repeat_last")
-    format = clipx.ClipFormat(crop=("random", (16, 16)), flip=0.5, mean="imagenet", order="CTHW")
+    format = clipx.ClipFormat(crop=(crop, (16, 16)), flip=0.5, mean="imagenet", order="CTHW")
     check_every(lambda **rest: clipx.Loader(videos[0], window, format, batch_size=4, memory="1MB", **rest), 2)
 
 

@@ -1,11 +1,14 @@
 """Clips of several views of videos: those of their upright, resized frames, in slots, samples and batches."""
 
+import io
 import json
+import re
 
+import av
 import numpy as np
 import pytest
 import webdataset
-from helpers.media import rotated
+from helpers.media import Pipe, rotated
 
 import clipx
 from clipx import wds, windows
@@ -80,6 +83,64 @@ def test_after_rotation_and_resize(make_video, whole, tmp_path, degrees):
         assert sides[0] == 0 < sides[1] < sides[2] == max(frames.shape[1:3]) - 32
 
 
+def seen_by(clip, views):
+    """The views of a whole clip (time, height, width, channels), by NumPy."""
+    parts = [clip[:, y : y + h, x : x + w] for y, x, h, w, _ in views]
+    return np.stack([part[:, :, ::-1] if view[4] else part for part, view in zip(parts, views)])
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "rest"),
+    [
+        (clipx.WindowSpec(3, 2), {"fps": 10, "start_seconds": 0.1}, {}),
+        (clipx.WindowSpec(3, 2), {"damage": "keep"}, {}),
+        (clipx.WindowSpec(3, 2), {"damage": "skip", "num_threads": 2}, {}),
+        (clipx.WindowSpec(4, num_clips=5, sampling="random", policy="wrap"), {}, {"rng": 4}),
+        (clipx.UniformSpec(6), {}, {}),
+        (clipx.FrameList([20, 3, 3, 0]), {}, {}),
+        (clipx.WindowSpec(3, 2, policy="constant", fill_value=7), {}, {"segments": [(0.2, 0.5), (0, 0.3)]}),
+        (clipx.RateSpec(5, max_frames=9), {}, {"segments": [(0, 0.8), (0.1, 0.3)]}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_views_are_whole_clips_cropped(make_video, name, spec, options, rest):
+    """With every way of sampling and of reading, and where clips of one source have different lengths."""
+    data, options = make_video(60, g="10").read_bytes(), clipx.VideoOptions(**options)
+    if options.damage != "stop":
+        middle = len(data) * 6 // 10
+        data = data[:middle] + bytes(20) + data[middle + 20 :]
+    format = clipx.ClipFormat(crop=(name, (40, 37)), flip=True)
+    views, count, damaged = format.views(48, 64), 0, False
+    whole = clipx.video.clips(data, spec, options=options, **rest)
+    for clip, other in zip(clipx.video.clips(data, spec, format, options=options, **rest), whole, strict=True):
+        np.testing.assert_array_equal(clip.data, seen_by(other.data, views))
+        facts = clip.facts()
+        assert facts.pop("crop") == [list(view[:4]) for view in views]
+        assert facts.pop("flip") == [view.flip for view in views]
+        assert facts == other.facts()
+        count += 1
+        damaged |= bool(other.damaged)
+    assert count
+    assert damaged == (options.damage == "keep")
+
+
+@pytest.mark.parametrize("policy", ["wrap", "reflect", "repeat_last"])
+def test_views_of_a_stream_that_cannot_be_read_again(make_video, policy):
+    data, spec = make_video(N).read_bytes(), clipx.WindowSpec(6, 4, policy=policy)
+    format = clipx.ClipFormat(crop=("five", 24), order="TCHW")
+    wanted = [clip.data for clip in clipx.video.clips(data, spec, format)]
+    ts = io.BytesIO()
+    with av.open(io.BytesIO(data)) as source, av.open(ts, "w", format="matroska") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                target.mux(packet)
+    for clip, right in zip(clipx.video.clips(Pipe(ts.getvalue()), spec, format), wanted, strict=True):
+        same(clip.data, right)
+
+
 def test_a_flip_is_drawn_once_for_all_views_of_a_clip(make_video, whole):
     path, spec, format = make_video(N), clipx.WindowSpec(2, 1), clipx.ClipFormat(crop=("three", 30), flip=0.5)
     drawn = []
@@ -132,3 +193,40 @@ def test_ten_clips_by_three_crops(make_video, whole, tmp_path):
     got = {key: clip for batch in batches for key, clip in zip(batch["__key__"], np.array(batch["mp4"]))}
     for i, k in np.ndindex(3, 10):
         same(np.ascontiguousarray(got[f"v{i}_{k:06d}"]), wanted[k])
+
+
+def test_padded_batches_of_clips_of_different_lengths(make_video):
+    """Time is padded, which is not the first axis, also where a clip is as long as it has views."""
+    spec, format = clipx.RateSpec(25, max_frames=30), clipx.ClipFormat(crop=("three", 32), order="CTHW")
+    samples = [{"__key__": f"v{n}", "mp4": make_video(n).read_bytes()} for n in (3, 5, 4)]
+    clips = list(wds.clips(spec, format)(samples))
+    assert [clip["mp4"].shape[2] for clip in clips] == [3, 5, 4]
+    (batch,) = wds.batched(3, ragged="pad")(iter(clips))
+    assert batch["mp4"].shape == (3, 3, 3, 5, 32, 32)
+    assert list(batch["lengths"]) == [3, 5, 4]
+    for padded, clip in zip(batch["mp4"], clips):
+        length = clip["mp4"].shape[2]
+        np.testing.assert_array_equal(padded[:, :, :length], clip["mp4"])
+        assert not padded[:, :, length:].any()
+
+
+def test_the_loader_knows_the_bytes_of_all_views(tmp_path):
+    """Before it reads anything: a clip of 10 views takes ten times as much as one of the same size."""
+    with webdataset.TarWriter(str(tmp_path / "a.tar")) as tar:
+        tar.write({"__key__": "a", "mp4": b"unread"})
+
+    def least(crop):
+        with pytest.raises(ValueError, match="memory is 1000 bytes") as caught:
+            clipx.Loader(
+                str(tmp_path / "a.tar"),
+                clipx.WindowSpec(4, 4),
+                clipx.ClipFormat(crop=crop),
+                batch_size=2,
+                memory=1000,
+            )
+        return int(re.search(r"at least (\d+)", str(caught.value))[1])
+
+    one, ten = least((256, 256)), least(("ten", 256))
+    clip = 4 * 256 * 256 * 3
+    assert ten - one >= 9 * clip * 4
+    assert ten < 10 * one
