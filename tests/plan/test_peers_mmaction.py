@@ -143,3 +143,23 @@ def test_target_fps(make_video, n, theirs, ours):
     found = video.clips(make_video(n, rate=30), WindowSpec(8, None, 2, num_clips=2, fps=15))
     assert [clip.frame_indices.tolist() for clip in found] == [list(range(first, first + 32, 4)) for first in ours]
     assert [[first + int(i * 31 / 7) for i in range(8)] for first in (0, n - 32)] == theirs
+
+
+# SampleFrames in training with several clips: the first and last start that each may have. By default it leaves out the
+# starts at the end that do not make a whole run; with keep_tail_frames, runs may share a start. frame_interval is 1.
+@pytest.mark.parametrize(("n", "clip_len", "default", "keep_tail_frames", "ours"), [
+    (12, 1, [(0, 3), (4, 7), (8, 11)], [(0, 3), (4, 7), (8, 11)], [(0, 3), (4, 7), (8, 11)]),
+    (30, 4, [(0, 8), (9, 17), (18, 26)], [(0, 8), (9, 17), (18, 26)], [(0, 8), (9, 17), (18, 26)]),
+    (31, 4, [(0, 8), (9, 17), (18, 26)], [(0, 9), (9, 18), (18, 27)], [(0, 8), (9, 17), (18, 27)]),
+    (29, 4, [(0, 7), (8, 15), (16, 23)], [(0, 8), (8, 17), (17, 25)], [(0, 7), (8, 16), (17, 25)]),
+    (10, 1, [(0, 2), (3, 5), (6, 8)], [(0, 3), (3, 6), (6, 9)], [(0, 2), (3, 5), (6, 9)]),
+    (6, 4, [(0, 0), (1, 1), (2, 2)], [(0, 0), (1, 1), (2, 2)], [(0, 0), (1, 1), (2, 2)]),
+    (5, 4, [(0, 1), (0, 1), (0, 1)], [(0, 0), (0, 1), (1, 1)], [(0, 1), (0, 1), (0, 1)]),
+])  # fmt: skip
+def test_sample_frames_of_several_clips(n, clip_len, default, keep_tail_frames, ours):
+    starts = [clip[0] for clip in possible(WindowSpec(clip_len, num_clips=3, sampling="partition"), n)]
+    assert starts == [set(range(first, last + 1)) for first, last in ours]
+    runs = n - clip_len + 1
+    if runs >= 3:
+        assert [(i * (runs // 3), (i + 1) * (runs // 3) - 1) for i in range(3)] == default
+    assert [(runs * i // 3, -(-runs * (i + 1) // 3) - 1) for i in range(3)] == keep_tail_frames
