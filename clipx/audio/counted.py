@@ -68,7 +68,7 @@ class CountedSamples:
 def extent_of_sound(counted: CountedSamples, spec: FrameSpec) -> Extent:
     """All samples, with their times where the spec needs them."""
     n = counted.samples
-    return Extent(n, _times(counted, range(n), None) if spec.needs_times and n else None)
+    return Extent(n, _times(counted, range(n)) if spec.needs_times and n else None)
 
 
 def samples_of_segments(
@@ -83,8 +83,7 @@ def samples_of_segments(
         except ValueError as exn:
             errors.append((number, exn.with_traceback(None)))
             continue
-        end = segment.end if segment.unit == "seconds" else None
-        found.append(SegmentFrames(segment, samples, _times(counted, samples, end) if spec.needs_times else None))
+        found.append(SegmentFrames(segment, samples, _times(counted, samples) if spec.needs_times else None))
     return found, errors
 
 
@@ -101,7 +100,7 @@ def _samples_of(segment: Segment, counted: CountedSamples, name: str) -> range:
     raise ValueError(f"{segment}: it starts at {json_number(segment.start)} s, but {name} ends at {end:g} s")
 
 
-def _times(counted: CountedSamples, samples: range, end: Fraction | None) -> ExactTimes:
+def _times(counted: CountedSamples, samples: range) -> ExactTimes:
     time = counted.source.time
-    last = time(samples[-1]) + Fraction(1, counted.source.sound.rate)
-    return ExactTimes(len(samples), lambda p: time(samples[p]), last if end is None else min(last, end))
+    end = time(samples[-1]) + Fraction(1, counted.source.sound.rate)
+    return ExactTimes(len(samples), lambda p: time(samples[p]), end)

@@ -223,13 +223,15 @@ class Timeline:
         return _Run(first, last, t0, until)
 
     def exact_times(self, times: Times, n: int, frame_ticks: int) -> ExactTimes:
-        """When each of the n frames of the time line begins, and when the last one ends, in seconds."""
+        """When each of the n frames of the time line begins, and when the last one ends, in seconds.
+
+        The last one ends as it does in the video, also where that is after the end of the part.
+        """
         pts, base, step = times.pts, self._time_base, self._step
         first, _, t0, until = self._run(times, frame_ticks)
-        end = Fraction(until) if self._stop is None else min(Fraction(until), self._stop)
         if step is None:
-            return ExactTimes(n, lambda p: int(pts[first + p]) * base, end * base)
-        return ExactTimes(n, lambda p: (t0 + p * step) * base, end * base)
+            return ExactTimes(n, lambda p: int(pts[first + p]) * base, until * base)
+        return ExactTimes(n, lambda p: (t0 + p * step) * base, min(Fraction(until), t0 + n * step) * base)
 
     def frames(self, times: Times, frame_ticks: int) -> np.ndarray:
         """The frame of the video for each frame of the time line, int64, ascending.

@@ -65,10 +65,8 @@ class Sound:
                 found[number] = range(int(first), int(min(end, n)))
         return found
 
-    def times_of(self, frames, segment):
-        last = self.time(frames[-1] + 1)
-        end = min(last, segment.end) if segment.unit == "seconds" else last
-        return [*map(self.time, frames), end]
+    def times_of(self, frames):
+        return [self.time(p) for p in (*frames, frames[-1] + 1)]
 
 
 @settings(deadline=None, max_examples=120)
@@ -79,7 +77,7 @@ def test_clips_are_those_of_a_full_decode(kind, format, spec, given, piped, data
     of = sound.of(segments)
     if isinstance(spec, FrameList):
         of = {number: frames for number, frames in of.items() if len(frames) > 700}
-    timed = {number: sound.times_of(of[number], segments[number]) for number in of} if spec.needs_times else None
+    timed = {number: sound.times_of(of[number]) for number in of} if spec.needs_times else None
     wanted = in_order(clips_of(spec, of, 5, timed))
     source = OnlyRead(file) if piped else file
     slots = max(open_at_once(wanted), 1) + 1

@@ -74,14 +74,10 @@ class File:
                 found[number] = frames
         return found
 
-    def times_of(self, frames, segment):
+    def times_of(self, frames):
         """The times of a segment's frames, and the end of the last."""
         last = frames[-1]
-        end = self.pts[last] + self.durations[last]
-        stop = segment.end
-        if segment.unit == "frames":
-            stop = self.pts[stop] if stop < len(self.pts) else end
-        return [*(self.pts[k] for k in frames), min(end, stop)]
+        return [*(self.pts[k] for k in frames), self.pts[last] + self.durations[last]]
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +184,7 @@ def test_specs_that_need_times(files, frames_of, kind, given):
     given = [each if isinstance(each, Segment) else (each[0] + shift, each[1] + shift) for each in given]
     segments = as_segments(given, "seconds")
     of = file.of(segments)
-    wanted = in_order(clips_of(Halves(), of, 5, {number: file.times_of(of[number], segments[number]) for number in of}))
+    wanted = in_order(clips_of(Halves(), of, 5, {number: file.times_of(of[number]) for number in of}))
     pool = ClipPool(50, (10, *frames_of[kind].shape[1:]))
     clips = list(selected_clips(file.path, Halves(), pool=pool, name="it", segments=segments))
     assert len(clips) == len(wanted) == count_clips(file.path, Halves(), None, "it", segments)
@@ -244,7 +240,7 @@ def test_specs_that_spread_a_clip_over_its_segment(files, frames_of, kind, given
     clips = selected_clips(file.path, spec, options=VideoOptions(fps=fps), rng=5, name="it", segments=segments)
     errors = [number for number, _ in clips.segment_errors]
     if fps is None:
-        times = {number: file.times_of(of[number], segments[number]) for number in of}
+        times = {number: file.times_of(of[number]) for number in of}
         short = [number for number, frames in of.items() if which == 2 and len(frames) < 4]
         assert errors == sorted([*(set(segments) - set(of)), *short])
         wanted = in_order(clips_of(spec, {k: v for k, v in of.items() if k not in short}, 5, times))
@@ -262,6 +258,15 @@ def test_specs_that_spread_a_clip_over_its_segment(files, frames_of, kind, given
             (alone,) = video.clips(file.path, spec, options=VideoOptions(fps=fps, **options))
             assert clip.facts() | alone.facts() == clip.facts()
             assert np.array_equal(clip.data, alone.data)
+
+
+def test_a_segment_lasts_as_long_as_its_frames(files):
+    """Whatever its start and its end are: 25 frames at 25 a second are a second."""
+    for start, end in ((0, 1), (Fraction("0.01"), Fraction("1.01")), (Fraction("0.03"), Fraction("1.03"))):
+        (clip,) = video.clips(files["mp4"].path, RateSpec(4), segments=[(start, end)])
+        options = VideoOptions(start_seconds=start, end_seconds=end)
+        (alone,) = video.clips(files["mp4"].path, RateSpec(4), options=options)
+        assert clip.length == alone.length == 4
 
 
 def test_a_time_of_a_frame_as_a_float_means_that_frame(files):
