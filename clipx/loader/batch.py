@@ -4,83 +4,41 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from numbers import Number
 from typing import Any
 
 import numpy as np
-import webdataset
 
-from clipx import memory
 from clipx.datasets.fields import Field
+from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locate
-from clipx.wds.copying import copy_rows
-from clipx.wds.layout import BatchLayout, check_alike, flatten, unlike_error
+from clipx.loader.columns import Column, First, ListedColumn, PaddedColumn
+from clipx.loader.open_samples import ClipRef, Extracted
+from clipx.wds.buckets import Buckets, bucket_of
+from clipx.wds.layout import (
+    ArrayKind,
+    BatchLayout,
+    Ragged,
+    check_alike,
+    check_array,
+    check_paddable,
+    flatten,
+    gather_lengths,
+    length_of,
+    lengths_of,
+    unlike_error,
+)
 
-__all__ = ["Batch", "BatchState", "Batches"]
+__all__ = ["Batch", "BatchRules", "BatchState", "Batches"]
 
+
+AnyColumn = Column | ListedColumn | PaddedColumn
 
 Make = Callable[[str, tuple[int, ...], np.dtype], np.ndarray]
-"""Gives memory for the array of a field, from its name, shape and dtype."""
-
-
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, webdataset.filters.TorchTensor)
-
-
-class _Column:
-    """The values of a field of a batch: an array that is filled row by row, or a list where not all are arrays.
-
-    Args:
-        count: rows that lack the field, before the first that has it.
-        make: gives memory for an array of a shape and a dtype.
-    """
-
-    def __init__(self, count: int, make: Callable[[tuple[int, ...], np.dtype], np.ndarray]) -> None:
-        self._make = make
-        self._array: np.ndarray | None = None
-        self._values: list[Any] = [None] * count
-        self._first: Any = None  # where the values are arrays or tensors: one that all are like
-        self._count, self._all_none = count, True
-
-    def differs(self, value: Any) -> str | None:
-        """The shape and dtype of the other values, arrays or tensors, where a value has others; else None."""
-        first = self._first
-        kind = np.ndarray if isinstance(first, np.ndarray) else type(first)
-        if first is None or (isinstance(value, kind) and value.shape == first.shape and value.dtype == first.dtype):
-            return None
-        return f"{tuple(first.shape)} {first.dtype}"
-
-    def add(self, value: Any, size: int) -> None:
-        """Take the value of the next row of `size`; None for a row that lacks the field."""
-        if self._array is None and isinstance(value, np.ndarray):
-            if not self._count:
-                self._array = self._make((size, *value.shape), value.dtype)
-                self._first = self._array[0, ...]
-            elif memory.leases(value):
-                value = value.copy()  # what is kept in a list is not to keep a slot
-        elif self._array is not None and value is None:
-            self._values, self._array = list(self._array[: self._count]), None
-        if self._array is not None:
-            copy_rows([value], self._array[self._count : self._count + 1], self._array.nbytes)
-        else:
-            if self._all_none and value is not None:
-                self._all_none = False
-                self._first = value if isinstance(value, np.ndarray) or _is_tensor(value) else self._first
-            self._values.append(value)
-        self._count += 1
-
-    def take(self) -> Any:
-        """All rows: an array, or, where any lacks the field, a list, with None there; all else as webdataset has it."""
-        if self._array is not None:
-            return self._array[: self._count]
-        kinds = {type(value) for value in self._values}
-        numbers = [issubclass(kind, Number) for kind in kinds]
-        if type(None) in kinds or (any(numbers) and not all(numbers)):
-            return list(self._values)
-        return webdataset.filters.combine_values(self._values)
+"""Gives memory for the array of a field, from its name, shape and dtype; for lists and padding at least so much."""
 
 
 class Batch:
@@ -95,36 +53,62 @@ class Batch:
         make: gives memory for the array of a field, from its name, shape and dtype.
     """
 
-    def __init__(self, size: int, layout: BatchLayout, make: Make) -> None:
+    def __init__(self, size: int, layout: BatchLayout, make: Make, ragged: Ragged = "error") -> None:
         self.layout, self.count = layout, 0
-        self._size, self._make = size, make
-        self._columns: dict[Any, _Column] = {}
+        self._size, self._make, self._ragged = size, make, ragged
+        self._columns: dict[Any, AnyColumn] = {}
         self._first = ""
+        self._lengths: list[dict[str, int]] = []
 
     def add(self, sample: Mapping[Any, Any]) -> None:
         """Copy a sample's arrays, and keep its other fields. Raises ValueError for one that is unlike the others."""
         key, row = str(sample.get("__key__", self.count)), flatten(sample)
         self.layout.check_clips(row, key)
-        columns, kinds = self._columns, self.layout.fields
+        columns, kinds, is_ragged = self._columns, self.layout.fields, self._ragged in ("list", "pad")
         for name, value in row.items():
             kind, column = kinds.get(name), columns.get(name)
             if value is None:
                 continue
-            if kind is not None:
+            if is_ragged and (first := self._first_of(kind, column)) is not None:
+                self._check_ragged(name, first, value, key, row)
+            elif kind is not None:
                 check_alike(name, *kind, self.layout.key, value, key)
-            elif column is not None and (differs := column.differs(value)) is not None:
+            elif isinstance(column, Column) and (differs := column.differs(value)) is not None:
                 raise unlike_error(name, differs, self._first, value, key)
+        lengths = lengths_of(row) if self._ragged == "pad" else {}
         self._first = self._first or key
         for name, value in row.items():
             column = columns.get(name)
             if column is None:
-                column = columns[name] = _Column(self.count, partial(self._make, name))
+                column = columns[name] = self._column(name, value, key, row)
             column.add(value, self._size)
         if len(columns) > len(row):
             for name, column in columns.items():
                 if name not in row:
                     column.add(None, self._size)
+        if lengths:
+            self._lengths.append(lengths)
         self.count += 1
+
+    def _first_of(self, kind: ArrayKind, column: AnyColumn | None) -> First | None:
+        """The array that those of a field are compared with where their lengths may differ; None for other values."""
+        if kind is not None:
+            return First(*kind, self.layout.key, self.layout.length)
+        return None if column is None else column.first
+
+    def _check_ragged(self, name: Any, first: First, value: Any, key: str, row: Mapping[Any, Any]) -> None:
+        if self._ragged == "list":
+            check_array(name, first.key, value, key)
+        else:
+            check_paddable(name, *first, value, key, length_of(row))
+
+    def _column(self, name: Any, value: Any, key: str, row: Mapping[Any, Any]) -> AnyColumn:
+        """The column of a field, whose first value this is."""
+        make = partial(self._make, name)
+        if self._ragged not in ("list", "pad") or not isinstance(value, np.ndarray):
+            return Column(self.count, make)
+        first = First(value.shape, value.dtype, key, length_of(row))
+        return (ListedColumn if self._ragged == "list" else PaddedColumn)(self.count, make, first)
 
     def take(self) -> dict[Any, Any]:
         """The samples collated as webdataset does; they are then this batch's no more."""
@@ -136,32 +120,57 @@ class Batch:
                 batch.setdefault(name.holder, {})[name.member] = columns[name].take()
             else:
                 batch[name] = columns[name].take()
-        return batch
+        return batch | gather_lengths(self._lengths)
 
 
 @dataclass(frozen=True)
 class BatchState:
-    """The batches that have been made.
+    """The batches that have been made, and the clips that wait for others of their shape.
 
     Attributes:
-        count: their number.
+        count: number of batches.
         layout: what their samples have in common; None before the first.
+        held: the clips in partial buckets, in the order in which they came.
+        ended: whether the handler has ended the samples.
     """
 
     count: int = 0
     layout: BatchLayout | None = None
+    held: Sequence[ClipRef] = field(default_factory=list)
+    ended: bool = False
+
+
+@dataclass(frozen=True)
+class BatchRules:
+    """How samples become batches.
+
+    Attributes:
+        size: samples of a batch.
+        clip_fields: the fields that clips were extracted to.
+        drop_last: whether a last batch of fewer samples, or the last of each bucket, is left out.
+        ragged: what becomes of clips of different lengths.
+        most: samples in all; None for as many as come.
+        bucketed: samples that partial buckets hold together.
+        bucketed_beside: bytes that they may have beside their slots.
+    """
+
+    size: int
+    clip_fields: Iterable[str] = ()
+    drop_last: bool = False
+    ragged: Ragged = "error"
+    most: int | None = None
+    bucketed: int = 0
+    bucketed_beside: int = 0
 
 
 class Batches:
-    """Makes batches of clips' samples.
+    """Makes batches of clips.
 
     Args:
-        size: samples of a batch.
+        rules: how.
         make: gives memory for an array, from the layout, the field's name, shape and dtype.
-        clip_fields: the fields that clips were extracted to.
-        most: samples in all; None for as many as come.
-        drop_last: whether a last batch of fewer samples is left out.
         handler: called with the error of a sample that does not fit; as webdataset's are.
+        ledger: where clips are noted that are left out of buckets.
         state: the batches before.
 
     Attributes:
@@ -170,19 +179,20 @@ class Batches:
 
     def __init__(
         self,
-        size: int,
+        rules: BatchRules,
         make: Callable[[BatchLayout, str, tuple[int, ...], np.dtype], np.ndarray],
         *,
-        clip_fields: Iterable[str] = (),
-        most: int | None = None,
-        drop_last: bool,
         handler: Callable[[Exception], bool],
+        ledger: Ledger,
         state: BatchState,
     ) -> None:
-        self._size, self._make, self._clip_fields = size, make, clip_fields
-        self._most, self._drop_last, self._handler = sys.maxsize if most is None else most, drop_last, handler
-        self._count, self._layout = state.count, state.layout
-        self.given = min(state.count * size, self._most)
+        self._rules, self._make, self._handler, self._ledger = rules, make, handler, ledger
+        self._most = sys.maxsize if rules.most is None else rules.most
+        self._count, self._layout, self._ended = state.count, state.layout, state.ended
+        self.given = min(state.count * rules.size, self._most)
+        self._buckets: Buckets[Extracted] = Buckets(rules.size)
+        self._beside = 0
+        self._returning = deque(state.held)
 
     @property
     def complete(self) -> bool:
@@ -191,12 +201,21 @@ class Batches:
 
     def state(self) -> BatchState:
         """The state behind the batch that was given last."""
-        return BatchState(self._count, self._layout)
+        held = [*(clip.ref for clip in self._buckets), *self._returning]
+        return BatchState(self._count, self._layout, held, self._ended)
 
-    def batches(self, samples: Iterable[dict[str, Any]]) -> Iterator[dict[Any, Any]]:
-        """The batches of samples, as dicts. Raises what memory for them and the handler raise."""
+    def batches(self, clips: Iterable[Extracted]) -> Iterator[dict[Any, Any]]:
+        """The batches of clips, as dicts; first of these come those that the state holds in partial buckets.
+
+        Raises what memory for them and the handler raise.
+        """
+        return self._of_buckets(clips) if self._rules.ragged == "bucket" else self._in_order(clips)
+
+    def _in_order(self, clips: Iterable[Extracted]) -> Iterator[dict[Any, Any]]:
         batch: Batch | None = None
-        for sample in () if self.complete else samples:
+        for clip in () if self.complete or self._ended else clips:
+            sample = clip.sample
+            del clip
             if batch is None:
                 batch = self._begin(sample)
             try:
@@ -204,23 +223,94 @@ class Batches:
             except ValueError as exn:
                 locate(exn, sample)
                 del sample
-                traceback.clear_frames(exn.__traceback__)
-                if not self._handler(exn):
+                if not self._goes_on(exn):
                     break
                 continue
             del sample
             self.given += 1
-            if batch.count == self._size or self.complete:
+            if batch.count == self._rules.size or self.complete:
                 self._count += 1
                 yield batch.take()
                 batch = None
                 if self.complete:
                     return
-        if batch is not None and batch.count and not self._drop_last:
+        if batch is not None and batch.count and not self._rules.drop_last:
             self._count += 1
             yield batch.take()
 
+    def _of_buckets(self, clips: Iterable[Extracted]) -> Iterator[dict[Any, Any]]:
+        rules, buckets, clips = self._rules, self._buckets, iter(clips)
+        while True:
+            # A state may have been saved between two batches that one clip has displaced.
+            while not self._returning and len(buckets) and self._is_over:
+                yield self._batch_of(buckets.take_fullest())
+            clip = None if self._ended and not self._returning else next(clips, None)
+            if clip is None:
+                break
+            if self._returning:
+                self._returning.popleft()
+            try:
+                bucket = self._bucket(clip.sample)
+            except ValueError as exn:
+                locate(exn, clip.sample)
+                del clip
+                self._goes_on(exn)
+                continue
+            self._beside += clip.beside
+            full = buckets.add(bucket, clip)
+            del clip
+            if full:
+                yield self._batch_of(full)
+        while len(buckets):
+            left = buckets.take_oldest()
+            if not rules.drop_last:
+                yield self._batch_of(left)
+            else:
+                self._ledger.note_left_out([clip.sample for clip in left], rules.size)
+                left.clear()
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether partial buckets hold more than they may."""
+        rules = self._rules
+        return len(self._buckets) > rules.bucketed or self._beside > rules.bucketed_beside
+
+    def _bucket(self, sample: Mapping[Any, Any]) -> Hashable:
+        """The bucket of a sample. Raises ValueError where it lacks clips that all have."""
+        layout, row = self._layout_of(sample), flatten(sample)
+        layout.check_clips(row, str(sample.get("__key__", 0)))
+        return bucket_of(row)
+
+    def _batch_of(self, clips: list[Extracted]) -> dict[Any, Any]:
+        """The batch of a bucket's clips, which are given up one by one."""
+        batch: Batch | None = None
+        count = len(clips)
+        clips.reverse()
+        while clips:
+            clip = clips.pop()
+            self._beside -= clip.beside
+            if batch is None:
+                layout = BatchLayout.of(clip.sample, self._rules.clip_fields)
+                batch = Batch(count, layout, partial(self._make, layout))
+            batch.add(clip.sample)
+            del clip
+        assert batch is not None
+        self.given += count
+        self._count += 1
+        return batch.take()
+
+    def _goes_on(self, error: Exception) -> bool:
+        """Whether the handler takes the error of a sample."""
+        traceback.clear_frames(error.__traceback__)
+        self._ended = not self._handler(error)
+        return not self._ended
+
     def _begin(self, sample: Mapping[Any, Any]) -> Batch:
+        layout = self._layout_of(sample)
+        return Batch(self._rules.size, layout, partial(self._make, layout), self._rules.ragged)
+
+    def _layout_of(self, sample: Mapping[Any, Any]) -> BatchLayout:
+        """The layout that all samples have in common; the first one shows it."""
         if self._layout is None:
-            self._layout = BatchLayout.of(sample, self._clip_fields)
-        return Batch(self._size, self._layout, partial(self._make, self._layout))
+            self._layout = BatchLayout.of(sample, self._rules.clip_fields)
+        return self._layout

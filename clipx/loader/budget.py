@@ -35,10 +35,12 @@ class Budget:
         ready: number of finished clips of a source that wait while others give theirs.
         slots: number of slots of the pool.
         shuffled: number of clips that the shuffle holds.
+        bucketed: number of clips that partial buckets hold; 0 where there are no buckets.
         encoded_bytes: bytes of samples that have been read, and of what they are decoded and unpacked to.
         decoder_bytes: bytes of a source's decoder.
         clip_beside: bytes that a clip may have beside its slots; BESIDE_BYTES where this is less.
         shuffled_beside: bytes that the clips in the shuffle may have beside their slots, together.
+        bucketed_beside: likewise, those in partial buckets.
         held: number of slots for the clips of a field that are being written.
     """
 
@@ -47,10 +49,12 @@ class Budget:
     ready: int
     slots: int
     shuffled: int
+    bucketed: int
     encoded_bytes: int
     decoder_bytes: int
     clip_beside: int
     shuffled_beside: int
+    bucketed_beside: int
     held: int = 2
 
     @property
@@ -98,6 +102,7 @@ def divide(
     batch_size: int,
     batches: int,
     shuffle: bool,
+    buckets: bool = False,
     workers: int = 1,
 ) -> Budget:
     """Divide `memory` bytes, first by `workers`; the number of threads plays no part.
@@ -107,6 +112,7 @@ def divide(
       written and READY of finished ones; and for its decoder DECODER_BYTES plus `decoder`, which is what the first
       source's takes beyond these by its header. A source that takes more has fewer beside it.
     - `batches` batches take `batch_size` slots a field.
+    - With `buckets`, a batch and half of the rest is for the clips in partial buckets.
     - The rest is for the shuffle, at least one clip; without a shuffle, for finished clips.
 
     `beside` is what the first clip has beside its slots, such as sound and fields of more than a page; other clips may
@@ -117,7 +123,7 @@ def divide(
     clip = fields * slot_bytes + beside
     decoder += DECODER_BYTES
     source = (held + READY) * clip + decoder
-    fixed = (batches * batch_size + 2) * clip
+    fixed = (batches * batch_size + 2 + batch_size * buckets) * clip
     least = (source + fixed + clip) * 8 // 7 + 8
     given, memory = memory, memory // workers
     if memory < least:
@@ -129,19 +135,24 @@ def divide(
     encoded = memory // 8
     sources = min(max(memory // 3 // source, 1), MOST_SOURCES, (memory - encoded - fixed - clip) // source)
     spare = (memory - encoded - fixed - sources * source) // clip
+    bucketed = batch_size + spare // 2 if buckets else 0
+    spare -= spare // 2 if buckets else 0
     ready = READY if shuffle else READY + spare // sources
     shuffled = spare if shuffle else 0
     waiting = 2 if sources > 6 else 1 if sources > 3 else 0
-    slots = (sources * (held + ready) + shuffled + 2) * fields
+    slots = (sources * (held + ready) + shuffled + bucketed + 2) * fields
+    more = encoded // (8 if buckets else 4)
     return Budget(
         sources,
         sources - waiting if shuffle else 1,
         ready,
         slots,
         shuffled,
+        bucketed,
         encoded,
         decoder,
         max(2 * beside, encoded // 4 // (batches * batch_size)),
-        shuffled * beside + encoded // 4,
+        shuffled * beside + more,
+        bucketed * beside + more if buckets else 0,
         held,
     )

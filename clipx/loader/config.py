@@ -19,6 +19,7 @@ from clipx.format import ClipFormat
 from clipx.loader.budget import Budget, divide, most_held, most_read
 from clipx.plan.draws import stream_random
 from clipx.video.options import VideoOptions
+from clipx.wds.layout import Ragged
 from clipx.wds.sample_clips import SampleClips
 
 __all__ = ["LoaderConfig", "Settings"]
@@ -56,6 +57,7 @@ class LoaderConfig:
     shuffle: bool
     drop_last: bool
     equal_batches: bool
+    ragged: Ragged
     handler: Callable[[Exception], bool]
     batches: int
     timeout: float | None
@@ -105,6 +107,7 @@ class LoaderConfig:
             batch_size=self.batch_size,
             batches=self.batches,
             shuffle=self.shuffle,
+            buckets=self.ragged == "bucket",
             workers=workers,
         )
 
@@ -138,4 +141,5 @@ class LoaderConfig:
             "seed": self.seed,
             "drop_last": self.drop_last,
             "equal_batches": self.equal_batches,
+            "ragged": self.ragged,
         }

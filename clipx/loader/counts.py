@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,10 +12,13 @@ from clipx._threads import call, task_executor
 from clipx.datasets.addresses import UnreadMember
 from clipx.datasets.shards import Shards
 from clipx.datasets.streamed_tars import IncompleteSample
-from clipx.datasets.world import Share
+from clipx.datasets.world import Share, World
 from clipx.errors import NOT_A_SAMPLES_FAULT
+from clipx.loader.config import LoaderConfig
 
-__all__ = ["Counts"]
+__all__ = ["Counts", "clips_of_each_rank"]
+
+logger = logging.getLogger("clipx")
 
 
 class Counts:
@@ -56,3 +60,27 @@ class Counts:
             int(self._of_shard[shard][(share.offset - at) % share.step :: share.step].sum())
             for at, shard in enumerate(share.shards)
         )
+
+
+def clips_of_each_rank(counts: Counts, config: LoaderConfig, epoch: int, world: World) -> int:
+    """The clips that each rank is to give in an epoch, for all to have the same number of batches.
+
+    Raises ValueError where a rank is to fill up its batches and has no clips.
+    """
+    clips = [counts.of(config.share(epoch, world._replace(rank=rank))) for rank in range(world.ranks)]
+    if not config.drop_last:
+        if max(clips) and not min(clips):
+            raise ValueError(
+                f"equal_batches is True, but rank {clips.index(0)} of {world.ranks} has no clips to fill its batches "
+                f"with in epoch {epoch}"
+            )
+        return max(clips)
+    if min(clips) < config.batch_size:
+        logger.warning(
+            "Loader: rank %d of %d has %d clips, fewer than a batch of %d: with equal_batches none has any batches",
+            clips.index(min(clips)),
+            world.ranks,
+            min(clips),
+            config.batch_size,
+        )
+    return min(clips) // config.batch_size * config.batch_size

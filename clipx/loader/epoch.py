@@ -21,7 +21,7 @@ from clipx.loader.interleave import STOP_SECONDS
 from clipx.loader.probe import Pools, Probe
 from clipx.loader.progress import EpochState, Probed, Progress
 from clipx.loader.steps import EpochSetup, Steps
-from clipx.wds.layout import ADVICE
+from clipx.wds.layout import ADVICE, Ragged
 
 __all__ = ["BatchIterator", "Kept", "Running"]
 
@@ -162,7 +162,7 @@ class _Epoch:
                 del batch
             return count
         except PoolTooSmall as exn:
-            raise _other_size(exn, pools.probed) from exn
+            raise _other_size(exn, pools.probed, config.ragged) from exn
         except PoolExhausted as exn:
             raise PoolExhausted(
                 f"all {pools.clips.slots} slots for clips are held, more than extracting and shuffling take: `map` or "
@@ -170,16 +170,16 @@ class _Epoch:
             ) from exn
 
 
-def _other_size(exn: PoolTooSmall, probed: Probed) -> ValueError:
+def _other_size(exn: PoolTooSmall, probed: Probed, ragged: Ragged) -> ValueError:
     """The error of a clip that is larger than those that the pools were made for."""
     layout, origin = probed.layout, origin_of(exn)
     kind = layout.fields.get(origin.field or "") or next((layout.fields[name] for name in layout.clips), None)
     first = "" if kind is None else f"their shape is {kind[0]} in sample {layout.key!r}, but "
     other = "" if origin.field in probed.fields else f", whose field is {origin.field!r}"
-    error = ValueError(
-        f"clips are not all of one size, as a batch needs them: {first}{exn.shape} in sample {origin.key!r}{other}; "
-        f"{ADVICE}"
-    )
+    rule = "clips are not all of one size, as a batch needs them"
+    if ragged != "error":
+        rule = "slots are made for pictures of one size, that of the first clip, and a clip is larger"
+    error = ValueError(f"{rule}: {first}{exn.shape} in sample {origin.key!r}{other}; {ADVICE}")
     locate(error, **origin._asdict())
     return error
 

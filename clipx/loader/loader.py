@@ -24,7 +24,7 @@ from clipx.datasets.urls import expand_urls
 from clipx.datasets.world import World, find_ranks, find_world, in_worker
 from clipx.format import ClipFormat
 from clipx.loader.config import LoaderConfig
-from clipx.loader.counts import Counts
+from clipx.loader.counts import Counts, clips_of_each_rank
 from clipx.loader.epoch import BatchIterator, Kept, Running
 from clipx.loader.probe import Pools
 from clipx.loader.progress import EpochState, Progress
@@ -33,6 +33,7 @@ from clipx.loader.steps import EpochSetup
 from clipx.plan import FrameSpec, check_bounded
 from clipx.plan.draws import Epoch, check_epoch, count_epoch
 from clipx.video.options import VideoOptions
+from clipx.wds.layout import Ragged, check_ragged
 from clipx.wds.sample_clips import SampleClips
 
 __all__ = ["Loader"]
@@ -68,20 +69,26 @@ class Loader(DictDataset):  # type: ignore[misc]
         seed, epoch: what is random is drawn from both and each sample's `__key__`. epoch is a number, a function that
             gives one, or None to count the iterations, also those of a DataLoader with workers; `set_epoch` sets the
             next.
-        drop_last: whether a last batch of fewer clips is left out.
+        drop_last: whether a last batch of fewer clips, or the last of each bucket, is left out.
         equal_batches: whether all ranks get the same number of batches: with `drop_last` as many as the rank with the
             fewest clips can fill; without, all get as many clips as the one with the most, and what a rank lacks are
             clips of its own once more, with "repeated" in `clip.json`. The clips of all shards are counted once, before
             the first epoch (before every one where the spec draws how many clips there are), by headers and packets,
             mostly without decoding; `len` is then the number of batches.
+        ragged: what becomes of clips of different lengths. "error": ValueError. "list": every array field is a list of
+            arrays. "pad": they are padded with zeros along time to the longest of the batch, which has "lengths", int64
+            (batch,), and "audio.lengths" where there is sound beside videos. "bucket": clips wait in buckets, one for
+            each shape. A bucket gives a batch when it is full; where all hold more clips than a batch and half of what
+            else were the shuffle's, the fullest (of equals the oldest) gives a short one. `errors` counts the clips
+            that `drop_last` leaves out of buckets. Not with equal_batches.
         handler: called with the error of a broken shard or sample, as webdataset's are; a broken sample loses no other.
         batches: number of batches that there can be at a time: the consumer's, the next, and the one that is being
             filled. Raise it for a consumer that holds several.
         timeout: seconds that the consumer waits where it holds all batches; None waits for ever. In the worker of a
             DataLoader, 0 means a minute: it lets go of batches when they are sent.
 
-    A batch has every field that any of its samples has: clips in all of them, of one size (else an error names both
-    samples); other fields as lists with None where a sample lacks one.
+    A batch has every field that any of its samples has: clips in all of them, of one size, or as `ragged` says (else an
+    error names both samples); other fields as lists with None where a sample lacks one.
 
     Iterates over dicts: clips as arrays (batch, ...) that `torch.from_numpy` sees without a copy, `__key__` and
     `clip.json` as lists, and other fields decoded and collated as webdataset does, except that pickles, and kinds that
@@ -119,6 +126,7 @@ class Loader(DictDataset):  # type: ignore[misc]
         keys: Keys = None,
         drop_last: bool = True,
         equal_batches: bool = False,
+        ragged: Ragged = "error",
         handler: Callable[[Exception], bool] = webdataset.reraise_exception,
         batches: int = 3,
         timeout: float | None = 0,
@@ -134,6 +142,10 @@ class Loader(DictDataset):  # type: ignore[misc]
         check_kind("shuffle", shuffle, bool)
         check_kind("drop_last", drop_last, bool)
         check_kind("equal_batches", equal_batches, bool)
+        if equal_batches and ragged == "bucket":
+            raise ValueError(
+                "equal_batches is True, but ragged is 'bucket', whose batches cannot be counted: use 'pad'"
+            )
         self._config = LoaderConfig(
             urls,
             sample_clips,
@@ -144,6 +156,7 @@ class Loader(DictDataset):  # type: ignore[misc]
             shuffle=shuffle,
             drop_last=drop_last,
             equal_batches=equal_batches,
+            ragged=check_ragged(ragged),
             handler=handler,
             batches=integer("batches", batches, 2),
             timeout=patience("timeout", timeout),
@@ -256,23 +269,7 @@ class Loader(DictDataset):  # type: ignore[misc]
             shards = Shards(config.urls, config.handler)
             shards.limits = config.limits(world)
             self._counts = counted, Counts(shards, partial(config.sample_clips.count, epoch=epoch), config.threads)
-        clips = [self._counts[1].of(config.share(epoch, world._replace(rank=rank))) for rank in range(world.ranks)]
-        if not config.drop_last:
-            if max(clips) and not min(clips):
-                raise ValueError(
-                    f"equal_batches is True, but rank {clips.index(0)} of {world.ranks} has no clips to fill its "
-                    f"batches with in epoch {epoch}"
-                )
-            return max(clips)
-        if min(clips) < config.batch_size:
-            logger.warning(
-                "Loader: rank %d of %d has %d clips, fewer than a batch of %d: with equal_batches none has any batches",
-                clips.index(min(clips)),
-                world.ranks,
-                min(clips),
-                config.batch_size,
-            )
-        return min(clips) // config.batch_size * config.batch_size
+        return clips_of_each_rank(self._counts[1], config, epoch, world)
 
     def _shard_sizes(self) -> list[int | None]:
         if self._sizes is None:

@@ -46,7 +46,8 @@ class Pools:
     def of(cls, probed: Probed, config: LoaderConfig) -> Pools:
         """Memory for clips like the one that was probed."""
         clips = ClipPool(probed.budget.slots, probed.clip_bytes)
-        batches = ClipPool(config.batches * len(probed.fields), config.batch_size * probed.clip_bytes)
+        clip_bytes = clips.slot_bytes if config.ragged == "list" else probed.clip_bytes  # aligned
+        batches = ClipPool(config.batches * len(probed.fields), config.batch_size * clip_bytes)
         return cls(probed, clips, batches)
 
     @property
@@ -133,6 +134,9 @@ class Probe:
         fields = self._silent.fields(sample)
         sizes = [name.get(clip).nbytes for name in fields]
         beside = memory.payload_bytes(clip) - sum(sizes)
+        # Other clips may be longer.
+        length, longest = clip["clip.json"]["length"], self._silent.config.sample_clips.spec.max_length or 0
+        sizes, beside = [size // length * longest for size in sizes], -(-beside * longest // length)
         budget = self._divide(max(sizes), len(sizes), beside, self._silent.needs(sample, fields.values()))
         return Probed(self._workers, list(map(str, fields)), max(sizes), budget, BatchLayout.of(clip, fields))
 

@@ -6,7 +6,6 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from clipx.datasets.fields import Sample
 from clipx.loader.open_samples import ClipRef, Extracted
 from clipx.wds.shuffling import Draw, take_out
 
@@ -57,8 +56,8 @@ class Shuffle:
         self._beside = sum(clip.beside for clip in self._buffer)
         self._moves: list[Move] = []
 
-    def clips(self, clips: Iterator[Extracted]) -> Iterator[Sample]:
-        """The samples of clips."""
+    def clips(self, clips: Iterator[Extracted]) -> Iterator[Extracted]:
+        """The clips in a random order."""
         buffer = self._buffer
         while True:
             # A state may have been saved between two clips that one which came has displaced.
@@ -74,12 +73,12 @@ class Shuffle:
         while len(buffer):
             yield self._pick()
 
-    def _pick(self) -> Sample:
+    def _pick(self) -> Extracted:
         index, clip = self._buffer.pick()
         self._beside -= clip.beside
         self._drawn += 1
         self._moves.append(index)
-        return clip.sample
+        return clip
 
     def state(self) -> ShuffleState:
         """The state behind the clip that was given last."""

@@ -21,7 +21,7 @@ from clipx.loader.state_checks import check_contents
 
 __all__ = ["check_world", "make_state", "read_state", "shard_sizes"]
 
-VERSION = 3
+VERSION = 4
 NAME_BYTES = 4  # of the digest of a shard's name
 
 State = dict[str, Any]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clipx.loader.budget import MOST_SOURCES, Budget
 from clipx.loader.codec import refuse
+from clipx.loader.open_samples import ClipRef
 from clipx.loader.progress import EpochState, Probed
 from clipx.wds.layout import BatchLayout
 
@@ -27,7 +28,13 @@ def check_contents(state: EpochState, settings: Mapping[str, Any]) -> None:
         _check_layout("batch.layout", state.batch.layout, settings["memory"])
     budget = None if state.probed is None else state.probed.budget
     _check_interleave(state, budget)
-    _check_shuffle(state, budget, settings["shuffle"])
+    bucketed = budget.bucketed if budget is not None and settings["ragged"] == "bucket" else 0
+    shuffled = budget.shuffled if budget is not None and settings["shuffle"] else 0
+    _check_held("shuffle.held", state.shuffle.held, shuffled, state)
+    _check_held("batch.held", state.batch.held, bucketed, state)
+    both = [ref[:2] for ref in (*state.shuffle.held, *state.batch.held)]
+    if len({*both}) < len(both):
+        raise refuse("batch.held", state.batch.held, "the shuffle holds some of them")
 
 
 def _check_probed(probed: Probed, workers: int, settings: Mapping[str, Any]) -> None:
@@ -42,7 +49,7 @@ def _check_probed(probed: Probed, workers: int, settings: Mapping[str, Any]) -> 
     within = (
         1 <= budget.active <= budget.sources <= MOST_SOURCES
         and 1 <= budget.ready <= budget.slots
-        and budget.shuffled <= budget.slots
+        and budget.shuffled + budget.bucketed <= budget.slots
         and max(vars(budget).values()) <= memory
     )
     held = (budget.slots + settings["batches"] * settings["batch_size"] * len(names)) * clip_bytes
@@ -73,12 +80,11 @@ def _check_interleave(state: EpochState, budget: Budget | None) -> None:
         raise refuse("interleave.last_read", None, "samples are active")
 
 
-def _check_shuffle(state: EpochState, budget: Budget | None, shuffles: bool) -> None:
-    """Check which clips the shuffle holds."""
-    held, most = state.shuffle.held, budget.shuffled if budget is not None and shuffles else 0
+def _check_held(name: str, held: Sequence[ClipRef], most: int, state: EpochState) -> None:
+    """Check which clips a step holds."""
     if len({ref[:2] for ref in held}) < len(held) or len(held) > most:
-        raise refuse("shuffle.held", held, f"must be at most {most} different clips")
+        raise refuse(name, held, f"must be at most {most} different clips")
     following = {opened.address: opened.following for opened in state.interleave.active}
     for ref in held:
         if ref.number >= following.get(ref.address, ref.number + 1):
-            raise refuse("shuffle.held", held, f"{ref.address} has not given clip {ref.number}")
+            raise refuse(name, held, f"{ref.address} has not given clip {ref.number}")

@@ -14,7 +14,7 @@ from clipx.datasets.fields import Sample
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.shards import Shards
 from clipx.datasets.world import Share
-from clipx.loader.batch import Batches
+from clipx.loader.batch import Batches, BatchRules
 from clipx.loader.config import LoaderConfig
 from clipx.loader.extract import Extractor
 from clipx.loader.handover import EpochStopped, Handover
@@ -25,7 +25,7 @@ from clipx.loader.progress import Change, EpochState
 from clipx.loader.restore import rebuild
 from clipx.loader.shuffle import Shuffle
 from clipx.plan.draws import stream_random
-from clipx.wds.layout import BatchLayout
+from clipx.wds.layout import BatchLayout, Ragged
 
 __all__ = ["EpochSetup", "Steps"]
 
@@ -70,12 +70,17 @@ class _BatchMemory:
 
     pools: Pools
     handover: Handover
+    ragged: Ragged
 
     def __call__(self, layout: BatchLayout, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         # There are as many slots as fields that were probed, whatever `map` has made of these.
         is_clip = name in layout.clips[: len(self.pools.probed.fields)] and not dtype.hasobject
-        fits = int(np.prod(shape)) * dtype.itemsize <= self.pools.batches.slot_bytes
-        return self.handover.memory(shape, dtype) if is_clip and fits else np.empty(shape, dtype)
+        slot_bytes = self.pools.batches.slot_bytes
+        if not is_clip or int(np.prod(shape)) * dtype.itemsize > slot_bytes:
+            return np.empty(shape, dtype)
+        if self.ragged in ("list", "pad"):
+            shape, dtype = (slot_bytes,), np.dtype(np.uint8)  # the clips that come may be longer
+        return self.handover.memory(shape, dtype)
 
 
 class Steps:
@@ -97,15 +102,18 @@ class Steps:
             batch = replace(batch, layout=pools.probed.layout)
         self._interleave: Interleave | None = None
         self._shuffle: Shuffle | None = None
-        self._batches = Batches(
+        budget = pools.budget
+        rules = BatchRules(
             config.batch_size,
-            _BatchMemory(pools, handover),
-            clip_fields=pools.probed.fields,
-            most=state.target,
-            drop_last=config.drop_last,
-            handler=setup.handler,
-            state=batch,
+            pools.probed.fields,
+            config.drop_last,
+            config.ragged,
+            state.target,
+            budget.bucketed,
+            budget.bucketed_beside,
         )
+        make = _BatchMemory(pools, handover, config.ragged)
+        self._batches = Batches(rules, make, handler=setup.handler, ledger=setup.ledger, state=batch)
 
     def batches(self, samples: Iterator[tuple[Address, Sample]]) -> Iterator[dict[Any, Any]]:
         """The batches of samples, which come after those that the state has read."""
@@ -113,9 +121,9 @@ class Steps:
 
     def change(self) -> Change:
         """The change since this was called last, up to the batch that came last."""
-        assert self._interleave is not None
         moves = [] if self._shuffle is None else self._shuffle.take_moves()
-        return Change(self._passes, self._pools.probed, self._interleave.state(), moves, self._batches.state())
+        interleave = self._state.interleave if self._interleave is None else self._interleave.state()
+        return Change(self._passes, self._pools.probed, interleave, moves, self._batches.state())
 
     def stop(self, seconds: float = 0) -> None:
         """End all threads, at any time, and wait so long for it."""
@@ -128,14 +136,18 @@ class Steps:
         self.stop()
         self._shuffle = None
 
-    def _clips(self, samples: Iterator[tuple[Address, Sample]]) -> Iterator[Sample]:
-        """The clips of the epoch, in the order of its batches.
+    def _clips(self, samples: Iterator[tuple[Address, Sample]]) -> Iterator[Extracted]:
+        """The clips of the epoch, in the order of its batches; first those that the state holds in buckets.
 
         Where it has a target, the share is read again, in its own order, until as many have been given.
         """
         setup, state = self._setup, self._state
         config, interleave_state = setup.config, state.interleave
         held, opened = self._rebuild()
+        bucketed = held[len(state.shuffle.held) :]
+        del held[len(state.shuffle.held) :]
+        while bucketed:
+            yield bucketed.pop(0)
         while True:
             given = self._batches.given
             clips = self._interleaved(samples, interleave_state, opened)
@@ -146,9 +158,7 @@ class Steps:
                 self._shuffle = shuffle
                 yield from shuffle.clips(clips)
             else:
-                for clip in clips:
-                    yield clip.sample
-                    del clip
+                yield from clips
             if state.target is None:
                 return
             if given == self._batches.given and interleave_state.last_read is None:
@@ -169,10 +179,10 @@ class Steps:
         return replace(extractor, pool=pools.clips, budget=pools.budget, maps=True, repeated=self._passes > 0)
 
     def _rebuild(self) -> tuple[list[Extracted], list[OpenSample]]:
-        """The clips that the state holds in the shuffle, and the samples that were active."""
+        """The clips that the state holds in the shuffle and then in buckets, and the samples that were active."""
         state, budget, handover, extractor = self._state, self._pools.budget, self._handover, self._extractor()
         rebuilt = rebuild(
-            list(state.shuffle.held),
+            [*state.shuffle.held, *state.batch.held],
             state.interleave.active,
             self._setup.shards.find,
             extractor.weigh,

@@ -16,12 +16,12 @@ from clipx.wds.copying import copy_padded, copy_rows, pack, packed_bytes
 from clipx.wds.layout import (
     Ragged,
     check_alike,
+    check_array,
     check_paddable,
     check_ragged,
     gather_lengths,
     length_of,
     lengths_of,
-    unlike_error,
 )
 
 __all__ = ["BatchStage", "batched", "collate"]
@@ -76,8 +76,7 @@ def collate(samples: list[Any], make: Make = np.empty, ragged: Ragged = "error")
 def _listed(name: Any, values: list[Any], keys: list[str], make: Make) -> list[np.ndarray]:
     """Copies of arrays of any shapes: in one piece of memory from `make`, or each in memory of its own."""
     for value, key in zip(values, keys):
-        if not isinstance(value, np.ndarray):
-            raise unlike_error(name, "an array", keys[0], value, key, "a list needs arrays")
+        check_array(name, keys[0], value, key)
     if make is np.empty or any(value.dtype.hasobject for value in values):
         return [value.copy() for value in values]
     memory, copies = make((packed_bytes(values),), np.dtype(np.uint8)), []

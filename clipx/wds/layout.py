@@ -17,6 +17,7 @@ __all__ = [
     "BatchLayout",
     "Ragged",
     "check_alike",
+    "check_array",
     "check_paddable",
     "check_ragged",
     "flatten",
@@ -54,6 +55,12 @@ def check_alike(name: Any, shape: tuple[int, ...], dtype: np.dtype, first_key: s
     """Raise ValueError for a value that is not an array of the shape and dtype that the first sample's has."""
     if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
         raise unlike_error(name, f"{shape} {dtype}", first_key, array, key)
+
+
+def check_array(name: Any, first_key: str, value: Any, key: str) -> None:
+    """Raise ValueError for a value that is not an array, as the first sample has."""
+    if not isinstance(value, np.ndarray):
+        raise unlike_error(name, "an array", first_key, value, key, "a list of arrays needs one from each")
 
 
 def unlike_error(name: Any, kind: str, first_key: str, value: Any, key: str, rule: str = ONE_SIZE) -> ValueError:

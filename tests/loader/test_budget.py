@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("small_decoders",
 
 
 DIVISIONS = [
-    dict(zip(("slot_bytes", "held", "fields", "batch_size", "batches", "shuffle"), each))
-    for each in itertools.product((64, 4096, 602_112), (2, 9), (1, 3), (1, 16), (2, 5), (False, True))
+    dict(zip(("slot_bytes", "held", "fields", "batch_size", "batches", "shuffle", "buckets"), each))
+    for each in itertools.product((64, 4096, 602_112), (2, 9), (1, 3), (1, 16), (2, 5), (False, True), (False, True))
 ]
 
 
@@ -50,7 +50,8 @@ def check_division(how):
         assert found.encoded_bytes >= memory // 10
         # Clips that are open or wait, those that are shuffled and the one that comes, and one that is copied.
         waiting = found.sources * (how["held"] + found.ready)
-        assert found.slots >= (waiting + found.shuffled + 2) * how["fields"]
+        assert found.slots >= (waiting + found.shuffled + found.bucketed + 2) * how["fields"]
+        assert (found.bucketed >= how["batch_size"]) if how["buckets"] else (found.bucketed == 0)
         assert (found.shuffled >= 1) == how["shuffle"]
         # What is left over is less than there are sources.
         assert memory - taken(found, **how) < (found.sources + 1) * how["fields"] * how["slot_bytes"] + 8

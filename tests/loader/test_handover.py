@@ -110,7 +110,7 @@ PROBED = Probed(
     1,
     ["x"],
     64,
-    Budget(2, 1, 2, 10, 3, 1000, 10, 0, 0),
+    Budget(2, 1, 2, 10, 3, 0, 1000, 10, 0, 0, 0),
     BatchLayout("k", {"x": ((2, 3), np.dtype("uint8")), "y": None}, ("x",)),
 )
 

@@ -29,6 +29,7 @@ OTHERS = {
     "shuffle": {"shuffle": False},
     "drop_last": {"drop_last": False},
     "equal_batches": {"equal_batches": True},
+    "ragged": {"ragged": "pad"},
     "keys": {"keys": ["mp4"]},
 }
 
@@ -98,8 +99,8 @@ def test_edited_and_cut_short(videos, state):
     for _ in range(200):
         with pytest.raises(ValueError, match="state"):
             loader.load_state_dict(edit(state))
-    with pytest.raises(ValueError, match="version 2, but this clipx reads version 3"):
-        loader.load_state_dict({**state, "version": 2})
+    with pytest.raises(ValueError, match="version 3, but this clipx reads version 4"):
+        loader.load_state_dict({**state, "version": 3})
     with pytest.raises(ValueError, match="not as state_dict gave it"):
         loader.load_state_dict({**state, "more": object()})
     with pytest.raises(ValueError, match="truncated"):

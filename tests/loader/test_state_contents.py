@@ -135,9 +135,9 @@ def test_what_is_not_edited_goes_on(saved):
 
 def test_of_the_version_before(saved):
     state, load = saved
-    state["version"] = 2
+    state["version"] = 3
     state["digest"] = states._digest(state)
-    with pytest.raises(ValueError, match="version 2, but this clipx reads version 3"):
+    with pytest.raises(ValueError, match="version 3, but this clipx reads version 4"):
         load(state)
 
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from helpers.steps import check_midpoints
 
-from clipx.loader.batch import Batches, BatchState
+from clipx.datasets.ledger import Ledger
+from clipx.loader.batch import Batches, BatchRules, BatchState
+from clipx.loader.open_samples import Extracted
 
 SAMPLES = [{"__key__": f"k{n}", "x": np.full((2, 3), n, dtype=np.uint8), "cls": n} for n in range(11)]
 
@@ -13,10 +15,13 @@ def make(samples=SAMPLES, *, size=4, state=None, handler=None, **rest):
     def allocate(layout, name, shape, dtype):
         return np.empty(shape, dtype)
 
-    state = state or BatchState()
-    rest = {"drop_last": False, **rest}
-    step = Batches(size, allocate, clip_fields=["x"], handler=handler or raises, state=state, **rest)
-    return step.batches(iter(samples)), step
+    rules = BatchRules(size, ["x"], **rest)
+    step = Batches(rules, allocate, handler=handler or raises, ledger=Ledger(), state=state or BatchState())
+    return step.batches(map(extracted, samples)), step
+
+
+def extracted(sample):
+    return Extracted(None, sample, 0)
 
 
 def raises(exn):

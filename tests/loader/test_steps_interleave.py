@@ -35,10 +35,12 @@ def make_budget(active, waiting=1, ready=2, encoded_bytes=1000):
         ready=ready,
         slots=100,
         shuffled=0,
+        bucketed=0,
         encoded_bytes=encoded_bytes,
         decoder_bytes=100,
         clip_beside=0,
         shuffled_beside=0,
+        bucketed_beside=0,
     )
 
 

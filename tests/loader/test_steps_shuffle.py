@@ -29,11 +29,11 @@ def make(most, most_beside=ENOUGH):
 @pytest.mark.parametrize("most_beside", [0, 25, ENOUGH])
 def test_midpoints(most, most_beside):
     given = check_midpoints(ShuffleState, make(most, most_beside))
-    assert sorted(sample["n"] for sample in given) == list(range(40))
+    assert sorted(clip.sample["n"] for clip in given) == list(range(40))
 
 
 def test_order():
-    ordered, shuffled = ([sample["n"] for sample in make(most)(None)[0]] for most in (0, 10))
+    ordered, shuffled = ([clip.sample["n"] for clip in make(most)(None)[0]] for most in (0, 10))
     assert ordered == list(range(40))
     assert ordered != shuffled
     assert all(n <= number + 10 for number, n in enumerate(shuffled))
@@ -62,4 +62,4 @@ def test_moves_lead_from_one_state_to_the_next():
 
 def test_clips_that_were_given_are_not_kept():
     clips, shuffle = make(6)(None)
-    assert next(clips)["n"] not in [CLIPS.index(clip) for clip in CLIPS if clip.ref in shuffle.state().held]
+    assert next(clips).sample["n"] not in [CLIPS.index(clip) for clip in CLIPS if clip.ref in shuffle.state().held]
