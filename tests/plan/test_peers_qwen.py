@@ -83,3 +83,21 @@ def test_part_of_a_video(make_video, start, end, theirs, ours):
     (clip,) = video.clips(make_video(300, rate=30), spec, segments=[(start, end)])
     assert clip.frame_indices.tolist() == ours
     assert max(abs(a - b) for a, b in zip(theirs, ours)) <= 1
+
+
+# Of 90 frames at 25 a second, where no frame begins at the end, it is the same.
+@pytest.mark.parametrize(("start", "end", "taken"), [
+    (1.01, 3.01, [26, 42, 59, 75]),
+    (1.03, 2.03, [26, 34, 42, 50]),
+])  # fmt: skip
+def test_part_that_ends_between_frames(make_video, start, end, taken):
+    spec = RateSpec(2, min_frames=4, max_frames=768, multiple=2)
+    (clip,) = video.clips(make_video(90), spec, segments=[(start, end)])
+    assert clip.frame_indices.tolist() == taken
+
+
+# The part lasts as long as its frames, 50 and 25 of them, as total_frames / video_fps says.
+@pytest.mark.parametrize(("start", "end", "count"), [(1.01, 3.01, 4), (1.03, 2.03, 2), (1, 3, 4)])
+def test_duration_of_a_part(make_video, start, end, count):
+    (clip,) = video.clips(make_video(90), RateSpec(2), segments=[(start, end)])
+    assert len(clip.frame_indices) == count
