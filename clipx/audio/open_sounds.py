@@ -82,7 +82,7 @@ class OpenSounds(OpenClips[OpenSound]):
         if isinstance(row, range):
             return OpenSound(Clip(data, index, row.start, len(row), length=len(row)), opening, row, samples, row.stop)
         samples[:, row < 0] = self.fill
-        clip = Clip(data, index, first_frame(row), int(np.count_nonzero(row >= 0)), length=len(row))
+        clip = Clip(data, index, first_frame(row), self._plan.valid(row), length=len(row))
         return OpenSound(clip, opening, row, samples, max(stop_of(row), opening + 1))
 
     def begin_until(self, end: int) -> int:

@@ -81,6 +81,10 @@ class Plan(ABC):
     def final_rows(self, indices: np.ndarray, n: int) -> np.ndarray:
         """Rows, int64 (clips, length), of the clips of these indices, of a stream that has ended after n frames."""
 
+    def valid(self, row: np.ndarray) -> int:
+        """Positions of a row that is known before the end which come before the end of their source."""
+        return int(np.count_nonzero(row >= 0))
+
     @abstractmethod
     def count(self, n: int) -> int:
         """Number of clips of a stream that has ended after n frames; those that it ended before are not counted.
@@ -113,10 +117,13 @@ def _bounds(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class TablePlan(Plan):
-    """A plan of which all rows are known from the start. Clips are open from their lowest to their highest frame."""
+    """A plan of which all rows are known from the start. Clips are open from their lowest to their highest frame.
 
-    def __init__(self, rows: np.ndarray) -> None:
-        self._rows = rows
+    valid: positions of every row that come before the end; None for those that have a frame.
+    """
+
+    def __init__(self, rows: np.ndarray, valid: int | None = None) -> None:
+        self._rows, self._valid = rows, valid
         self.length = rows.shape[1]
         lowest, _ = _bounds(rows)
         # Clips are begun in the order of their indices; those that have no frame with the one before.
@@ -130,6 +137,9 @@ class TablePlan(Plan):
     def row(self, index: int) -> Row:
         row: np.ndarray = self._rows[index]
         return row
+
+    def valid(self, row: np.ndarray) -> int:
+        return super().valid(row) if self._valid is None else self._valid
 
     def final_rows(self, indices: np.ndarray, n: int) -> np.ndarray:
         return self._rows[indices]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import numpy as np
 
 from clipx.plan.spacing import part_bounds
 
-__all__ = ["MOST_CACHED", "cached_offsets", "offsets", "one_of_each_run", "random_starts", "regular_starts"]
+__all__ = ["MOST_CACHED", "STARTS", "cached_offsets", "offsets", "regular_starts"]
 
 
 MOST_CACHED = 1024
@@ -26,17 +27,32 @@ cached_offsets = lru_cache(64)(offsets)
 
 def regular_starts(free: int, count: int) -> np.ndarray:
     """Starts from 0 to free, both counted, int64 (count,): `i * free // (count - 1)`; one is at the centre."""
-    return np.array([free // 2], dtype=np.int64) if count == 1 else part_bounds(free, count - 1)
+    if count < 2:
+        return np.full(count, free // 2, dtype=np.int64)
+    return part_bounds(free, count - 1)
 
 
-def random_starts(free: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Starts from 0 to free, both counted, int64 (count,), drawn with replacement, ascending."""
-    return np.sort(rng.integers(0, free + 1, size=count, dtype=np.int64))
+def _each_of_all(free: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """A start of those from 0 to free for each clip."""
+    return rng.integers(0, free + 1, size=count, dtype=np.int64)
 
 
-def one_of_each_run(free: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """A start of each of `count` equal runs of those from 0 to free; where these are fewer, as `random_starts`."""
+def _sorted(free: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Starts from 0 to free, drawn with replacement, ascending."""
+    return np.sort(_each_of_all(free, count, rng))
+
+
+def _one_of_each_run(free: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """A start of each of `count` equal runs of those from 0 to free; where these are fewer, as `_sorted`."""
     if free + 1 < count:
-        return random_starts(free, count, rng)
+        return _sorted(free, count, rng)
     bounds = part_bounds(free + 1, count)
     return rng.integers(bounds[:-1], bounds[1:], dtype=np.int64)
+
+
+STARTS: Mapping[str, Callable[[int, int, np.random.Generator], np.ndarray]] = {
+    "random": _sorted,
+    "partition": _one_of_each_run,
+    "partition_source": _each_of_all,
+}
+"""Starts from 0 to free of `count` clips, int64 (count,), by the name of the sampling; or within each one's part."""

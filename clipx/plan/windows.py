@@ -15,7 +15,7 @@ from clipx.plan.policies import POLICIES, Policy
 from clipx.plan.rows import Plan, TablePlan
 from clipx.plan.spacing import MOST_POSITIONS
 from clipx.plan.spec import LARGEST, Extent, FrameSpec, frames_of
-from clipx.plan.starts import MOST_CACHED, cached_offsets, offsets, one_of_each_run, random_starts, regular_starts
+from clipx.plan.starts import MOST_CACHED, STARTS, cached_offsets, offsets, regular_starts
 from clipx.plan.window_plan import WindowPlan
 
 __all__ = ["Offset", "Sampling", "WindowSpec"]
@@ -68,11 +68,12 @@ class WindowSpec(FrameSpec):
                     dilation 1, starts drawn: 1 and 6           clips     f f f|  f f f
                     dilation 3, "repeat_last": 0 3 4, 5 8 9     clips   f . . f f|f . . f f
 
-            Parts have `n // num_clips` frames; what is left is in none. "repeat_last" gives what V-JEPA 2 does.
+            Parts have `n // num_clips` frames; what is left is in none, as V-JEPA 2 divides it.
         offset: frame at which the first clip starts, where `num_clips` is None: what comes before is left out. "random"
-            draws it from 0 to `stride - 1`, so that the clips of every epoch are others. Clips are counted like those
-            of a source that starts there; "backpad" moves the last one back also to before it. The number of clips of
-            "random" depends on the draw: `drawn(rng)` gives the spec with its offset.
+            draws it from 0 to `stride - 1`, so that every epoch has other clips. They are counted like those of a
+            source that starts there, so that one of fewer than `stride` frames gives none of some draws, whatever the
+            policy; "backpad" moves the last one back also to before the offset. The number of clips of "random"
+            depends on the draw: `drawn(rng)` gives the spec with its offset.
         fps: frames a second that the numbers are meant for, as `of_seconds` sets it; a video is read at that rate, and
             at no other. Default: at any.
 
@@ -180,6 +181,10 @@ class WindowSpec(FrameSpec):
         """Frames of the part of a source that a clip of `num_clips` is in."""
         return n // (self.num_clips or 1) if self.sampling == "partition_source" else n
 
+    def _short_part(self, n: int) -> int:
+        """Positions of a clip that come before the end of a part of fewer frames than it spans."""
+        return -(-self._part(n) // self.dilation)
+
     def _from_offset(self, n: int) -> int:
         """Frames of n that clips are counted in: those from the offset on, of a clip that is moved back its span."""
         if self.offset == "random":
@@ -203,16 +208,10 @@ class WindowSpec(FrameSpec):
             assert self.offset != "random"
             at = np.arange(self.offset, self.offset + count * self.stride, self.stride, dtype=np.int64)
             return np.minimum(at, free) if POLICIES[self.policy].moves_last else at
-        if not count:
-            return np.empty(0, dtype=np.int64)
-        if self.sampling == "regular":
+        if self.sampling == "regular" or not count:
             return regular_starts(free, count)
-        if self.sampling == "random":
-            return random_starts(free, count, as_generator(rng))
-        if self.sampling == "partition":
-            return one_of_each_run(free, count, as_generator(rng))
-        parts = np.arange(count, dtype=np.int64) * self._part(n)
-        return parts + as_generator(rng).integers(0, free + 1, size=count, dtype=np.int64)
+        drawn = STARTS[self.sampling](free, count, as_generator(rng))
+        return drawn if self.sampling != "partition_source" else drawn + np.arange(count) * self._part(n)
 
     def _positions(self, starts: np.ndarray) -> np.ndarray:
         of_clip = cached_offsets if self.length <= MOST_CACHED else offsets
@@ -318,7 +317,7 @@ class WindowSpec(FrameSpec):
     def valid(self, rows: np.ndarray, n: int) -> np.ndarray:
         """Positions of each row that come before the end of n frames, or of its part, int64 (clips,)."""
         if self.sampling == "partition_source" and self._part(n) < self.span:
-            return np.full(len(rows), -(-self._part(n) // self.dilation))
+            return np.full(len(rows), self._short_part(n))
         if len(rows) == 0 or rows[-1, 0] + self.span <= n:
             return np.full(len(rows), self.length)
         return np.clip(-((rows[:, 0] - n) // self.dilation), 0, self.length)
@@ -341,5 +340,5 @@ class WindowSpec(FrameSpec):
             raise ValueError(f"num_clips is {self.num_clips}, which needs the number of frames")
         if self._part(frames_of(extent)) < self.span and self.sampling == "partition_source":
             # What is past the end of a part is known before the end of the stream.
-            return TablePlan(self.rows(extent, rng))
+            return TablePlan(self.rows(extent, rng), self._short_part(frames_of(extent)))
         return WindowPlan(self, self.starts(extent, rng))

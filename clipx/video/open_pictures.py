@@ -121,7 +121,8 @@ class OpenPictures(OpenClips[_PictureClip]):
         for position in filled:
             array.frames[position][...] = self._fill
         waiting = set(range(length)).difference(filled)
-        clip = Clip(array.array, index, first_frame(row), len(waiting), *columns, length=length)
+        valid = length if isinstance(row, range) else self._plan.valid(row)
+        clip = Clip(array.array, index, first_frame(row), valid, *columns, length=length)
         return _PictureClip(clip, opening, row, array, *columns, origin, positions, waiting)
 
     def _positions_of(self, row: Row) -> tuple[int, Mapping[int, Sequence[int]]]:

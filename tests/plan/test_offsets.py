@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import reference
+from helpers.media import Pipe
 from helpers.shards import array_sample, write_shard
 from helpers.states import check_every
 from hypothesis import given, settings
@@ -125,17 +126,18 @@ def test_beside_a_spec_it_is_refused():
 OFFSETS = [3, 20, "random"]
 
 
-@pytest.mark.parametrize("made", [{"g": "8", "bf": "2"}, {"container": "mpegts", "suffix": ".ts"}], ids=str)
+@pytest.mark.parametrize("made", [{"g": "8", "bf": "2"}, {"container": "mpegts", "suffix": ".ts"}, None], ids=str)
 @pytest.mark.parametrize("offset", OFFSETS)
 @pytest.mark.parametrize("policy", POLICIES)
 def test_videos(make_video, whole, policy, offset, made):
-    path = make_video(n=45, **made)
+    path = make_video(n=45, **(made or {}))
     frames = whole(path)
     for stride in (3, 11):
         spec = WindowSpec(5, stride, 2, policy, 7, offset=offset)
         every = []
         try:
-            for clip in video.clips(path, spec, rng=4, pool="8MB"):
+            source = path if made else Pipe(path.read_bytes())
+            for clip in video.clips(source, spec, rng=4, pool="8MB"):
                 every.append(clip.frame_indices)
                 row = clip.frame_indices
                 np.testing.assert_array_equal(clip.data[row >= 0], frames[row[row >= 0]])

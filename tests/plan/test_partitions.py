@@ -121,6 +121,7 @@ def test_videos(make_video, whole, spec, made):
     for pool in (None, "8MB"):
         for clip, row in zip(video.clips(path, spec, pool=pool, rng=3), rows, strict=True):
             np.testing.assert_array_equal(clip.frame_indices, row)
+            assert clip.valid == spec.valid(row[None], 60)[0]
             np.testing.assert_array_equal(clip.data[row >= 0], frames[row[row >= 0]])
             assert (clip.data[row < 0] == 7).all()
             del clip
@@ -144,8 +145,9 @@ def test_sound_and_arrays(make_audio, spec):
     (whole,) = audio.clips(make_audio(), WindowSpec(8000), AudioFormat(dtype="int16"))
     samples, rows = whole.data[0], spec.rows(8000, 3)
     wanted = np.where(rows < 0, 7, samples[rows])
-    found = [clip.data[0] for clip in audio.clips(make_audio(), spec, AudioFormat(dtype="int16"), rng=3)]
-    np.testing.assert_array_equal(found, wanted)
+    clips = list(audio.clips(make_audio(), spec, AudioFormat(dtype="int16"), rng=3))
+    np.testing.assert_array_equal([clip.data[0] for clip in clips], wanted)
+    assert [clip.valid for clip in clips] == spec.valid(rows, 8000).tolist()
     np.testing.assert_array_equal(windows.extract(samples, spec, rng=3), wanted)
     np.testing.assert_array_equal(list(windows.iterate(samples, spec, rng=3, pool="1MB")), wanted)
 

@@ -1,5 +1,8 @@
 """Specs of clips that are spread over a source: the same frames from arrays, videos, sound, stages and the Loader."""
 
+from dataclasses import replace
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from helpers.media import Pipe
@@ -12,6 +15,7 @@ from clipx import (
     ClipFormat,
     FrameList,
     Loader,
+    RateSpec,
     UniformSpec,
     VideoOptions,
     WindowSpec,
@@ -20,7 +24,7 @@ from clipx import (
     wds,
     windows,
 )
-from clipx.plan import Selection
+from clipx.plan import Extent, Selection
 from clipx.video.clips import selected_clips
 from clipx.wds.sample_clips import SampleClips
 
@@ -127,3 +131,58 @@ def test_a_stream_is_read_no_further_than_the_last_frame_of_a_list(make_video):
     clips = video.clips(Pipe(make_video(n=60, g="10").read_bytes()), FrameList([21, 3]))
     assert next(clips).frame_indices.tolist() == [21, 3]
     assert clips.frames_decoded < 40
+
+
+BY_TIME = [
+    RateSpec(4, max_frames=20),
+    RateSpec(2, min_frames=4, max_frames=6, multiple=2),
+    FrameList(seconds=[1.21, 0, 0.51]),
+    FrameList(seconds=[1.24, 0.04], tolerance_seconds=0),
+]
+
+
+@pytest.mark.parametrize("made", [{"g": "10"}, {"container": "mpegts", "suffix": ".ts"}, None], ids=str)
+@pytest.mark.parametrize("spec", BY_TIME, ids=repr)
+def test_videos_have_times(make_video, whole, spec, made):
+    path = make_video(n=60, **(made or {}))
+    begin = float(next(video.clips(path, WindowSpec(1))).pts_seconds[0])
+    if isinstance(spec, FrameList):
+        spec = replace(spec, seconds=[float(each) + begin for each in spec.seconds])
+    frames, extent = whole(path), Extent(60, [begin + i * 0.04 for i in range(61)])
+    (row,) = spec.rows(extent)
+    for pool in (None, "20MB"):
+        source = path if made else Pipe(path.read_bytes())
+        (clip,) = video.clips(source, spec, pool=pool)
+        np.testing.assert_array_equal(clip.frame_indices, row)
+        np.testing.assert_array_equal(clip.data, frames[row])
+        del clip
+
+
+@pytest.mark.parametrize("spec", BY_TIME, ids=repr)
+def test_times_at_a_rate(make_video, spec):
+    path, options = make_video(n=60), VideoOptions(fps=10)
+    if isinstance(spec, FrameList):
+        spec = replace(spec, tolerance_seconds=1)
+    every = next(video.clips(path, WindowSpec(24), options=options))
+    (row,) = spec.rows(Extent(24, [Fraction(i, 10) for i in range(25)]))
+    (clip,) = video.clips(path, spec, options=options)
+    np.testing.assert_array_equal(clip.frame_indices, every.frame_indices[row])
+
+
+@pytest.mark.parametrize("spec", [*BY_TIME[:2], FrameList(seconds=[0.21, 0, 0.9])], ids=repr)
+def test_sound_has_times(make_audio, spec):
+    (row,) = spec.rows(Extent(8000, [Fraction(i, 8000) for i in range(8001)]))
+    (whole,) = audio.clips(make_audio(), WindowSpec(8000), AudioFormat(dtype="int16"))
+    (clip,) = audio.clips(make_audio(), spec, AudioFormat(dtype="int16"))
+    np.testing.assert_array_equal(clip.data[0], whole.data[0][row])
+
+
+@pytest.mark.usefixtures("small_decoders", "no_threads_left")
+@pytest.mark.parametrize("spec", BY_TIME, ids=repr)
+def test_loader_resumes_by_time(tmp_path, make_video, spec):
+    videos = [{"__key__": f"v{i}", "mp4": make_video(n=40 + 9 * i).read_bytes()} for i in range(5)]
+    url, format = write_shard(tmp_path / "videos.tar", videos), ClipFormat(crop=("random", (16, 16)))
+    for equal in (False, True):
+        rest = {"batch_size": 2, "memory": "2MB", "ragged": "pad", "equal_batches": equal, "drop_last": False}
+        check_every(lambda rest=rest, **given: Loader([url], spec, format, **rest, **given))
+    assert [SampleClips(spec).count(sample) for sample in videos] == [1] * 5
