@@ -144,7 +144,7 @@ def clips(
             and MemoryError are no sample's fault and are raised past it.
 
     A clip's sample has the source's other fields as they are, the clip under the field's name, `__key__`
-    "{key}_{index:06d}", and "clip.json": index, start, valid, and for videos frame_indices, pts_seconds,
+    "{key}_{index:06d}", and "clip.json": index, start, valid, length, for videos frame_indices, pts_seconds,
     duration_seconds, source_fps and rotation, and mirrored where it is true; crop and flip where they are drawn at
     random; "key" and "url", the `__key__` and `__url__` of the source's sample. A field of the source's own that one
     of these replaces, such as its "clip.json", becomes "source.clip.json".

@@ -68,6 +68,16 @@ def test_videos(ragged_videos, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_as_many_frames_as_the_duration_gives(ragged_videos, kind):
+    spec = clipx.RateSpec(5, max_frames=7)
+    values, saved = check_every(
+        lambda **rest: loader_of(ragged_videos, kind, CROP, spec, memory="100kB", batch_size=2, drop_last=False, **rest)
+    )
+    assert sum(value["__key__"].count("'v") for value in values[0]) == 10
+    assert (max(len(state["batch"]["held"][0]) for state in saved[0]) > 2) == (kind == "bucket")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_broken_samples_and_a_map(tmp_path, kind):
     rng = np.random.default_rng(1)
     samples = [
