@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from clipx.wds.layout import Ragged
 from clipx.wds.sample_clips import SampleClips
 
 __all__ = ["LoaderConfig", "Settings"]
+
+logger = logging.getLogger("clipx")
 
 Settings = dict[str, Any]
 """The arguments that fix the order and the bytes of a loader's batches, as JSON takes them."""
@@ -117,6 +120,19 @@ class LoaderConfig:
         if self.shuffle:
             stream_random(self.seed, epoch, "shards").shuffle(shards)
         return share(shards, world)
+
+    def log_few_shards(self, share: Share, world: World) -> None:
+        """Log that a process takes one of several samples, where shards are too few to be shared."""
+        if share.step > 1:
+            logger.warning(
+                "Loader: %d shards are too few for %d ranks of %d workers: %s takes one of %d samples of %d shards",
+                len(self.urls),
+                world.ranks,
+                world.workers,
+                world,
+                share.step,
+                len(share.shards),
+            )
 
     def limits(self, world: World) -> ReadLimits:
         """Limits to what is read of a sample before the budget is known."""

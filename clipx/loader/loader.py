@@ -19,6 +19,7 @@ from clipx.datasets.iterable import DictDataset
 from clipx.datasets.keys import Keys
 from clipx.datasets.ledger import Ledger, Recorder
 from clipx.datasets.passes import Passes
+from clipx.datasets.segments import Segments, parse_segments
 from clipx.datasets.shards import Shards
 from clipx.datasets.urls import expand_urls
 from clipx.datasets.world import World, find_ranks, find_world, in_worker
@@ -56,7 +57,9 @@ class Loader(DictDataset):  # type: ignore[misc]
             addresses; plain or compressed tars. Ranks share them, and a rank's DataLoader workers; samples, where
             shards are too few.
         spec, format, options, audio, keys: which frames, how they are written and read, and of which fields; see
-            `clipx.wds.clips`.
+            `clipx.wds.clips`. A FrameList of a field needs `max_frames`.
+        segments, min_seconds, max_seconds, trim_seconds: the segments that sources are divided into; see
+            `clipx.wds.clips`. A function of a sample gets its other fields decoded, and must give the same each time.
         batch_size: clips of a batch.
         memory: bytes that the slots, the batches and the encoded samples take together, such as "2GB"; divided by
             `clipx.loader.budget.divide`, and by the number of DataLoader workers. Decoders count with what the headers
@@ -119,6 +122,10 @@ class Loader(DictDataset):  # type: ignore[misc]
         threads: int | None = None,
         options: VideoOptions | None = None,
         audio: AudioFormat | None = None,
+        segments: Segments = None,
+        min_seconds: Any = None,
+        max_seconds: Any = None,
+        trim_seconds: Any = None,
         map: Callable[[Sample], Sample] | None = None,
         shuffle: bool = True,
         seed: int = 0,
@@ -133,7 +140,8 @@ class Loader(DictDataset):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         urls = expand_urls("dataset", dataset)
-        sample_clips = SampleClips(spec, format, options=options, audio=audio, keys=keys, seed=seed)
+        found = parse_segments(segments, min_seconds=min_seconds, max_seconds=max_seconds, trim_seconds=trim_seconds)
+        sample_clips = SampleClips(spec, format, options=options, audio=audio, keys=keys, seed=seed, segments=found)
         check_bounded(spec)
         if not callable(handler):
             raise TypeError(f"handler is {handler!r}, but must be a function of an exception")
@@ -230,16 +238,7 @@ class Loader(DictDataset):  # type: ignore[misc]
             progress.target = self._target(progress.epoch, world)
         self._progress = progress
         share = config.share(progress.epoch, world)
-        if share.step > 1:
-            logger.warning(
-                "Loader: %d shards are too few for %d ranks of %d workers: %s takes one of %d samples of %d shards",
-                len(config.urls),
-                world.ranks,
-                world.workers,
-                world,
-                share.step,
-                len(share.shards),
-            )
+        config.log_few_shards(share, world)
         handler = Recorder(self.errors, config.handler)
         shards = Shards(config.urls, handler)
         shards.limits = config.limits(world)

@@ -12,6 +12,7 @@ from clipx.arrays.clips import ArrayClips
 from clipx.audio.clips import count_clips as count_sound_clips
 from clipx.audio.clips import selected_clips as selected_sound_clips
 from clipx.audio.format import AudioFormat
+from clipx.datasets.decoding import decode
 from clipx.datasets.field_paths import MOST_BYTES, FieldPath
 from clipx.datasets.fields import Field, Sample
 from clipx.datasets.keys import Keys, find_fields, other_fields, parse_keys
@@ -270,6 +271,8 @@ class SampleClips:
         """
         fields = self.fields(sample)
         found = self._find(sample, fields)
+        if self.segments is not None and self.segments.needs_decoded:
+            sample = {**sample, **_decoded(sample, fields)}
         asked = self._ask(sample, found, NO_LIMITS)
         return min(self._count(sample, field, source, asked, epoch) for field, source in found.items())
 
@@ -287,6 +290,14 @@ class SampleClips:
         if kind == "sound":
             return count_sound_clips(value, spec, self.audio, name, segments, rng)
         return count_clips(value, spec, self.options, name, segments, rng)
+
+
+def _decoded(sample: Sample, fields: Mapping[Field, Field]) -> Sample:
+    """The fields beside the clips, decoded."""
+    files = {field.holder for field in fields.values()}
+    beside = {name: value for name, value in sample.items() if name not in files}
+    plain = {name: bytes(value) if isinstance(value, memoryview) else value for name, value in beside.items()}
+    return decode(plain, MOST_BYTES)
 
 
 def _bad_segments(found: SampleSegments, sources: Mapping[Field, FieldClips], origin: Sample) -> Iterator[BadSegment]:
