@@ -2,6 +2,7 @@
 
 import gzip
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,7 @@ def test_kinds_of_urls(arrays, tmp_path):
         for batch in (*out, *wanted):
             batch.pop("__url__", None)
             batch.pop("__local_path__", None)
+            batch["clip.json"] = re.sub("'url': '[^']*'", "", batch["clip.json"])
         assert out == wanted
 
     packed = [f"{url}.gz" for url in urls]
