@@ -192,13 +192,14 @@ def extract(
     check_mapped(array)
     num_threads = integer("num_threads", num_threads, 1)
     fill = fill_bytes(spec, array.dtype)
-    if format is not None or spec.is_random:
+    is_random = spec.is_random
+    if format is not None or is_random:
         check_kind("format", format, ClipFormat, None)
         rng = as_generator(rng)
     longest, plan = spec.max_length, None
     if segments is not None:
         plan = _planned(segments, spec, len(array), rng)
-    elif spec.is_random:
+    elif is_random:
         spec = spec.drawn(rng)
     if format is None and longest is not None:
         # Before memory is asked for the rows.

@@ -233,7 +233,7 @@ def clips(
             end) of seconds on the file's own clock. Default: the sound is not divided.
         pool: a ClipPool, or bytes such as "2GB" to make one of for this call: clips are its slots. None gives each clip
             memory of its own.
-        rng: Generator or seed for sampling "random".
+        rng: Generator or seed for what the spec draws.
         name: what messages call the source; default its path.
 
     No array ever holds the whole sound, only what the end of a policy may need: one span. `num_clips`, and any spec

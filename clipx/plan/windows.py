@@ -203,11 +203,11 @@ class WindowSpec(FrameSpec):
     def _starts(self, n: int, rng: Rng) -> np.ndarray:
         count = self._count(n)
         check_total("a plan", (count, self.length), 8)
-        free = max(self._part(n) - self.span, 0)
         if self.stride is not None:
             assert self.offset != "random"
             at = np.arange(self.offset, self.offset + count * self.stride, self.stride, dtype=np.int64)
-            return np.minimum(at, free) if POLICIES[self.policy].moves_last else at
+            return np.minimum(at, max(n - self.span, 0)) if POLICIES[self.policy].moves_last else at
+        free = max(self._part(n) - self.span, 0)
         if self.sampling == "regular" or not count:
             return regular_starts(free, count)
         drawn = STARTS[self.sampling](free, count, as_generator(rng))

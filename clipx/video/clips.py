@@ -148,7 +148,7 @@ def clips(
             from the clip's first frame on, with `options.fps` or the stream's average; silence where there is none. It
             is decoded in the same pass, which then goes over the whole file. A video without an audio stream gives
             silence if `sample_rate` and `mono=True` state its shape, else MediaError. None: no sound.
-        rng: Generator or seed for sampling "random", and for what the format draws.
+        rng: Generator or seed for what the spec draws, and for what the format draws.
         name: of the source, in messages; default its path.
 
     No array ever holds the video: each frame is decoded once, its rows are converted once and written to every open
