@@ -22,6 +22,7 @@ from clipx._kernel.loops cimport (
     clipx_clips,
     clipx_color,
     clipx_format,
+    clipx_numbers_room,
     clipx_output,
     clipx_picture,
     clipx_planes,
@@ -173,7 +174,7 @@ cdef class Formatted:
         for d in range(4):
             self.source.strides[d] = view.strides[d]
         self.source.src = <const char *>view.buf
-        self.source.type, self.source.channels = NUMBERS[kind], view.shape[3]
+        self.source.type, self.source.channels, self.source.width = NUMBERS[kind], view.shape[3], view.shape[2]
         self.source.arithmetic = output.arithmetic
         self.picture.layout, self.picture.bytes = CLIPX_PACKED, view.shape[3]
         self.picture.red, self.picture.green, self.picture.blue = 0, 1, 2
@@ -239,8 +240,10 @@ cdef class Formatted:
             clips.position_bytes = plane if self.output.time_inside else frame
             clips.dst, clips.set.views, clips.same_views = <char *>target.view.buf, parts, count == per_clip
             if target.view.len:
-                if per_clip > 1 and self.source.picture != NULL:
-                    clips.set.room = <char *>malloc(clipx_views_room(&self.picture, clips.set.count))
+                if per_clip > 1:
+                    clips.set.room = <char *>malloc(clipx_views_room(&self.picture, clips.set.count)
+                                                    if self.source.picture != NULL else
+                                                    clipx_numbers_room(&self.source, &how))
                     if clips.set.room == NULL:
                         raise MemoryError
                 with nogil:

@@ -74,7 +74,7 @@ cdef extern from "rows/formatted.h" nogil:
     ctypedef struct clipx_source:
         const char *src
         Py_ssize_t strides[4]
-        int type, channels
+        int type, channels, width
         const clipx_picture *picture
         const clipx_arithmetic *arithmetic
 
@@ -94,6 +94,7 @@ cdef extern from "rows/formatted.h" nogil:
     size_t clipx_item_bytes(int kind)
     clipx_steps clipx_make_steps(double scale, double mean, double deviation)
     const int CLIPX_MOST_VIEWS
+    size_t clipx_numbers_room(const clipx_source *s, const clipx_output *output)
     size_t clipx_views_room(const clipx_picture *p, int count)
     void clipx_write_views(const clipx_rows *rows, int streams, const clipx_picture *p, const clipx_planes *planes,
                            const clipx_view_set *set, const clipx_output *output, char **targets, size_t count)

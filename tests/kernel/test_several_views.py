@@ -245,6 +245,15 @@ def show_digest():
             target = targets[-int(np.prod(shape)) * dtype.itemsize :].view(dtype).reshape(shape)
             source.write(output(kind, order, 3), views, [target], STREAMING if width % 2 else CACHED)
             seen.update(target)
+    for width, dtype, channels in itertools.product((1, 17, 131), ("u1", "i2", "f4"), (2, 3)):
+        frames = numbers((2, 7, width, channels), dtype)
+        for kind, order, crop in itertools.product(KINDS[1:], ORDERS, ("three", "ten")):
+            views = clipx.ClipFormat(crop=(crop, (5, (width + 1) // 2))).views(7, width)
+            items, size = output_dtype(kind), 2 * len(views) * 5 * ((width + 1) // 2) * channels
+            target = targets[-size * items.itemsize :].view(items)
+            how = output(kind, order, channels)
+            _kernel.Formatted(frames, how).write(target, np.array([[1, 0]]), views, CACHED, len(views))
+            seen.update(target)
     print(clipx.simd, seen.hexdigest())
 
 

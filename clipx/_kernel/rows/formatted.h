@@ -9,7 +9,7 @@ typedef struct {
     const char *src;
     ptrdiff_t strides[4]; /* frame, row, column, channel */
     int type;             /* of the numbers; CLIPX_UINT8 with 1 or 3 channels side by side is read as pictures */
-    int channels;
+    int channels, width;
     const clipx_picture *picture; /* NULL: as numbers */
     const clipx_arithmetic *arithmetic; /* of each channel */
 } clipx_source;
@@ -46,6 +46,55 @@ static void clipx_format_numbers(const clipx_rows *rows, const clipx_source *s, 
     }
 }
 
+/* Bytes of a row of a frame as it is written. */
+static size_t clipx_numbers_room(const clipx_source *s, const clipx_output *output) {
+    return (size_t)s->width * (size_t)s->channels * clipx_item_bytes(output->kind);
+}
+
+/* n pixels of so many bytes in reverse. */
+static void clipx_copy_flipped(char *dst, const char *src, size_t n, size_t bytes) {
+    size_t i;
+    src += n * bytes;
+    if (bytes == 4)
+        for (i = 0; i < n; i++, dst += 4) memcpy(dst, src -= 4, 4);
+    else if (bytes == 2)
+        for (i = 0; i < n; i++, dst += 2) memcpy(dst, src -= 2, 2);
+    else
+        for (i = 0; i < n; i++, dst += bytes) memcpy(dst, src -= bytes, bytes);
+}
+
+/* Several views of a frame of numbers: each row is converted once. */
+static void clipx_format_number_views(const clipx_rows *rows, const clipx_source *s, const char *frame,
+                                      const clipx_view_set *set, const clipx_output *output, char *const *targets,
+                                      size_t count) {
+    size_t item = clipx_item_bytes(output->kind), channels = (size_t)s->channels, k;
+    size_t planes = output->planar ? channels : 1, pixel = output->planar ? item : item * channels;
+    int order[CLIPX_MOST_VIEWS], i, c, y, from, end, bottom;
+    for (y = clipx_sort_views(set, order, &bottom); y < bottom; y++) {
+        for (i = 0; clipx_next_columns(set, order, y, &i, &from, &end);)
+            for (c = 0; c < s->channels; c++) {
+                size_t at = output->planar ? (size_t)c * (size_t)s->width * item : (size_t)c * item;
+                rows->numbers(s->type, frame + y * s->strides[1] + from * s->strides[2] + c * s->strides[3],
+                              s->strides[2], (size_t)(end - from), s->arithmetic + c, output->kind,
+                              set->room + at + (size_t)from * pixel, pixel);
+            }
+        for (i = 0; i < set->count; i++) {
+            const clipx_view *view = set->views + i;
+            size_t line = (size_t)view->w * pixel;
+            if (!clipx_shows(view, y)) continue;
+            for (k = 0; k < count * planes; k++) {
+                const char *src = set->room + (k % planes * (size_t)s->width + (size_t)view->x) * pixel;
+                char *dst = targets[(size_t)i * count + k / planes] + (ptrdiff_t)(k % planes) * output->plane;
+                dst += (size_t)(y - view->y) * line;
+                if (view->flip)
+                    clipx_copy_flipped(dst, src, (size_t)view->w, pixel);
+                else
+                    memcpy(dst, src, line);
+            }
+        }
+    }
+}
+
 static void clipx_format_frame(const clipx_rows *rows, int streams, const clipx_source *s, int64_t k,
                                const clipx_view_set *set, const clipx_output *output, char *const *targets,
                                size_t count) {
@@ -56,8 +105,10 @@ static void clipx_format_frame(const clipx_rows *rows, int streams, const clipx_
         clipx_write_views(rows, streams, s->picture, &planes, set, output, targets, count);
         return;
     }
-    for (i = 0; i < count * (size_t)set->count; i++)
-        clipx_format_numbers(rows, s, frame, set->views + i / count, output, targets[i]);
+    if (set->count > 1)
+        clipx_format_number_views(rows, s, frame, set, output, targets, count);
+    else
+        for (i = 0; i < count; i++) clipx_format_numbers(rows, s, frame, set->views, output, targets[i]);
 }
 
 /* Write the positions of a checked table; those of index -1 are left alone. Never fails. */
