@@ -73,8 +73,8 @@ class Clip(Generic[Indices, Times]):
     sample_rate: int | None = None
     damaged: list[Any] | None = None
     length: int | None = None
-    segment: Segment | None = None
-    fps: float | None = None
+    segment: Segment | None = field(default=None, init=False)
+    fps: float | None = field(default=None, init=False)
     _number: int | None = field(default=None, init=False)
 
     def __repr__(self) -> str:
@@ -132,8 +132,9 @@ class Clip(Generic[Indices, Times]):
             elif values is not None:
                 facts[name] = values
         for name in ("fps", "source_fps", "rotation", "sample_rate"):
-            if getattr(self, name) is not None:
-                facts[name] = getattr(self, name)
+            value = getattr(self, name)
+            if value is not None:
+                facts[name] = value
         if self.flip is not None:
             facts["flip"] = list(self.flip) if isinstance(self.flip, tuple) else self.flip
         if self.segment is not None:

@@ -25,7 +25,7 @@ SLOTS = 2  # one that is written, and one that is handed out
 def plan_array(
     segments: Mapping[int, Segment], spec: FrameSpec, n: int, rng: Rng, *, by_segment: bool
 ) -> tuple[SegmentedPlan, SegmentErrors]:
-    """The plan of segments of an array of n frames, and the errors of some. Raises ValueError for one in seconds."""
+    """The plan of segments of an array of n frames, and the errors of some, such as those in seconds."""
     found, errors = frames_of_segments(segments, n)
     plan, of_spec = plan_segments(spec, found, rng, by_segment=by_segment)
     return plan, sorted(errors + of_spec, key=lambda error: error[0])

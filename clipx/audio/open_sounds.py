@@ -66,12 +66,15 @@ class OpenSounds(OpenClips[OpenSound]):
         self._format, self._pool, self._in_step = format, pool, in_step
         # A slot holds any clip of the spec: others of the pool's sources may be longer.
         self._longest = format.shape(channels, spec.max_length or plan.length)
+        self._shape = format.shape(channels, plan.length)
         self._channels, self._dtype = channels, np.dtype(format.dtype)
         self.fill = np.array(spec.fill_value if spec.fills else 0).astype(self._dtype)
         super().__init__(spec, plan, selection)
 
     def make(self, index: int, opening: int, row: Row) -> OpenSound:
-        shape, dtype = self._format.shape(self._channels, len(row)), self._dtype
+        shape, dtype = self._shape, self._dtype
+        if len(row) != self._plan.length:
+            shape = self._format.shape(self._channels, len(row))
         if not self._begun:
             # Not before: sound that gives no clips fits into any pool, and is not the one that a pool's shape is of.
             check_total("a clip", self._longest, dtype.itemsize)

@@ -274,18 +274,13 @@ def count_clips(spec: FrameSpec, found: Iterable[SegmentFrames], rng: Rng = None
     return total
 
 
-def frames_of_segments(
-    segments: Mapping[int, Segment], n: int, times: Sequence[Any] | None = None
-) -> tuple[list[SegmentFrames], SegmentErrors]:
-    """The frames of segments of an array of n frames, and the errors of those that begin after them.
-
-    Raises ValueError for a segment in seconds.
-    """
+def frames_of_segments(segments: Mapping[int, Segment], n: int) -> tuple[list[SegmentFrames], SegmentErrors]:
+    """The frames of segments of an array of n, and the errors of those that begin after them or are in seconds."""
     found, errors = [], []
     for number, segment in segments.items():
-        if segment.unit != "frames":
-            raise ValueError(f"{segment}: it is in seconds, but an array has no times; give unit='frames'")
         try:
+            if segment.unit != "frames":
+                raise ValueError(f"{segment}: it is in seconds, but an array has no times; give unit='frames'")
             found.append(SegmentFrames(segment, part_of(segment, n)))
         except ValueError as exn:
             errors.append((number, exn.with_traceback(None)))

@@ -65,14 +65,14 @@ class VideoClips(Iterator[VideoClip]):
         return self._extraction.segment_errors
 
     def __next__(self) -> VideoClip:
-        with raising_interrupts():
-            clip = next(self._clips, None)
-        if clip is None:
+        try:
+            with raising_interrupts():
+                return next(self._clips)
+        except StopIteration:
             errors, self.raises_errors = self.segment_errors if self.raises_errors else [], False
-            for _, error in errors:
-                raise error
-            raise StopIteration
-        return clip
+            if not errors:
+                raise
+        raise errors[0][1]
 
     def close(self) -> None:
         """Close the file and give up the clips that are not complete."""

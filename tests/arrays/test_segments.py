@@ -107,7 +107,11 @@ def test_errors_of_segments_come_last_and_lose_no_other():
     with pytest.raises(ValueError, match="segment 1, frames 10 to 12"):
         windows.extract(x, 2, segments=[(0, 4), (10, 12)])
     with pytest.raises(ValueError, match="it is in seconds, but an array has no times"):
-        windows.extract(x, 2, segments=[Segment(0, 4)])
+        windows.extract(x, 2, segments=[(0, 4), Segment(0, 4)])
+    segments = as_segments([Segment(0, 4), (0, 4)], "frames")
+    clips = ArrayClips(x, WindowSpec(2), None, None, np.random.default_rng(0), 1, ALL, segments)
+    assert [(clip.segment.number, clip.index) for clip in clips] == [(1, 0), (1, 1)]
+    assert [number for number, _ in clips.segment_errors] == [0]
 
 
 def test_no_segments_give_no_clips():
