@@ -55,7 +55,8 @@ def files(tmp_path, monkeypatch, make_video):
     data = make_video(n=100, size=(240, 320)).read_bytes()
     for shard in range(2):
         with webdataset.TarWriter(f"videos-{shard:03}.tar") as tar:
-            tar.write({"__key__": f"video{shard}", "mp4": data, "cls": 7})
+            captions = [{"start": 0.5, "end": 2.5, "text": "a dog barks"}, {"start": 1, "end": 4, "text": "it sleeps"}]
+            tar.write({"__key__": f"video{shard}", "mp4": data, "cls": 7, "json": {"segments": captions}})
         with webdataset.TarWriter(f"shard-{shard:03}.tar") as tar:
             tar.write({"__key__": "recording17", "npy": np.zeros((100, 24, 32, 3), np.uint8)})
 
