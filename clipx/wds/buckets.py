@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+
 __all__ = ["Buckets", "bucket_of"]
 
 Item = TypeVar("Item")
@@ -15,7 +17,7 @@ def bucket_of(row: Mapping[Any, Any]) -> Hashable:
     return tuple(
         (name, type(value), tuple(value.shape), value.dtype)
         for name, value in row.items()
-        if hasattr(value, "shape") and hasattr(value, "dtype")
+        if hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, np.generic)
     )
 
 

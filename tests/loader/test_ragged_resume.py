@@ -62,6 +62,16 @@ def test_small_and_large_memory(ragged, kind, memory):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_least_memory(ragged, kind):
+    """Clips of the shuffle and of buckets, and the open samples, have room beside each other also where they return."""
+    with pytest.raises(ValueError, match="at least") as caught:
+        everything(loader_of(ragged, kind, memory=1000, batch_size=3))
+    least = int(str(caught.value).rpartition(" ")[2])
+    caught.value.__traceback__ = None
+    check_every(lambda **rest: loader_of(ragged, kind, memory=least, batch_size=3, drop_last=False, **rest), every=2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_videos(ragged_videos, kind):
     format = clipx.ClipFormat(crop=("random", (8, 8)), flip=0.5, mean="imagenet", order="CTHW")
     check_every(lambda **rest: loader_of(ragged_videos, kind, format, memory="600kB", drop_last=False, **rest), 2)

@@ -114,6 +114,12 @@ def test_the_default_of_what_buckets_hold():
     assert len(asked) == 9
 
 
+def test_numbers_have_no_bucket_of_their_own():
+    numbers = [1, np.int64(2), 3.0, np.float32(4)]
+    batches = wds.batched(4, ragged="bucket")([sample(i, 3, number=number) for i, number in enumerate(numbers)])
+    assert [batch["number"].tolist() for batch in batches] == [[1, 2, 3, 4]]
+
+
 def test_pictures_of_other_sizes_are_buckets_of_their_own():
     wide, high = [sample(f"w{i}", 4, others=(3, 5)) for i in range(4)], [sample(f"h{i}", 4) for i in range(4)]
     mixed = [each for pair in zip(wide, high) for each in pair]
