@@ -63,7 +63,7 @@ def _in_step(sources: Mapping[Field, Iterator[Clip]]) -> list[Clip]:
                     clips[field], latest = clip, max(latest, clip.number)
             del clip
     found = [] if ended else [clip for clip in clips.values() if clip is not None]
-    if len({(_segment_of(clip), clip.index) for clip in found}) > 1:
+    if len(found) > 1 and len({(_segment_of(clip), clip.index) for clip in found}) > 1:
         names = ", ".join(f"{field}: {_segment_of(clip)}" for field, clip in zip(sources, found))
         raise ValueError(
             f"the fields of a sample must have the same number of frames, but their segments differ: clip "
@@ -114,7 +114,9 @@ def joined(
             if clip.audio is not None:
                 out[sound_of(name, fields)] = clip.audio
         out["__key__"] = _key(key, clips[0])
-        facts = {name: fact for clip in reversed(clips) for name, fact in clip.facts().items()}
+        facts = clips[0].facts()
+        if len(clips) > 1:
+            facts = {name: fact for clip in reversed(clips) for name, fact in clip.facts().items()}
         facts.update(of_source)
         out["clip.json"] = facts
         joined = ClipSample(clips[0].number, selection.damaged or _is_damaged(sources), out)
