@@ -30,10 +30,11 @@ def _rows(clip: Clip) -> list[Row]:
     indices = np.unique(np.linspace(0, length - 1, min(length, COLUMNS)).round().astype(int))
     step = max(-(-max(views.shape[2:4]) // THUMBNAIL), 1)
     captions = [_caption(clip, index) for index in indices]
+    of = "" if clip.segment is None else f"segment {clip.segment.number}\n"
     rows = []
     for number, view in enumerate(views):
         pictures = view[indices, ::step, ::step]
-        label = f"clip {clip.index}\nstart {clip.start}" + (f"\nview {number}" if len(views) > 1 else "")
+        label = f"{of}clip {clip.index}\nstart {clip.start}" + (f"\nview {number}" if len(views) > 1 else "")
         rows.append((label, [each[..., 0] if each.shape[-1] == 1 else each for each in pictures], captions))
     return rows
 

@@ -9,7 +9,8 @@ import click
 from rich.console import Console
 
 import clipx
-from clipx.cli.output import counted, needs_matplotlib, printable
+from clipx.cli.output import counted, needs_matplotlib, one_line, printable
+from clipx.cli.spec_options import read_segments, spec_of, spec_options
 
 __all__ = ["preview"]
 
@@ -19,21 +20,13 @@ __all__ = ["preview"]
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Image file to write."
 )
-@click.option("--length", type=int, default=8, show_default=True, help="Frames in a clip.")
-@click.option("--stride", type=int, help="Frames from one clip's start to the next.  [default: length * dilation]")
-@click.option("--dilation", type=int, default=1, show_default=True, help="Frames from one frame of a clip to the next.")
+@spec_options
 @click.option(
-    "--policy",
-    default="drop",
-    show_default=True,
-    help="Clips past the end: drop, repeat_last, wrap, reflect, constant, error or backpad.",
+    "--segments",
+    help="Parts of the video, each a source of its own: START:END,... in seconds, a table such as PySceneDetect's, or "
+    "FILE.json or FILE.json:PATH, a list.",
 )
-@click.option(
-    "--fill-value", type=int, default=0, show_default=True, help="Value of frames past the end, with --policy constant."
-)
-@click.option("--num-clips", type=int, help="Number of clips, instead of --stride.")
-@click.option("--sampling", default="regular", show_default=True, help="Starts of clips: regular or random.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed for random starts.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed for what is random.")
 @click.option("--fps", help="Frames per second to resample the video to, such as 8 or 30000/1001.")
 @click.option("--start-seconds", type=float, help="Time in the video, in seconds, from which clips are taken.")
 @click.option("--end-seconds", type=float, help="Time in the video, in seconds, up to which clips are taken.")
@@ -71,8 +64,9 @@ def preview(src: Path, out: Path, seed: int, rows: int, no_rotate: bool, **chose
     Each clip is a row of small pictures. Below each picture are its frame number and its time in seconds.
 
     \b
-    Example, clips of 16 frames at 8 frames per second, one every 4 seconds:
+    Examples: clips of 16 frames at 8 frames per second, one every 4 seconds; 8 frames of each scene:
       clipx preview video.mp4 -o sheet.png --fps 8 --length 16 --stride 32
+      clipx preview video.mp4 -o sheet.png --uniform --segments video-Scenes.csv
     """
     from clipx.cli import contact_sheet
 
@@ -80,7 +74,7 @@ def preview(src: Path, out: Path, seed: int, rows: int, no_rotate: bool, **chose
         return {name: chosen[name] for name in names if chosen[name] is not None}
 
     try:
-        spec = clipx.WindowSpec(**pick("length", "stride", "dilation", "policy", "fill_value", "num_clips", "sampling"))
+        spec, segments = spec_of(chosen), read_segments(chosen["segments"])
         sizes: dict[str, Any] = {name: _size(value) for name, value in pick("resize", "crop").items()}
         format = clipx.ClipFormat(**sizes, flip=chosen["flip"])
         if chosen["stream"].isdecimal():
@@ -90,15 +84,18 @@ def preview(src: Path, out: Path, seed: int, rows: int, no_rotate: bool, **chose
             **pick("fps", "start_seconds", "end_seconds", "at_start", "colorspace", "color_range", "color"),
             **pick("stream", "num_threads", "damage", "max_pixels", "trusted"),
         )
-        clips = clipx.video.clips(src, spec, format, options=options, rng=seed)
+        clips = clipx.video.clips(src, spec, format, options=options, segments=segments, rng=seed)
     except TypeError as exn:
         raise click.ClickException(str(exn)) from exn
+    clips.raises_errors = False  # those of segments are printed
+    for _, error in clips.segment_errors:
+        click.echo(one_line(error), err=True)
     with needs_matplotlib("a contact sheet"):
         drawn, more = contact_sheet.draw(out, clips, rows)
     if not drawn:
-        raise click.ClickException(
-            f"no clips: {_length(src, options, clips.num_frames)}, and a clip spans {spec.span} frames"
-        )
+        spans = "" if spec.span is None else f", and a clip spans {spec.span} frames"
+        of_segments = "" if segments is None else f", in {counted(len(segments), 'segment')}"
+        raise click.ClickException(f"no clips: {_length(src, options, clips.num_frames)}{of_segments}{spans}")
     Console().print(
         f"{counted(drawn, 'clip')}{', and there are more' if more else ''}: {printable(str(out))}", markup=False
     )

@@ -222,8 +222,9 @@ def parse_segments(
     limits = {"min_seconds": min_seconds, "max_seconds": max_seconds, "trim_seconds": trim_seconds}
     exact = {name: None if value is None else exact_number(name, value, "seconds") for name, value in limits.items()}
     for name, value in exact.items():
-        if value is not None and value < 0:
-            raise ValueError(f"{name} is {limits[name]}, but must be at least 0")
+        if value is not None and (value < 0 or (name == "max_seconds" and not value)):
+            rule = "above 0" if name == "max_seconds" else "at least 0"
+            raise ValueError(f"{name} is {limits[name]}, but must be {rule}")
         if value is not None and segments is None:
             raise ValueError(f"{name} is {limits[name]}, but segments is None, so that there is nothing to filter")
     low, high = exact["min_seconds"], exact["max_seconds"]

@@ -211,6 +211,8 @@ class SampleClips:
             with locating(field=self._listed.field_in(sample)):
                 listed = list(self._listed.values(sample, limits.segment_bytes))
                 values: Any = listed if self._listed.has_all else listed[0]
+                if not isinstance(values, list):
+                    raise ValueError(f"{self._listed} is a {type(values).__name__}, but must be a list of numbers")
                 spec = replace(spec, frames=values) if spec.seconds is None else replace(spec, seconds=values)
         if self.segments is not None:
             is_array = all(source.kind == "array" for source in sources.values())

@@ -158,6 +158,7 @@ def test_filters_and_trimming_keep_the_numbers():
         ({"a": 1}, {}, TypeError, "segments is {'a': 1}, but must be"),
         ([(0, 1), (2, 1)], {}, ValueError, "segment 1 of segments: end is 1, but must be after start, 2"),
         ([(0, 1)], {"min_seconds": -1}, ValueError, "min_seconds is -1, but must be at least 0"),
+        ([(0, 1)], {"max_seconds": 0}, ValueError, "max_seconds is 0, but must be above 0"),
         ([(0, 1)], {"min_seconds": 3, "max_seconds": 2}, ValueError, "min_seconds is 3, but must be at most max_sec"),
         ([(0, 1)], {"trim_seconds": "x"}, TypeError, "trim_seconds is 'x', but must be a number of seconds"),
         (None, {"max_seconds": 2}, ValueError, "max_seconds is 2, but segments is None"),

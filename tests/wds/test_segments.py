@@ -79,7 +79,9 @@ def test_clips_of_arrays_have_pairs_of_frames():
         "a_0001_000002": [36, 37, 38, 39],
     }
     assert errors == []
-    _, (error,), _ = run({"__key__": "a", "npy": x, "json": [{"start": 0, "end": 1.5}]}, "json")
+    entries = [{"start": 0, "end": 1.5}, {"start_frame": 0, "end_frame": 4}]
+    (clip,), (error,), _ = run({"__key__": "a", "npy": x, "json": entries}, "json")
+    assert clip["__key__"] == "a_0001_000000"
     assert "segment 0, 0 to 1.5 s: it is in seconds, but an array has no times" in str(error)
 
 
@@ -213,9 +215,13 @@ def test_lists_of_frames_of_a_field(make_video, decoded):
         "b_000000": [7],
     }
     assert [error.key for error in errors] == ["c", "d", "e", "f"]
-    for error, text in zip(
-        errors, ["frames[1] is 40, but there are 40 frames", "frames is empty", "frames", "no field 'json'"]
-    ):
+    rules = [
+        "frames[1] is 40, but there are 40 frames",
+        "frames is empty",
+        "'json:at' is a str, but must be a list of numbers",
+        "there is no field 'json'",
+    ]
+    for error, text in zip(errors, rules, strict=True):
         assert text in str(error)
 
 

@@ -1,0 +1,130 @@
+"""Options of the command line that say which frames: a spec and segments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import clipx
+
+if TYPE_CHECKING:
+    from clipx.plan import FrameSpec
+
+__all__ = ["read_segments", "spec_of", "spec_options"]
+
+LENGTH = 8
+
+OPTIONS = (
+    click.option("--length", type=int, help=f"Frames in a clip.  [default: {LENGTH}]"),
+    click.option("--stride", type=int, help="Frames from one clip's start to the next.  [default: length * dilation]"),
+    click.option("--dilation", type=int, help="Frames from one frame of a clip to the next.  [default: 1]"),
+    click.option(
+        "--policy",
+        help="Clips past the end: drop, repeat_last, wrap, reflect, constant, error or backpad.  [default: drop]",
+    ),
+    click.option("--fill-value", type=int, help="Value of frames past the end, with --policy constant.  [default: 0]"),
+    click.option("--offset", help="First frame of the first clip, or random.  [default: 0]"),
+    click.option("--num-clips", type=int, help="Number of clips, instead of --stride."),
+    click.option(
+        "--sampling",
+        help="With --num-clips: regular, random, partition or partition_source; with --uniform: centers, random or "
+        "linspace.",
+    ),
+    click.option("--uniform", is_flag=True, default=None, help="One clip of --length frames, spread over the whole."),
+    click.option("--rate", help="One clip of as many frames as the duration gives at this rate, such as 2."),
+    click.option("--min-frames", type=int, help="Fewest frames of --rate.  [default: 1]"),
+    click.option("--max-frames", type=int, help="Most frames of --rate."),
+    click.option("--multiple", type=int, help="Number that the frames of --rate are a multiple of.  [default: 1]"),
+    click.option("--frames", help="One clip of these frames, such as 0,40,12."),
+    click.option("--seconds", help="One clip of the frames nearest to these times, such as 0,1.5."),
+    click.option("--tolerance-seconds", help="Most seconds between a time of --seconds and its frame.  [default: any]"),
+)
+
+WINDOW = ("length", "stride", "dilation", "policy", "fill_value", "offset", "num_clips", "sampling")
+SPECS = {
+    "uniform": ("UniformSpec", ("length", "sampling")),
+    "rate": ("RateSpec", ("rate", "min_frames", "max_frames", "multiple")),
+    "frames": ("FrameList", ("frames",)),
+    "seconds": ("FrameList", ("seconds", "tolerance_seconds")),
+}
+"""The specs beside windows, by the option that chooses each, and the options that say more of it."""
+
+RENAMED = {"rate": "fps"}
+"""Arguments of specs whose options have other names."""
+
+
+def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command with the options that `spec_of` reads."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def spec_of(chosen: dict[str, Any]) -> FrameSpec:
+    """The spec that options ask for, which are taken out of `chosen`.
+
+    Raises ValueError for options that do not go together, and as the spec.
+    """
+    names = dict.fromkeys([*WINDOW, *SPECS, *(name for _, taken in SPECS.values() for name in taken)])
+    given = {name: value for name in names if (value := chosen.pop(name)) is not None}
+    kinds = [option for option in SPECS if option in given]
+    if len(kinds) > 1:
+        raise ValueError(f"{_option(kinds[1])} does not go with {_option(kinds[0])}: each says all of the clips")
+    kind, taken = SPECS[kinds[0]] if kinds else ("WindowSpec", WINDOW)
+    given.pop("uniform", None)
+    for name in given:
+        if name not in taken:
+            raise ValueError(f"{_option(name)} does not go with {_option(kinds[0]) if kinds else 'windows'}")
+    if "length" in taken:
+        given.setdefault("length", LENGTH)
+    spec: FrameSpec = getattr(clipx, kind)(
+        **{RENAMED.get(name, name): _converted(name, value) for name, value in given.items()}
+    )
+    return spec
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _converted(name: str, value: Any) -> Any:
+    if name in ("frames", "seconds"):
+        return [_number(name, each) for each in value.split(",")]
+    return int(value) if name == "offset" and value.strip("-").isdecimal() else value
+
+
+def _number(name: str, text: str) -> Any:
+    try:
+        return int(text) if name == "frames" else float(text)
+    except ValueError:
+        raise ValueError(f"{_option(name)} has {text!r}, which is not a number") from None
+
+
+def read_segments(text: str | None) -> list[clipx.Segment] | None:
+    """The segments of a table or of a JSON file, or pairs of seconds such as "0:4.5,10:12"; None for None.
+
+    Raises OSError and ValueError for what they cannot be read from.
+    """
+    if text is None:
+        return None
+    from clipx.datasets.segments import parse_segments
+
+    match = re.fullmatch(r"(.+\.json)(:.*)?", text, re.DOTALL)
+    if match:
+        source = parse_segments(f"json{match[2] or ''}")
+        assert source is not None
+        found = source.of({"json": Path(match[1]).read_bytes()}, "seconds")
+        for _, error in found.errors:
+            raise error
+        return list(found.segments.values())
+    if Path(text).exists() or not re.fullmatch(r"[-\d.:,\s]*", text):
+        return clipx.segments.from_csv(text)
+    pairs = [pair.split(":") for pair in text.split(",")]
+    try:
+        return [clipx.Segment(float(start), float(end)) for start, end in pairs]
+    except ValueError as exn:
+        raise ValueError(f"--segments is {text!r}, but must be a file, or pairs such as 0:4.5,10:12: {exn}") from None
