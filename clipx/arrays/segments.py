@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 
@@ -70,15 +71,17 @@ class SegmentClips(Iterator[np.ndarray]):
         in_step: int = 1,
         selection: Selection = ALL,
     ) -> None:
-        self._array, self._plan, self._pool = array, plan, pool
+        self._array: np.ndarray | None = array
+        self._plan, self._pool, self._frame_shape, self._dtype = plan, pool, array.shape[1:], array.dtype
         self._fill = fill_bytes(spec, array.dtype)
         self._writer = None if format is None else writer_of(array, spec, format, rng, plan)
         self._pages = Pages(array)
         self._positions = selection.of(len(plan))
         self._lowest_after = plan.lowest_after() if self._pages else None
-        self._left = iter(range(len(self._positions)))
+        self._left: Iterator[int] = iter(range(len(self._positions)))
         self._lock = threading.Lock()
-        shape, dtype = self._layout(spec.max_length or plan.length)
+        longest = spec.max_length or plan.length
+        shape, dtype = self._layout(None if self._writer is None else self._writer(longest), longest)
         check_total("a clip", shape, dtype.itemsize)
         if pool is not None:
             check_bounded(spec)
@@ -89,26 +92,35 @@ class SegmentClips(Iterator[np.ndarray]):
         """Writer of the longest clips; None without a format."""
         return None if self._writer is None else self._writer(self._plan.length)
 
-    def _layout(self, length: int) -> tuple[tuple[int, ...], np.dtype]:
-        if self._writer is None:
-            return (length, *self._array.shape[1:]), self._array.dtype
-        writer = self._writer(length)
-        return writer.shape, writer.dtype
+    def _layout(self, writer: ArrayWriter | None, length: int) -> tuple[tuple[int, ...], np.dtype]:
+        """Shape and dtype of a clip."""
+        if writer is not None:
+            return writer.shape, writer.dtype
+        return (length, *self._frame_shape), self._dtype
 
     def __next__(self) -> np.ndarray:
         with self._lock:
-            at = next(self._left)
+            at, array, of_length = next(self._left, None), self._array, self._writer
+            if at is None or array is None:
+                # The source is not kept past its last clip.
+                self._array = self._writer = None
+                raise StopIteration
         position = int(self._positions[at])
         row = np.asarray(self._plan.row(position), dtype=np.int64)
-        shape, dtype = self._layout(len(row))
-        make = partial(np.empty, shape, dtype) if self._pool is None else partial(self._pool.acquire, shape, dtype)
-        clip = make()
+        writer = None if of_length is None else of_length(len(row))
+        shape, dtype = self._layout(writer, len(row))
+        try:
+            clip = np.empty(shape, dtype) if self._pool is None else self._pool.acquire(shape, dtype)
+        except BaseException:
+            with self._lock:
+                self._left = chain([at], self._left)  # where a slot comes free, it is the next one again
+            raise
         self._pages.need(row)
         footprint = 0 if self._pool is None else self._pool.nbytes
-        if self._writer is None:
-            _kernel.gather(self._array, clip, row, self._fill, footprint)
+        if writer is None:
+            _kernel.gather(array, clip, row, self._fill, footprint)
         else:
-            self._writer(len(row)).write(clip[None], row[None], position, footprint)
+            writer.write(clip[None], row[None], position, footprint)
         if self._lowest_after is not None:
             later = position + 1 < len(self._lowest_after)
             self._pages.drop(int(self._lowest_after[position + 1]) if later else int(row.max()) + 1)

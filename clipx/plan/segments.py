@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal, get_args
@@ -81,7 +82,7 @@ class Segment:
             "start": json_number(self.start),
             "end": json_number(self.end),
             "unit": self.unit,
-            "facts": self.facts,
+            "facts": deepcopy(self.facts),  # who changes those of a clip does not change those of others
         }
 
     def __str__(self) -> str:

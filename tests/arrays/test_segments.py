@@ -1,5 +1,7 @@
 """Segments of arrays: the clips of each, as if it were an array of its own."""
 
+import weakref
+
 import numpy as np
 import pytest
 from helpers.segments import clips_of, gathered, in_order
@@ -95,6 +97,7 @@ def test_slots_of_a_pool():
     with pytest.raises(PoolExhausted):
         next(held)
     del clips
+    assert np.array_equal(next(held), x[2:5])
 
 
 def test_errors_of_segments_come_last_and_lose_no_other():
@@ -151,3 +154,29 @@ def test_facts_of_a_clip():
     for clip in (first, second):
         wanted = x[2 + clip.start :][:3]
         assert np.array_equal(clip.data, wanted[:, :, ::-1] if clip.flip else wanted)
+
+
+@pytest.mark.parametrize("format", [None, ClipFormat(order="TCHW")])
+def test_the_source_is_not_kept_past_the_last_clip(format):
+    x = numbers((30, 2, 2, 3))
+    kept = weakref.ref(x)
+    clips = windows.iterate(x, 3, segments=[(0, 10), (5, 30)], format=format)
+    del x
+    assert len(list(clips)) == 3 + 8
+    assert kept() is None
+
+
+@pytest.mark.parametrize("order", [[(0, 30), (10, 20), (50, 90)], [(50, 90), (10, 20), (0, 30)]])
+def test_mapped_arrays(tmp_path, order):
+    x = numbers((100, 16, 16, 3))
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    for policy in ("drop", "wrap"):
+        got = list(windows.iterate(mapped, 4, 3, policy=policy, segments=order))
+        assert np.array_equal(got, windows.extract(x, 4, 3, policy=policy, segments=order))
+        segments = as_segments(order, "frames")
+        spec = WindowSpec(4, 3, policy=policy)
+        wanted = in_order(clips_of(spec, parts(order, 100)))
+        clips = ArrayClips(mapped, spec, None, None, np.random.default_rng(0), 1, ALL, segments)
+        for clip, expected in zip(clips, wanted, strict=True):
+            assert np.array_equal(clip.data, gathered(x, expected))

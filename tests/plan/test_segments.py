@@ -42,7 +42,9 @@ def test_a_segment_keeps_facts_of_its_own():
     facts = {"label": 1}
     segment = Segment(0, 1, facts)
     facts["label"] = 2
+    segment.record()["facts"]["label"] = 3
     assert segment.facts == {"label": 1}
+    assert len({segment, Segment(0, 1, {"label": 1}), Segment(0, 2)}) == 2
 
 
 @pytest.mark.parametrize(

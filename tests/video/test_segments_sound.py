@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from clipx import AudioFormat, VideoOptions, WindowSpec, video
+from clipx.plan import ALL, Selection, as_segments
+from clipx.video.clips import selected_clips
 from clipx.video.with_audio import InterleavedSound
 
 
@@ -48,3 +50,21 @@ def test_sound_that_no_clip_needs_is_freed(movie, monkeypatch):
     short, most[0] = most[0], 0
     list(video.clips(made.path, WindowSpec(40), audio=sound, segments=[(0, 2), (0.5, 0.6)]))
     assert short < most[0] / 2
+
+
+@pytest.mark.parametrize("damage", ["stop", "keep"])
+def test_runs_with_sound_resume_anywhere(movie, damage):
+    path, options, sound = movie("mp4", "flac", "25").path, VideoOptions(damage=damage), AudioFormat(dtype="int16")
+    segments = as_segments([(0, 2), (0.5, 1.9), (0.6, 0.8), (1.4, 1.8)], "seconds")
+    rest = {"options": options, "audio": sound, "segments": segments, "name": "it"}
+
+    def run(selection):
+        clips = selected_clips(path, WindowSpec(4, 7, policy="wrap"), selection=selection, **rest)
+        return [(clip.facts(), clip.data.tobytes(), clip.audio.tobytes()) for clip in clips]
+
+    every = run(ALL)
+    assert len(every) > 15
+    for first in range(len(every) + 1):
+        some = tuple(range(0, first, 3))
+        assert run(Selection(some, first)) == [*(every[i] for i in some), *every[first:]]
+        assert run(Selection(some, None)) == [every[i] for i in some]
