@@ -4,6 +4,9 @@ Those of `experimental.readers.video` were read from its frame numbers, of Motio
 `readers.video`, which needs a GPU, follow from its source (dali/operators/video/legacy/reader/video_loader.h).
 """
 
+from math import ceil, floor
+
+import numpy as np
 import pytest
 
 from clipx import UniformSpec, WindowSpec, video, windows
@@ -111,8 +114,7 @@ def test_uniform_sample_of_a_file_list():
 
 
 # The first and last frame of "file label start end" in seconds, of 100 frames at 10 a second, by file_list_rounding:
-# "start_down_end_up", the default, also of readers.video with file_list_include_preceding_frame; "start_up_end_down",
-# the default of readers.video; and "all_up", which is the rule of segments.
+# "start_down_end_up", the default, "start_up_end_down" and "all_up", which is the rule of segments.
 @pytest.mark.parametrize(("start", "end", "start_down_end_up", "start_up_end_down", "all_up"), [
     (1, 2, (10, 19), (10, 19), (10, 19)),
     (1.25, 2.05, (12, 20), (13, 19), (13, 20)),
@@ -133,6 +135,23 @@ def test_file_list_of_seconds(make_video, start, end, start_down_end_up, start_u
     assert extent(start_down_end_up[0] / 10, end) == start_down_end_up
     if start_up_end_down is not None:
         assert extent(start, (start_up_end_down[1] + 1) / 10) == start_up_end_down
+
+
+# readers.video takes the frames from ceil(start * fps) to before floor(end * fps), of times in float32, and with
+# file_list_include_preceding_frame from floor to before ceil: at 10 frames a second, 0.3 is past frame 3.
+@pytest.mark.parametrize(("start", "end", "default", "preceding", "ours"), [
+    (1, 2, range(10, 20), range(10, 20), range(10, 20)),
+    (1.25, 2.05, range(13, 20), range(12, 21), range(13, 21)),
+    (0.3, 0.7, range(4, 6), range(3, 7), range(3, 7)),
+    (0.1, 0.2, range(2, 2), range(1, 3), range(1, 2)),
+    (1.1, 1.9, range(12, 18), range(11, 19), range(11, 19)),
+])  # fmt: skip
+def test_file_list_of_readers_video(make_video, start, end, default, preceding, ours):
+    found = video.clips(make_video(100, rate=10), WindowSpec(1), segments=[(start, end)])
+    assert [clip.frame_indices[0] for clip in found] == list(ours)
+    first, last = float(np.float32(start)) * 10, float(np.float32(end)) * 10
+    assert default == range(ceil(first), floor(last))
+    assert preceding == range(floor(first), ceil(last))
 
 
 def test_file_list_past_the_end(make_video):
