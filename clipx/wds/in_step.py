@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from clipx.arrays.clips import ArrayClips
@@ -46,6 +47,10 @@ def _in_step(sources: Mapping[Field, Iterator[Clip]]) -> list[Clip]:
     Where damage leaves out the clip of one field, those of the others are left out, too. Raises ValueError where fields
     have different clips of one number.
     """
+    if len(sources) == 1:
+        ((field, source),) = sources.items()
+        with locating(field=field):
+            return list(islice(source, 1))
     clips: dict[str, Clip | None] = dict.fromkeys(sources)
     latest = -1
     ended = False
