@@ -25,7 +25,12 @@ WINDOWS = [
     clipx.WindowSpec(2, num_clips=2, sampling="random", policy="wrap"),
     clipx.WindowSpec(1, 3),
 ]
-FORMATS = [None, clipx.ClipFormat(crop=8, dtype="float32", mean=0.5), clipx.ClipFormat(resize=16, order="CTHW")]
+FORMATS = [
+    None,
+    clipx.ClipFormat(crop=8, dtype="float32", mean=0.5),
+    clipx.ClipFormat(resize=16, order="CTHW"),
+    clipx.ClipFormat(crop=("ten", 8), dtype="float16", order="TCHW"),
+]
 
 
 class Stream:
