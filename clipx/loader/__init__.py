@@ -2,7 +2,8 @@
 
 loader     the public Loader; config its arguments, budget and needs how its bytes are divided
 epoch      the threads of one epoch; handover the queue to the consumer, progress the counters of both
-steps      interleave (of open_samples, within room), shuffle, batch (of columns): each with its state and made from one
+steps      interleave (of open_samples, within room), shuffle, batches: each with its state and made from one
+batch      a batch that is filled clip by clip, in columns
 extract    what the interleave runs for each sample; probe the first of them
 state      a saved state: codec as JSON, state_checks; restore what it held
 """

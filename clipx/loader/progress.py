@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from clipx.datasets.world import World
-from clipx.loader.batch import BatchState
+from clipx.loader.batches import BatchState
 from clipx.loader.budget import Budget
 from clipx.loader.interleave import BEGINNING, InterleaveState
 from clipx.loader.shuffle import Move, ShuffleState

@@ -14,7 +14,7 @@ from clipx.datasets.fields import Sample
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.shards import Shards
 from clipx.datasets.world import Share
-from clipx.loader.batch import Batches, BatchRules
+from clipx.loader.batches import Batches, BatchRules
 from clipx.loader.config import LoaderConfig
 from clipx.loader.extract import Extractor
 from clipx.loader.handover import EpochStopped, Handover

@@ -10,7 +10,7 @@ from helpers.threads import wait_until
 from clipx import ClipPool, PoolExhausted
 from clipx._threads import Task
 from clipx.datasets.addresses import Address
-from clipx.loader.batch import BatchState
+from clipx.loader.batches import BatchState
 from clipx.loader.budget import Budget
 from clipx.loader.handover import EpochStopped, Handover, Ready
 from clipx.loader.interleave import InterleaveState

@@ -5,7 +5,7 @@ import pytest
 from helpers.steps import check_midpoints
 
 from clipx.datasets.ledger import Ledger
-from clipx.loader.batch import Batches, BatchRules, BatchState
+from clipx.loader.batches import Batches, BatchRules, BatchState
 from clipx.loader.open_samples import Extracted
 
 SAMPLES = [{"__key__": f"k{n}", "x": np.full((2, 3), n, dtype=np.uint8), "cls": n} for n in range(11)]

@@ -9,7 +9,7 @@ from helpers.steps import check_midpoints
 
 from clipx.datasets.addresses import Address
 from clipx.datasets.ledger import Ledger
-from clipx.loader.batch import Batches, BatchRules, BatchState
+from clipx.loader.batches import Batches, BatchRules, BatchState
 from clipx.loader.open_samples import ClipRef, Extracted
 
 ENOUGH = 10**6
