@@ -60,13 +60,17 @@ class Needed(File):
         parts = [range(*pair) for pair in itertools.pairwise([*self.keys, len(self.pts)])]
         return sum(len(part) for part in parts if not frames.isdisjoint(part))
 
-    def resampled(self, frames, end, fps):
+    def resampled(self, frames, segment, fps):
         """The frames that are shown every 1 / fps s from the first on, before the end, and their times with the end."""
-        start, shown = self.pts[frames[0]], []
+        start, shown, last = self.pts[frames[0]], [], self.pts[frames[-1]] + self.durations[frames[-1]]
+        stop = segment.end
+        if segment.unit == "frames":
+            stop = self.pts[stop] if stop < len(self.pts) else last
+        end = min(last, stop)
         times = list(itertools.takewhile(lambda time: time < end, (start + Fraction(p) / fps for p in range(10_000))))
         for time in times:
             shown.append(max(k for k in frames if self.pts[k] <= time))
-        return shown, [*times, end]
+        return shown, [*times, min(last, start + len(shown) / fps)]
 
 
 def make_segments(file, rng):
@@ -149,7 +153,7 @@ def check_run(spec, file, pictures, segments, of, times, **options):
 def parts_of(file, segments):
     """The frames of each segment that has any, and their times."""
     of = file.of(segments)
-    return of, {number: file.times_of(of[number], segments[number]) for number in of}
+    return of, {number: file.times_of(of[number]) for number in of}
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
@@ -167,7 +171,6 @@ def test_at_a_rate(files, frames_of, spec, fps):
     for (container, file, segments), pictures in zip(files, frames_of):
         if container not in ("mp4", "vfr"):
             continue  # times are rounded there
-        of, times = parts_of(file, segments)
-        shown = {number: file.resampled(of[number], times[number][-1], fps) for number in of}
+        shown = {number: file.resampled(frames, segments[number], fps) for number, frames in file.of(segments).items()}
         rows, at = ({number: each[i] for number, each in shown.items()} for i in (0, 1))
         check_run(spec, file, pictures, segments, rows, at, options=options)
