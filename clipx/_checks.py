@@ -186,13 +186,15 @@ def as_array(name: str, value: Any) -> np.ndarray:
 def exact_number(name: str, value: Any, unit: str) -> Fraction:
     """A number as an exact fraction: ints, Fractions, texts such as "30000/1001", and floats as they are written.
 
-    Raises TypeError for a value that is not a finite number.
+    Raises TypeError for a value that is not a finite number, or beyond the range of floats.
     """
     text = value if isinstance(value, str) else None
     if isinstance(value, (bool, np.bool_, bytes)) or (text is not None and (len(text) > 40 or "e" in text.lower())):
         raise TypeError(f"{name} is {value!r}, but must be a number of {unit}")
     try:
-        return Fraction(value) if isinstance(value, (str, int, Fraction)) else Fraction(str(float(value)))
+        exact = Fraction(value) if isinstance(value, (str, int, Fraction)) else Fraction(str(float(value)))
+        float(exact)  # as messages and clip.json have it
+        return exact
     except (TypeError, ValueError, OverflowError, ZeroDivisionError):
         raise TypeError(f"{name} is {value!r}, but must be a number of {unit}") from None
 

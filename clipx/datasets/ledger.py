@@ -165,8 +165,9 @@ class Ledger(Sequence[Entry]):
         """Log how many samples have given no clips since the counts were `before`; `name` begins the message."""
         count = self.counts.get("no clips", 0) - before.get("no clips", 0)
         if count > 0:
-            last = self.of_kind("no clips")[-1]
-            logger.warning("%s: %d samples gave no clips, such as %s; see .errors", name, count, last)
+            kept = self.of_kind("no clips")  # none, where there were too many entries before
+            example = f", such as {kept[-1]}" if kept else ""
+            logger.warning("%s: %d samples gave no clips%s; see .errors", name, count, example)
 
     def of_kind(self, kind: str) -> list[Entry]:
         """The entries of a kind, the oldest first."""

@@ -99,9 +99,11 @@ def _checked_facts(facts: Any) -> dict[str, Any]:
     for name in facts:
         if not isinstance(name, str):
             raise TypeError(f"facts has the name {name!r}, but its names must be texts")
-    facts = dict(facts)
     try:
+        facts = deepcopy(dict(facts))
         json.dumps(facts, allow_nan=False)
+    except RecursionError:
+        raise ValueError("facts are nested too deeply") from None
     except (TypeError, ValueError) as exn:
         raise TypeError(f"facts is {facts!r}, which JSON does not take: {exn}") from None
     return facts

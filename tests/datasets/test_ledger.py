@@ -138,6 +138,15 @@ def test_a_ledger_is_bounded(monkeypatch):
     assert "10 in all" in repr(record)
 
 
+def test_samples_without_clips_after_more_entries_than_are_kept(caplog):
+    pairs = ", ".join(["[1, 0]"] * 1001)
+    stage = wds.clips(WINDOW, segments="json", handler=GO_ON)
+    with caplog.at_level(logging.WARNING, "clipx"):
+        assert list(stage([{"__key__": "a", "npy": np.zeros((9, 2)), "json": f"[{pairs}]".encode()}])) == []
+    assert stage.errors.counts == {"segment": 1001, "no clips": 1}
+    assert "1 samples gave no clips; see .errors" in caplog.text
+
+
 def test_copies_of_a_ledger_go_their_own_ways():
     record = Ledger()
     record.note("damage", {"__key__": "a", "__url__": "x.tar"}, "concealed", field="mp4", clips=3)

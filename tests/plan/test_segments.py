@@ -38,6 +38,25 @@ def test_the_repr_of_a_segment():
     assert eval(repr(Segment(1, 5, {"a": 2}, "frames", number=3))) == Segment(1, 5, {"a": 2}, "frames")
 
 
+def nested(levels):
+    facts = []
+    for _ in range(levels):
+        facts = [facts]
+    return facts
+
+
+@pytest.mark.parametrize("levels", [700, 100_000])
+def test_facts_that_no_copy_can_be_made_of(levels):
+    with pytest.raises(ValueError, match="facts are nested too deeply"):
+        Segment(0, 1, {"a": nested(levels)})
+
+
+@pytest.mark.parametrize("end", [10**400, Fraction(10**400, 3)])
+def test_seconds_beyond_floats(end):
+    with pytest.raises(TypeError, match=r"end is .* but must be a number of seconds"):
+        Segment(0, end)
+
+
 def test_a_segment_keeps_facts_of_its_own():
     facts = {"label": 1}
     segment = Segment(0, 1, facts)
