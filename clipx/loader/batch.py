@@ -43,6 +43,7 @@ class Batch:
         size: samples that it has room for.
         layout: all samples have its clips, and arrays of its shapes and dtypes where they have the field.
         make: gives memory for the array of a field, from its name, shape and dtype.
+        ragged: whether arrays of different sizes come as lists, or padded; "bucket" is like "error".
     """
 
     def __init__(self, size: int, layout: BatchLayout, make: Make, ragged: Ragged = "error") -> None:

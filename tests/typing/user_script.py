@@ -104,7 +104,9 @@ def train(shards: str) -> None:
     with loader:
         for batch in DataLoader(loader, batch_size=None, num_workers=2):
             print(batch["clip.json"])
-    many = clipx.Loader(["a.tar", "b.tar"], clipx.WindowSpec(4), batch_size=2, memory=10**9, keys=("front.mp4", "mp4"))
+    many = clipx.Loader(
+        ["a.tar", "b.tar"], clipx.WindowSpec(4), batch_size=2, memory=10**9, keys=("front.mp4", "mp4"), ragged="pad"
+    )
     many.close()
 
 
@@ -119,7 +121,7 @@ def pipeline() -> None:
         clipx.wds.clips(spec, pool=pool, seed=1, handler=clipx.wds.log_and_continue),
         clipx.wds.shuffle(pool=pool, seed=1),
         clipx.wds.watch(),
-        clipx.wds.batched(16, pool="1GB"),
+        clipx.wds.batched(16, pool="1GB", ragged="bucket", max_held=64),
     )
     for batch in dataset:
         print(batch["mp4"].shape)
