@@ -30,6 +30,7 @@ SPECS = [
     WindowSpec(300, 200, policy="constant", fill_value=1),
     WindowSpec(500, 300, policy="backpad"),
     WindowSpec(200, num_clips=3, sampling="random"),
+    WindowSpec(300, 700, offset="random", policy="repeat_last"),
     UniformSpec(40),
     RateSpec(100, max_frames=60),
     FrameList(frames=[0, 700, 3]),

@@ -145,13 +145,20 @@ class Fill(Every):
 
 
 policies = st.sampled_from([policy for policy in POLICIES if policy != "error"])
-windows = st.builds(WindowSpec, st.integers(1, 5), st.integers(1, 7), st.integers(1, 3), policies) | st.builds(
+windows = st.builds(
+    WindowSpec,
+    st.integers(1, 5),
+    st.integers(1, 7),
+    st.integers(1, 3),
+    policies,
+    offset=st.sampled_from([0, 1, 3, "random"]),
+) | st.builds(
     WindowSpec,
     st.integers(1, 5),
     dilation=st.integers(1, 3),
     policy=policies,
     num_clips=st.integers(1, 4),
-    sampling=st.sampled_from(["regular", "random"]),
+    sampling=st.sampled_from(["regular", "random", "partition", "partition_source"]),
 )
 pairs = st.lists(
     st.tuples(st.integers(0, 24), st.integers(1, 30)).map(lambda pair: (pair[0], pair[0] + pair[1])), max_size=6

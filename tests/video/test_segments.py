@@ -30,6 +30,8 @@ SPECS = [
     WindowSpec(4, 3, policy="backpad"),
     WindowSpec(2, num_clips=3),
     WindowSpec(2, dilation=2, num_clips=3, sampling="random", policy="repeat_last"),
+    WindowSpec(3, 4, offset="random", policy="repeat_last"),
+    WindowSpec(2, num_clips=3, sampling="partition_source"),
 ]
 
 
