@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from itertools import islice
 from typing import NamedTuple
 
 from clipx.arrays.clips import ArrayClips
 from clipx.audio.clips import AudioClips
 from clipx.clip import Clip
 from clipx.datasets.fields import Field, Sample
-from clipx.datasets.origins import locating
+from clipx.datasets.origins import locate
 from clipx.errors import Damage
 from clipx.plan import Selection
 from clipx.video.clips import VideoClips
@@ -49,26 +48,26 @@ def _in_step(sources: Mapping[Field, Iterator[Clip]]) -> list[Clip]:
     """
     if len(sources) == 1:
         ((field, source),) = sources.items()
-        with locating(field=field):
-            return list(islice(source, 1))
-    clips: dict[str, Clip | None] = dict.fromkeys(sources)
-    latest = -1
-    ended = False
-    while not ended and any(clip is None or clip.number < latest for clip in clips.values()):
+        only = _next(field, source)
+        return [] if only is None else [only]
+    clips: dict[Field, Clip] = {}
+    numbers = dict.fromkeys(sources, -2)
+    latest, ended = -1, False
+    while not ended and min(numbers.values()) < latest:
         for field, source in sources.items():
-            clip = clips[field]
-            if clip is None or clip.number < latest:
-                # Its slot is back before the next clip is made.
-                clips[field] = clip = None
-                with locating(field=field):
-                    clip = next(source, None)
+            if numbers[field] < latest:
+                clips.pop(field, None)  # its slot is back before the next clip is made
+                clip = _next(field, source)
                 if clip is None:
                     ended = True  # the others are asked as well, so that they learn of their ends
                 else:
-                    clips[field], latest = clip, max(latest, clip.number)
-            del clip
-    found = [] if ended else [clip for clip in clips.values() if clip is not None]
-    if len(found) > 1 and len({(_segment_of(clip), clip.index) for clip in found}) > 1:
+                    clips[field], numbers[field] = clip, clip.number
+                    latest = max(latest, numbers[field])
+                del clip
+    if ended:
+        return []
+    found = [clips[field] for field in sources]
+    if found[0].segment is not None and len({(_segment_of(clip), clip.index) for clip in found}) > 1:
         names = ", ".join(f"{field}: {_segment_of(clip)}" for field, clip in zip(sources, found))
         raise ValueError(
             f"the fields of a sample must have the same number of frames, but their segments differ: clip "
@@ -77,14 +76,17 @@ def _in_step(sources: Mapping[Field, Iterator[Clip]]) -> list[Clip]:
     return found
 
 
+def _next(field: Field, source: Iterator[Clip]) -> Clip | None:
+    """The next clip of a field; None at its end."""
+    try:
+        return next(source, None)
+    except Exception as exn:
+        locate(exn, field=field)
+        raise
+
+
 def _segment_of(clip: Clip) -> int | None:
     return None if clip.segment is None else clip.segment.number
-
-
-def _key(key: str, clip: Clip) -> str:
-    """The key of a clip's sample."""
-    segment = _segment_of(clip)
-    return f"{key}_{clip.index:06d}" if segment is None else f"{key}_{segment:04d}_{clip.index:06d}"
 
 
 def _is_damaged(sources: Mapping[Field, FieldClips]) -> bool:
@@ -118,7 +120,9 @@ def joined(
             name.put(out, clip.data)
             if clip.audio is not None:
                 out[sound_of(name, fields)] = clip.audio
-        out["__key__"] = _key(key, clips[0])
+        segment = clips[0].segment
+        of = key if segment is None else f"{key}_{segment.number:04d}"
+        out["__key__"] = f"{of}_{clips[0].index:06d}"
         facts = clips[0].facts()
         if len(clips) > 1:
             facts = {name: fact for clip in reversed(clips) for name, fact in clip.facts().items()}
