@@ -63,6 +63,7 @@ def saved(shuffle: bool, batches: int) -> str:
             del batch
         reported = each.state_dict()
     reported["shards"]["names"] = states._names(ANYWHERE)  # not those of this process's folder
+    reported["digest"] = states._digest(reported)
     return json.dumps(reported)
 
 
