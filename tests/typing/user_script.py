@@ -107,6 +107,8 @@ def train(shards: str) -> None:
     many = clipx.Loader(
         ["a.tar", "b.tar"], clipx.WindowSpec(4), batch_size=2, memory=10**9, keys=("front.mp4", "mp4"), ragged="pad"
     )
+    clipx.Loader(shards, clipx.FrameList(frames="json:frames", max_frames=4), batch_size=2, segments="json:segments")
+    clipx.Loader(shards, clipx.WindowSpec(4), batch_size=2, segments=[(0, 2.5), clipx.Segment(3, 9, {"label": 1})])
     many.close()
 
 
@@ -125,7 +127,8 @@ def pipeline() -> None:
     )
     for batch in dataset:
         print(batch["mp4"].shape)
-    stage = clipx.wds.clips(spec)
+    labels = clipx.segments.from_csv("labels.csv", by="video")
+    stage = clipx.wds.clips(spec, segments=lambda sample: labels.get(sample["__key__"], []), min_seconds=2)
     for sample in stage(clipx.wds.mapped_samples("arrays.tar")):
         print(sample["__key__"], stage.errors.counts)
     rng = clipx.wds.sample_rng(0, 1, "key")
