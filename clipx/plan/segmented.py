@@ -28,8 +28,8 @@ __all__ = [
     "raising_first",
 ]
 
-MOST_CLIPS = 2**24
-"""Most clips of the segments of one source: their order takes half a gigabyte."""
+MOST_CLIPS = 2**22
+"""Most clips of the segments of one source: planning them takes 400 MB for a while."""
 
 SegmentErrors = list[tuple[int, ValueError]]
 """Numbers of segments that give no clips, or not all, and why."""
