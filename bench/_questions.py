@@ -62,6 +62,16 @@ _ALL = (
         ),
     ),
     Question(
+        "random_clip",
+        "How fast is one random clip of each of many short videos?",
+        (SPEED._replace(key="results", title="From bytes"), SPEED._replace(key="batches", title="Batches")),
+    ),
+    Question(
+        "sampling",
+        "How fast are a few frames of a long file read: spread over it, or of its segments?",
+        (SPEED._replace(title="Clips of long files"),),
+    ),
+    Question(
         "memory",
         "How much memory does a shuffled pipeline take?",
         (PEAK._replace(key="results", title="Memory of a pipeline"),),

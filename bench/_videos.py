@@ -261,28 +261,54 @@ def texture(height: int, width: int, seed: int) -> np.ndarray:
     return (total + 80).clip(16, 235).astype(np.uint8)
 
 
-def generate(path: Path, height: int, width: int, frames: int, fps: int, preset: str) -> None:
-    """A background that moves on a curve and two objects that move over it; H.264 with B-frames, by x264."""
+def encode(path: Path, height: int, width: int, fps: int, frames: Iterable[av.VideoFrame], **options: str) -> None:
+    """H.264 with B-frames, by x264."""
+    part = path.with_suffix(".part.mp4")
+    with av.open(str(part), "w") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "23", "bf": "3", **options})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    part.replace(path)
+
+
+def moving_objects(height: int, width: int, frames: int) -> Iterator[av.VideoFrame]:
+    """A background that moves on a curve and two objects that move over it."""
     background, objects = texture(2 * height, 2 * width, 1), texture(height, width, 2)
     chroma = [texture(height, width, seed) for seed in (3, 4)]
     planes = np.empty((height * 3 // 2, width), np.uint8)
     halves = planes[height:].reshape(2, height // 2, width // 2)
     rows, columns = height // 4, width // 4
-    part = path.with_suffix(".part.mp4")
-    with av.open(str(part), "w") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"preset": preset, "crf": "23", "bf": "3"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for k in range(frames):
-            y, x = (int(size / 2 * (1 + np.sin(speed * k))) & ~1 for size, speed in ((height, 0.013), (width, 0.009)))
-            planes[:height] = background[y : y + height, x : x + width]
-            for half, colors in zip(halves, chroma):
-                half[:] = colors[y // 2 : (y + height) // 2, x // 2 : (x + width) // 2]
-            for number, speed in enumerate((3, 5)):
-                top, left = (k * speed + number * rows) % (height - rows), (k * speed * 2) % (width - columns)
-                planes[top : top + rows, left : left + columns] = objects[number * rows :, :columns][:rows]
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
-        container.mux(stream.encode())
-    part.replace(path)
+    for k in range(frames):
+        y, x = (int(size / 2 * (1 + np.sin(speed * k))) & ~1 for size, speed in ((height, 0.013), (width, 0.009)))
+        planes[:height] = background[y : y + height, x : x + width]
+        for half, colors in zip(halves, chroma):
+            half[:] = colors[y // 2 : (y + height) // 2, x // 2 : (x + width) // 2]
+        for number, speed in enumerate((3, 5)):
+            top, left = (k * speed + number * rows) % (height - rows), (k * speed * 2) % (width - columns)
+            planes[top : top + rows, left : left + columns] = objects[number * rows :, :columns][:rows]
+        yield av.VideoFrame.from_ndarray(planes, format="yuv420p")
+
+
+def generate(path: Path, height: int, width: int, frames: int, fps: int, preset: str) -> None:
+    encode(path, height, width, fps, moving_objects(height, width, frames), preset=preset)
+
+
+def recode(video: Video, height: int, width: int, frames: int, fps: int, gop: int, folder: Path) -> Video:
+    """The first frames of a video, in another size, with a key frame every `gop` frames and at no other."""
+    path = folder / f"{video.name}-{width}x{height}-{frames}-{fps}-{gop}.mp4"
+
+    def pictures() -> Iterator[av.VideoFrame]:
+        reformatter = VideoReformatter()
+        with av.open(video.path) as source:
+            for frame in itertools.islice(source.decode(video=0), frames):
+                array = reformatter.reformat(frame, width, height, "yuv420p").to_ndarray()
+                yield av.VideoFrame.from_ndarray(array, format="yuv420p")
+
+    if not path.is_file():
+        encode(path, height, width, fps, pictures(), g=str(gop), keyint_min=str(gop), sc_threshold="0")
+    return inspect(f"{video.name}, GOP {gop}", path)
 
 
 def inspect(name: str, path: Path) -> Video:
@@ -310,6 +336,7 @@ GENERATED = {
     "360p 38 s": (360, 640, 960, 25, "medium"),
     "360p 42 s": (360, 640, 1040, 25, "medium"),
     "360p 48 s": (360, 640, 1200, 25, "medium"),
+    "720p, 40 s": (720, 1280, 1000, 25, "veryfast"),
 }
 
 
@@ -349,6 +376,27 @@ def find_files(folder: Path, names: Collection[str], describe: Callable[[str], N
         except (av.FFmpegError, ValueError) as error:  # av.codec.UnknownCodecError, without x264
             missing[name] = reason_of(error)
     return Files(videos, missing)
+
+
+def repeat(video: Video, times: int, folder: Path) -> Video:
+    """A file in which a video that `encode` wrote comes `times` times."""
+    path = folder / f"{Path(video.path).stem}-{times}-times.mp4"
+    if not path.is_file():
+        part = path.with_suffix(".part.mp4")
+        with av.open(video.path) as source, av.open(str(part), "w") as container:
+            stream = source.streams.video[0]
+            copy = container.add_stream_from_template(stream)
+            packets = [packet for packet in source.demux(stream) if packet.size]
+            data = [(bytes(each), each.pts, each.dts, each.duration, each.is_keyframe) for each in packets]
+            length = sum(each.duration for each in packets)
+            for k in range(times):
+                for content, pts, dts, duration, is_key in data:
+                    packet = av.Packet(content)
+                    packet.pts, packet.dts, packet.duration = pts + k * length, dts + k * length, duration
+                    packet.time_base, packet.stream, packet.is_keyframe = stream.time_base, copy, is_key
+                    container.mux(packet)
+        part.replace(path)
+    return video._replace(name=f"{video.name}, {times} times", path=str(path), frames=times * video.frames)
 
 
 # Shards

@@ -39,7 +39,6 @@ from _processes import run_alone
 from _results import CLIPX_IS, MS, OF_LIMIT, SPREAD, Column, Record, Result, make_record, make_table, results_table
 from _videos import (
     DECODER,
-    GENERATED,
     LENGTH,
     REAL,
     STRIDE,
@@ -68,6 +67,7 @@ from av.video.reformatter import VideoReformatter
 
 import clipx
 
+NAMES = ("240p", "720p", "1080p", "10 min", "10 s", "60 s")
 DILATIONS = (1, 4, 8)
 SPARSE_CLIPS = 4
 THINNED = 8  # clips are compared at every so many rows and columns
@@ -378,7 +378,7 @@ def show_memory(run: Run, records: Sequence[Record]) -> None:
 
 def measure(run: Run) -> Records:
     missing = missing_rivals()
-    names = [name for name in (*REAL, *GENERATED) if not (run.quick and name in ("240p", "1080p"))]
+    names = [name for name in (*REAL, *NAMES) if not (run.quick and name in ("240p", "1080p"))]
     files = find_files(run.folder, names, run.describe)
     run.leave_out({**missing, **files.missing})
     jobs = [Job(files.videos[name]) for name in ("10 s", "60 s") if name in files.videos]

