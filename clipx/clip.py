@@ -131,10 +131,15 @@ class Clip(Generic[Indices, Times]):
                 facts[name] = [None if math.isnan(value) else value for value in values.tolist()]
             elif values is not None:
                 facts[name] = values
-        for name in ("fps", "source_fps", "rotation", "sample_rate"):
-            value = getattr(self, name)
-            if value is not None:
-                facts[name] = value
+        # One by one, which takes half as long as by their names.
+        if self.fps is not None:
+            facts["fps"] = self.fps
+        if self.source_fps is not None:
+            facts["source_fps"] = self.source_fps
+        if self.rotation is not None:
+            facts["rotation"] = self.rotation
+        if self.sample_rate is not None:
+            facts["sample_rate"] = self.sample_rate
         if self.flip is not None:
             facts["flip"] = list(self.flip) if isinstance(self.flip, tuple) else self.flip
         if self.segment is not None:

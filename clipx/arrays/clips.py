@@ -162,7 +162,8 @@ class ArrayClips(Iterator[Clip]):
     def __next__(self) -> Clip:
         data = next(self._data)
         if self._of_segments is None:
-            clip = Clip(data, *next(self._facts), length=self._length)
+            index, start, valid = next(self._facts)
+            clip = Clip(data, index, start, valid, length=self._length)
         else:
             clip = Clip(data, 0, 0, 0)
             clip.of_segment(**next(self._of_segments))

@@ -130,7 +130,9 @@ class SoundRun:
     def _complete(self, row: Row, damage: list[list[int]] | None, clip: Clip) -> Clip:
         rate = self.samples.sound.rate
         span = self._span or stop_of(row) - min((int(each) for each in row if each >= 0), default=0)
-        clip.pts_seconds = float(self.samples.time(first_frame(row)))
+        # The start of a segment's clip is counted from the segment's first sample on.
+        start = clip.start if clip.segment is None else first_frame(row)
+        clip.pts_seconds = float(self.samples.time(start))
         clip.duration_seconds = float(Fraction(span, rate))
         clip.sample_rate, clip.damaged = rate, damage
         return clip

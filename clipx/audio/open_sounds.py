@@ -72,9 +72,9 @@ class OpenSounds(OpenClips[OpenSound]):
         super().__init__(spec, plan, selection)
 
     def make(self, index: int, opening: int, row: Row) -> OpenSound:
-        shape, dtype = self._shape, self._dtype
-        if len(row) != self._plan.length:
-            shape = self._format.shape(self._channels, len(row))
+        shape, dtype, length = self._shape, self._dtype, len(row)
+        if length != self._plan.length:
+            shape = self._format.shape(self._channels, length)
         if not self._begun:
             # Not before: sound that gives no clips fits into any pool, and is not the one that a pool's shape is of.
             check_total("a clip", self._longest, dtype.itemsize)
@@ -83,9 +83,9 @@ class OpenSounds(OpenClips[OpenSound]):
         data = np.empty(shape, dtype) if self._pool is None else self._pool.acquire(shape, dtype)
         samples = self._format.channels_first(data)
         if isinstance(row, range):
-            return OpenSound(Clip(data, index, row.start, len(row), length=len(row)), opening, row, samples, row.stop)
+            return OpenSound(Clip(data, index, row.start, length, length=length), opening, row, samples, row.stop)
         samples[:, row < 0] = self.fill
-        clip = Clip(data, index, first_frame(row), self._plan.valid(row), length=len(row))
+        clip = Clip(data, index, first_frame(row), self._plan.valid(row), length=length)
         return OpenSound(clip, opening, row, samples, max(stop_of(row), opening + 1))
 
     def begin_until(self, end: int) -> int:

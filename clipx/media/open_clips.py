@@ -17,6 +17,8 @@ from clipx.plan.segmented import SegmentedPlan
 
 __all__ = ["OpenClip", "OpenClips", "Unfinished"]
 
+NO_MORE = None, None
+
 
 @dataclass(eq=False, slots=True)
 class OpenClip:
@@ -66,14 +68,13 @@ class OpenClips(ABC, Generic[Opened]):
         self._begun = 0
         self.open: deque[Opened] = deque()
         self._openings = plan.openings(selection)
-        self._index, self.opening = self._next()
+        self._index: int | None
+        self.opening: int | None
+        self._index, self.opening = next(self._openings, NO_MORE)
 
     @abstractmethod
     def make(self, index: int, opening: int, row: Row) -> Opened:
         """An open clip that nothing has been written to but its fill."""
-
-    def _next(self) -> tuple[int | None, int | None]:
-        return next(self._openings, (None, None))
 
     def begin(self) -> None:
         """Open the next clip."""
@@ -88,7 +89,7 @@ class OpenClips(ABC, Generic[Opened]):
             # It may come before clips that have been open for longer.
             self.open.insert(bisect(self.open, index, key=_number), opened)
         self._begun += 1
-        self._index, self.opening = self._next()
+        self._index, self.opening = next(self._openings, NO_MORE)
 
     @property
     def done(self) -> bool:
