@@ -174,7 +174,8 @@ class Extraction:
             return format.clip_shape(length, *views.size, channels)
 
         # A slot holds any clip of the spec: others of the pool's sources may be longer.
-        longest, dtype = shape(self._spec.max_length or self._plan.length), self._format.written_dtype(DTYPE)
+        most, common = self._spec.max_length or self._plan.length, views.common
+        longest, dtype = shape(most), self._format.written_dtype(DTYPE)
         check_total("a clip", longest, dtype.itemsize)
         allocate: Callable[..., np.ndarray] = np.empty
         if self._pool is not None:
@@ -183,8 +184,8 @@ class Extraction:
         time_first = self._format.time_first
 
         def make(number: int, length: int) -> ClipArray:
-            clip = allocate(shape(length), dtype)
-            return ClipArray(clip, time_first(clip), views[number])
+            clip = allocate(longest if length == most else shape(length), dtype)
+            return ClipArray(clip, time_first(clip), common or views[number])
 
         fill_value = np.array(self._spec.fill_value if self._spec.fills else 0).astype(DTYPE)
         fill = self._format.fill(fill_value, channels)
