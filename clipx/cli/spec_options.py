@@ -124,7 +124,10 @@ def read_segments(text: str | None) -> list[clipx.Segment] | None:
     if Path(text).exists() or not re.fullmatch(r"[-\d.:,\s]*", text):
         return clipx.segments.from_csv(text)
     pairs = [pair.split(":") for pair in text.split(",")]
+    must = f"--segments is {text!r}, but must be a file, or pairs such as 0:4.5,10:12"
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError(must)
     try:
         return [clipx.Segment(float(start), float(end)) for start, end in pairs]
     except ValueError as exn:
-        raise ValueError(f"--segments is {text!r}, but must be a file, or pairs such as 0:4.5,10:12: {exn}") from None
+        raise ValueError(f"{must}: {exn}") from None
