@@ -4,6 +4,7 @@ import gc
 import importlib.util
 import logging
 import os
+import signal
 import subprocess
 import threading
 from fractions import Fraction
@@ -29,6 +30,9 @@ def pytest_report_header():
 
 
 def pytest_sessionstart():
+    # A shell's background jobs ignore Ctrl-C, and so would all that they start; tests send it.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.environ.get("CLIPX_TEST_INSTALLED") == "1" and PACKAGE.is_relative_to(SOURCE):
         raise pytest.UsageError(f"CLIPX_TEST_INSTALLED is 1, but clipx comes from the repository: {PACKAGE}")
 
