@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -16,11 +16,12 @@ from clipx.audio.planning import plan_sound
 from clipx.audio.samples import SampleReader
 from clipx.clip import Clip, SoundClip
 from clipx.errors import Damage, MediaError
+from clipx.media.clip_iterator import ClipIterator
 from clipx.media.opening import raising_interrupts
 from clipx.media.sources import Source, as_source, describe
 from clipx.plan import ALL, FrameSpec, Rng, Segment, Selection, as_segments, check_bounded, fill_bytes
 from clipx.plan.rows import Row, first_frame, step_of, stop_of
-from clipx.plan.segmented import SegmentedPlan
+from clipx.plan.segmented import SegmentedPlan, SegmentErrors
 from clipx.pool import ClipPool, as_pool
 
 __all__ = ["AudioClips", "AudioFormat", "Clip", "clips", "count_clips", "count_samples", "selected_clips"]
@@ -144,15 +145,12 @@ def _runs(marks: np.ndarray) -> list[list[int]] | None:
     return edges.reshape(-1, 2).tolist() or None
 
 
-class AudioClips(Iterator[SoundClip]):
+class AudioClips(ClipIterator[SoundClip]):
     """Iterator of the clips of a file's sound; see `clips`."""
 
-    raises_errors = False
-    """The first of `segment_errors` is raised after all clips."""
-
     def __init__(self, run: SoundRun) -> None:
+        super().__init__(run.clips())
         self._run = run
-        self._clips = run.clips()
 
     @property
     def num_frames(self) -> int | None:
@@ -160,8 +158,7 @@ class AudioClips(Iterator[SoundClip]):
         return self._run.num_samples
 
     @property
-    def segment_errors(self) -> list[tuple[int, ValueError]]:
-        """Numbers of segments that give no clips, or not all, and why."""
+    def segment_errors(self) -> SegmentErrors:
         return self._run.segment_errors
 
     @property
@@ -171,16 +168,6 @@ class AudioClips(Iterator[SoundClip]):
 
     def __repr__(self) -> str:
         return f"<AudioClips of {self._run.name}>"
-
-    def __next__(self) -> SoundClip:
-        try:
-            with raising_interrupts():
-                return next(self._clips)
-        except StopIteration:
-            errors, self.raises_errors = self.segment_errors if self.raises_errors else [], False
-            if not errors:
-                raise
-        raise errors[0][1]
 
     def close(self) -> None:
         """Close the file and give up the clips that are not complete."""

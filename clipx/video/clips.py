@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from clipx._checks import check_kind
@@ -10,9 +10,11 @@ from clipx.audio.format import AudioFormat
 from clipx.clip import Clip, VideoClip
 from clipx.errors import Damage
 from clipx.format import ClipFormat
+from clipx.media.clip_iterator import ClipIterator
 from clipx.media.opening import raising_interrupts
 from clipx.media.sources import Source, describe
 from clipx.plan import ALL, FrameSpec, Rng, Segment, Selection, as_segments
+from clipx.plan.segmented import SegmentErrors
 from clipx.pool import ClipPool, as_pool
 from clipx.video.counting import count_clips, count_frames
 from clipx.video.extraction import Extraction
@@ -21,15 +23,12 @@ from clipx.video.options import VideoOptions, at_rate
 __all__ = ["Clip", "VideoClips", "VideoOptions", "clips", "count_clips", "count_frames", "selected_clips"]
 
 
-class VideoClips(Iterator[VideoClip]):
+class VideoClips(ClipIterator[VideoClip]):
     """Iterator of the clips of a video; see `clips`."""
 
-    raises_errors = False
-    """The first of `segment_errors` is raised after all clips."""
-
     def __init__(self, extraction: Extraction) -> None:
+        super().__init__(extraction.clips())
         self._extraction = extraction
-        self._clips = extraction.clips()
 
     @property
     def num_frames(self) -> int | None:
@@ -60,19 +59,8 @@ class VideoClips(Iterator[VideoClip]):
         return f"<VideoClips of {self._extraction.name}>"
 
     @property
-    def segment_errors(self) -> list[tuple[int, ValueError]]:
-        """Numbers of segments that give no clips, or not all, and why."""
+    def segment_errors(self) -> SegmentErrors:
         return self._extraction.segment_errors
-
-    def __next__(self) -> VideoClip:
-        try:
-            with raising_interrupts():
-                return next(self._clips)
-        except StopIteration:
-            errors, self.raises_errors = self.segment_errors if self.raises_errors else [], False
-            if not errors:
-                raise
-        raise errors[0][1]
 
     def close(self) -> None:
         """Close the file and give up the clips that are not complete."""

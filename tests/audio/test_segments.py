@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 from helpers.media import OnlyRead, until_error
-from helpers.segments import clips_of, in_order, open_at_once
+from helpers.segments import check_resumes, clips_of, in_order, open_at_once
 from helpers.sounds import corpus_file, decoded, encode, noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from clipx import AudioFormat, ClipPool, FrameList, RateSpec, Segment, UniformSpec, WindowSpec, audio
 from clipx.audio import planning
 from clipx.audio.clips import count_clips, selected_clips
-from clipx.plan import Selection, as_segments
+from clipx.plan import as_segments
 
 KINDS = ["wav", "flac", "m4a", "opus", "mkv"]
 
@@ -195,14 +195,4 @@ def test_a_run_resumes_anywhere(spec, given, data):
         rest = {"name": "it", "segments": segments, "selection": selection}
         return list(selected_clips(file, spec, rng=np.random.default_rng(3), **rest))
 
-    every = run(Selection())
-    first = data.draw(st.none() | st.integers(0, len(every)))
-    below = len(every) if first is None else first
-    some = data.draw(st.sets(st.integers(0, below - 1))) if below else set()
-    selection = Selection(tuple(sorted(some)), first)
-    got = run(selection)
-    wanted = [every[position] for position in selection.of(len(every))]
-    assert [clip.facts() for clip in got] == [clip.facts() for clip in wanted]
-    assert [clip.number for clip in got] == selection.of(len(every)).tolist()
-    for clip, same in zip(got, wanted):
-        assert np.array_equal(clip.data, same.data)
+    check_resumes(run, data)

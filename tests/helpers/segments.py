@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
+from hypothesis import strategies as st
 
-from clipx.plan import Extent
+from clipx.plan import Extent, Selection
 from clipx.plan.draws import segment_rng, segment_seed
 
 
@@ -55,3 +56,18 @@ def open_at_once(clips):
 def gathered(array, clip, fill=0):
     """The frames of a clip."""
     return np.stack([array[k] if k >= 0 else np.full_like(array[0], fill) for k in clip.row])
+
+
+def check_resumes(run, data):
+    """Clips of a selection, drawn from `data`, equal those of a run over all; run(selection) gives a list of clips."""
+    every = run(Selection())
+    first = data.draw(st.none() | st.integers(0, len(every)))
+    below = len(every) if first is None else first
+    some = data.draw(st.sets(st.integers(0, below - 1))) if below else set()
+    selection = Selection(tuple(sorted(some)), first)
+    got = run(selection)
+    wanted = [every[position] for position in selection.of(len(every))]
+    assert [clip.facts() for clip in got] == [clip.facts() for clip in wanted]
+    assert [clip.number for clip in got] == selection.of(len(every)).tolist()
+    for clip, same in zip(got, wanted):
+        assert np.array_equal(clip.data, same.data)

@@ -8,13 +8,13 @@ import av
 import numpy as np
 import pytest
 from helpers.media import Pipe, remuxed
-from helpers.segments import clips_of, in_order, open_at_once
+from helpers.segments import check_resumes, clips_of, in_order, open_at_once
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from video.test_resampling import edited
 
 from clipx import ClipFormat, ClipPool, FrameList, RateSpec, Segment, UniformSpec, VideoOptions, WindowSpec, video
-from clipx.plan import FrameSpec, Selection, as_segments
+from clipx.plan import FrameSpec, as_segments
 from clipx.video.clips import count_clips, selected_clips
 
 N = 40
@@ -367,17 +367,7 @@ def test_a_run_resumes_anywhere(files, kind, spec, given, data):
         rest = {"name": "it", "segments": segments, "selection": selection}
         return list(selected_clips(file.path, spec, format, rng=np.random.default_rng(3), **rest))
 
-    every = run(Selection())
-    first = data.draw(st.none() | st.integers(0, len(every)))
-    below = len(every) if first is None else first
-    some = data.draw(st.sets(st.integers(0, below - 1))) if below else set()
-    selection = Selection(tuple(sorted(some)), first)
-    got = run(selection)
-    wanted = [every[position] for position in selection.of(len(every))]
-    assert [clip.facts() for clip in got] == [clip.facts() for clip in wanted]
-    assert [clip.number for clip in got] == selection.of(len(every)).tolist()
-    for clip, same in zip(got, wanted):
-        assert np.array_equal(clip.data, same.data)
+    check_resumes(run, data)
 
 
 def test_draws_of_a_segment_do_not_depend_on_others(files):
