@@ -33,16 +33,20 @@ CHILD = """
                 pass
 
     use()
-    threading.Timer(after, os.kill, (os.getpid(), signal.SIGINT)).start()
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        use()
+    for _ in range(3):
+        timer = threading.Timer(after, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        end = time.monotonic() + after + 1
+        while time.monotonic() < end or timer.is_alive():
+            use()
 """
 
 
 @pytest.mark.parametrize("kind", ["probe", "clips", "pipe"])
 @pytest.mark.parametrize("after", ["0.05", "0.11", "0.2"])
 def test_a_signal_to_a_child(make_video, tmp_path, kind, after):
+    # A second and a third signal, as few in a thousand are lost: where PyAV raises its own EOFError, the code that
+    # Cython runs to add a line to its traceback swallows what a signal's handler raises.
     video = make_video(n=20, container="matroska")
     child = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(CHILD), video, kind, after],
