@@ -1,6 +1,7 @@
 """The kernel: checks in Cython, then loops in C without the GIL. tests/reference.py is its specification, in NumPy.
 
 kernel.pyx         gather, scatter and collect of whole frames; Clips, the iterator of an array's clips
+windows.pxi        gather_windows, without a table of frames
 formatted.pxi      Output, Picture and Formatted, which write frames as a ClipFormat says
 slots.pyx          the slots of a ClipPool, and their leases
 callbacks.pyx      read, seek and tell of a file, as PyAV calls them: where an interrupt is caught
@@ -19,6 +20,7 @@ from clipx._kernel.kernel import (
     cache_bytes,
     collect,
     gather,
+    gather_windows,
     implementations,
     scatter,
     simd,
@@ -35,6 +37,7 @@ __all__ = [
     "cache_bytes",
     "collect",
     "gather",
+    "gather_windows",
     "implementations",
     "scatter",
     "simd",

@@ -319,5 +319,6 @@ def collect(list arrays not None, dst, Py_ssize_t footprint=0):
     free(addresses)
 
 
+include "windows.pxi"
 include "output.pxi"
 include "formatted.pxi"

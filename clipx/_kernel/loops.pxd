@@ -28,6 +28,10 @@ cdef extern from "rows/formatted.h" nogil:
         const char *fill
         size_t itemsize
 
+    ctypedef struct clipx_windows:
+        int64_t first, stride, dilation
+        size_t count, length
+
     const clipx_rows *clipx_implementations
     size_t clipx_cache_bytes()
     void clipx_join(clipx_frame *frame, int ndim, const Py_ssize_t *shape, const Py_ssize_t *strides, size_t itemsize)
@@ -35,6 +39,8 @@ cdef extern from "rows/formatted.h" nogil:
                     int *fills)
     void clipx_gather(const clipx_rows *rows, const clipx_table *t, int64_t lowest, int64_t highest, int streams,
                       size_t cache)
+    int clipx_gather_windows(const clipx_rows *rows, clipx_table *t, const clipx_windows *w, int streams, size_t cache)
+
     ctypedef struct clipx_color:
         int16_t y_left, y_right, c_left, ky, bias, rv, gu, gv, bu
 

@@ -20,6 +20,12 @@ typedef struct {
     size_t itemsize;
 } clipx_table;
 
+/* Windows of `length` frames, `dilation` apart, each `stride` frames behind the one before. */
+typedef struct {
+    int64_t first, stride, dilation;
+    size_t count, length;
+} clipx_windows;
+
 /* The smallest and largest frame of a table; without any, lowest > highest. Returns 0 if one lies outside. */
 static int clipx_range(const int64_t *indices, size_t positions, int64_t frames, int64_t *lowest, int64_t *highest,
                        int *fills) {
@@ -156,6 +162,33 @@ static void clipx_gather(const clipx_rows *rows, const clipx_table *t, int64_t l
     }
     if (!by_frame) clipx_gather_in_order(writer, t, merges);
     if (streams) CLIPX_FENCE();
+}
+
+/* The same for windows that lie within the source. Returns 0 where there is no memory for their table. */
+static int clipx_gather_windows(const clipx_rows *rows, clipx_table *t, const clipx_windows *w, int streams,
+                                size_t cache) {
+    int64_t span = w->dilation * ((int64_t)w->length - 1) + 1;
+    int64_t last = w->first + w->stride * ((int64_t)w->count - 1) + span - 1, *indices;
+    size_t bytes = t->frame.bytes, c, p, i = 0;
+    int merges = t->frame.ndim == 0 && t->frame_stride == (ptrdiff_t)bytes;
+    t->positions = w->count * w->length;
+    if (merges && w->dilation == 1 && !clipx_goes_by_frame(t, (size_t)(last - w->first + 1), cache)) {
+        /* Each is one run of bytes; side by side, all are. */
+        clipx_writer writer = clipx_make_writer(rows, streams);
+        size_t apart = w->stride != span, clips = apart ? w->count : 1, run = t->positions / clips * bytes;
+        for (c = 0; c < clips; c++)
+            clipx_put(writer, t->dst + c * run, t->src + (w->first + (int64_t)c * w->stride) * t->frame_stride, run);
+        if (streams) CLIPX_FENCE();
+        return 1;
+    }
+    indices = malloc(t->positions * sizeof(int64_t));
+    if (!indices) return 0;
+    for (c = 0; c < w->count; c++)
+        for (p = 0; p < w->length; p++) indices[i++] = w->first + (int64_t)c * w->stride + (int64_t)p * w->dilation;
+    t->indices = indices;
+    clipx_gather(rows, t, w->first, last, streams, cache);
+    free(indices);
+    return 1;
 }
 
 #endif
