@@ -11,9 +11,9 @@ import numpy as np
 from clipx._checks import check_kind
 from clipx.audio.counting import count_clips, count_samples
 from clipx.audio.format import AudioFormat
+from clipx.audio.open_samples import open_samples
 from clipx.audio.open_sounds import KeptSamples, OpenSound, OpenSounds
 from clipx.audio.planning import plan_sound
-from clipx.audio.samples import SampleReader
 from clipx.clip import Clip, SoundClip
 from clipx.errors import Damage, MediaError
 from clipx.media.clip_iterator import ClipIterator
@@ -52,27 +52,25 @@ class SoundRun:
             if segments is None:
                 pool.require(spec.slots() * in_step)
         planned = plan_sound(as_source(src, name), spec, format, rng, name, segments)
-        self._plan, src, self.segment_errors = planned
+        self._plan, src, self.segment_errors, self._counted = planned
         if isinstance(self._plan, SegmentedPlan):
             self._plan.check_slots(max_slots)
-        self.samples = SampleReader(src, name, format, spec.timeline_fps)
-
-    def _open_sounds(self) -> OpenSounds:
-        channels = self.samples.sound.channels
-        return OpenSounds(self._spec, self._plan, self._format, channels, self._pool, self._in_step, self._selection)
+        self.samples = open_samples(src, name, format, spec.timeline_fps)
 
     def clips(self) -> Generator[Clip]:
         # Of segments, all rows are known from the start.
         ends = isinstance(self._plan, SegmentedPlan)
         kept = KeptSamples(0, 0) if ends else KeptSamples(self._spec.first_frames, self._spec.last_frames)
-        sounds: OpenSounds | None = None
-        for piece in self.samples.pieces():
+        sounds = OpenSounds(
+            self._spec, self._plan, self._format, self.samples, self._pool, self._in_step, self._selection
+        )
+        if sounds.opening is not None:
+            self._skip_to(sounds.opening, kept)
+        for begin, piece in self.samples.pieces():
             if not piece.shape[1]:
                 continue
-            if sounds is None:
-                sounds = self._open_sounds()
-            begin = at = kept.n
-            kept.add(piece)
+            at = begin
+            kept.add(begin, piece)
             while at < kept.n:
                 # Up to where a clip is complete, so that no more are open than the pool was asked for.
                 end = sounds.begin_until(kept.n)
@@ -89,13 +87,13 @@ class SoundRun:
                         sounds.open.popleft()
                     else:
                         yield self._complete(row, damage, sounds.open.popleft().clip)
-                if not sounds.open and sounds.done:
-                    if isinstance(self._plan, SegmentedPlan):
-                        self.num_samples = self._plan.source_frames
+                if not sounds.open and self._are_given(sounds):
                     self.samples.close()
                     return
             del piece, part
-        if sounds is None:
+            if sounds.opening is not None and not sounds.open:
+                self._skip_to(sounds.opening, kept)
+        if not kept.n:
             raise MediaError(f"{self.name} has an audio stream without samples")
         unfinished = sounds.end(kept.n)
         kept.join()
@@ -112,6 +110,20 @@ class SoundRun:
         self.num_samples = kept.n
         self.samples.close()
 
+    def _are_given(self, sounds: OpenSounds) -> bool:
+        """No clip is left, however the sound goes on. Its length is then known where that takes no decoding."""
+        if sounds.done and isinstance(self._plan, SegmentedPlan):
+            self.num_samples = self._counted
+        elif sounds.opening is None:
+            self.num_samples = self.samples.length() if self._counted is None else self._counted
+        return sounds.done or self.num_samples is not None
+
+    def _skip_to(self, opening: int, kept: KeptSamples) -> None:
+        """Pass over the samples that neither the clips from this opening on need, nor the end."""
+        length = self.samples.length() if opening > kept.n and not self._selection.damaged else None
+        if length is not None and (first := kept.first_wanted(opening, length)) > kept.n:
+            self.samples.skip_to(first)
+
     def _write_last(
         self, opened: OpenSound, row: np.ndarray, positions: np.ndarray, kept: KeptSamples, fill: np.ndarray
     ) -> None:
@@ -124,12 +136,12 @@ class SoundRun:
 
     def _damage(self, row: Row, step: int | None) -> list[list[int]] | None:
         """Positions [first, end) of a row that damage may show in."""
-        if not self.samples.harmed or not self.samples.is_touched(row, step):
+        if not self.samples.harmed or not self.samples.harmed.touches_row(row, step):
             return None
-        return _runs(self.samples.shows_damage(np.asarray(row), step))
+        return _runs(self.samples.harmed.shown_in(np.asarray(row), step))
 
     def _complete(self, row: Row, damage: list[list[int]] | None, clip: Clip) -> Clip:
-        rate = self.samples.sound.rate
+        rate = self.samples.rate
         span = self._span or stop_of(row) - min((int(each) for each in row if each >= 0), default=0)
         # The start of a segment's clip is counted from the segment's first sample on.
         start = clip.start if clip.segment is None else first_frame(row)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from clipx.audio.format import AudioFormat
-from clipx.audio.samples import SampleReader
+from clipx.audio.open_samples import open_samples
 from clipx.errors import MediaError
 from clipx.media.damage import Report
 from clipx.media.exact_times import ExactTimes
@@ -42,9 +42,9 @@ class CountedSamples:
     ) -> None:
         self.samples, self.stopped, self.ended = 0, False, False
         report = Report(name, format.damage, log=False)
-        self.source = SampleReader(as_source(src, name), name, format, spec.timeline_fps, report)
+        self.source = open_samples(as_source(src, name), name, format, spec.timeline_fps, report)
         try:
-            for piece in self.source.pieces():
+            for _, piece in self.source.pieces():
                 self.samples += piece.shape[1]
                 if segments is not None and self._are_complete(segments):
                     return
@@ -96,11 +96,11 @@ def _samples_of(segment: Segment, counted: CountedSamples, name: str) -> range:
         return samples
     if n and samples.start < n:
         raise ValueError(f"{segment}: no sample of {name} begins in it")
-    end = float(time(n - 1) + Fraction(1, counted.source.sound.rate)) if n else 0.0
+    end = float(time(n - 1) + Fraction(1, counted.source.rate)) if n else 0.0
     raise ValueError(f"{segment}: it starts at {json_number(segment.start)} s, but {name} ends at {end:g} s")
 
 
 def _times(counted: CountedSamples, samples: range) -> ExactTimes:
     time = counted.source.time
-    end = time(samples[-1]) + Fraction(1, counted.source.sound.rate)
+    end = time(samples[-1]) + Fraction(1, counted.source.rate)
     return ExactTimes(len(samples), lambda p: time(samples[p]), end)

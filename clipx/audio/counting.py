@@ -41,28 +41,28 @@ def count_clips(
     format, in_segments = format or AudioFormat(), segments is not None
     reads = replace(format, damage="keep") if spec.needs_extent or in_segments else format
     counted = CountedSamples(src, spec, reads, name, segments)
-    n, found = counted.samples, counted.source
+    n, harmed = counted.samples, counted.source.harmed
     if segments is not None:
         parts, _ = samples_of_segments(segments, counted, spec, name)
-        if not found.harmed or format.damage == "keep" or spec.is_random:
+        if not harmed or format.damage == "keep" or spec.is_random:
             return segmented.count_clips(spec, parts, rng)
         planned, _ = plan_segments(spec, parts, None)
         rows = [planned.row(position) for position in range(len(planned))]
         if format.damage == "stop":
-            return sum(stop_of(row) <= found.harmed[0][0] for row in rows)
-        return sum(not found.is_touched(row, step_of(row)) for row in rows)
+            return sum(stop_of(row) <= harmed[0][0] for row in rows)
+        return sum(not harmed.touches_row(row, step_of(row)) for row in rows)
     extent = extent_of_sound(counted, spec)
     # Of a run that is stopped the clips of the end are never reached.
     stopped = counted.stopped and not spec.needs_extent
     count = spec.count_complete(extent) if stopped else spec.count_until_error(extent)
-    if not found.harmed or format.damage == "keep" or spec.is_random:
+    if not harmed or format.damage == "keep" or spec.is_random:
         return count
     plan = spec.plan(extent)
     rows = [plan.row(index) for index in range(count)]
     if format.damage == "stop":
-        return sum(stop_of(row) <= found.harmed[0][0] for row in rows)
+        return sum(stop_of(row) <= harmed[0][0] for row in rows)
     steps = [step_of(row) for row in rows]
     late = [index for index, row in enumerate(rows) if stop_of(row) > n]
     for index, row in zip(late, plan.final_rows(np.array(late, dtype=np.int64), n)):
         rows[index] = row
-    return sum(not found.is_touched(row, step) for row, step in zip(rows, steps))
+    return sum(not harmed.touches_row(row, step) for row, step in zip(rows, steps))

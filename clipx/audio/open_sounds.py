@@ -9,6 +9,7 @@ import numpy as np
 
 from clipx._checks import check_total
 from clipx.audio.format import AudioFormat
+from clipx.audio.sample_source import SampleSource
 from clipx.clip import Clip
 from clipx.media.open_clips import OpenClip, OpenClips
 from clipx.plan import FrameSpec, Selection
@@ -47,7 +48,7 @@ class OpenSounds(OpenClips[OpenSound]):
     Args:
         spec, plan: the rows of the clips.
         format: how their samples are written.
-        channels: of the sound.
+        source: of the samples; how many channels there are is asked when the first clip is opened.
         pool: clips are slots of it; None gives each clip memory of its own.
         in_step: streams that hold slots of the pool side by side.
         selection: which of the clips are given.
@@ -58,28 +59,26 @@ class OpenSounds(OpenClips[OpenSound]):
         spec: FrameSpec,
         plan: Plan,
         format: AudioFormat,
-        channels: int,
+        source: SampleSource,
         pool: ClipPool | None,
         in_step: int,
         selection: Selection,
     ) -> None:
-        self._format, self._pool, self._in_step = format, pool, in_step
-        # A slot holds any clip of the spec: others of the pool's sources may be longer.
-        self._longest = format.shape(channels, spec.max_length or plan.length)
-        self._shape = format.shape(channels, plan.length)
-        self._channels, self._dtype = channels, np.dtype(format.dtype)
+        self._format, self._source, self._pool, self._in_step = format, source, pool, in_step
+        self._dtype = np.dtype(format.dtype)
         self.fill = np.array(spec.fill_value if spec.fills else 0).astype(self._dtype)
         super().__init__(spec, plan, selection)
 
     def make(self, index: int, opening: int, row: Row) -> OpenSound:
-        shape, dtype, length = self._shape, self._dtype, len(row)
-        if length != self._plan.length:
-            shape = self._format.shape(self._channels, length)
+        dtype, length = self._dtype, len(row)
+        shape = self._format.shape(self._source.channels, length)
         if not self._begun:
             # Not before: sound that gives no clips fits into any pool, and is not the one that a pool's shape is of.
-            check_total("a clip", self._longest, dtype.itemsize)
+            # A slot holds any clip of the spec: others of the pool's sources may be longer.
+            longest = self._format.shape(self._source.channels, self._spec.max_length or self._plan.length)
+            check_total("a clip", longest, dtype.itemsize)
             if self._pool is not None:
-                self._pool.require(self._plan.slots() * self._in_step, self._longest, dtype)
+                self._pool.require(self._plan.slots() * self._in_step, longest, dtype)
         data = np.empty(shape, dtype) if self._pool is None else self._pool.acquire(shape, dtype)
         samples = self._format.channels_first(data)
         if isinstance(row, range):
@@ -110,9 +109,16 @@ class KeptSamples:
         self._kept = 0
         self.n = 0
 
-    def add(self, piece: np.ndarray) -> None:
-        """Take the next samples (channels, m)."""
-        if self.n < max(self._most_first, 1):
+    def first_wanted(self, opening: int, length: int) -> int:
+        """The first sample of `length` that is still wanted, for a clip that opens at `opening` and for the end."""
+        return self.n if self.n < self._most_first else max(min(opening, length - 1) - self._most_last, self.n)
+
+    def add(self, at: int, piece: np.ndarray) -> None:
+        """Take the next samples (channels, m), the first of which is sample `at`."""
+        if at != self.n:
+            self._last.clear()
+            self.n, self._kept = at, 0
+        if not self._first or self.n < self._most_first:
             self._first.append(piece[:, : max(self._most_first - self.n, 0)].copy())
         if self._most_last:
             self._last.append(piece[:, -self._most_last :].copy())

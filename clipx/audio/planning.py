@@ -18,11 +18,15 @@ __all__ = ["PlannedSound", "plan_sound"]
 
 
 class PlannedSound(NamedTuple):
-    """A plan, the source to decode for it, and the errors of segments."""
+    """A plan, the source to decode for it, the errors of segments, and the number of samples.
+
+    samples: None where not all have been counted, and where damage has been found.
+    """
 
     plan: Plan
     src: Source
     errors: SegmentErrors
+    samples: int | None
 
 
 def plan_sound(
@@ -35,7 +39,7 @@ def plan_sound(
     """
     rng = as_generator(rng) if spec.is_random else rng
     if segments is None and not spec.needs_extent:
-        return PlannedSound(spec.plan(None, rng), src, [])
+        return PlannedSound(spec.plan(None, rng), src, [], None)
     if not can_rewind(src):
         src = io.BytesIO(cast(IO[bytes], src).read())
     at = cast(IO[bytes], src).tell() if hasattr(src, "read") else None
@@ -43,9 +47,9 @@ def plan_sound(
     counted = CountedSamples(src, spec, replace(format, damage="keep"), name, segments)
     if at is not None:
         cast(IO[bytes], src).seek(at)
+    samples = counted.samples if counted.ended and not counted.source.report.found else None
     if segments is None:
-        return PlannedSound(spec.plan(extent_of_sound(counted, spec), rng), src, [])
+        return PlannedSound(spec.plan(extent_of_sound(counted, spec), rng), src, [], samples)
     found, errors = samples_of_segments(segments, counted, spec, name)
     plan, of_spec = plan_segments(spec, found, rng)
-    plan.source_frames = counted.samples if counted.ended else None
-    return PlannedSound(plan, src, sorted(errors + of_spec, key=lambda error: error[0]))
+    return PlannedSound(plan, src, sorted(errors + of_spec, key=lambda error: error[0]), samples)

@@ -14,13 +14,13 @@ from clipx.audio.clock import SampleClock
 from clipx.audio.decoder import AudioDecoder, describe_refused, reason_of
 from clipx.audio.format import AudioFormat
 from clipx.audio.resampling import MOST_OF_ANOTHER_KIND, OtherKind, Resampler
+from clipx.audio.sample_source import Harmed
 from clipx.audio.streams import GAP_SECONDS, open_audio
 from clipx.errors import MediaError
 from clipx.media.damage import Report
 from clipx.media.demuxing import demuxed
 from clipx.media.opening import failures
 from clipx.media.sources import Source
-from clipx.plan.rows import Row
 
 __all__ = ["SampleReader"]
 
@@ -37,10 +37,10 @@ SIZED = frozenset({"flac", "wv"})
 class SampleReader:
     """The decoded samples of a stream of a file's sound, in pieces (channels, m).
 
+    It is a SampleSource.
+
     Attributes:
         sound: the Resampler of its frames.
-        report: the damage that is found.
-        harmed: where damage may show: [first, end) of samples, ascending. Known no later than the samples.
     """
 
     def __init__(
@@ -55,65 +55,50 @@ class SampleReader:
         self._failed: Exception | None = None
         self.sound = Resampler(format, name)
         self.report = report or Report(name, format.damage)
-        self.harmed: list[list[int]] = []
+        self.harmed = Harmed()
         self._clock: SampleClock | None = None
         self._rate = rate
         self._dtype = format.dtype
         self._written = self._others = 0
 
+    @property
+    def rate(self) -> int:
+        return self.sound.rate
+
+    @property
+    def channels(self) -> int:
+        return self.sound.channels
+
     def close(self) -> None:
-        """Close the file."""
         self._container.close()
 
+    def length(self) -> int | None:
+        return None
+
+    def skip_to(self, position: int) -> None:
+        """Nothing: all samples come."""
+
     def time(self, position: int) -> Fraction:
-        """When a sample begins, in seconds on the file's clock."""
         assert self._clock is not None
         return self._clock.time(position, self.sound.rate)
 
-    def touches(self, first: Any, end: Any) -> Any:
-        """Damage may show in samples [first, end) of one clip or, with arrays, of each of several."""
-        firsts, ends = np.array(self.harmed).T
-        after = np.searchsorted(ends, first, side="right")
-        return np.append(firsts, np.inf)[after] < end
-
-    def shows_damage(self, row: np.ndarray, step: int | None) -> np.ndarray:
-        """Positions of a clip that damage may show in, or lies right before, after the position before; bool as `row`.
-
-        step: samples from one position to the next in time; None where they differ.
-        """
-        since, steps = row.copy(), np.diff(row)
-        since[1:] -= np.where(steps == step if step else (steps > 0) & (row[:-1] >= 0), steps - 1, 0)
-        return self.touches(since, row + 1) & (row >= 0)
-
-    def is_touched(self, row: Row, step: int | None) -> bool:
-        """Damage may show in the samples of a row, or between them; step as in `shows_damage`."""
-        if not self.harmed:
-            return False
-        if isinstance(row, range):
-            return bool(self.touches(row.start, row.stop))
-        return bool(self.shows_damage(row, step).any())
-
-    def pieces(self) -> Iterator[np.ndarray]:
-        """Samples (channels, m) one after the other, each valid until the next.
-
-        With damage="stop" MediaError is raised at damage, after the samples before it.
-        """
-        block, used = np.empty((0, 0), self._dtype), 0
+    def pieces(self) -> Iterator[tuple[int, np.ndarray]]:
+        block, begin, used = np.empty((0, 0), self._dtype), 0, 0
         try:
             for planes in self._planes():
                 m = len(planes[0])
                 if used and used + m > block.shape[1]:
-                    yield block[:, :used]
-                    used = 0
+                    yield begin, block[:, :used]
+                    begin, used = begin + used, 0
                 if used + m > block.shape[1]:
                     block = np.empty((len(planes), max(BLOCK_SAMPLES, m)), self._dtype)
                 for channel, plane in zip(block, planes):
                     channel[used : used + m] = plane
                 used += m
         except (MediaError, av.FFmpegError):
-            yield block[:, :used]
+            yield begin, block[:, :used]
             raise
-        yield block[:, :used]
+        yield begin, block[:, :used]
 
     def _planes(self) -> Iterator[list[np.ndarray]]:
         decoder = AudioDecoder(self._container, self._stream, self._name, self.report.damage)

@@ -1,0 +1,29 @@
+"""The source of the samples of a file's sound."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from clipx.audio.format import AudioFormat
+from clipx.audio.sample_source import SampleSource
+from clipx.audio.samples import SampleReader
+from clipx.media.damage import Report
+from clipx.media.sources import Source
+
+__all__ = ["open_samples"]
+
+
+def open_samples(
+    src: Source, name: str, format: AudioFormat, rate: Fraction | None, report: Report | None = None
+) -> SampleSource:
+    """Open the sound of a file, as `as_source` takes it.
+
+    Args:
+        name: of the source, in messages.
+        format: which stream, and how its samples are written.
+        rate: of the samples that a window was made for, which must be the sound's; None for any.
+        report: takes the damage; default one of its own.
+
+    Raises FileNotFoundError, and MediaError for a file that cannot be read or has no such sound.
+    """
+    return SampleReader(src, name, format, rate, report)
