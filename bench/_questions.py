@@ -46,6 +46,11 @@ _ALL = (
         ),
     ),
     Question(
+        "rows",
+        "How near are the kernel's rows to what the first cache can do, each by itself?",
+        (Figure("results", "Rows", "nanoseconds", "ns a pixel or byte", lower=True),),
+    ),
+    Question(
         "small",
         "What does a small clip cost, and the import of clipx?",
         (
