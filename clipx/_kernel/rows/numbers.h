@@ -44,13 +44,20 @@ CLIPX_INLINE double clipx_from_half(uint16_t half) {
     return half & 0x8000 ? -value : value;
 }
 
-#define CLIPX_LOADS(NUMBER, TYPE, VALUE)             \
-    case NUMBER:                                     \
-        for (i = 0; i < n; i++, src += stride) {     \
-            TYPE number;                             \
-            memcpy(&number, src, sizeof number);     \
-            values[i] = (double)VALUE;               \
-        }                                            \
+#define CLIPX_LOAD_EACH(TYPE, VALUE, STRIDE)                                 \
+    for (i = 0; i < n; i++) {                                                \
+        TYPE number;                                                         \
+        memcpy(&number, src + (ptrdiff_t)i * (ptrdiff_t)(STRIDE), sizeof number); \
+        values[i] = (double)VALUE;                                           \
+    }
+/* Compilers make vectors of the loop over numbers side by side. */
+#define CLIPX_LOADS(NUMBER, TYPE, VALUE)                \
+    case NUMBER:                                        \
+        if (stride == (ptrdiff_t)sizeof(TYPE)) {        \
+            CLIPX_LOAD_EACH(TYPE, VALUE, sizeof(TYPE))  \
+        } else {                                        \
+            CLIPX_LOAD_EACH(TYPE, VALUE, stride)        \
+        }                                               \
         break;
 
 CLIPX_INLINE void clipx_load_numbers(int type, const char *src, ptrdiff_t stride, size_t n, double *values) {
@@ -114,7 +121,11 @@ CLIPX_INLINE void clipx_numbers_body(int type, const char *src, ptrdiff_t stride
         size_t part = n < CLIPX_NUMBERS ? n : CLIPX_NUMBERS, i;
         clipx_load_numbers(type, src, stride, part, values);
         clipx_compute(values, part, a, type == CLIPX_UINT8, floats);
-        for (i = 0; i < part; i++, dst += step) clipx_put_float(dst, kind, floats[i]);
+        if (kind == CLIPX_F32 && step == sizeof(float))
+            memcpy(dst, floats, part * sizeof(float));
+        else
+            for (i = 0; i < part; i++) clipx_put_float(dst + i * step, kind, floats[i]);
+        dst += part * step;
         src += (ptrdiff_t)part * stride, n -= part;
     }
 }
