@@ -6,7 +6,8 @@ formatted.pxi      Output, Picture and Formatted, which write frames as a ClipFo
 slots.pyx          the slots of a ClipPool, and their leases
 callbacks.pyx      read, seek and tell of a file, as PyAV calls them: where an interrupt is caught
 loops.pxd          the declarations of the loops in rows/
-rows/rows.h        the implementations of the rows (baseline, AVX2, AVX-512, NEON), and a list of the files in rows/
+rows/rows.h        the implementations of the rows (baseline, SSSE3, AVX2, AVX-512, NEON), and a list of the files
+                   in rows/
 rows/gather.h      an index table of frames, clip by clip or frame by frame
 rows/picture.h     a decoded picture: crop, flip, color, dtype and order in one pass
 rows/formatted.h   the same for frames of arrays

@@ -16,6 +16,7 @@
 #if defined(CLIPX_X86) && (defined(__GNUC__) || defined(__clang__))
 #define CLIPX_X86_TARGETS 1
 #define CLIPX_TARGET(features) __attribute__((target(features)))
+#define CLIPX_SSSE3 CLIPX_TARGET("ssse3")
 /* Every processor with AVX2 has F16C. */
 #define CLIPX_AVX2 CLIPX_TARGET("avx2,f16c")
 #define CLIPX_AVX512 CLIPX_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi")
@@ -49,6 +50,15 @@
 #else
 #include <unistd.h>
 #endif
+
+static int clipx_has_ssse3(void) {
+#ifdef CLIPX_X86_TARGETS
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("ssse3") != 0;
+#else
+    return 0;
+#endif
+}
 
 static int clipx_has_avx2(void) {
 #ifdef CLIPX_X86_TARGETS
