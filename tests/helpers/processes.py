@@ -29,6 +29,14 @@ def printed_by_implementations(script):
     return found
 
 
+def check_same_bits(script):
+    """Every implementation prints the same digest of what it wrote into memory with fences around it."""
+    if sys.platform == "win32":
+        pytest.skip("no mprotect")
+    digests = printed_by_implementations(script)
+    assert len({tuple(each) for each in digests.values()}) == 1, digests
+
+
 def in_child(work):
     """Calls `work()` in a forked child; returns what it returned, or raises its exception."""
     if not hasattr(os, "fork"):

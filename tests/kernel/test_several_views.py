@@ -2,13 +2,12 @@
 
 import hashlib
 import itertools
-import sys
 
 import numpy as np
 import pytest
 from helpers.formatted import KINDS, ORDERS, bits, numbers, output, output_dtype
 from helpers.guards import CACHED, STREAMING, fenced, guarded
-from helpers.processes import printed_by_implementations
+from helpers.processes import check_same_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -257,10 +256,8 @@ def show_digest():
     print(clipx.simd, seen.hexdigest())
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no mprotect")
 def test_every_implementation_gives_the_same_bits():
-    digests = printed_by_implementations(__file__)
-    assert len({tuple(each) for each in digests.values()}) == 1, digests
+    check_same_bits(__file__)
 
 
 if __name__ == "__main__":
