@@ -204,3 +204,29 @@ def rate_length(n: int, seconds: Fraction, fps: Fraction, least: int, most: int 
 def nearest(times: list[Fraction], second: Fraction) -> int:
     """The frame that begins nearest to a time, of two the earlier one; times are those of frames and of the end."""
     return min(range(len(times) - 1), key=lambda frame: abs(times[frame] - second))
+
+
+def pcm(data: bytes, type: str, big: bool, channels: int, dtype: str) -> np.ndarray:
+    """Interleaved PCM as samples (channels, n), to the bit; what is left behind the last whole frame is no sample.
+
+    Integers of b bits are whole numbers of 2**(1 - b) of full scale, "u8" 128 above them; as int16 they keep their
+    highest bits. Floats become int16 rounded with halves to even and clipped; NaN, and what is 65536 times full scale
+    or more, is -32768.
+    """
+    size, order = int(type[1:]) // 8, ">" if big else "<"
+    raw = np.frombuffer(data, np.uint8)[: len(data) // (size * channels) * size * channels].reshape(-1, size)
+    if type[0] == "f":
+        floats = raw.copy().view(f"{order}f{size}").astype(f"f{size}")[:, 0]
+        with np.errstate(all="ignore"):
+            if dtype == "float32":
+                return floats.astype(np.float32).reshape(-1, channels).T
+            scaled = np.rint(floats.astype(np.float64) * 32768)
+        scaled[~(scaled < 2**31)] = -(2**15)
+        return np.clip(scaled, -(2**15), 2**15 - 1).astype(np.int16).reshape(-1, channels).T
+    # In the highest bytes of 64 bits.
+    wide = np.zeros((len(raw), 8), np.uint8)
+    wide[:, 8 - size :] = raw[:, ::-1] if big else raw
+    whole = wide.view("<i8")[:, 0] ^ (np.int64(-(2**63)) if type == "u8" else np.int64(0))
+    if dtype == "int16":
+        return (whole >> 48).astype(np.int16).reshape(-1, channels).T
+    return ((whole >> (64 - 8 * size)).astype(np.float32) * np.float32(2.0 ** (1 - 8 * size))).reshape(-1, channels).T

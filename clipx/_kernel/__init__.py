@@ -3,6 +3,7 @@
 kernel.pyx         gather, scatter and collect of whole frames; Clips, the iterator of an array's clips
 windows.pxi        gather_windows, without a table of frames
 formatted.pxi      Output, Picture and Formatted, which write frames as a ClipFormat says
+sound.pxi          Pcm, which writes samples of PCM as an AudioFormat says
 slots.pyx          the slots of a ClipPool, and their leases
 callbacks.pyx      read, seek and tell of a file, as PyAV calls them: where an interrupt is caught
 loops.pxd          the declarations of the loops in rows/
@@ -11,12 +12,14 @@ rows/rows.h        the implementations of the rows (baseline, SSSE3, AVX2, AVX-5
 rows/gather.h      an index table of frames, clip by clip or frame by frame
 rows/picture.h     a decoded picture: crop, flip, color, dtype and order in one pass
 rows/formatted.h   the same for frames of arrays
+rows/sound.h       frames of PCM
 """
 
 from clipx._kernel.kernel import (
     Clips,
     Formatted,
     Output,
+    Pcm,
     Picture,
     cache_bytes,
     collect,
@@ -33,6 +36,7 @@ __all__ = [
     "Formatted",
     "Lease",
     "Output",
+    "Pcm",
     "Picture",
     "Slots",
     "cache_bytes",

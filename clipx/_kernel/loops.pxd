@@ -110,3 +110,22 @@ cdef extern from "rows/formatted.h" nogil:
     void clipx_put(clipx_writer writer, char *dst, const char *src, size_t n)
     void clipx_write_frame(clipx_writer writer, const clipx_frame *frame, const char *src, char **targets, size_t count)
     void CLIPX_FENCE()
+
+cdef extern from "rows/sound.h" nogil:
+    const int CLIPX_PCM_U8, CLIPX_PCM_S8, CLIPX_PCM_S16, CLIPX_PCM_S24, CLIPX_PCM_S32, CLIPX_PCM_S64
+    const int CLIPX_PCM_F32, CLIPX_PCM_F64, CLIPX_PCM_LAW, CLIPX_PCM_MOST_CHANNELS
+
+    ctypedef struct clipx_pcm:
+        int type, swapped, wide, channels, planar
+        int16_t law[256]
+
+    ctypedef struct clipx_sound:
+        const uint8_t *src
+        size_t stride
+        size_t count
+        char *dst
+        size_t plane
+
+    size_t clipx_pcm_bytes(int type)
+    size_t clipx_pcm_item(const clipx_pcm *pcm)
+    void clipx_write_sound(const clipx_rows *rows, const clipx_pcm *pcm, const clipx_sound *sound)
