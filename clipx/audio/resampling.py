@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+import math
+from typing import Any, NamedTuple, cast
 
 import av
 import numpy as np
 from av.audio.plane import AudioPlane
 
 from clipx.audio.format import SAMPLE_FORMATS, AudioFormat
-from clipx.audio.layouts import hold_layout
+from clipx.audio.layouts import hold_layout, is_mapped
 from clipx.errors import MediaError
 
-__all__ = ["MOST_OF_ANOTHER_KIND", "OtherKind", "Resampler"]
+__all__ = ["MOST_OF_ANOTHER_KIND", "OtherKind", "Resampler", "Restart", "trimmed"]
 
 MOST_OF_ANOTHER_KIND = 3
 """Frames of another rate or layout, one after the other, that may be damage; more of them are other sound."""
@@ -21,8 +22,27 @@ MOST_UPSAMPLED = 256
 MOST_DOWNSAMPLED = 512  # for which FFmpeg takes 64 MiB
 
 
+FILTER_TAPS, CUTOFF = 32, 0.97
+"""Of FFmpeg's resampling filter, whose taps span as many samples of the lower rate."""
+
+MOST_PHASES = 1024
+"""Outputs after which positions between samples recur; FFmpeg rounds the positions where it would take more."""
+
+
 class OtherKind(MediaError):
     """Sound of another rate or other channels than before."""
+
+
+class Restart(NamedTuple):
+    """Where a Resampler starts in the middle of a sound.
+
+    Attributes:
+        source: sample of the sound from which on frames are to come.
+        position: of the first sample that comes out.
+    """
+
+    source: int
+    position: int
 
 
 class Resampler:
@@ -42,6 +62,33 @@ class Resampler:
         self._resampler: av.AudioResampler | None = None
         self._resampled = ""
         self._as_it_is: frozenset[str] = frozenset()
+        self._dropped = 0
+
+    def restart(self, position: int) -> Restart:
+        """Forget what has come, and start so that samples from `position` on are, bit for bit, those of a full run.
+
+        A run repeats itself after as many samples as the rates, divided by their common factor, say. From there on its
+        first samples, in which the filter reaches before the start, are left out of what `convert` gives.
+
+        Frames must have come before. They go on from `Restart.source`, which is 0 where rates have too little in common
+        or channels are in an order of their own.
+        """
+        assert self._kind is not None
+        rate, layout = self._kind
+        self._resampler, self._dropped = None, 0
+        if is_mapped(layout):
+            return Restart(0, 0)
+        if rate == self.rate:
+            return Restart(position, position)
+        common = math.gcd(rate, self.rate)
+        step, out_step = rate // common, self.rate // common
+        reach = math.ceil(FILTER_TAPS / min(CUTOFF * self.rate / rate, 1)) / 2 + 1
+        unlike = math.ceil(reach * self.rate / rate) + 1
+        steps = (position - unlike) // out_step
+        if steps <= 0 or out_step > MOST_PHASES:
+            return Restart(0, 0)
+        self._dropped = unlike
+        return Restart(steps * step, steps * out_step + unlike)
 
     def convert(self, frame: av.AudioFrame | None) -> list[list[np.ndarray]]:
         """Samples that a frame gives, an array (m,) for each channel, seen where they lie.
@@ -92,7 +139,18 @@ class Resampler:
         frames = [each for each in made if each is not None and each.samples]
         for each in frames:
             hold_layout(each.layout)
-        return [self._samples(each) for each in frames]
+        samples = [self._samples(each) for each in frames]
+        return self._without_first(samples) if self._dropped else samples
+
+    def _without_first(self, made: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
+        """Samples but for those that are dropped after a restart."""
+        kept = []
+        for planes in made:
+            dropped = min(self._dropped, len(planes[0]))
+            self._dropped -= dropped
+            if dropped < len(planes[0]):
+                kept.append([plane[dropped:] for plane in planes])
+        return kept
 
     def _begin(self, frame: av.AudioFrame) -> None:
         channels = frame.layout.nb_channels
@@ -118,3 +176,16 @@ class Resampler:
         # more bytes than it holds samples.
         planes = [AudioPlane(frame, channel) for channel in range(self.channels)]
         return [np.frombuffer(cast(Any, plane), self._dtype, frame.samples) for plane in planes]
+
+
+def trimmed(frame: av.AudioFrame, first: int) -> av.AudioFrame:
+    """A frame without its first samples, fewer than it has."""
+    found = av.AudioFrame(format=frame.format.name, layout=frame.layout.name, samples=frame.samples - first)
+    found.sample_rate = frame.sample_rate
+    channels = frame.layout.nb_channels
+    planes, packed = (channels, 1) if frame.format.is_planar else (1, channels)
+    size = frame.format.bytes * packed
+    for plane in range(planes):
+        samples = memoryview(cast(Any, AudioPlane(frame, plane)))[first * size : frame.samples * size]
+        memoryview(cast(Any, AudioPlane(found, plane)))[: len(samples)] = samples
+    return found
