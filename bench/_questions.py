@@ -77,6 +77,11 @@ _ALL = (
         (SPEED._replace(title="Clips of long files"),),
     ),
     Question(
+        "quality",
+        'What does VideoOptions(quality="fast") gain, and what does it cost?',
+        (SPEED._replace(title="Exact and fast", charted=None),),
+    ),
+    Question(
         "memory",
         "How much memory does a shuffled pipeline take?",
         (PEAK._replace(key="results", title="Memory of a pipeline"),),

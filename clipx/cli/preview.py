@@ -55,6 +55,9 @@ __all__ = ["preview"]
     show_default=True,
     help="At damage in the file: stop, skip the clips it may show in, or keep all.",
 )
+@click.option(
+    "--quality", default="exact", show_default=True, help="exact, or fast: quicker to decode, but not bit for bit."
+)
 @click.option("--max-pixels", type=int, help="Largest frame to decode, in pixels (width times height).")
 @click.option("--trusted", is_flag=True, help="Allow SRC to open other files, as playlists do.")
 @click.option("--rows", type=click.IntRange(1), default=12, show_default=True, help="Largest number of clips to draw.")
@@ -82,7 +85,7 @@ def preview(src: Path, out: Path, seed: int, rows: int, no_rotate: bool, **chose
         options = clipx.VideoOptions(
             rotate=not no_rotate,
             **pick("fps", "start_seconds", "end_seconds", "at_start", "colorspace", "color_range", "color"),
-            **pick("stream", "num_threads", "damage", "max_pixels", "trusted"),
+            **pick("stream", "num_threads", "damage", "quality", "max_pixels", "trusted"),
         )
         clips = clipx.video.clips(src, spec, format, options=options, segments=segments, rng=seed)
     except TypeError as exn:

@@ -25,6 +25,9 @@ __all__ = ["VideoFile", "choose_video"]
 # Decoders whose threads give other frames of a damaged file, without a word.
 ONE_THREAD = frozenset({"mpeg1video", "mpeg2video", "vp8"})
 
+FAST = {"skip_loop_filter": "noref", "flags2": "+fast"}
+"""Options of a decoder for quality="fast"."""
+
 
 def choose_video(container: av.container.InputContainer, stream: int | str, name: str) -> av.VideoStream:
     """The video stream of a number, or the "best" one.
@@ -81,6 +84,8 @@ class VideoFile:
         context.thread_count = self._threads
         context.thread_type = "AUTO" if self.has_threads else "SLICE"
         context.copy_opaque = True
+        if options.quality == "fast":
+            context.options = {**context.options, **FAST}
         self.time_base = time_base_of(self.stream)
 
     def _find_rate(self) -> Fraction:

@@ -19,6 +19,8 @@ Color = Literal["rgb", "gray"]
 AtStart = Literal["next", "shown"]
 COLORS: tuple[Color, ...] = get_args(Color)
 AT_START: tuple[AtStart, ...] = get_args(AtStart)
+Quality = Literal["exact", "fast"]
+QUALITIES: tuple[Quality, ...] = get_args(Quality)
 BEST: Literal["best"] = "best"
 
 
@@ -53,6 +55,9 @@ class VideoOptions:
         damage: behaviour at damage of a file. "stop": the clips before the damage, then MediaError. "skip": clips in
             which the damage may show are left out, up to the next key frame. "keep": all clips, of the frames that the
             decoder gives, as players show them. See `clipx.video.clips`.
+        quality: "exact": the frames that FFmpeg gives, bit for bit. "fast": not bit-exact. The decoder leaves out the
+            loop filter of frames that no other refers to, and pictures that are resized keep their chroma's sampling
+            on the way. It changes H.264 and HEVC, and what is resized; frames and clips stay the same ones.
         max_pixels: of a frame; a larger one is a MediaError before memory is taken for it.
         trusted: whether a path may be an address, a playlist, or another format that opens further files. Never set it
             for files of strangers.
@@ -71,6 +76,7 @@ class VideoOptions:
     num_threads: int = 1
     stream: int | Literal["best"] = BEST
     damage: AtDamage = "stop"
+    quality: Quality = "exact"
     max_pixels: int = MAX_PIXELS
     trusted: bool = False
 
@@ -92,7 +98,7 @@ class VideoOptions:
             raise ValueError(f"at_start is {self.at_start!r}, but start_seconds is None; give start_seconds")
         _one_of("colorspace", self.colorspace, COLORSPACES)
         _one_of("color_range", self.color_range, RANGES)
-        for name, known in (("color", COLORS), ("damage", DAMAGE)):
+        for name, known in (("color", COLORS), ("damage", DAMAGE), ("quality", QUALITIES)):
             if getattr(self, name) is None:
                 raise ValueError(f"{name} is None, but must be one of {', '.join(known)}")
             _one_of(name, getattr(self, name), known)

@@ -45,12 +45,15 @@ FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 FULL_RANGE_NAMES = {f"yuvj{each}p": f"yuv{each}p" for each in (411, 420, 422, 440, 444)}
 
 
-def _readable(frame: av.VideoFrame, gray: bool, resized: bool) -> str:
-    """The pixel format in which a frame is read: its own, or the nearest that the kernel reads and swscale gives."""
+def _readable(frame: av.VideoFrame, gray: bool, resized: bool, fast: bool) -> str:
+    """The pixel format in which a frame is read: its own, or the nearest that the kernel reads and swscale gives.
+
+    A picture that is resized gets a chroma sample for each pixel, unless it need only be fast.
+    """
     name, kind = frame.format.name, frame.format
     if gray and (name in PACKED or kind.is_rgb):
         return "gray"
-    if not resized and (name in PLANAR or name in PACKED):
+    if (not resized and (name in PLANAR or name in PACKED)) or (fast and name in PLANAR):
         return name
     if kind.is_rgb or kind.has_palette:
         return "gray" if gray else "rgb24"
@@ -120,7 +123,7 @@ class PictureWriter:
         self.size = self._format.resized(*((width, height) if sideways else (height, width)))
         self._decoded = self.size[::-1] if sideways else self.size
         resized = self._decoded != (height, width)
-        self._readable = _readable(frame, self.channels == 1, resized)
+        self._readable = _readable(frame, self.channels == 1, resized, self._options.quality == "fast")
         self._through_swscale = FULL_RANGE_NAMES.get(self._readable, self._readable) != name or resized
         if self.orientation != UPRIGHT:
             # Rows become columns, or run backwards: only then does a frame go through two arrays on its way.

@@ -148,6 +148,7 @@ def test_preview_of_several_views(tmp_path, make_video, crop, views):
         (["--start-seconds", "9"], "lasts 1.6 s and has 0 frames to take clips from"),
         (["--resize", "99999"], "Unable to allocate"),
         (["--stream", "3"], "stream is 3"),
+        (["--quality", "best"], "quality is 'best', but must be one of exact, fast"),
         (["--num-clips", "2", "--stride", "3"], "stride is 3"),
     ],
 )

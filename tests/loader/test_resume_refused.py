@@ -21,6 +21,7 @@ OTHERS = {
     "format.crop": {"format": clipx.ClipFormat(crop=(8, 8))},
     "format.flip": {"format": clipx.ClipFormat(crop=(16, 16), flip=0.5)},
     "options.fps": {"options": clipx.VideoOptions(fps=10)},
+    "options.quality": {"options": clipx.VideoOptions(quality="fast")},
     "audio": {"audio": clipx.AudioFormat(mono=True)},
     "seed": {"seed": 1},
     "batch_size": {"batch_size": 5},

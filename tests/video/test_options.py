@@ -22,6 +22,7 @@ def test_defaults():
         False,
     )
     assert plain.max_pixels >= 7680 * 4320
+    assert plain.quality == "exact"
 
 
 @pytest.mark.parametrize(
@@ -133,6 +134,7 @@ def test_start_and_end():
         ("colorspace", ["bt601", "bt709", "bt2020", None]),
         ("color_range", ["limited", "full", None]),
         ("color", ["rgb", "gray"]),
+        ("quality", ["exact", "fast"]),
     ],
 )
 def test_one_of(name, values):
@@ -144,9 +146,10 @@ def test_one_of(name, values):
         assert str(raised.value).startswith(f"{name} is {value!r}, but must be one of {values[0]}, {values[1]}")
 
 
-def test_some_color():
-    with pytest.raises(ValueError, match="color is None, but must be one of rgb, gray"):
-        VideoOptions(color=None)
+@pytest.mark.parametrize(("name", "known"), [("color", "rgb, gray"), ("quality", "exact, fast")])
+def test_not_none(name, known):
+    with pytest.raises(ValueError, match=f"{name} is None, but must be one of {known}"):
+        VideoOptions(**{name: None})
 
 
 @pytest.mark.parametrize(("name", "least"), [("num_threads", 1), ("stream", 0), ("max_pixels", 1)])
