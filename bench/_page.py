@@ -18,7 +18,8 @@ the strongest rival of its case it is (or, of memory, how many times as much tha
 within a repetition, where both ran close together in time, and the median is shown. Below 1, clipx loses. "of limit" is
 the same against the bound of all: a flat copy or write of as many bytes, the decoder alone, or the pipeline that makes
 no clips. Every contestant's clips are compared before they are timed. Floors were asked of clipx before it was
-measured; those against rivals are against the strongest of the case. Memory is measured once."""
+measured; those against rivals are against the strongest of the case. Memory is measured once. The last columns are
+clipx with other implementations of its kernel, which older processors run."""
 
 
 def figures_of(content: Record) -> Iterator[tuple[Question, Figure, list[Record]]]:
@@ -35,11 +36,17 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines] + [""]
 
 
+def implementations_of(records: Sequence[Record]) -> list[str]:
+    """Of the kernel, those that were timed beside the best."""
+    return list(dict.fromkeys(name for record in records for name in [*record.get("implementations", {})][1:]))
+
+
 def figure_table(figure: Figure, records: Sequence[Record]) -> list[str]:
-    rows = []
+    rows, implementations = [], implementations_of(records)
     for record in records:
         best = next(iter(rivals_of(record, figure)), None)
         limit = advantage(record, figure, record["limit"]) if record["limit"] else None
+        contestants = record.get("implementations", {})
         rows.append(
             [
                 record["title"],
@@ -48,9 +55,11 @@ def figure_table(figure: Figure, records: Sequence[Record]) -> list[str]:
                 show(value_of(record, figure, best.name)) if best else "",
                 times(best.ratio) if best else "",
                 times(limit),
+                *(show(value_of(record, figure, contestants.get(name, ""))) for name in implementations),
             ]
         )
-    return table(("case", f"clipx, {figure.unit}", "best rival", figure.unit, "clipx is", "of limit"), rows)
+    columns = ("case", f"clipx, {figure.unit}", "best rival", figure.unit, "clipx is", "of limit")
+    return table((*columns, *(f"{name}, {figure.unit}" for name in implementations)), rows)
 
 
 def losses(content: Record) -> list[str]:

@@ -9,7 +9,8 @@ Two scenarios, RGB uint8 frames, clips of 16 frames:
   that allocate are slower than shown here.
 
 Everything runs on one thread. The limit of the warm pool is the faster copy of one flat block of as many bytes; where
-clips overlap, clipx can pass it, since it reads a frame once for all of them. Every contestant's clips are compared
+clips overlap, clipx can pass it, since it reads a frame once for all of them. "clipx, baseline" and others of its kind
+are clipx with another implementation of its rows, each in a process of its own. Every contestant's clips are compared
 with slices of the source before it is timed. How the figures are measured: see `_measure.py`.
 """
 
@@ -20,16 +21,19 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
 from _bench import Records, Run, command
+from _implementations import Implementation, contestants_of, facts_of, other_implementations
 from _measure import FLAT_COPIES, Sample, flat_copies, spread, timed
 from _results import CLIPX_IS, GIGABYTES, MS, SPREAD, Column, Result, results_table
 from numpy.lib.stride_tricks import sliding_window_view
 
 import clipx
+from clipx import _kernel
 
 try:
     import torch
@@ -168,7 +172,16 @@ def warm_contestants(x: np.ndarray, out: np.ndarray, case: Case) -> dict[str, Ca
     return contestants
 
 
-def run_warm(x: np.ndarray, case: Case, run: Run) -> Result:
+def make_extract(case: Case) -> Callable[[], object]:
+    """clipx's contestant for another implementation."""
+    x = make_source(case)
+    out = np.zeros((len(case.starts), *case.clip_shape), np.uint8)
+    extract = partial(clipx.windows.extract, x, LENGTH, case.stride, case.dilation, out=out)
+    check(EXTRACT, extract(), x, case, range(len(out)))
+    return extract
+
+
+def run_warm(x: np.ndarray, case: Case, others: Mapping[str, Implementation], run: Run) -> Result:
     clips = len(case.starts)
     out = np.empty((clips, *case.clip_shape), np.uint8)
     contestants = warm_contestants(x, out, case)
@@ -177,8 +190,9 @@ def run_warm(x: np.ndarray, case: Case, run: Run) -> Result:
         check(name, function(), x, case, range(clips))
     contestants |= flat_copies(out)
     calls = max(1, min(MOST_CALLS, SAMPLE_BYTES // out.nbytes))
-    samples = run.interleave({name: partial(timed, function, calls) for name, function in contestants.items()})
-    return make_result(WARM, EXTRACT, case, clips, samples)
+    timings = {name: partial(timed, function, calls) for name, function in contestants.items()}
+    samples = run.interleave({**timings, **contestants_of(others, calls, make_extract, case)})
+    return make_result(WARM, EXTRACT, case, clips, samples, facts_of(EXTRACT, others))
 
 
 # Steady shuffle
@@ -299,8 +313,15 @@ def faults(result: Result, name: str) -> float:
     return spread(sample.faults for sample in result.samples[name]).median / result.clips
 
 
-def make_result(scenario: str, ours: str, case: Case, clips: int, samples: Mapping[str, list[Sample]]) -> Result:
-    """clips: that a call writes."""
+def make_result(
+    scenario: str,
+    ours: str,
+    case: Case,
+    clips: int,
+    samples: Mapping[str, list[Sample]],
+    facts: Mapping[str, Any] = MappingProxyType({}),
+) -> Result:
+    """clips: that a call writes. facts: more of the record."""
     size = f"{case.clip_bytes / 1e6:.3g} MB"
     notes = [f"{case.height}x{case.width}", f"stride {case.stride}, dilation {case.dilation}"]
     shuffles = scenario == SHUFFLE
@@ -313,7 +334,13 @@ def make_result(scenario: str, ours: str, case: Case, clips: int, samples: Mappi
         clip_bytes=case.clip_bytes,
         limits=FLAT_COPIES,
         notes=tuple(notes),
-        facts={"scenario": scenario, "case": case, "length": LENGTH, "live_clips": case.live if shuffles else None},
+        facts={
+            "scenario": scenario,
+            "case": case,
+            "length": LENGTH,
+            "live_clips": case.live if shuffles else None,
+            **facts,
+        },
     )
     figures = {name: {"faults_per_clip": faults(result, name)} for name in samples}
     return replace(result, figures=figures)
@@ -338,25 +365,29 @@ def cases_of(scenario: str, quick: bool) -> list[Case]:
 def needed_bytes(scenario: str, case: Case) -> int:
     """The most that is held at once."""
     source = case.frames * case.clip_bytes // LENGTH
-    held = 3 * len(case.starts) if scenario == WARM else case.live + 20
-    return source + held * case.clip_bytes
+    if scenario == SHUFFLE:
+        return source + (case.live + 20) * case.clip_bytes
+    others = len(_kernel.implementations) - 1
+    return (1 + others) * source + (3 + others) * len(case.starts) * case.clip_bytes
 
 
 def measure(run: Run) -> Records:
     if torch is None:
         run.leave_out({"torch unfold": "torch is not installed"})
-    scenarios: dict[str, Callable[[np.ndarray, Case, Run], Result]] = {WARM: run_warm, SHUFFLE: run_shuffle}
-    work = [(scenario, case) for scenario in scenarios for case in cases_of(scenario, run.quick)]
-    contestants = {WARM: 9, SHUFFLE: 6}
+    work = [(scenario, case) for scenario in (WARM, SHUFFLE) for case in cases_of(scenario, run.quick)]
+    contestants = {WARM: 8 + len(_kernel.implementations), SHUFFLE: 6}
     run.expect(run.repeats * sum(contestants[scenario] + (torch is not None) for scenario, _ in work))
-    results: dict[str, list[Result]] = {scenario: [] for scenario in scenarios}
-    for scenario, case in work:
-        run.describe(f"{scenario}, {case.name}")
-        needed = needed_bytes(scenario, case)
-        if needed > psutil.virtual_memory().available:
-            run.leave_out({f"{scenario}, {case.name}": f"it needs {needed} bytes"})
-        else:
-            results[scenario].append(scenarios[scenario](make_source(case), case, run))
+    results: dict[str, list[Result]] = {WARM: [], SHUFFLE: []}
+    with other_implementations() as others:
+        for scenario, case in work:
+            run.describe(f"{scenario}, {case.name}")
+            needed = needed_bytes(scenario, case)
+            if needed > psutil.virtual_memory().available:
+                run.leave_out({f"{scenario}, {case.name}": f"it needs {needed} bytes"})
+            elif scenario == WARM:
+                results[WARM].append(run_warm(make_source(case), case, others, run))
+            else:
+                results[SHUFFLE].append(run_shuffle(make_source(case), case, run))
     columns = (GIGABYTES, MS, SPREAD, CLIPX_IS)
     faulted = Column("faults/clip", lambda result, name: f"{faults(result, name):.2f}")
     run.show(results_table("Warm pool: all clips of an array", results[WARM], columns))

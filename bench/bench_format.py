@@ -12,26 +12,24 @@ Clips of 16 frames, a new one every 8 frames, the centre 224x224 of each frame; 
 - files: from a path to such clips; opening and closing the file are timed, too. "decoder alone" is PyAV's decode loop,
   which makes no clips. Chains are those with planes first, each after its library's fastest way to the crop.
 
-All run on one core with one decoder thread. Baseline is clipx with its portable rows, in a process of its own that is
-timed among the others on the same core. Every contestant's clips are compared once, with the formula in float64 or,
-where a decoder's converter comes first, with those of PyAV's to_ndarray, on average at most 2 of 255 apart. What is
-not installed is left out. How the figures are measured: see `_measure.py`.
+All run on one core with one decoder thread. "clipx, baseline" and others of its kind are clipx with another
+implementation of its rows, each in a process of its own that is timed among the others on the same core. Every
+contestant's clips are compared once, with the formula in float64 or, where a decoder's converter comes first, with
+those of PyAV's to_ndarray, on average at most 2 of 255 apart. What is not installed is left out. How the figures are
+measured: see `_measure.py`.
 """
 
 from __future__ import annotations
 
 import itertools
-import multiprocessing
-import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import av
 import numpy as np
 from _bench import Records, Run, command, find_missing
-from _machine import pin
+from _implementations import Implementation, contestants_of, facts_of, other_implementations
 from _measure import FLAT_WRITES, consume, flat_writes, timed, times_as_fast
 from _results import CLIPS, CLIPX_IS, GIGABYTES, MS, OF_LIMIT, SPREAD, Result, results_table
 from _tensors import (
@@ -80,7 +78,7 @@ CALLS = 3  # of a sample on arrays
 MOST_APART = {"uint8": 0, "float16": 1.1e-3, "float32": 1e-4}  # of float16: half the distance of numbers from 2 to 4
 ASKED_OF_FILES = {272: 2.8, 720: 2.2}  # by height
 
-EXTRACT, ITERATE, BASELINE = "clipx extract(out=)", "clipx iterate(pool=)", "clipx extract, baseline"
+EXTRACT, ITERATE = "clipx extract(out=)", "clipx iterate(pool=)"
 FLOAT32 = "clipx extract, float32"  # beside float16
 CLIPX = "clipx"
 PASSES = "clipx, a pass for each view"
@@ -166,52 +164,16 @@ def array_contestants(
     return contestants
 
 
-def serve_baseline(pipe: Any) -> None:
-    """In a process of its own: a layout is prepared and checked, True asks for a sample, None ends it."""
-    pin()
-    x, layout, out = make_source(), None, None
-    pipe.send(clipx.simd)
-    while (what := pipe.recv()) is not None:
-        if what is True:
-            pipe.send(timed(partial(extract, x, layout, out), CALLS))
-        else:
-            layout = what
-            out = np.empty((len(starts()), *layout.clip_shape), layout.dtype)
-            check(BASELINE, extract(x, layout, out), expected(x, layout), layout)
-            pipe.send(True)
-
-
-@contextmanager
-def baseline_process() -> Iterator[Callable[[Any], Any]]:
-    """Gives a function that asks it and waits for the answer. CLIPX_SIMD is set before, since clipx reads it once."""
-    context = multiprocessing.get_context("spawn")
-    mine, theirs = context.Pipe()
-    process = context.Process(target=serve_baseline, args=(theirs,))
-    before = os.environ.get("CLIPX_SIMD")
-    os.environ["CLIPX_SIMD"] = "baseline"
-    try:
-        process.start()
-    finally:
-        os.environ.pop("CLIPX_SIMD")
-        if before is not None:
-            os.environ["CLIPX_SIMD"] = before
-    theirs.close()
-
-    def ask(what: Any) -> Any:
-        mine.send(what)
-        return mine.recv()
-
-    if mine.recv() != "baseline":
-        raise AssertionError("CLIPX_SIMD=baseline has no effect")
-    try:
-        yield ask
-    finally:
-        mine.send(None)
-        process.join()
+def make_extract(layout: Layout) -> Callable[[], object]:
+    """clipx's contestant for another implementation."""
+    x = make_source()
+    out = np.empty((len(starts()), *layout.clip_shape), layout.dtype)
+    check(EXTRACT, extract(x, layout, out), expected(x, layout), layout)
+    return partial(extract, x, layout, out)
 
 
 def run_arrays(
-    x: np.ndarray, layout: Layout, missing: Iterable[str], baseline: Callable[[Any], Any], run: Run
+    x: np.ndarray, layout: Layout, missing: Iterable[str], others: Mapping[str, Implementation], run: Run
 ) -> Result:
     run.describe(f"arrays, {layout.name}")
     count = len(starts())
@@ -222,7 +184,6 @@ def run_arrays(
         out.fill(1)
         check(name, contestant(), exact, layout)
     check(ITERATE, iterate(x, layout, pool), exact, layout)
-    baseline(layout)
     del exact
     contestants: dict[str, Callable[[], Any]] = {
         EXTRACT: partial(extract, x, layout, out),
@@ -233,7 +194,7 @@ def run_arrays(
     if layout.dtype == "float16":
         contestants[FLOAT32] = partial(extract, x, FLOAT, np.zeros((count, *FLOAT.clip_shape), np.float32))
     timings = {name: partial(timed, contestant, CALLS) for name, contestant in contestants.items()}
-    samples = run.interleave({**timings, BASELINE: partial(baseline, True)})
+    samples = run.interleave({**timings, **contestants_of(others, CALLS, make_extract, layout)})
     notes = (layout.name, f"{count} clips of", f"{layout.clip_bytes / 1e6:.3g} MB")
     return Result(
         title=f"arrays, {layout.name}",
@@ -243,14 +204,13 @@ def run_arrays(
         clip_bytes=layout.clip_bytes,
         limits=FLAT_WRITES,
         notes=notes,
-        facts={"layout": layout},
+        facts={"layout": layout, **facts_of(EXTRACT, others)},
     )
 
 
-def run_all_arrays(missing: Iterable[str], run: Run) -> list[Result]:
+def run_all_arrays(missing: Iterable[str], others: Mapping[str, Implementation], run: Run) -> list[Result]:
     x = make_source()
-    with baseline_process() as baseline:
-        return [run_arrays(x, layout, missing, baseline, run) for layout in LAYOUTS]
+    return [run_arrays(x, layout, missing, others, run) for layout in LAYOUTS]
 
 
 # Views
@@ -463,7 +423,20 @@ def pixels_of(layout: Layout, clip: np.ndarray) -> np.ndarray:
     return (numbers * STD + MEAN) * 255 if layout.computes else numbers
 
 
-def run_file(video: Video, layout: Layout, frames: np.ndarray, missing: Iterable[str], run: Run) -> Result:
+def make_file(video: Video, layout: Layout) -> Callable[[], object]:
+    """clipx's contestant for another implementation."""
+    job = Job(video)
+    return partial(run_job, partial(by_clipx, layout), job, clipx.ClipPool(job.slots, layout.clip_shape, layout.dtype))
+
+
+def run_file(
+    video: Video,
+    layout: Layout,
+    frames: np.ndarray,
+    missing: Iterable[str],
+    others: Mapping[str, Implementation],
+    run: Run,
+) -> Result:
     size = f"{video.name} {video.width}x{video.height}"
     title = f"files, {size}, {layout.name}"
     run.describe(title)
@@ -476,9 +449,8 @@ def run_file(video: Video, layout: Layout, frames: np.ndarray, missing: Iterable
         for name, contestant in contestants.items()
         if name != DECODER
     }
-    samples = run.interleave(
-        {name: partial(timed, partial(run_job, each, job, pool)) for name, each in contestants.items()}
-    )
+    timings = {name: partial(timed, partial(run_job, each, job, pool)) for name, each in contestants.items()}
+    samples = run.interleave({**timings, **contestants_of(others, 1, make_file, video, layout)})
     return Result(
         title=title,
         samples=samples,
@@ -487,16 +459,18 @@ def run_file(video: Video, layout: Layout, frames: np.ndarray, missing: Iterable
         limits=(DECODER,),
         notes=(size, layout.name, f"{len(job.starts)} clips, {video.frames} frames"),
         figures={name: {"mean_difference": each} for name, each in differences.items()},
-        facts={"layout": layout, "height": video.height},
+        facts={"layout": layout, "height": video.height, **facts_of(CLIPX, others)},
     )
 
 
-def run_all_files(videos: Iterable[Video], missing: Iterable[str], run: Run) -> list[Result]:
+def run_all_files(
+    videos: Iterable[Video], missing: Iterable[str], others: Mapping[str, Implementation], run: Run
+) -> list[Result]:
     results = []
     for video in videos:
         run.describe(f"reading {video.name}")
         frames = decoded_centres(video)
-        results += [run_file(video, layout, frames, missing, run) for layout in (BYTES, FLOAT)]
+        results += [run_file(video, layout, frames, missing, others, run) for layout in (BYTES, FLOAT)]
     return results
 
 
@@ -507,8 +481,9 @@ def measure(run: Run) -> Records:
     missing = missing_rivals() | find_missing({"torch": ["torch"], "torchcodec.transforms": ["torchcodec.transforms"]})
     found = find_files(run.folder, ("bikes", "720p") if run.quick else ("bikes", "bigbuckbunny", "720p"), run.describe)
     run.leave_out({**missing, **found.missing})
-    arrays = run_all_arrays(missing, run)
-    files = run_all_files(found.videos.values(), missing, run)
+    with other_implementations() as others:
+        arrays = run_all_arrays(missing, others, run)
+        files = run_all_files(found.videos.values(), missing, others, run)
     views = [run_array_views(make_source(), missing, run)]
     views += [run_file_views(video, missing, run) for name, video in found.videos.items() if name == "720p"]
     title = f"Arrays ({FRAMES}, {HEIGHT}, {WIDTH}, 3) to clips"
@@ -534,8 +509,11 @@ def check_floors(run: Run, arrays: Iterable[Result], files: Iterable[Result]) ->
             floors.fastest_rival(result, 12)
             limit = f"bytes written, against {result.limit} (limit)"
             floors.at_least(f"{result.title}: {limit}", 0.6, result.of_limit(EXTRACT))
-            baseline = times_as_fast(result.samples[BASELINE], result.samples[rival])
+            implementations = result.facts["implementations"]
+            baseline = times_as_fast(result.samples[implementations["baseline"]], result.samples[rival])
             floors.at_least(f"{result.title}: baseline against the fastest rival, {rival}", 3, baseline)
+            if "avx2" in implementations:
+                floors.at_least(f"{result.title}: avx2, {limit}", 0.55, result.of_limit(implementations["avx2"]))
         if layout.dtype == "float16":
             floors.at_least(f"{result.title}: clips/s, against float32", 1.3, result.ratio(FLOAT32))
     for result in files:

@@ -7,6 +7,9 @@ From a path to clips of 16 RGB frames, uint8, a new one every 8 frames; opening 
 - sparse: four clips of a generated file of ten minutes.
 - memory: peak of each contestant above the start, in a process of its own, for a file of 10 s and one of 60 s.
 
+"clipx, baseline" and others of its kind are clipx with another implementation of its rows, each in a process of its
+own.
+
 "decoder alone" is PyAV's decode loop with as many decoder threads, which makes no clips: the limit of all that decode
 every frame. Contestants convert only frames that a clip needs, except PyAV with np.stack, which is the loop as it is
 mostly written. clipx has a pool that was made before; others take memory as their functions do. A clip is dropped
@@ -34,7 +37,8 @@ import av
 import numpy as np
 import psutil
 from _bench import Records, Run, command
-from _measure import timed
+from _implementations import Implementation, contestants_of, facts_of, other_implementations
+from _measure import timed, times_as_fast
 from _processes import run_alone
 from _results import CLIPX_IS, MS, OF_LIMIT, SPREAD, Column, Record, Result, make_record, make_table, results_table
 from _videos import (
@@ -73,6 +77,7 @@ SPARSE_CLIPS = 4
 THINNED = 8  # clips are compared at every so many rows and columns
 MOST_ABOVE_POOL = 60_000_000
 ASKED = {272: (1.4, 0.8), 720: (1.5, 0.75), 144: (1.0, None)}  # by height: of the fastest rival, of the decoder alone
+ASKED_OF_AVX2 = {272: (1.15, 0.76), 720: (1.4, 0.8)}
 DENSE, THREADS, SPARSE = "dense", "two Python threads", "sparse"
 
 CLIPX = "clipx"
@@ -204,6 +209,11 @@ class Case(NamedTuple):
         """Whether clips are compared before: every frame, few frames of many, and seeking."""
         return len(self.jobs) == 1 and self.job.threads == 1 and self.job.dilation != 4
 
+    @property
+    def by_implementation(self) -> bool:
+        """Whether the kernel's other implementations are timed, too."""
+        return self.scenario == DENSE and (self.job.threads, self.job.dilation) == (1, 1)
+
 
 def has_floor(job: Job) -> bool:
     """Whether something is asked of the clips of a whole file."""
@@ -264,7 +274,12 @@ def thinned(clip: np.ndarray) -> np.ndarray:
     return clip[:, ::THINNED, ::THINNED].astype(np.int16)
 
 
-def run_case(case: Case, frames: np.ndarray | None, run: Run) -> Result:
+def make_clips(job: Job) -> Callable[[], object]:
+    """clipx's contestant for another implementation."""
+    return partial(run_job, clipx_clips, job, job.make_pool())
+
+
+def run_case(case: Case, frames: np.ndarray | None, others: Mapping[str, Implementation], run: Run) -> Result:
     """Time the contestants, after their clips have been compared with `frames` where these are given."""
     jobs, job = case.jobs, case.job
     pool = job.make_pool(len(jobs))
@@ -288,9 +303,9 @@ def run_case(case: Case, frames: np.ndarray | None, run: Run) -> Result:
             run_job(contestant, job, pool)
 
         start = alone if len(jobs) == 1 else together
-        samples = run.interleave(
-            {name: partial(timed, partial(start, each)) for name, each in case.contestants.items()}, case.repeats
-        )
+        timings = {name: partial(timed, partial(start, each)) for name, each in case.contestants.items()}
+        others = others if case.by_implementation else {}
+        samples = run.interleave({**timings, **contestants_of(others, 1, make_clips, job)}, case.repeats)
     clips, count = sum(len(job.starts) for job in jobs), sum(job.video.frames for job in jobs)
     return Result(
         title=case.title,
@@ -313,11 +328,12 @@ def run_case(case: Case, frames: np.ndarray | None, run: Run) -> Result:
             "python_threads": len(jobs),
             "frames": count,
             "clipx_frames": counts,
+            **(facts_of(CLIPX, others) if case.by_implementation else {}),
         },
     )
 
 
-def run_cases(cases: Iterable[Case], run: Run) -> list[Result]:
+def run_cases(cases: Iterable[Case], others: Mapping[str, Implementation], run: Run) -> list[Result]:
     results: list[Result] = []
     known: dict[str, np.ndarray] = {}
     for case in cases:
@@ -325,7 +341,7 @@ def run_cases(cases: Iterable[Case], run: Run) -> list[Result]:
         video = case.job.video
         if case.checked and video.name not in known:
             known[video.name] = thinned_frames(video)
-        results.append(run_case(case, known[video.name] if case.checked else None, run))
+        results.append(run_case(case, known[video.name] if case.checked else None, others, run))
     return results
 
 
@@ -385,8 +401,11 @@ def measure(run: Run) -> Records:
     contestants = [*without(DENSES, missing)]
     with tempfile.TemporaryDirectory() as scratch:
         cases = find_cases(files.videos, Path(scratch), missing, run)
-        run.expect(sum(case.repeats * len(case.contestants) for case in cases) + len(jobs) * len(contestants))
-        results = run_cases(cases, run)
+        with other_implementations() as others:
+            steps = (len(case.contestants) + (len(others) if case.by_implementation else 0) for case in cases)
+            timings = sum(case.repeats * each for case, each in zip(cases, steps))
+            run.expect(timings + len(jobs) * len(contestants))
+            results = run_cases(cases, others, run)
     memory = run_memory(jobs, contestants, run)
     columns = (
         MS,
@@ -403,6 +422,14 @@ def measure(run: Run) -> Records:
     return {"results": [each.record() for each in results], "memory": memory}
 
 
+def check_avx2(run: Run, result: Result, of_rival: float, of_decoder: float) -> None:
+    avx2 = result.facts["implementations"]["avx2"]
+    run.floors.at_least(f"{result.title}: avx2 against the decoder alone", of_decoder, result.of_limit(avx2))
+    if (rival := result.fastest_rival) is not None:
+        ratio = times_as_fast(result.samples[avx2], result.samples[rival])
+        run.floors.at_least(f"{result.title}: avx2 against the fastest rival, {rival}", of_rival, ratio)
+
+
 def check_floors(run: Run, results: Iterable[Result], memory: Iterable[Record]) -> None:
     for result in results:
         facts = result.facts
@@ -414,6 +441,8 @@ def check_floors(run: Run, results: Iterable[Result], memory: Iterable[Record]) 
             run.floors.fastest_rival(result, of_rival)
             if of_decoder is not None:
                 run.floors.at_least(against_decoder, of_decoder, result.of_limit(CLIPX))
+            if height in ASKED_OF_AVX2 and "avx2" in facts["implementations"]:
+                check_avx2(run, result, *ASKED_OF_AVX2[height])
         elif case == (DENSE, 1, 8) and facts["video"]["x264"]:
             run.floors.at_least(against_decoder, 1.3, result.of_limit(CLIPX))
         elif case[0] == THREADS:

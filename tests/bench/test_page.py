@@ -97,3 +97,16 @@ def test_floors_against_rivals_are_against_the_fastest(load):
     record = result.record()
     assert record["contestants"]["clipx"]["of_limit"] == 0.5
     assert record["rivals"] == ["slow", "fast"]
+
+
+def test_a_column_for_each_other_implementation(load):
+    figure = load("_figures").Figure("results", "Speed", "clips_per_second", "clips/s")
+    found = {"clipx": 40, "clipx, avx2": 30, "clipx, baseline": 20, "rival": 10}
+    contestants = {name: {"clips_per_second": speed, "seconds": [1 / speed]} for name, speed in found.items()}
+    record = load("_results").make_record("a case", "clipx", contestants)
+    by_name = {"avx512": "clipx", "avx2": "clipx, avx2", "baseline": "clipx, baseline"}
+    lines = load("_page").figure_table(figure, [{**record, "implementations": by_name}, record])
+    header, _, one, other = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[:-1])
+    assert header[6:] == ["avx2, clips/s", "baseline, clips/s"]
+    assert one == ["a case", "40", "rival", "10", "4.00x", "", "30", "20"]
+    assert other == [*one[:6], "", ""]
