@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple, cast
 
 import av
@@ -11,22 +10,13 @@ from av.audio.plane import AudioPlane
 
 from clipx.audio.format import SAMPLE_FORMATS, AudioFormat
 from clipx.audio.layouts import hold_layout, is_mapped
+from clipx.audio.rates import MOST_DOWNSAMPLED, MOST_UPSAMPLED, aligned_start
 from clipx.errors import MediaError
 
 __all__ = ["MOST_OF_ANOTHER_KIND", "OtherKind", "Resampler", "Restart", "trimmed"]
 
 MOST_OF_ANOTHER_KIND = 3
 """Frames of another rate or layout, one after the other, that may be damage; more of them are other sound."""
-
-MOST_UPSAMPLED = 256
-MOST_DOWNSAMPLED = 512  # for which FFmpeg takes 64 MiB
-
-
-FILTER_TAPS, CUTOFF = 32, 0.97
-"""Of FFmpeg's resampling filter, whose taps span as many samples of the lower rate."""
-
-MOST_PHASES = 1024
-"""Outputs after which positions between samples recur; FFmpeg rounds the positions where it would take more."""
 
 
 class OtherKind(MediaError):
@@ -67,9 +57,6 @@ class Resampler:
     def restart(self, position: int) -> Restart:
         """Forget what has come, and start so that samples from `position` on are, bit for bit, those of a full run.
 
-        A run repeats itself after as many samples as the rates, divided by their common factor, say. From there on its
-        first samples, in which the filter reaches before the start, are left out of what `convert` gives.
-
         Frames must have come before. They go on from `Restart.source`, which is 0 where rates have too little in common
         or channels are in an order of their own.
         """
@@ -80,15 +67,8 @@ class Resampler:
             return Restart(0, 0)
         if rate == self.rate:
             return Restart(position, position)
-        common = math.gcd(rate, self.rate)
-        step, out_step = rate // common, self.rate // common
-        reach = math.ceil(FILTER_TAPS / min(CUTOFF * self.rate / rate, 1)) / 2 + 1
-        unlike = math.ceil(reach * self.rate / rate) + 1
-        steps = (position - unlike) // out_step
-        if steps <= 0 or out_step > MOST_PHASES:
-            return Restart(0, 0)
-        self._dropped = unlike
-        return Restart(steps * step, steps * out_step + unlike)
+        source, self._dropped, position = aligned_start(position, rate, self.rate)
+        return Restart(source, position)
 
     def convert(self, frame: av.AudioFrame | None) -> list[list[np.ndarray]]:
         """Samples that a frame gives, an array (m,) for each channel, seen where they lie.
