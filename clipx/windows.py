@@ -199,7 +199,8 @@ def extract(
     is_random = spec.is_random
     if format is not None or is_random:
         check_kind("format", format, ClipFormat, None)
-        rng = as_generator(rng)
+        if rng is not None or is_random or (format is not None and format.is_random):
+            rng = as_generator(rng)
     if format is None and num_threads == 1 and segments is None and type(spec) is WindowSpec:
         windows = even_windows(spec, len(array))
         if windows is not None:
@@ -311,7 +312,8 @@ def iterate(
         rows = spec.checked_rows(len(array), as_generator(rng) if spec.is_random else rng)
         return copied_clips(array, spec, rows, pool)
     check_kind("format", format, ClipFormat)
-    rng = as_generator(rng)
+    if rng is not None or spec.is_random or format.is_random:
+        rng = as_generator(rng)
     rows = spec.checked_rows(len(array), rng)
     writer = ArrayWriter(array, spec, rows.shape[1], format)
     writer.views.draw(rng)

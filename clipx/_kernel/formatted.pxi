@@ -193,7 +193,7 @@ cdef class Formatted:
         dst: C-contiguous writable buffer of len(indices) clips of the output, each of `per_clip` views one behind the
         other. indices: contiguous int64 buffer (clips, length); positions of index -1 are left alone. views: a list of
         (y, x, h, w, flip), those of all clips, or those of each clip in turn, all of the same size. dst and the source
-        must not overlap.
+        must not overlap. Returns whether an index is -1.
         """
         cdef Buffer target = Buffer(dst, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
         cdef Buffer table = _table(indices)
@@ -215,7 +215,7 @@ cdef class Formatted:
         if count != per_clip and (count % per_clip or <size_t>(count // per_clip) != clips.count):
             raise ValueError(f"{count} views for {clips.count} clips" + (f" of {per_clip}" if per_clip > 1 else ""))
         if count == 0:
-            return
+            return False
         if not clipx_range(clips.indices, positions, self.held.view.shape[0], &lowest, &highest, &fills):
             raise IndexError(f"an index lies outside the source's {self.held.view.shape[0]} frames")
         parts = <clipx_view *>calloc(count, sizeof(clipx_view))
@@ -251,3 +251,4 @@ cdef class Formatted:
         finally:
             free(clips.set.room)
             free(parts)
+        return fills != 0

@@ -40,7 +40,7 @@ class ArrayWriter:
         if format.dtype == "uint8" and array.dtype not in (np.uint8, np.bool_):
             raise ValueError(f"dtype is 'uint8', which cannot hold the frames' {array.dtype}")
         fill_bytes(spec, array.dtype)
-        fill = np.array(spec.fill_value).astype(array.dtype)
+        self._fill = np.array(spec.fill_value).astype(array.dtype)
         if format.dtype == "uint8":
             array = array.view(np.uint8)
         self._array, self._format = array, format
@@ -60,7 +60,6 @@ class ArrayWriter:
             format.arithmetic(channels)
             self._moves = False
             self._frames = _kernel.Formatted(array, format.output(channels, array.dtype))
-        self._fill = format.fill(fill.astype(array.dtype), channels)
 
     def write(self, out: np.ndarray, rows: np.ndarray, first: int, footprint: int = 0) -> None:
         """Write clips of these rows into out, (clips, *shape), C-contiguous; `first` is the index of the first."""
@@ -72,11 +71,17 @@ class ArrayWriter:
             bits = out.view(np.uint16) if self._format.dtype == "bfloat16" else out
             if common is None:
                 own = [each for i in range(len(rows)) for each in self.views[first + i]]
-                self._frames.write(bits, rows, own, footprint, self._format.num_views)
+                fills = self._frames.write(bits, rows, own, footprint, self._format.num_views)
             else:
-                self._frames.write(bits, rows, common, footprint, len(common))
+                fills = self._frames.write(bits, rows, common, footprint, len(common))
+            if not fills:
+                return
+        self._write_fill(out, rows)
+
+    def _write_fill(self, out: np.ndarray, rows: np.ndarray) -> None:
+        fill = self._format.fill(self._fill.astype(self._array.dtype), self._array.shape[3])
         for i, position in zip(*np.nonzero(rows < 0)):
-            self._format.time_first(out[i])[position] = self._fill
+            self._format.time_first(out[i])[position] = fill
 
     def _move(self, clip: np.ndarray, row: np.ndarray, views: Sequence[View], footprint: int) -> None:
         for out, view in zip(clip if len(views) > 1 else [clip], views):
