@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from typing import Any
 import click
 import psutil
 from _machine import machine, pin
-from _measure import Sample, interleave
+from _measure import CLOCK, Sample, interleave
 from _paths import without_paths
 from _questions import QUESTIONS, RESULTS
 from _results import Floors, Record
@@ -32,7 +33,7 @@ Records = Mapping[str, Sequence[Record]]
 
 def make_console() -> Console:
     """A console wide enough for the tables where the output is not a terminal."""
-    return Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else 140, highlight=False)
 
 
 def make_progress(console: Console) -> Progress:
@@ -49,8 +50,9 @@ def make_progress(console: Console) -> Progress:
 
 
 def reason_of(error: BaseException) -> str:
-    """Type and first line of an error, without paths."""
-    return without_paths(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+    """Type and first line of an error, without paths and addresses."""
+    line = re.sub(r"<[\w.]+ object at 0x\w+>", "it", str(error).strip().partition(chr(10))[0])
+    return without_paths(f"{type(error).__name__}: {line}")
 
 
 def find_missing(rivals: Mapping[str, Iterable[str]]) -> dict[str, str]:
@@ -77,12 +79,17 @@ class Run:
         settings: more of them, for the file of results.
     """
 
-    def __init__(self, quick: bool, repeats: int, folder: Path, progress: Progress) -> None:
+    def __init__(self, quick: bool, repeats: int, folder: Path, progress: Progress, only: str = "") -> None:
         self.quick, self.repeats, self.folder = quick, repeats, folder
         self.floors, self.left_out = Floors(), dict[str, str]()
         self.settings: dict[str, Any] = {"quick": quick, "repeats": repeats}
         self.tables: list[Table | str] = []
+        self._only = re.compile(only)
         self._progress, self._task = progress, progress.add_task("", total=None)
+
+    def wants(self, title: str) -> bool:
+        """Whether a case is to be measured."""
+        return self._only.search(title) is not None
 
     def describe(self, text: str) -> None:
         """Say on the progress bar what is done now."""
@@ -146,6 +153,7 @@ def command(
     repeats: tuple[int, int] = (5, 3),
     quick: str = "few repetitions and cases",
     pinned: bool = False,
+    selectable: bool = False,
 ) -> click.Command:
     """The program of the benchmark `name`.
 
@@ -154,6 +162,7 @@ def command(
     repeats: repetitions by default, and with --quick.
     quick: description of what --quick does.
     pinned: keep it, and processes it starts, on one core.
+    selectable: add --only, which `Run.wants` answers for.
     """
     question = QUESTIONS[name].question
     normal, fewer = repeats
@@ -163,8 +172,13 @@ def command(
     @click.option("--quick", is_flag=True, help=f"A first look: {quick}.")
     @click.option("--repeats", type=click.IntRange(1), help=repeats_help)
     @click.option("--json", "path", type=click.Path(dir_okay=False), help=f"Results.  [default: results/{name}.json]")
+    @click.option("--cpu-time", is_flag=True, help="CPU time in place of the wall's, where others use the machine.")
     @click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Folder for generated files.")
-    def main(quick: bool, repeats: int | None, path: str | None, cache: Path | None) -> None:
+    def main(
+        quick: bool, repeats: int | None, path: str | None, cpu_time: bool, cache: Path | None, only: str = ""
+    ) -> None:
+        if cpu_time:
+            CLOCK.count_cpu_time()
         if pinned:
             pin()
         console = make_console()
@@ -175,7 +189,8 @@ def command(
         gc.collect()
         gc.freeze()  # the collections between measurements need not go through what was imported
         with make_progress(console) as progress:
-            run = Run(quick, repeats or (fewer if quick else normal), folder, progress)
+            run = Run(quick, repeats or (fewer if quick else normal), folder, progress, only)
+            run.settings |= {"cpu_time": True} if cpu_time else {}
             records = measure(run)
         console.print(f"repetitions: {run.repeats}")
         for left_out, reason in run.left_out.items():
@@ -188,4 +203,6 @@ def command(
         write_json(target, **facts, **records, floors=run.floors)
         console.print(f"written to {target}")
 
+    if selectable:
+        return click.option("--only", default="", help="Cases in whose title this pattern is found.")(main)
     return main

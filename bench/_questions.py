@@ -111,5 +111,13 @@ _ALL = (
     ),
     Question("mapped", "How fast are clips made from mapped files?", (SPEED, PEAK)),
     Question("audio", "How fast does sound become clips?", (SPEED,)),
+    Question(
+        "random_sound",
+        "How fast is one random clip of each of many sounds, or a few clips of a long one?",
+        (
+            SPEED._replace(title="Clips of many sounds", charted="^first visit.*300 s"),
+            SPEED._replace(key="batches", title="Batches of sound"),
+        ),
+    ),
 )
 QUESTIONS = {question.name: question for question in _ALL}

@@ -1,10 +1,10 @@
 """How fast does sound become clips?
 
-Ten minutes of stereo as wav, flac, mp3, aac and opus: clips of 2 seconds, a new one every second, float32 at the
-file's own rate, channels first and contiguous. From a path; opening and closing the file are timed, too. Rivals decode
-the whole file and copy clips out of it, or copy the overlapping blocks that soundfile reads; all clips are dropped as
-they come. "decoder alone" is PyAV's decode loop, which makes no samples, of wav with the packets and the probing that
-suit it best.
+Ten minutes of stereo as wav, flac, mp3, Ogg Vorbis, Opus and AAC: clips of 2 seconds, a new one every second, float32
+at the file's own rate, channels first and contiguous. From a path; opening and closing the file are timed, too. Rivals
+decode the whole file and copy clips out of it, or copy the overlapping blocks that soundfile reads; all clips are
+dropped as they come. "decoder alone" is PyAV's decode loop, which makes no samples, of wav with the packets and the
+probing that suit it best.
 
 Video with sound: a file whose clips carry their sound, beside the same clips without.
 
@@ -18,14 +18,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import av
 import numpy as np
 from _bench import Records, Run, command, find_missing, reason_of
 from _measure import consume, timed
 from _results import CLIPS, CLIPX_IS, MS, OF_LIMIT, SPREAD, Column, Result, results_table
+from _sounds import SoundFile, find_sounds, whole
 from _videos import DECODER, Job, Video, find_files, load
 
 import clipx
@@ -38,110 +38,20 @@ PACKETS = {
 MOST_APART = 1e-3  # of full scale: decoders of lossy formats differ in rounding
 CLIPX, PYAV = "clipx", "PyAV, slices"
 READ, BLOCKS = "soundfile, slices", "soundfile, blocks"
-TORCHCODEC, LIBROSA = "torchcodec, unfold", "librosa.util.frame"
+TORCHCODEC, WAV = "torchcodec, unfold", "torchcodec WavDecoder, unfold"
+SPDL, LIBROSA = "SPDL, slices", "librosa.util.frame"
 SILENT, OWN_RATE, SPEECH = "clipx without sound", "clipx with sound", "clipx with sound, 16 kHz mono"
 AT_MOST_MORE = 1.25  # of the time without sound
 
-MODULES = {"soundfile": ("soundfile",), "torchcodec": ("torch", "torchcodec.decoders"), "librosa": ("librosa",)}
-VERSIONS = ("numpy", "av", "soundfile", "torch", "librosa")
-
-
-# Files
-
-
-class Recipe(NamedTuple):
-    """How a file is encoded."""
-
-    suffix: str
-    codec: str
-    rate: int
-    sample_format: str
-    bit_rate: int | None = None
-
-    @property
-    def lossless(self) -> bool:
-        return self.bit_rate is None
-
-
-RECIPES = {
-    "wav": Recipe("wav", "pcm_s16le", 44100, "s16"),
-    "flac": Recipe("flac", "flac", 44100, "s16"),
-    "mp3": Recipe("mp3", "libmp3lame", 44100, "s16p", 192_000),
-    "aac": Recipe("m4a", "aac", 44100, "fltp", 128_000),
-    "opus": Recipe("opus", "libopus", 48000, "s16", 96_000),
+NAMES = ("wav", "flac", "mp3", "vorbis", "opus", "aac")
+MODULES = {
+    "soundfile": ("soundfile",),
+    "torchcodec": ("torch", "torchcodec.decoders"),
+    "SPDL": ("spdl.io",),
+    "librosa": ("librosa",),
 }
-
-
-class SoundFile(NamedTuple):
-    """A file, and the number of samples that decoding it gives."""
-
-    name: str
-    path: str
-    rate: int
-    samples: int
-    recipe: Recipe
-
-    @property
-    def length(self) -> int:
-        return SECONDS * self.rate
-
-    @property
-    def stride(self) -> int:
-        return STRIDE * self.rate
-
-    @property
-    def starts(self) -> range:
-        return range(0, self.samples - self.length + 1, self.stride)
-
-    @property
-    def clip_shape(self) -> tuple[int, int]:
-        return (2, self.length)
-
-
-def make_second(k: int, rate: int) -> np.ndarray:
-    """Two channels of chords that fade, over noise, as int16."""
-    random = np.random.default_rng(k)
-    t = np.arange(rate, dtype=np.float32) / rate
-    tones = 110 * 2 ** (random.integers(0, 36, 6) / 12)
-    chord = sum(np.sin(2 * np.pi * tone * t) / (1 + i) for i, tone in enumerate(tones)) * np.exp(-2 * t)
-    noise = np.cumsum(random.standard_normal((2, rate), np.float32), axis=1)
-    noise -= np.linspace(0, 1, rate) * noise[:, -1:]
-    sound = 0.2 * chord + 0.1 * noise / np.abs(noise).max() + 0.002 * random.standard_normal((2, rate), np.float32)
-    return (sound.clip(-1, 1) * 32767).astype(np.int16)
-
-
-def generate(path: Path, recipe: Recipe, seconds: int) -> None:
-    part = path.with_suffix(f".part.{recipe.suffix}")
-    with av.open(str(part), "w") as container:
-        stream = container.add_stream(recipe.codec, rate=recipe.rate, layout="stereo")
-        stream.codec_context.format = recipe.sample_format
-        if recipe.bit_rate:
-            stream.codec_context.bit_rate = recipe.bit_rate
-        for k in range(seconds):
-            interleaved = np.ascontiguousarray(make_second(k, recipe.rate).T).reshape(1, -1)
-            frame = av.AudioFrame.from_ndarray(interleaved, format="s16", layout="stereo")
-            frame.sample_rate, frame.pts = recipe.rate, k * recipe.rate
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    part.replace(path)
-
-
-def find_sounds(seconds: int, run: Run) -> list[SoundFile]:
-    """The files, made where the folder does not have them yet."""
-    files = []
-    for name, recipe in RECIPES.items():
-        path = run.folder / f"sound-{seconds}.{recipe.suffix}"
-        try:
-            if not path.is_file():
-                run.describe(f"generating {name}")
-                generate(path, recipe, seconds)
-            run.describe(f"reading {name}")
-            with av.open(str(path)) as container:
-                samples = sum(frame.samples for frame in container.decode(audio=0))
-            files.append(SoundFile(name, str(path), recipe.rate, samples, recipe))
-        except (av.FFmpegError, ValueError) as error:  # av.codec.UnknownCodecError, without the encoder
-            run.leave_out({name: reason_of(error)})
-    return files
+VERSIONS = ("numpy", "av", "soundfile", "torch", "torchcodec", "spdl.io", "librosa")
+ASKED = {"wav": (1.5, None), "flac": (1.05, 0.78)}  # of the fastest rival, of the decoder alone
 
 
 # Contestants: from a path to clips (channels, length)
@@ -150,8 +60,25 @@ def find_sounds(seconds: int, run: Run) -> list[SoundFile]:
 Contestant = Callable[[SoundFile, Any], Iterator[Any]]
 
 
+def length_of(file: SoundFile) -> int:
+    """Samples of a clip."""
+    return SECONDS * file.rate
+
+
+def stride_of(file: SoundFile) -> int:
+    return STRIDE * file.rate
+
+
+def starts_of(file: SoundFile) -> range:
+    return range(0, file.samples - length_of(file) + 1, stride_of(file))
+
+
+def clip_shape_of(file: SoundFile) -> tuple[int, int]:
+    return (2, length_of(file))
+
+
 def make_pool(file: SoundFile) -> clipx.ClipPool:
-    return clipx.ClipPool(-(-SECONDS // STRIDE) + 2, file.clip_shape, "float32")
+    return clipx.ClipPool(-(-SECONDS // STRIDE) + 2, clip_shape_of(file), "float32")
 
 
 def clipx_clips(file: SoundFile, pool: clipx.ClipPool) -> Iterator[np.ndarray]:
@@ -167,49 +94,49 @@ def decode(file: SoundFile, pool: Any) -> Iterator[Any]:
     return iter(())
 
 
-def whole(path: str) -> np.ndarray:
-    """All samples by PyAV, (channels, samples)."""
-    with av.open(path) as container:
-        resampler = av.AudioResampler("fltp")
-        pieces = [
-            made.to_ndarray()
-            for frame in itertools.chain(container.decode(audio=0), [None])
-            for made in resampler.resample(frame)
-        ]
-    return np.concatenate(pieces, axis=1)
-
-
 def pyav(file: SoundFile, pool: Any) -> Iterator[np.ndarray]:
     x = whole(file.path)
-    for start in file.starts:
-        yield x[:, start : start + file.length].copy()
+    for start in starts_of(file):
+        yield x[:, start : start + length_of(file)].copy()
 
 
 def soundfile_read(file: SoundFile, pool: Any) -> Iterator[np.ndarray]:
     x, _ = load("soundfile").read(file.path, dtype="float32", always_2d=True)
-    for start in range(0, len(x) - file.length + 1, file.stride):
-        yield np.ascontiguousarray(x[start : start + file.length].T)
+    for start in range(0, len(x) - length_of(file) + 1, stride_of(file)):
+        yield np.ascontiguousarray(x[start : start + length_of(file)].T)
 
 
 def soundfile_blocks(file: SoundFile, pool: Any) -> Iterator[np.ndarray]:
     """Blocks that overlap are what soundfile has for windows; each is overwritten by the next."""
-    settings = {"blocksize": file.length, "overlap": file.length - file.stride, "dtype": "float32", "always_2d": True}
+    settings = {
+        "blocksize": length_of(file),
+        "overlap": length_of(file) - stride_of(file),
+        "dtype": "float32",
+        "always_2d": True,
+    }
     for block in load("soundfile").blocks(file.path, **settings):
-        if len(block) == file.length:
+        if len(block) == length_of(file):
             yield np.ascontiguousarray(block.T)
 
 
-def torchcodec_unfold(file: SoundFile, pool: Any) -> Iterator[Any]:
+def torchcodec_unfold(file: SoundFile, pool: Any, decoder: str = "AudioDecoder") -> Iterator[Any]:
     load("torch").set_num_threads(1)
-    samples = load("torchcodec.decoders").AudioDecoder(file.path).get_all_samples()
-    for clip in samples.data.unfold(1, file.length, file.stride).unbind(1):
+    samples = getattr(load("torchcodec.decoders"), decoder)(file.path).get_all_samples()
+    for clip in samples.data.unfold(1, length_of(file), stride_of(file)).unbind(1):
         yield clip.contiguous()
 
 
 def librosa_frame(file: SoundFile, pool: Any) -> Iterator[np.ndarray]:
     x, _ = load("soundfile").read(file.path, dtype="float32", always_2d=True)
-    for frame in load("librosa").util.frame(x, frame_length=file.length, hop_length=file.stride, axis=0):
+    for frame in load("librosa").util.frame(x, frame_length=length_of(file), hop_length=stride_of(file), axis=0):
         yield np.ascontiguousarray(frame.T)
+
+
+def spdl_slices(file: SoundFile, pool: Any) -> Iterator[np.ndarray]:
+    module = load("spdl.io")
+    x = module.to_numpy(module.load_audio(file.path))
+    for start in starts_of(file):
+        yield x[:, start : start + length_of(file)].copy()
 
 
 CONTESTANTS: dict[str, tuple[Contestant, tuple[str, ...]]] = {  # and the rivals in MODULES that it needs
@@ -218,6 +145,8 @@ CONTESTANTS: dict[str, tuple[Contestant, tuple[str, ...]]] = {  # and the rivals
     READ: (soundfile_read, ("soundfile",)),
     BLOCKS: (soundfile_blocks, ("soundfile",)),
     TORCHCODEC: (torchcodec_unfold, ("torchcodec",)),
+    WAV: (partial(torchcodec_unfold, decoder="WavDecoder"), ("torchcodec",)),
+    SPDL: (spdl_slices, ("SPDL",)),
     LIBROSA: (librosa_frame, ("soundfile", "librosa")),
     DECODER: (decode, ()),
 }
@@ -237,14 +166,14 @@ def check(name: str, clips: Iterable[Any], file: SoundFile, x: np.ndarray) -> fl
     """Raise unless these are the clips of the file; returns the largest difference of a sample from PyAV's."""
     count, worst = 0, 0.0
     for clip in map(np.asarray, clips):
-        start = count * file.stride
-        if clip.dtype != np.float32 or clip.shape != file.clip_shape or not clip.flags.c_contiguous:
+        start = count * stride_of(file)
+        if clip.dtype != np.float32 or clip.shape != clip_shape_of(file) or not clip.flags.c_contiguous:
             raise AssertionError(f"{name} gives {clip.dtype} {clip.shape}, strides {clip.strides} of {file.name}")
-        worst = max(worst, float(np.abs(clip - x[:, start : start + file.length]).max()))
+        worst = max(worst, float(np.abs(clip - x[:, start : start + length_of(file)]).max()))
         count += 1
         del clip
-    if count != len(file.starts):
-        raise AssertionError(f"{name} gives {count} clips of {file.name}, not {len(file.starts)}")
+    if count != len(starts_of(file)):
+        raise AssertionError(f"{name} gives {count} clips of {file.name}, not {len(starts_of(file))}")
     if worst > (MOST_APART if name not in (CLIPX, PYAV) and not file.recipe.lossless else 0):
         raise AssertionError(f"{name} gives other samples of {file.name}: {worst:g} apart")
     return worst
@@ -260,10 +189,16 @@ def run_sound(file: SoundFile, run: Run) -> Result:
     if refused is not None:
         run.leave_out({f"soundfile, {file.name}": refused})
     for name, (contestant, needs) in CONTESTANTS.items():
-        if set(needs) & set(run.left_out) or (refused and "soundfile" in needs):
+        if set(needs) & set(run.left_out) or (refused and "soundfile" in needs) or (name == WAV and file.name != "wav"):
             continue
         if name != DECODER:
-            figures[name] = {"largest_difference": check(name, contestant(file, pool), file, x)}
+            try:
+                figures[name] = {"largest_difference": check(name, contestant(file, pool), file, x)}
+            except Exception as error:
+                if name == CLIPX:
+                    raise
+                run.leave_out({f"{name}, {file.name}": reason_of(error)})
+                continue
         contestants[name] = contestant
     del x
     samples = run.interleave(
@@ -272,7 +207,7 @@ def run_sound(file: SoundFile, run: Run) -> Result:
     return Result(
         title=f"sound, {file.name}",
         samples=samples,
-        clips=len(file.starts),
+        clips=len(starts_of(file)),
         limits=(DECODER,),
         notes=("sound", file.name, f"{file.rate} Hz", f"{file.samples / file.rate:.0f} s"),
         figures=figures,
@@ -329,7 +264,7 @@ def difference(result: Result, name: str) -> str:
 def measure(run: Run) -> Records:
     seconds = 120 if run.quick else 600
     run.leave_out(find_missing(MODULES))
-    files = find_sounds(seconds, run)
+    files = find_sounds(seconds, run, NAMES)
     found = find_files(run.folder, ("bigbuckbunny",), run.describe)
     run.leave_out(found.missing)
     sounds = [run_sound(file, run) for file in files]
@@ -337,8 +272,11 @@ def measure(run: Run) -> Records:
     title = f"Files to clips of {SECONDS} s, stride {STRIDE} s; video clips of 16 frames"
     columns = (MS, SPREAD, CLIPS, OF_LIMIT, CLIPX_IS, Column("apart", difference))
     run.show(results_table(title, [*sounds, *videos], columns, "The limit of video is the same clips without sound."))
-    for result in sounds:
-        run.floors.fastest_rival(result, 1.2 if result.title in ("sound, wav", "sound, flac") else 0.95)
+    for file, result in zip(files, sounds):
+        of_rival, of_decoder = ASKED.get(file.name, (1.0, None))
+        run.floors.fastest_rival(result, of_rival)
+        if of_decoder is not None:
+            run.floors.at_least(f"{result.title}: against the decoder alone", of_decoder, result.of_limit(CLIPX))
     for result, name in itertools.product(videos, (OWN_RATE, SPEECH)):
         what = f"{result.title}: time of {name}, against without"
         run.floors.at_most(what, AT_MOST_MORE, 1 / result.of_limit(name))

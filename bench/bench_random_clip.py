@@ -17,10 +17,7 @@ is left out. How the figures are measured: see `_measure.py`.
 
 from __future__ import annotations
 
-import gc
 import itertools
-import statistics
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -28,7 +25,7 @@ from typing import Any
 
 import av
 import numpy as np
-import webdataset
+from _batches import Epoch, rival_epochs, time_epochs
 from _bench import Records, Run, command, find_missing
 from _measure import Sample, timed
 from _processes import run_alone
@@ -45,7 +42,6 @@ LENGTH, DILATION, FRAMES, HEIGHT, WIDTH = 16, 4, 250, 256, 340
 SPEC = clipx.WindowSpec(LENGTH, dilation=DILATION, num_clips=1, sampling="random")
 FORMAT = clipx.ClipFormat(crop=("random", CROP), mean="imagenet", order="CTHW")
 MEMORY = 1_000_000_000
-LEAST_SECONDS = 1
 MOST_MEAN_APART = 0.03  # of numbers whose deviation is about 1: decoders' colours differ by a rounding
 ASKED = {250: 1.2, 12: 1.8}  # by frames between key frames
 CLIPX, ONE, TWO = "clipx", "clipx.Loader, 1 thread", "clipx.Loader, 2 threads"
@@ -121,57 +117,28 @@ def clips_of(name: str, samples: Iterable[dict[str, Any]]) -> Iterator[dict[str,
         yield {"mp4": chain(cropped), "clip.json": {"start": start, "crop": [top, left]}}
 
 
-def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    stacked = load("torch").stack([each["mp4"] for each in samples])
-    return {"mp4": stacked, "clip.json": [each["clip.json"] for each in samples]}
-
-
-def make_batches(name: str, shards: list[str]) -> Callable[[], Iterable[dict[str, Any]]]:
+def make_batches(name: str, shards: list[str]) -> Epoch:
     """A function that begins an epoch."""
     if name in (ONE, TWO):
         threads = 1 if name == ONE else 2
         settings: dict[str, Any] = {"batch_size": BATCH, "memory": MEMORY, "threads": threads, "drop_last": False}
         loader = clipx.Loader(shards, SPEC, FORMAT, **settings)
         return loader.__iter__
-    samples = webdataset.WebDataset(shards, shardshuffle=len(shards), nodesplitter=None)
-    if name == SPDL:
-        load("torch").set_num_threads(1)
-        builder = load("spdl.pipeline").PipelineBuilder
+    return rival_epochs(name, shards, partial(clips_of, name), "mp4", BATCH)
 
-        def start() -> Iterator[dict[str, Any]]:
-            one = partial(lambda sample: next(clips_of(name, [sample])))
-            steps = builder().add_source(iter(samples)).pipe(one, concurrency=2).aggregate(BATCH).pipe(collate)
-            pipeline = steps.add_sink(2).build(num_threads=2)
-            with pipeline.auto_stop():
-                yield from pipeline
 
-        return start
-    dataset = samples.compose(partial(clips_of, name)).batched(BATCH, collation_fn=collate)
-    workers = {"batch_size": None, "num_workers": 2, "persistent_workers": True}
-    return load("torch").utils.data.DataLoader(dataset, **workers).__iter__
+def facts_of(batch: dict[str, Any]) -> Iterator[tuple[int, list[int], float]]:
+    """Start, crop and mean of each clip."""
+    numbers = np.asarray(batch["mp4"])
+    if numbers.shape[1:] != FLOAT.clip_shape or numbers.dtype != np.float32:
+        raise AssertionError(f"a batch is {numbers.dtype} {numbers.shape}")
+    for made, clip in zip(batch["clip.json"], numbers, strict=True):
+        yield made["start"], made["crop"][:2], float(clip.mean())
 
 
 def run_epochs(name: str, shards: list[str], starting: Callable[[], None]) -> dict[str, Any]:
-    """In a process of its own: seconds of the epochs after the first, and facts and mean of the clips of the first."""
-    load("torch.utils.data")
-    gc.collect()
-    starting()
-    epoch = make_batches(name, shards)
-    clips: list[tuple[int, list[int], float]] = []
-    for batch in epoch():
-        numbers = np.asarray(batch["mp4"])
-        if numbers.shape[1:] != FLOAT.clip_shape or numbers.dtype != np.float32:
-            raise AssertionError(f"a batch is {numbers.dtype} {numbers.shape}")
-        for made, clip in zip(batch["clip.json"], numbers, strict=True):
-            clips.append((made["start"], made["crop"][:2], float(clip.mean())))
-        del batch, numbers
-    seconds: list[float] = []
-    while sum(seconds) < LEAST_SECONDS:
-        began = time.perf_counter()
-        for batch in epoch():
-            del batch
-        seconds.append(time.perf_counter() - began)
-    return {"seconds": statistics.mean(seconds), "clips": clips}
+    """In a process of its own."""
+    return time_epochs(partial(make_batches, name, shards), facts_of, starting)
 
 
 def check_means(name: str, clips: list[Any], frames: np.ndarray) -> None:
