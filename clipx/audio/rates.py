@@ -16,6 +16,9 @@ MOST_DOWNSAMPLED = 512  # for which FFmpeg takes 64 MiB
 FILTER_TAPS, CUTOFF = 32, 0.97
 """Of the filter, whose taps span as many samples of the lower rate."""
 
+SURE_TAPS = 3
+"""Lengths of the filter that a run has to have to be like one over all of a sound, its first samples excepted."""
+
 MOST_PHASES = 1024
 """Outputs after which positions between samples recur; they are rounded where it would take more."""
 
@@ -35,8 +38,10 @@ def aligned_start(position: int, rate: int, wanted: int) -> tuple[int, int, int]
     """
     common = math.gcd(rate, wanted)
     step, out_step = rate // common, wanted // common
-    unlike = math.ceil((_taps(rate, wanted) / 2 + 1) * wanted / rate) + 1
-    steps = (position - unlike) // out_step
+    taps = _taps(rate, wanted)
+    unlike = math.ceil((taps / 2 + 1) * wanted / rate) + 1
+    # So early that a run whose position is the last one has filled the filter, too.
+    steps = (position - SURE_TAPS * taps * wanted // rate) // out_step
     if steps <= 0 or out_step > MOST_PHASES:
         return 0, 0, 0
     return steps * step, unlike, steps * out_step + unlike
@@ -53,7 +58,7 @@ def resampled_length(n: int, rate: int, wanted: int) -> int | None:
     step, out_step = rate // common, wanted // common
     if out_step > MOST_PHASES or wanted > MOST_UPSAMPLED * rate or wanted * MOST_DOWNSAMPLED < rate:
         return None
-    steps = max((n - 3 * _taps(rate, wanted)) // step, 0)
+    steps = max((n - SURE_TAPS * _taps(rate, wanted)) // step, 0)
     return steps * out_step + _length_of_run(n - steps * step, rate, wanted)
 
 

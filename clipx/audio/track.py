@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -17,13 +18,29 @@ from clipx.audio.streams import GAP_SECONDS, find_audio
 from clipx.errors import MediaError
 from clipx.media.damage import Report
 
-__all__ = ["Track"]
+__all__ = ["Track", "silent_clip", "write_samples"]
 
 STEP_SECONDS = Fraction(1, 200)
 """Times of sound in step with a video that are further apart than the samples between them by this are a gap; less is
 how containers round."""
 
 MOST_SAMPLES = 2**27  # of a clip's sound: 46 minutes at 48 kHz
+
+
+def silent_clip(format: AudioFormat, channels: int, n: int) -> np.ndarray:
+    """A clip of n samples of silence. Raises MediaError for more than are given."""
+    if n > MOST_SAMPLES:
+        raise MediaError(f"a clip of sound has {n} samples; at most {MOST_SAMPLES} are given")
+    return np.zeros(format.shape(channels, n), format.dtype)
+
+
+def write_samples(clip: np.ndarray, first: int, chunks: Iterable[tuple[int, np.ndarray]]) -> None:
+    """Write what chunks (position, samples) have of a clip (channels, n) that begins at position `first`."""
+    end = first + clip.shape[1]
+    for at, samples in chunks:
+        low, high = max(at, first), min(at + samples.shape[1], end)
+        if low < high:
+            clip[:, low - first : high - first] = samples[:, low - at : high - at]
 
 
 class _Clock:
@@ -156,21 +173,14 @@ class Track:
         lies before its end, and always where sound of another rate or other channels does.
         """
         n = self._count(duration)
-        if n > MOST_SAMPLES:
-            raise MediaError(
-                f"a clip of {float(duration):.0f} s of sound has {n} samples; at most {MOST_SAMPLES} are given"
-            )
         channels = self.sound.channels or (1 if self.stream is None else channels_of(self.stream))
-        out = np.zeros(self._format.shape(channels, n), self._format.dtype)
+        out = silent_clip(self._format, channels, n)
         if self._clock.start is None:
             return out
-        seen, first = self._format.channels_first(out), self._position(seconds)
+        first = self._position(seconds)
         if self._is_harmed(first, first + n):
             return None
-        for at, samples in self._chunks:
-            low, high = max(at, first), min(at + samples.shape[1], first + n)
-            if low < high:
-                seen[:, low - first : high - first] = samples[:, low - at : high - at]
+        write_samples(self._format.channels_first(out), first, self._chunks)
         return out
 
     def _is_harmed(self, first: int, end: int) -> bool:
@@ -184,6 +194,11 @@ class Track:
                 self._report.add(reason, float(self._clock.start + Fraction(low, self.sound.rate)), cause)
                 left_out = left_out or high > first
         return left_out and self._format.damage == "skip"
+
+    @property
+    def samples_held(self) -> int:
+        """Number of samples in memory."""
+        return sum(samples.shape[1] for _, samples in self._chunks)
 
     def forget(self, seconds: float) -> None:
         """Samples before this time are not asked for any more."""

@@ -23,6 +23,7 @@ from clipx.video.options import VideoOptions
 from clipx.video.planning import plan_video
 from clipx.video.routes import AllFrames, FromKeyFrame, needs_past_frames
 from clipx.video.wanted import wanted_frames
+from clipx.video.with_audio import InterleavedSound
 from clipx.video.writer import PictureWriter
 
 __all__ = ["Extraction"]
@@ -91,7 +92,7 @@ class Extraction:
 
     def close(self) -> None:
         """Close the file."""
-        self.passes.file.close()
+        self.passes.close()
 
     def clips(self) -> Generator[Clip]:
         """The clips, in the order of their indices. Raises as `clipx.video.clips`."""
@@ -108,6 +109,9 @@ class Extraction:
             if self._kept is not None:
                 self._kept.add(p, frame)
             passes.redone_from = pictures.waits_from
+            if sound is not None:
+                first = pictures.first_pts()
+                sound.forget(facts.pts if first is None else first)
             for clip in pictures.finished():
                 if self._gives(clip):
                     yield self._complete(clip)
@@ -117,20 +121,18 @@ class Extraction:
                     self.num_frames, self.frames_skipped = self._plan.source_frames, passes.frames_skipped
                 self.close()
                 return
-            if sound is not None:
-                first = pictures.first_pts()
-                sound.forget(facts.pts if first is None else first)
         n = self._count(None if last is None else last[0])
         if pictures is None or last is None:
             if passes.frames is None and not passes.decoder.frames_decoded:
                 raise MediaError(f"{passes.file.name} has a video stream without frames")
             self._end(n)
+            self.close()
             self._plan.count(n)
             return
         unfinished = pictures.finish(n)
         for p, frame in (last, *(self._kept or ())):
             self._write_past(unfinished, p, frame)
-        if sound is not None:
+        if isinstance(sound, InterleavedSound):
             # Before the file is read again, or closed: the last clips may need it.
             sound.take(self._facts(last[1]).pts)
         del last, frame
@@ -143,13 +145,14 @@ class Extraction:
             if self._gives(clip):
                 yield self._complete(clip)
             del clip
+        self.close()
 
     def _wanted(self) -> np.ndarray | None:
         """The frames of the time line that the first pass gives; None for all of them."""
         passes = self.passes
         if passes.frames is None or isinstance(passes.route, AllFrames):
             return None
-        if passes.sound is not None:
+        if isinstance(passes.sound, InterleavedSound):
             return np.ones(len(passes.frames), dtype=bool)  # so that sound is forgotten as pictures go by
         index = None if isinstance(passes.route, FromKeyFrame) else passes.index
         return wanted_frames(self._plan, passes.frames, self._selection, index)
@@ -220,7 +223,7 @@ class Extraction:
 
     def _end(self, n: int) -> None:
         self.num_frames, self.frames_skipped = n, self.passes.frames_skipped
-        self.close()
+        self.passes.file.close()
 
     def _write_past(self, unfinished: UnfinishedPictures, p: int, frame: Frame) -> None:
         targets = unfinished.targets(p, self._facts(frame))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -191,6 +192,17 @@ class VideoFile:
         if index is None:
             self.rewind()
         return index
+
+    @property
+    def opens_again(self) -> bool:
+        """True if the source can be read by two files side by side."""
+        return not hasattr(self._src, "read")
+
+    def opened_again(self) -> VideoFile:
+        """The same file, open a second time."""
+        other = copy.copy(self)
+        other._open()
+        return other
 
     def rewind(self) -> None:
         """Start again at the first packet."""

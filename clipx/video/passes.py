@@ -14,6 +14,7 @@ from clipx.media.timeline import Timeline
 from clipx.video.decoder import VideoDecoder
 from clipx.video.file import VideoFile
 from clipx.video.routes import AllFrames, FramesByTime, FromKeyFrame, Route
+from clipx.video.sound_apart import SoundApart
 from clipx.video.with_audio import InterleavedSound
 
 __all__ = ["VideoPasses"]
@@ -26,7 +27,7 @@ class VideoPasses:
     """Passes over a video: the first along a route, then others for frames that the end needs again.
 
     Args:
-        sound: that is decoded in the first pass; None for none.
+        sound: that is decoded in the first pass, or beside it; None for none.
         index: of the packets; None for the route AllFrames.
         frames: frame of the video for each frame of the time line, ascending; None where that is not known.
         route: of the first pass.
@@ -43,7 +44,7 @@ class VideoPasses:
         decoder: VideoDecoder,
         report: Report,
         *,
-        sound: InterleavedSound | None,
+        sound: InterleavedSound | SoundApart | None,
         index: PacketIndex | None,
         frames: np.ndarray | None,
         route: Route,
@@ -65,12 +66,20 @@ class VideoPasses:
 
     def first(self, wanted: np.ndarray | None) -> Frames:
         """The first pass, with the sound: all frames, or those with wanted[p]."""
+        if isinstance(self.sound, SoundApart):
+            self.sound.begin()
         if isinstance(self.route, AllFrames):
             return self._all(with_sound=True)
         assert wanted is not None
         if isinstance(self.route, FromKeyFrame):
             return self._from_key_frame(wanted, self.route.first)
         return self._wanted(wanted, with_sound=True)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+        if isinstance(self.sound, SoundApart):
+            self.sound.close()
 
     def again(self, wanted: np.ndarray) -> Frames:
         """Another pass without sound, with the frames p with wanted[p] among others."""
@@ -80,7 +89,9 @@ class VideoPasses:
         return self._wanted(wanted, with_sound=False)
 
     def _decoded(self, with_sound: bool) -> Iterator[Frame]:
-        return self.decoder.frames(self.sound.packets if with_sound and self.sound is not None else None)
+        if with_sound and isinstance(self.sound, InterleavedSound):
+            return self.decoder.frames(self.sound.packets)
+        return self.decoder.frames()
 
     def _all(self, with_sound: bool) -> Frames:
         return self._timeline.follow(self._decoded(with_sound))

@@ -23,8 +23,9 @@ from clipx.video.decoder import VideoDecoder
 from clipx.video.file import VideoFile
 from clipx.video.options import VideoOptions
 from clipx.video.passes import VideoPasses
-from clipx.video.routes import AllFrames, IndexedPart, choose_route, has_gaps, part_to_index
+from clipx.video.routes import AllFrames, IndexedPart, choose_route, has_gaps, part_to_index, reads_apart
 from clipx.video.segments import frames_of_video, times_of_video
+from clipx.video.sound_apart import SoundApart
 from clipx.video.wanted import needed_frames
 from clipx.video.with_audio import InterleavedSound
 
@@ -65,35 +66,37 @@ def plan_video(
     file, report = VideoFile(src, name, options), Report(name, options.damage)
     # A pass for segments goes over the frames of the whole video: each segment has a time line of its own.
     decoder, timeline = VideoDecoder(file, report), file.timeline() if segments is None else file.whole_timeline()
-    sound = None if audio is None else _sound_of(file, audio, spec, options)
     index = _read_index(file, timeline, spec, selection, options.damage, rng, in_segments)
     if segments is None:
         plan, frames, errors = _planned(file, timeline, spec, selection, decoder, index, rng)
     else:
         plan, frames, errors = _planned_segments(file, spec, segments, decoder, index, rng)
-    if index is not None and sound is not None:
-        file.rewind()  # sound lies between all packets, which are read from the first on
-    route = choose_route(
+    choose = partial(
+        choose_route,
         spec,
         timeline,
         index,
         selection,
         opening=None if selection.first is None else plan.opening(selection.first),
         damage=options.damage,
-        with_sound=sound is not None,
         in_segments=in_segments,
     )
+    route = choose(with_sound=False)
+    sound: InterleavedSound | SoundApart | None = None
+    if audio is not None:
+        rate = Fraction(options.fps or file.rate)
+        # A clip that is moved back starts less than a clip before the end.
+        slack = float((spec.span or 0) / rate) + 1 if spec.moves_last else 0.0
+        apart = file.opens_again and reads_apart(spec, timeline, route, in_segments)
+        sound = (SoundApart if apart else InterleavedSound)(file, audio, (spec.covered or 0) / rate, slack)
+        if not apart:
+            if index is not None:
+                file.rewind()  # sound lies between all packets, which are read from the first on
+            route = choose(with_sound=True)
     if isinstance(route, AllFrames):
         index = None
     passes = VideoPasses(file, timeline, decoder, report, sound=sound, index=index, frames=frames, route=route)
     return passes, plan, errors
-
-
-def _sound_of(file: VideoFile, audio: AudioFormat, spec: FrameSpec, options: VideoOptions) -> InterleavedSound:
-    rate = Fraction(options.fps or file.rate)
-    # A clip that is moved back starts less than a clip before the end.
-    slack = float((spec.span or 0) / rate) + 1 if spec.moves_last else 0.0
-    return InterleavedSound(file, audio, (spec.covered or 0) / rate, slack)
 
 
 def _read_index(

@@ -20,6 +20,7 @@ __all__ = [
     "has_gaps",
     "needs_past_frames",
     "part_to_index",
+    "reads_apart",
 ]
 
 
@@ -92,6 +93,13 @@ def part_to_index(
     # Where damage does not end the clips, the index must not depend on which of them are selected.
     ends_early = selection.first is None and (damage == "stop" or not gaps)
     return IndexedPart.NEEDED if timeline.whole and (spec.clips_apart or ends_early) else IndexedPart.ALL
+
+
+def reads_apart(spec: FrameSpec, timeline: Timeline, route: Route, in_segments: bool) -> bool:
+    """True if a route goes over a part of the pictures, so that sound is read beside them rather than in one pass."""
+    if isinstance(route, FromKeyFrame):
+        return True
+    return isinstance(route, SelectedFrames) and (in_segments or spec.skips_frames or timeline.sparse)
 
 
 def choose_route(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
@@ -22,35 +23,45 @@ LATE_SECONDS = 5  # how far sound may lie behind the pictures it belongs to
 
 
 class InterleavedSound:
-    """The sound of the clips of a video file, of the pass over its packets that `packets` began last.
+    """The sound of the clips of a video file, of the pass over its packets that has begun last.
 
     Args:
         duration: of a clip's sound, in seconds.
         slack: seconds before the first open clip of which a clip may still need the sound.
+        alone: True if only `take` reads the file, and drops the packets of the video.
 
     Attributes:
         report: the damage that was found in it.
     """
 
-    def __init__(self, file: VideoFile, format: AudioFormat, duration: Fraction, slack: float) -> None:
+    def __init__(
+        self, file: VideoFile, format: AudioFormat, duration: Fraction, slack: float, *, alone: bool = False
+    ) -> None:
         self._file, self._format, self._duration, self._slack = file, format, duration, slack
         self.report = Report(file.name, format.damage)
         self._track: Track | None = None
         self._packets: Iterator[av.Packet] = iter(())
+        self._alone, self._oldest = alone, -math.inf
         # Packets of the video that `take` came by.
-        self._passed: deque[av.Packet] = deque()
+        self._passed: deque[av.Packet] = deque(maxlen=0 if alone else None)
         self._failed: av.FFmpegError | None = None
 
-    def packets(self) -> Iterator[av.Packet]:
-        """The packets of the video; those of the sound that lie between are decoded on the way."""
+    def begin(self) -> Track:
+        """Begin a pass. Raises MediaError for a file without sound, where nothing says of what shape silence is."""
         file = self._file
         track = self._track = Track(file.container, self._format, file.name, file.stream, self.report)
         self._passed.clear()
         self._failed = None
+        if track.stream is not None:
+            self._packets = demuxed(file.container, file.stream, track.stream)
+        return track
+
+    def packets(self) -> Iterator[av.Packet]:
+        """Begin a pass, and give the packets of the video; those of the sound that lie between are decoded."""
+        track = self.begin()
         if track.stream is None:
-            yield from file.packets()
+            yield from self._file.packets()
             return
-        self._packets = demuxed(file.container, file.stream, track.stream)
         while True:
             packet = self._passed.popleft() if self._passed else self._next_of_video(track)
             if packet is None:
@@ -84,8 +95,12 @@ class InterleavedSound:
             while not track.reaches(seconds, duration):
                 packet = self._next_of_video(track)
                 if packet is None:
+                    if self._alone and self._failed is not None and self._format.damage == "stop":
+                        raise self._failed
                     break
                 self._passed.append(packet)
+                if self._alone and self._oldest > -math.inf:
+                    track.forget(self._oldest)
                 # Files keep what is shown together together: sound that is so late is not there.
                 end = seconds + float(duration) + LATE_SECONDS
                 if packet.dts is not None and packet.dts * self._file.time_base > end:
@@ -98,7 +113,13 @@ class InterleavedSound:
         assert self._track is not None
         return self._track.sample_rate
 
+    @property
+    def samples_held(self) -> int:
+        """Number of samples in memory."""
+        return 0 if self._track is None else self._track.samples_held
+
     def forget(self, seconds: float) -> None:
         """Free the samples that no clip needs if the first open one starts at a time."""
         if self._track is not None:
-            self._track.forget(seconds - self._slack)
+            self._oldest = seconds - self._slack
+            self._track.forget(self._oldest)

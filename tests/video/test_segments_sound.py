@@ -34,14 +34,19 @@ def test_sound_beside_the_pictures(movie, made, damage):
 
 def test_sound_that_no_clip_needs_is_freed(movie, monkeypatch):
     most = [0]
-    forget = InterleavedSound.forget
 
-    def watched(self, seconds):
-        forget(self, seconds)
-        held = sum(samples.shape[1] for _, samples in self._track._chunks)
-        most[0] = max(most[0], held)
+    def watch(name):
+        method = getattr(InterleavedSound, name)
 
-    monkeypatch.setattr(InterleavedSound, "forget", watched)
+        def watched(self, seconds):
+            found = method(self, seconds)
+            most[0] = max(most[0], self.samples_held)
+            return found
+
+        monkeypatch.setattr(InterleavedSound, name, watched)
+
+    watch("forget")
+    watch("take")
     made = movie("mp4", "flac", "25")
     sound, spec = AudioFormat(), WindowSpec(2, num_clips=1)
     assert (
