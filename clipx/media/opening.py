@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -162,6 +162,20 @@ def _open_listed(target: Any, max_pixels: int, options: dict[str, str]) -> av.co
     return container
 
 
+def _open_unprobed(
+    target: Any, max_pixels: int, options: dict[str, str], is_known: Callable[[av.container.InputContainer], bool]
+) -> av.container.InputContainer | None:
+    """Open a MOV or MP4 of which `is_known` is true, without decoding any of it; None for other files."""
+    try:
+        container = _open(target, max_pixels, {**options, **_restrictions(target, "mov", decode=False)})
+    except av.FFmpegError:
+        return None
+    if is_known(container):
+        return container
+    container.close()
+    return None
+
+
 def _check_sizes(container: av.container.InputContainer, name: str, max_pixels: int) -> bool:
     """True if the sizes of all video streams are known. Raises MediaError for one that is too large."""
     known = True
@@ -236,6 +250,7 @@ def open_media(
     max_pixels: int | None = None,
     options: dict[str, str] | None = None,
     can_trust: bool = True,
+    is_known: Callable[[av.container.InputContainer], bool] | None = None,
 ) -> av.container.InputContainer:
     """Open a container that reads `src` and nothing else.
 
@@ -247,6 +262,8 @@ def open_media(
         max_pixels: of a frame; default 2**26. The decoders of all video streams keep to it (`limit_pixels`): add to
             the options of a codec context, don't replace them.
         options: of demuxers, which ignore those that they don't have.
+        is_known: whether probing would tell no more of a file that was opened without decoding its first frames, which
+            takes most of the time; asked for paths and bytes of MOV and MP4. None: all files are probed.
         can_trust: whether messages may name VideoOptions(trusted=True), which sound does not have.
 
     Raises FileNotFoundError for a path that does not exist (with `trusted`, MediaError), MediaError for what av cannot
@@ -260,8 +277,11 @@ def open_media(
         if trusted:
             container = _open(target, limit, options or {})
         else:
+            found = None
+            if is_known is not None and isinstance(target, (str, io.BytesIO)):
+                found = _open_unprobed(target, limit, options or {}, is_known)
             try:
-                container = _open_listed(target, limit, options or {})
+                container = found or _open_listed(target, limit, options or {})
             except av.FFmpegError as exn:
                 if exn.errno != errno.EINVAL:
                     raise

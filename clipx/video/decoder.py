@@ -178,10 +178,11 @@ class VideoDecoder:
         begin = int(index.packet_pts[0])
         if begin == NO_TIME:
             begin = file.stream.start_time or 0
-        context = file.stream.codec_context
-        extradata = bytes(context.extradata or b"")
         with suppress(av.FFmpegError):
             packets = [file.packet_at(int(index.packet_pts[first])), file.packet_at(begin)]
+            file.probe_for(*packets)
+            context = file.stream.codec_context
+            extradata = bytes(context.extradata or b"")
             if any(carries_orientation(packet, file.codec, extradata) for packet in packets if packet is not None):
                 context.skip_frame = "DEFAULT"
                 for image in [*context.decode(packets[1]), *context.decode(None)]:

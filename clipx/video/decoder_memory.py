@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple, cast
 
@@ -11,6 +10,7 @@ import av
 
 from clipx.media.opening import FORMATS, LATE_FORMATS, TEXTS, open_media, videos
 from clipx.media.sources import Source
+from clipx.video.parameter_sets import Sequence, sequences
 
 __all__ = ["DecoderNeeds", "PictureMemory", "decoder_needs", "parameter_sets_memory"]
 
@@ -28,6 +28,9 @@ BESIDE_PICTURES = Fraction(5, 4)
 
 UNKNOWN_PIXELS = 1920 * 1088
 
+CHROMA = (1, Fraction(3, 2), 2, 3)
+"""Samples of a pixel: gray, 4:2:0, 4:2:2, 4:4:4."""
+
 
 class PictureMemory(NamedTuple):
     """The pictures of a stream: pixels of each, bytes of a pixel, and the number that is kept to refer to."""
@@ -42,140 +45,16 @@ class PictureMemory(NamedTuple):
         return int(self.pixels * self.pixel_bytes * BESIDE_PICTURES * count)
 
 
-# Sequence parameter sets (ITU-T H.264 7.3.2.1.1, H.265 7.3.2.2)
-
-
-class _UnitBits:
-    """Bits of a NAL unit, without the bytes that keep start codes out of it."""
-
-    def __init__(self, unit: bytes) -> None:
-        data = unit.replace(b"\0\0\3", b"\0\0")
-        self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
-
-    def u(self, count: int) -> int:
-        if count > self._left:
-            raise ValueError("it ends inside a parameter set")
-        self._left -= count
-        return self._value >> self._left & ((1 << count) - 1)
-
-    def ue(self) -> int:
-        zeros = 0
-        while not self.u(1):
-            zeros += 1
-            if zeros > 32:
-                raise ValueError("a number of a parameter set has more than 32 bits")
-        return (1 << zeros) - 1 + self.u(zeros)
-
-
-CHROMA = (1, Fraction(3, 2), 2, 3)
-"""Samples of a pixel: gray, 4:2:0, 4:2:2, 4:4:4."""
-
-WITH_CHROMA = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
-
-
-def _memory(width: int, height: int, chroma: int, depth: int, references: int) -> PictureMemory:
-    samples = CHROMA[chroma] if chroma < len(CHROMA) else 3
-    return PictureMemory(width * height, Fraction(samples) * (1 if depth <= 8 else 2), min(references, 16))
-
-
-def _scaling_lists(bits: _UnitBits, count: int) -> None:
-    for number in range(count):
-        if not bits.u(1):
-            continue
-        last = scale = 8
-        for _ in range(16 if number < 6 else 64):
-            if scale:
-                code = bits.ue()
-                scale = (last + (code + 1) // 2 * (1 if code & 1 else -1)) % 256
-            last = scale or last
-
-
-def _h264(unit: bytes) -> PictureMemory:
-    bits = _UnitBits(unit[1:256])
-    profile = bits.u(8)
-    bits.u(16)
-    bits.ue()
-    chroma, depth = 1, 8
-    if profile in WITH_CHROMA:
-        chroma = bits.ue()
-        if chroma == 3:
-            bits.u(1)
-        depth = 8 + max(bits.ue(), bits.ue())
-        bits.u(1)
-        if bits.u(1):
-            _scaling_lists(bits, 8 if chroma != 3 else 12)
-    bits.ue()
-    order = bits.ue()
-    if order == 0:
-        bits.ue()
-    elif order == 1:
-        bits.u(1)
-        for _ in range(2):
-            bits.ue()
-        for _ in range(min(bits.ue(), 255)):
-            bits.ue()
-    references = bits.ue()
-    bits.u(1)
-    width, height = 16 * (bits.ue() + 1), 16 * (bits.ue() + 1)
-    return _memory(width, height * (1 if bits.u(1) else 2), chroma, depth, references)
-
-
-def _hevc(unit: bytes) -> PictureMemory:
-    bits = _UnitBits(unit[2:512])
-    bits.u(4)
-    layers = bits.u(3)
-    bits.u(1 + 96)
-    present = [(bits.u(1), bits.u(1)) for _ in range(layers)]
-    if layers:
-        bits.u(2 * (8 - layers))
-    for profile, level in present:
-        bits.u(88 * profile + 8 * level)
-    bits.ue()
-    chroma = bits.ue()
-    if chroma == 3:
-        bits.u(1)
-    width, height = bits.ue(), bits.ue()
-    if bits.u(1):
-        for _ in range(4):
-            bits.ue()
-    depth = 8 + max(bits.ue(), bits.ue())
-    bits.ue()
-    kept = [(bits.ue() + 1, bits.ue(), bits.ue())[0] for _ in range(layers + 1 if bits.u(1) else 1)]
-    return _memory(width, height, chroma, depth, max(kept))
-
-
-def _units(extradata: bytes, codec: str) -> Iterator[bytes]:
-    """The NAL units of extradata: with their sizes in avcC and hvcC (ISO/IEC 14496-15), else behind start codes."""
-    if extradata[:1] != b"\1":
-        yield from extradata.split(b"\0\0\1")[1:]
-        return
-    file = io.BytesIO(extradata)
-
-    def number(size: int) -> int:
-        return int.from_bytes(file.read(size), "big")
-
-    file.seek(5 if codec == "h264" else 22)
-    for _ in range(number(1) & 31 if codec == "hevc" else 1):
-        count = number(1) & 31 if codec == "h264" else number(3) & 0xFFFF
-        for _ in range(count):
-            unit = file.read(number(2))
-            if not unit:
-                return
-            yield unit
-
-
 def parameter_sets_memory(codec: str, extradata: bytes) -> PictureMemory | None:
     """The largest pictures that the parameter sets of H.264 or HEVC announce; None where none can be read."""
-    found = []
-    for unit in _units(extradata, codec):
-        try:
-            if codec == "h264" and unit[0] & 31 == 7:
-                found.append(_h264(unit))
-            elif codec == "hevc" and unit[0] >> 1 & 63 == 33:
-                found.append(_hevc(unit))
-        except (ValueError, IndexError):
-            continue
+    found = [_memory(each) for each in sequences(codec, extradata)]
     return PictureMemory(*map(max, zip(*found))) if found else None
+
+
+def _memory(found: Sequence) -> PictureMemory:
+    samples = CHROMA[found.chroma] if found.chroma < len(CHROMA) else 3
+    pixel_bytes = Fraction(samples) * (1 if found.depth <= 8 else 2)
+    return PictureMemory(found.width * found.height, pixel_bytes, min(found.references, 16))
 
 
 # Files

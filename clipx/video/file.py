@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from typing import IO, Any, cast
 
@@ -19,6 +20,7 @@ from clipx.media.packet_index import PacketIndex, frames_listed, gives_frames, l
 from clipx.media.rates import MEASURED_PACKETS, Grace, grace_of, likely_rate, stated_rate, time_base_of
 from clipx.media.sources import Source, can_rewind
 from clipx.media.timeline import Timeline
+from clipx.video.known_headers import carries_other_sets, is_known
 from clipx.video.options import VideoOptions
 
 __all__ = ["VideoFile", "choose_video"]
@@ -52,6 +54,10 @@ def choose_video(container: av.container.InputContainer, stream: int | str, name
 class VideoFile:
     """A file that is open at the start of a video stream, and is opened again by `rewind`.
 
+    Args:
+        probes: whether FFmpeg decodes first frames to learn of the streams also where `is_known` says that the header
+            tells all of the video; of sound it may not.
+
     Attributes:
         container, stream: those of av, which are others after `rewind`.
         rewinds: whether the source can be read again.
@@ -60,8 +66,8 @@ class VideoFile:
         grace: by how much the container may have rounded the times of frames; none without `options.fps`.
     """
 
-    def __init__(self, src: Source, name: str, options: VideoOptions) -> None:
-        self.name, self._src, self._options = name, src, options
+    def __init__(self, src: Source, name: str, options: VideoOptions, probes: bool = True) -> None:
+        self.name, self._src, self._options, self._probes = name, src, options, probes
         self.rewinds = can_rewind(src)
         self._start = cast(IO[bytes], src).tell() if self.rewinds and hasattr(src, "read") else 0
         # Several threads conceal damage in other ways than one, and report it late: where it does not end the clips,
@@ -73,7 +79,13 @@ class VideoFile:
 
     def _open(self) -> None:
         options = self._options
-        self.container = open_media(self._src, self.name, trusted=options.trusted, max_pixels=options.max_pixels)
+        self.container = open_media(
+            self._src,
+            self.name,
+            trusted=options.trusted,
+            max_pixels=options.max_pixels,
+            is_known=None if self._probes else partial(is_known, options=options),
+        )
         try:
             self.stream = choose_video(self.container, options.stream, self.name)
         except MediaError:
@@ -203,6 +215,15 @@ class VideoFile:
         other = copy.copy(self)
         other._open()
         return other
+
+    def probe_for(self, *packets: av.Packet | None) -> None:
+        """Open the file again, probed, if it was not and packets tell what its header does not."""
+        if self._probes:
+            return
+        extradata = bytes(self.stream.codec_context.extradata or b"")
+        if any(carries_other_sets(packet, extradata) for packet in packets if packet is not None):
+            self._probes = True
+            self.rewind()
 
     def rewind(self) -> None:
         """Start again at the first packet."""

@@ -63,7 +63,7 @@ def plan_video(
     in_segments = segments is not None
     if (spec.needs_extent or in_segments) and not can_rewind(src):
         src = io.BytesIO(cast(IO[bytes], src).read())
-    file, report = VideoFile(src, name, options), Report(name, options.damage)
+    file, report = VideoFile(src, name, options, probes=audio is not None), Report(name, options.damage)
     # A pass for segments goes over the frames of the whole video: each segment has a time line of its own.
     decoder, timeline = VideoDecoder(file, report), file.timeline() if segments is None else file.whole_timeline()
     index = _read_index(file, timeline, spec, selection, options.damage, rng, in_segments)
