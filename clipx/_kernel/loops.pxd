@@ -129,3 +129,6 @@ cdef extern from "rows/sound.h" nogil:
     size_t clipx_pcm_bytes(int type)
     size_t clipx_pcm_item(const clipx_pcm *pcm)
     void clipx_write_sound(const clipx_rows *rows, const clipx_pcm *pcm, const clipx_sound *sound)
+
+cdef extern from "rows/syncs.h" nogil:
+    int clipx_may_be_coded(const uint8_t *p, size_t n)

@@ -16,6 +16,7 @@ from clipx._kernel.loops cimport (
     CLIPX_PCM_S32,
     CLIPX_PCM_S64,
     CLIPX_PCM_U8,
+    clipx_may_be_coded,
     clipx_pcm,
     clipx_pcm_bytes,
     clipx_pcm_item,
@@ -106,3 +107,12 @@ cdef class Pcm:
         else:
             with nogil:
                 clipx_write_sound(rows, &self.pcm, &sound)
+
+
+def may_be_coded(data):
+    """The bytes of PCM may be frames of AAC, MP3, AC-3, DTS or TrueHD instead, as FFmpeg finds out.
+
+    data: contiguous buffer, of which FFmpeg sees as much. True also for a few of which FFmpeg does not think so.
+    """
+    cdef Buffer source = Buffer(data, PyBUF_C_CONTIGUOUS)
+    return clipx_may_be_coded(<const uint8_t *>source.view.buf, source.view.len) != 0

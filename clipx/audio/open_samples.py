@@ -5,6 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from clipx.audio.format import AudioFormat
+from clipx.audio.pcm import PcmSource, open_pcm
+from clipx.audio.pcm_resampled import ResampledPcm
 from clipx.audio.sample_source import SampleSource
 from clipx.audio.samples import SampleReader
 from clipx.media.damage import Report
@@ -26,4 +28,8 @@ def open_samples(
 
     Raises FileNotFoundError, and MediaError for a file that cannot be read or has no such sound.
     """
+    if (file := open_pcm(src, name, format)) is not None:
+        header = file.header
+        is_as_it_is = format.sample_rate in (None, header.rate) and (not format.mono or header.channels == 1)
+        return (PcmSource if is_as_it_is else ResampledPcm)(file, name, format, rate, report)
     return SampleReader(src, name, format, rate, report)
