@@ -41,7 +41,7 @@ static void color_nv12(const work *w) { to_rgb(w, CLIPX_INTERLEAVED, 1, 0); }
 
 static void pack(const work *w) {
     const uint8_t *r = (const uint8_t *)w->src;
-    w->rows->pack(&w->dst, 1, 0, r, r + w->n, r + 2 * w->n, w->n, 0);
+    w->rows->pack(w->dst, r, r + w->n, r + 2 * w->n, w->n, 0);
 }
 static void unpack(const work *w) {
     uint8_t *to = (uint8_t *)w->dst;
@@ -50,7 +50,7 @@ static void unpack(const work *w) {
 static void flip(const work *w) { w->rows->flip((uint8_t *)w->dst, w->n); }
 
 static void to_floats(const work *w, int kind, int channel) {
-    w->rows->floats(&scale, kind, channel, (const uint8_t *)w->src, w->n, &w->dst, 1, 0, 0);
+    w->rows->floats(&scale, kind, channel, (const uint8_t *)w->src, w->n, w->dst, 0);
 }
 static void float32(const work *w) { to_floats(w, CLIPX_F32, 0); }
 static void float16(const work *w) { to_floats(w, CLIPX_F16, 0); }

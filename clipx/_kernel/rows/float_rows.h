@@ -6,11 +6,10 @@
 #define F_VALUE(from, j) F_MUL(F_SUB(F_SUB(F_BYTES(src + (from)), high[j]), low[j]), factor[j])
 
 F_TARGET CLIPX_INLINE void F_NAME(clipx_floats_body)(const clipx_scale *scale, int kind, int channel, const uint8_t *src,
-                                                     size_t n, char *const *targets, size_t count, size_t at, int streams,
-                                                     size_t period) {
+                                                     size_t n, char *dst, int streams, size_t period) {
     const size_t item = kind == CLIPX_F32 ? 4 : 2;
     F_TYPE high[3], low[3], factor[3];
-    size_t i, j, k;
+    size_t i, j;
     for (j = 0; j < period; j++) {
         float lanes[3][F_LANES];
         for (i = 0; i < F_LANES; i++) {
@@ -23,13 +22,11 @@ F_TARGET CLIPX_INLINE void F_NAME(clipx_floats_body)(const clipx_scale *scale, i
         for (i = 0; i + period * F_LANES <= n; i += period * F_LANES) {
             for (j = 0; j < period; j++) {
                 F_TYPE value = F_VALUE(i + j * F_LANES, j);
-                for (k = 0; k < count; k++) {
-                    char *dst = targets[k] + at + (i + j * F_LANES) * item;
-                    if (streams)
-                        F_STREAM(dst, value);
-                    else
-                        F_STORE(dst, value);
-                }
+                char *to = dst + (i + j * F_LANES) * item;
+                if (streams)
+                    F_STREAM(to, value);
+                else
+                    F_STORE(to, value);
             }
         }
     } else {
@@ -37,29 +34,26 @@ F_TARGET CLIPX_INLINE void F_NAME(clipx_floats_body)(const clipx_scale *scale, i
         for (i = 0; i + 2 * period * F_LANES <= n; i += 2 * period * F_LANES) {
             for (j = 0; j < 2 * period; j += 2) {
                 F_TYPE one = F_VALUE(i + j * F_LANES, j % period), two = F_VALUE(i + (j + 1) * F_LANES, (j + 1) % period);
-                F_PAIR both = kind == CLIPX_F16 ? F_JOIN(F_HALF(one), F_HALF(two)) : F_JOIN(F_BRAIN(one), F_BRAIN(two));
-                for (k = 0; k < count; k++) {
-                    char *dst = targets[k] + at + (i + j * F_LANES) * item;
-                    if (streams)
-                        F_STREAM_PAIR(dst, both);
-                    else
-                        F_STORE_PAIR(dst, both);
-                }
+                F_PAIR both = kind == CLIPX_F16 ? F_HALVES(one, two) : F_BRAINS(one, two);
+                char *to = dst + (i + j * F_LANES) * item;
+                if (streams)
+                    F_STREAM_PAIR(to, both);
+                else
+                    F_STORE_PAIR(to, both);
             }
         }
     }
     F_CLEAR(); /* not left to the compiler, which forgets it where it jumps to what is called last */
-    clipx_float_bytes(scale, kind, channel, src, i, n, targets, count, at);
+    clipx_float_bytes(scale, kind, channel, src, i, n, dst);
 }
 
 F_TARGET static void F_NAME(clipx_floats)(const clipx_scale *scale, int kind, int channel, const uint8_t *src, size_t n,
-                                          char *const *targets, size_t count, size_t at, int streams) {
+                                          char *dst, int streams) {
     int each = channel == CLIPX_EACH;
     switch (kind * 4 + each * 2 + (streams != 0)) {
 #define F_CASE(kind, each, streams)                                                                               \
     case (kind) * 4 + (each) * 2 + (streams):                                                                     \
-        F_NAME(clipx_floats_body)(scale, kind, (each) ? CLIPX_EACH : channel, src, n, targets, count, at, streams, \
-                                  (each) ? 3 : 1);                                                                \
+        F_NAME(clipx_floats_body)(scale, kind, (each) ? CLIPX_EACH : channel, src, n, dst, streams, (each) ? 3 : 1); \
         break;
 #define F_CASES(kind) F_CASE(kind, 0, 0) F_CASE(kind, 0, 1) F_CASE(kind, 1, 0) F_CASE(kind, 1, 1)
         F_CASES(CLIPX_F32)
@@ -79,12 +73,11 @@ F_TARGET static void F_NAME(clipx_floats)(const clipx_scale *scale, int kind, in
 #undef F_SUB
 #undef F_MUL
 #undef F_BYTES
-#undef F_HALF
-#undef F_BRAIN
+#undef F_HALVES
+#undef F_BRAINS
 #undef F_STORE
 #undef F_STREAM
 #undef F_PAIR
-#undef F_JOIN
 #undef F_STORE_PAIR
 #undef F_STREAM_PAIR
 #undef F_VALUE

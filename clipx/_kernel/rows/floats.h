@@ -35,9 +35,9 @@ CLIPX_INLINE float clipx_from_byte(clipx_steps steps, float byte) {
     return ((byte - steps.high) - steps.low) * steps.factor;
 }
 
-/* n bytes to floats of a kind, from byte `at` of every target on; `streams`: past the cache, and then whole lines. */
-typedef void (*clipx_floats_fn)(const clipx_scale *scale, int kind, int channel, const uint8_t *src, size_t n,
-                                char *const *targets, size_t count, size_t at, int streams);
+/* n bytes to floats of a kind; `streams`: past the cache, to the start of a line. */
+typedef void (*clipx_floats_fn)(const clipx_scale *scale, int kind, int channel, const uint8_t *src, size_t n, char *dst,
+                                int streams);
 
 static size_t clipx_item_bytes(int kind) { return kind == CLIPX_U8 ? 1 : kind == CLIPX_F32 ? 4 : 2; }
 
@@ -76,21 +76,20 @@ CLIPX_INLINE void clipx_put_float(char *dst, int kind, float value) {
 }
 
 static void clipx_float_bytes(const clipx_scale *scale, int kind, int channel, const uint8_t *src, size_t from, size_t n,
-                              char *const *targets, size_t count, size_t at) {
-    size_t item = clipx_item_bytes(kind), i, k;
+                              char *dst) {
+    size_t item = clipx_item_bytes(kind), i;
     for (i = from; i < n; i++) {
         size_t c = channel == CLIPX_EACH ? i % 3 : (size_t)channel;
         clipx_steps steps = {scale->high[c], scale->low[c], scale->factor[c]};
-        float value = clipx_from_byte(steps, (float)src[i]);
-        for (k = 0; k < count; k++) clipx_put_float(targets[k] + at + i * item, kind, value);
+        clipx_put_float(dst + i * item, kind, clipx_from_byte(steps, (float)src[i]));
     }
 }
 
 #if !defined(CLIPX_X86)
 static void clipx_floats_baseline(const clipx_scale *scale, int kind, int channel, const uint8_t *src, size_t n,
-                                  char *const *targets, size_t count, size_t at, int streams) {
+                                  char *dst, int streams) {
     (void)streams;
-    clipx_float_bytes(scale, kind, channel, src, 0, n, targets, count, at);
+    clipx_float_bytes(scale, kind, channel, src, 0, n, dst);
 }
 #endif
 
@@ -105,12 +104,11 @@ static void clipx_floats_baseline(const clipx_scale *scale, int kind, int channe
 #define F_SUB(a, b) _mm_sub_ps(a, b)
 #define F_MUL(a, b) _mm_mul_ps(a, b)
 #define F_BYTES(p) clipx_four_baseline(p)
-#define F_HALF(a) clipx_half_baseline(a)
-#define F_BRAIN(a) clipx_brain_baseline(a)
+#define F_HALVES(a, b) _mm_unpacklo_epi64(clipx_half_baseline(a), clipx_half_baseline(b))
+#define F_BRAINS(a, b) _mm_packs_epi32(clipx_brain_baseline(a), clipx_brain_baseline(b))
 #define F_STORE(p, a) _mm_storeu_ps((float *)(void *)(p), a)
 #define F_STREAM(p, a) _mm_stream_ps((float *)(void *)(p), a)
 #define F_PAIR __m128i
-#define F_JOIN(a, b) _mm_unpacklo_epi64(a, b)
 #define F_STORE_PAIR(p, a) _mm_storeu_si128((__m128i *)(void *)(p), a)
 #define F_STREAM_PAIR(p, a) _mm_stream_si128((__m128i *)(void *)(p), a)
 CLIPX_INLINE __m128 clipx_four_baseline(const uint8_t *p) {
@@ -129,8 +127,7 @@ CLIPX_INLINE __m128i clipx_half_baseline(__m128 a) {
 }
 CLIPX_INLINE __m128i clipx_brain_baseline(__m128 a) {
     __m128i bits = _mm_castps_si128(a), even = _mm_and_si128(_mm_srli_epi32(bits, 16), _mm_set1_epi32(1));
-    bits = _mm_srai_epi32(_mm_add_epi32(_mm_add_epi32(bits, _mm_set1_epi32(0x7fff)), even), 16);
-    return _mm_packs_epi32(bits, bits);
+    return _mm_srai_epi32(_mm_add_epi32(_mm_add_epi32(bits, _mm_set1_epi32(0x7fff)), even), 16);
 }
 #include "float_rows.h"
 
@@ -145,18 +142,19 @@ CLIPX_INLINE __m128i clipx_brain_baseline(__m128 a) {
 #define F_SUB(a, b) _mm256_sub_ps(a, b)
 #define F_MUL(a, b) _mm256_mul_ps(a, b)
 #define F_BYTES(p) _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(p))))
-#define F_HALF(a) _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT)
-#define F_BRAIN(a) clipx_brain_avx2(a)
+#define F_HALVES(a, b)                                                                              \
+    _mm256_inserti128_si256(_mm256_castsi128_si256(_mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT)), \
+                            _mm256_cvtps_ph(b, _MM_FROUND_TO_NEAREST_INT), 1)
+#define F_BRAINS(a, b) \
+    _mm256_permute4x64_epi64(_mm256_packus_epi32(clipx_brain_avx2(a), clipx_brain_avx2(b)), _MM_SHUFFLE(3, 1, 2, 0))
 #define F_STORE(p, a) _mm256_storeu_ps((float *)(void *)(p), a)
 #define F_STREAM(p, a) _mm256_stream_ps((float *)(void *)(p), a)
 #define F_PAIR __m256i
-#define F_JOIN(a, b) _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1)
 #define F_STORE_PAIR(p, a) _mm256_storeu_si256((__m256i *)(void *)(p), a)
 #define F_STREAM_PAIR(p, a) _mm256_stream_si256((__m256i *)(void *)(p), a)
-CLIPX_AVX2 CLIPX_INLINE __m128i clipx_brain_avx2(__m256 a) {
+CLIPX_AVX2 CLIPX_INLINE __m256i clipx_brain_avx2(__m256 a) {
     __m256i bits = _mm256_castps_si256(a), even = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-    bits = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), even), 16);
-    return _mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1));
+    return _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), even), 16);
 }
 #include "float_rows.h"
 
@@ -169,18 +167,20 @@ CLIPX_AVX2 CLIPX_INLINE __m128i clipx_brain_avx2(__m256 a) {
 #define F_SUB(a, b) _mm512_sub_ps(a, b)
 #define F_MUL(a, b) _mm512_mul_ps(a, b)
 #define F_BYTES(p) _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p))))
-#define F_HALF(a) _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT)
-#define F_BRAIN(a) clipx_brain_avx512(a)
+#define F_HALVES(a, b)                                                                                \
+    _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT)), \
+                       _mm512_cvtps_ph(b, _MM_FROUND_TO_NEAREST_INT), 1)
+#define F_BRAINS(a, b)                                                       \
+    _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), \
+                             _mm512_packus_epi32(clipx_brain_avx512(a), clipx_brain_avx512(b)))
 #define F_STORE(p, a) _mm512_storeu_ps((void *)(p), a)
 #define F_STREAM(p, a) _mm512_stream_ps((float *)(void *)(p), a)
 #define F_PAIR __m512i
-#define F_JOIN(a, b) _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1)
 #define F_STORE_PAIR(p, a) _mm512_storeu_si512((void *)(p), a)
 #define F_STREAM_PAIR(p, a) _mm512_stream_si512((void *)(p), a)
-CLIPX_AVX512 CLIPX_INLINE __m256i clipx_brain_avx512(__m512 a) {
+CLIPX_AVX512 CLIPX_INLINE __m512i clipx_brain_avx512(__m512 a) {
     __m512i bits = _mm512_castps_si512(a), even = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    return _mm512_cvtepi32_epi16(
-        _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), even), 16));
+    return _mm512_srli_epi32(_mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), even), 16);
 }
 #include "float_rows.h"
 #endif
@@ -196,12 +196,11 @@ CLIPX_AVX512 CLIPX_INLINE __m256i clipx_brain_avx512(__m512 a) {
 #define F_SUB(a, b) vsubq_f32(a, b)
 #define F_MUL(a, b) vmulq_f32(a, b)
 #define F_BYTES(p) clipx_four_neon(p)
-#define F_HALF(a) vreinterpret_u16_f16(vcvt_f16_f32(a))
-#define F_BRAIN(a) clipx_brain_neon(a)
+#define F_HALVES(a, b) vreinterpretq_u16_f16(vcvt_high_f16_f32(vcvt_f16_f32(a), b))
+#define F_BRAINS(a, b) vuzp2q_u16(clipx_brain_neon(a), clipx_brain_neon(b))
 #define F_STORE(p, a) vst1q_f32((float *)(void *)(p), a)
 #define F_STREAM(p, a) F_STORE(p, a)
 #define F_PAIR uint16x8_t
-#define F_JOIN(a, b) vcombine_u16(a, b)
 #define F_STORE_PAIR(p, a) vst1q_u16((uint16_t *)(void *)(p), a)
 #define F_STREAM_PAIR(p, a) F_STORE_PAIR(p, a)
 CLIPX_INLINE float32x4_t clipx_four_neon(const uint8_t *p) {
@@ -209,9 +208,9 @@ CLIPX_INLINE float32x4_t clipx_four_neon(const uint8_t *p) {
     memcpy(&four, p, 4);
     return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(four))))));
 }
-CLIPX_INLINE uint16x4_t clipx_brain_neon(float32x4_t a) {
+CLIPX_INLINE uint16x8_t clipx_brain_neon(float32x4_t a) {
     uint32x4_t bits = vreinterpretq_u32_f32(a), even = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
-    return vshrn_n_u32(vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), even), 16);
+    return vreinterpretq_u16_u32(vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), even));
 }
 #include "float_rows.h"
 #endif

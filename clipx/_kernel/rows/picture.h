@@ -2,7 +2,8 @@
  * A decoded picture: its rows to R'G'B', cropped and flipped, each converted once and written to every target.
  *
  * Pixels go through a strip in the first cache, row after row without a break, and leave it in blocks of BLOCK pixels,
- * which are whole lines of memory wherever the picture begins at one: so rows of any width can be streamed.
+ * which are whole lines of memory wherever the picture begins at one: so rows of any width can be streamed. A strip's
+ * blocks go to one target after the other.
  */
 #ifndef CLIPX_PICTURE_H
 #define CLIPX_PICTURE_H
@@ -83,45 +84,48 @@ static void clipx_open_sink(clipx_sink *sink, const clipx_rows *rows, int stream
     if (!sink->direct) sink->first = 0;
 }
 
-/* n pixels from pixel `from` of the strip on, to byte `at` of the targets of this output. */
-static void clipx_convert(const clipx_sink *sink, const clipx_output *output, size_t from, size_t n, char *const *targets,
-                          size_t count, size_t at, int streams) {
-    const uint8_t *rows[3] = {sink->strip[0] + CLIPX_LINE + from, sink->strip[1] + CLIPX_LINE + from,
-                              sink->strip[2] + CLIPX_LINE + from};
-    uint8_t packed[3 * CLIPX_STRIP_ROOM];
-    char *here = (char *)packed;
-    int c;
-    if (output->planar || output->channels == 1) {
-        for (c = 0; c < output->channels; c++, at += (size_t)output->plane) {
-            if (output->kind == CLIPX_U8)
-                sink->rows->spread(targets, count, at, rows[c], n, streams);
-            else
-                sink->rows->floats(&output->scale, output->kind, c, rows[c], n, targets, count, at, streams);
-        }
-    } else if (output->kind == CLIPX_U8) {
-        sink->rows->pack(targets, count, at, rows[0], rows[1], rows[2], n, streams);
-    } else {
-        sink->rows->pack(&here, 1, 0, rows[0], rows[1], rows[2], n, 0);
-        sink->rows->floats(&output->scale, output->kind, CLIPX_EACH, packed, 3 * n, targets, count, at, streams);
-    }
+/* n pixels to one place, of all channels or of one. rows: red, green and blue, and for floats of all pixels side by side. */
+static void clipx_convert(const clipx_sink *sink, int channel, const uint8_t *const *rows, size_t n, char *dst,
+                          int streams) {
+    const clipx_output *output = sink->output;
+    int each = channel == CLIPX_EACH;
+    if (output->kind == CLIPX_U8)
+        sink->rows->pack(dst, rows[0], rows[1], rows[2], n, streams);
+    else
+        sink->rows->floats(&output->scale, output->kind, channel, rows[each ? 3 : channel], each ? 3 * n : n, dst, streams);
 }
 
-/* Write n pixels from pixel `from` of the strip on. `whole`: they are blocks, and begin at a line where that counts. */
+/*
+ * Write n pixels from pixel `from` of the strip on. `whole`: they are blocks, and begin at a line where that counts.
+ *
+ * Each target gets all of them before the next: where streams to several take turns, some processors write their lines
+ * in parts. Bytes and float32 are converted for each target, which costs less than a copy in the first cache does.
+ */
 static void clipx_put_pixels(const clipx_sink *sink, size_t from, size_t n, int whole) {
+    const clipx_output *output = sink->output;
+    int apart = output->planar || output->channels == 1, planes = output->planar ? output->channels : 1, c;
+    int streams = sink->writer.stream != NULL, cheap = output->kind == CLIPX_U8 || output->kind == CLIPX_F32;
     size_t at = (sink->done + from) * sink->pixel, bytes = n * sink->pixel, i;
+    CLIPX_ALIGNED(CLIPX_LINE) uint8_t pixels[3 * CLIPX_STRIP_ROOM];
     CLIPX_ALIGNED(CLIPX_LINE) char buffer[3 * CLIPX_STRIP_ROOM * sizeof(float)];
-    char *here = buffer;
-    int c, planes = sink->output->planar ? sink->output->channels : 1;
-    if (!sink->writer.stream || (sink->direct && whole)) {
-        clipx_convert(sink, sink->output, from, n, sink->targets, sink->count, at, sink->writer.stream != NULL);
-    } else {
-        /* Lines of the targets are filled from a buffer: the pixels are not theirs. */
-        clipx_output local = *sink->output;
-        local.plane = (ptrdiff_t)bytes;
-        clipx_convert(sink, &local, from, n, &here, 1, 0, 0);
-        for (i = 0; i < sink->count; i++)
-            for (c = 0; c < planes; c++)
-                clipx_put(sink->writer, sink->targets[i] + at + c * sink->output->plane, buffer + (size_t)c * bytes, bytes);
+    const uint8_t *rows[4] = {sink->strip[0] + CLIPX_LINE + from, sink->strip[1] + CLIPX_LINE + from,
+                              sink->strip[2] + CLIPX_LINE + from, pixels};
+    if (!apart && output->kind != CLIPX_U8) sink->rows->pack((char *)pixels, rows[0], rows[1], rows[2], n, 0);
+    for (c = 0; c < planes; c++, at += (size_t)output->plane) {
+        int channel = apart ? c : CLIPX_EACH;
+        const char *converted = buffer;
+        i = 0; /* targets that have them */
+        if (apart && output->kind == CLIPX_U8) {
+            converted = (const char *)rows[c];
+        } else if (!streams) {
+            clipx_convert(sink, channel, rows, n, sink->targets[0] + at, 0);
+            converted = sink->targets[i++] + at;
+        } else if (sink->direct && whole && (cheap || sink->count == 1)) {
+            for (; i < sink->count; i++) clipx_convert(sink, channel, rows, n, sink->targets[i] + at, 1);
+        } else {
+            clipx_convert(sink, channel, rows, n, buffer, 0);
+        }
+        for (; i < sink->count; i++) clipx_put(sink->writer, sink->targets[i] + at, converted, bytes);
     }
 }
 

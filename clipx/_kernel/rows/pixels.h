@@ -4,23 +4,17 @@
 
 #include "copy.h"
 
-/* n pixels from three rows to byte `at` of every target; `streams`: past the cache, and then whole lines of 64 bytes. */
-typedef void (*clipx_pack_fn)(char *const *targets, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
-                              const uint8_t *b, size_t n, int streams);
-/* n bytes of one row, likewise. */
-typedef void (*clipx_spread_fn)(char *const *targets, size_t count, size_t at, const uint8_t *row, size_t n, int streams);
+/* n pixels from three rows; `streams`: past the cache, to the start of a line. */
+typedef void (*clipx_pack_fn)(char *dst, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n, int streams);
 /* n pixels to three rows. */
 typedef void (*clipx_unpack_fn)(const uint8_t *pixels, size_t n, uint8_t *r, uint8_t *g, uint8_t *b);
 /* A row of n bytes is flipped left to right. */
 typedef void (*clipx_flip_fn)(uint8_t *row, size_t n);
 
-static void clipx_pack_pixels(char *const *targets, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
-                              const uint8_t *b, size_t from, size_t n) {
-    uint8_t *CLIPX_RESTRICT dst = (uint8_t *)targets[0] + at;
-    size_t i, k;
-    if (from == n) return;
-    for (i = from; i < n; i++) dst[3 * i] = r[i], dst[3 * i + 1] = g[i], dst[3 * i + 2] = b[i];
-    for (k = 1; k < count; k++) memcpy(targets[k] + at + 3 * from, dst + 3 * from, 3 * (n - from));
+static void clipx_pack_pixels(char *dst, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t from, size_t n) {
+    uint8_t *CLIPX_RESTRICT to = (uint8_t *)dst;
+    size_t i;
+    for (i = from; i < n; i++) to[3 * i] = r[i], to[3 * i + 1] = g[i], to[3 * i + 2] = b[i];
 }
 
 static void clipx_unpack_pixels(const uint8_t *pixels, size_t from, size_t n, uint8_t *CLIPX_RESTRICT r,
@@ -38,39 +32,64 @@ static void clipx_flip_bytes(uint8_t *row, size_t from, size_t n) {
     }
 }
 
-static void clipx_pack_baseline(char *const *targets, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
-                                const uint8_t *b, size_t n, int streams) {
-    (void)streams;
-    clipx_pack_pixels(targets, count, at, r, g, b, 0, n);
+#if defined(CLIPX_X86)
+#define CLIPX_LOAD128(p) _mm_loadu_si128((const __m128i *)(const void *)(p))
+
+/* Four pixels of red, green, blue and 0 without the zeros, and four zeros behind them. */
+CLIPX_INLINE __m128i clipx_without_fourth(__m128i pixels) {
+    const __m128i first = _mm_set1_epi64x(0xffffff), second = _mm_set1_epi64x(0xffffff000000);
+    __m128i pairs = _mm_or_si128(_mm_and_si128(pixels, first), _mm_and_si128(_mm_srli_epi64(pixels, 8), second));
+    __m128i low = _mm_move_epi64(pairs), high = _mm_srli_si128(pairs, 8);
+    return _mm_or_si128(low, _mm_slli_si128(high, 6));
 }
+
+CLIPX_INLINE void clipx_pack_body_baseline(char *dst, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n,
+                                           int streams) {
+    const __m128i zero = _mm_setzero_si128();
+    size_t i;
+    for (i = 0; i + 16 <= n; i += 16) {
+        __m128i x = CLIPX_LOAD128(r + i), y = CLIPX_LOAD128(g + i), z = CLIPX_LOAD128(b + i);
+        __m128i low = _mm_unpacklo_epi8(x, y), high = _mm_unpackhi_epi8(x, y);
+        __m128i blue_low = _mm_unpacklo_epi8(z, zero), blue_high = _mm_unpackhi_epi8(z, zero);
+        __m128i p0 = clipx_without_fourth(_mm_unpacklo_epi16(low, blue_low));
+        __m128i p1 = clipx_without_fourth(_mm_unpackhi_epi16(low, blue_low));
+        __m128i p2 = clipx_without_fourth(_mm_unpacklo_epi16(high, blue_high));
+        __m128i p3 = clipx_without_fourth(_mm_unpackhi_epi16(high, blue_high));
+        __m128i one = _mm_or_si128(p0, _mm_slli_si128(p1, 12));
+        __m128i two = _mm_or_si128(_mm_srli_si128(p1, 4), _mm_slli_si128(p2, 8));
+        __m128i three = _mm_or_si128(_mm_srli_si128(p2, 8), _mm_slli_si128(p3, 4));
+        __m128i *to = (__m128i *)(void *)(dst + 3 * i);
+        if (streams) {
+            _mm_stream_si128(to, one);
+            _mm_stream_si128(to + 1, two);
+            _mm_stream_si128(to + 2, three);
+        } else {
+            _mm_storeu_si128(to, one);
+            _mm_storeu_si128(to + 1, two);
+            _mm_storeu_si128(to + 2, three);
+        }
+    }
+    clipx_pack_pixels(dst, r, g, b, i, n);
+}
+
+static void clipx_pack_baseline(char *dst, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n, int streams) {
+    if (streams)
+        clipx_pack_body_baseline(dst, r, g, b, n, 1);
+    else
+        clipx_pack_body_baseline(dst, r, g, b, n, 0);
+}
+#else
+static void clipx_pack_baseline(char *dst, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n, int streams) {
+    (void)streams;
+    clipx_pack_pixels(dst, r, g, b, 0, n);
+}
+#endif
 
 static void clipx_unpack_baseline(const uint8_t *pixels, size_t n, uint8_t *r, uint8_t *g, uint8_t *b) {
     clipx_unpack_pixels(pixels, 0, n, r, g, b);
 }
 
 static void clipx_flip_baseline(uint8_t *row, size_t n) { clipx_flip_bytes(row, 0, n); }
-
-static void clipx_spread_baseline(char *const *targets, size_t count, size_t at, const uint8_t *row, size_t n, int streams) {
-    size_t k;
-    (void)streams;
-    for (k = 0; k < count; k++) memcpy(targets[k] + at, row, n);
-}
-
-/* Vectors of a row to every target, then what is left. */
-#define CLIPX_DEFINE_SPREAD(NAME, ATTRIBUTE, VECTOR, WIDTH, LOAD, STORE, STREAM)                                     \
-    ATTRIBUTE static void NAME(char *const *targets, size_t count, size_t at, const uint8_t *row, size_t n, int streams) { \
-        size_t i, k;                                                                                                 \
-        for (i = 0; i + (WIDTH) <= n; i += (WIDTH)) {                                                                \
-            VECTOR bytes = LOAD(row + i);                                                                            \
-            for (k = 0; k < count; k++) {                                                                            \
-                if (streams)                                                                                         \
-                    STREAM((VECTOR *)(void *)(targets[k] + at + i), bytes);                                           \
-                else                                                                                                 \
-                    STORE(targets[k] + at + i, bytes);                                                                \
-            }                                                                                                        \
-        }                                                                                                            \
-        if (i < n) clipx_spread_baseline(targets, count, at + i, row + i, n - i, 0);                                  \
-    }
 
 /* Blocks from both ends inwards, each reversed into where the other was. */
 #define CLIPX_DEFINE_FLIP(NAME, ATTRIBUTE, VECTOR, WIDTH, LOAD, STORE, REVERSE) \
@@ -86,44 +105,61 @@ static void clipx_spread_baseline(char *const *targets, size_t count, size_t at,
 
 #if defined(CLIPX_X86_TARGETS)
 
-#define CLIPX_LOAD128(p) _mm_loadu_si128((const __m128i *)(const void *)(p))
+#define CLIPX_LOAD256(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
+#define CLIPX_STORE256(p, a) _mm256_storeu_si256((__m256i *)(void *)(p), a)
 
 /* Byte i of a block of three vectors of pixels: -1 leaves it to the others. */
-CLIPX_AVX2
-static void clipx_pack_avx2(char *const *targets, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
-                            const uint8_t *b, size_t n, int streams) {
-    const __m128i r0 = _mm_setr_epi8(0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1, 5);
-    const __m128i g0 = _mm_setr_epi8(-1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1);
-    const __m128i b0 = _mm_setr_epi8(-1, -1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1);
-    const __m128i r1 = _mm_setr_epi8(-1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1, 10, -1);
-    const __m128i g1 = _mm_setr_epi8(5, -1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1, 10);
-    const __m128i b1 = _mm_setr_epi8(-1, 5, -1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1);
-    const __m128i r2 = _mm_setr_epi8(-1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15, -1, -1);
-    const __m128i g2 = _mm_setr_epi8(-1, -1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15, -1);
-    const __m128i b2 = _mm_setr_epi8(10, -1, -1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15);
-    size_t i, k;
-    for (i = 0; i + 16 <= n; i += 16) {
-        __m128i x = CLIPX_LOAD128(r + i), y = CLIPX_LOAD128(g + i), z = CLIPX_LOAD128(b + i);
-        __m128i one = _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(x, r0), _mm_shuffle_epi8(y, g0)),
-                                   _mm_shuffle_epi8(z, b0));
-        __m128i two = _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(x, r1), _mm_shuffle_epi8(y, g1)),
-                                   _mm_shuffle_epi8(z, b1));
-        __m128i three = _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(x, r2), _mm_shuffle_epi8(y, g2)),
-                                     _mm_shuffle_epi8(z, b2));
-        for (k = 0; k < count; k++) {
-            __m128i *dst = (__m128i *)(void *)(targets[k] + at + 3 * i);
-            if (streams) {
-                _mm_stream_si128(dst, one);
-                _mm_stream_si128(dst + 1, two);
-                _mm_stream_si128(dst + 2, three);
-            } else {
-                _mm_storeu_si128(dst, one);
-                _mm_storeu_si128(dst + 1, two);
-                _mm_storeu_si128(dst + 2, three);
-            }
-        }
+CLIPX_AVX2 CLIPX_INLINE void clipx_pack_body_avx2(char *dst, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n,
+                                                  int streams) {
+#define CLIPX_BOTH(...) _mm256_broadcastsi128_si256(_mm_setr_epi8(__VA_ARGS__))
+    const __m256i r0 = CLIPX_BOTH(0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1, 5);
+    const __m256i g0 = CLIPX_BOTH(-1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1);
+    const __m256i b0 = CLIPX_BOTH(-1, -1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1);
+    const __m256i r1 = CLIPX_BOTH(-1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1, 10, -1);
+    const __m256i g1 = CLIPX_BOTH(5, -1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1, 10);
+    const __m256i b1 = CLIPX_BOTH(-1, 5, -1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1);
+    const __m256i r2 = CLIPX_BOTH(-1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15, -1, -1);
+    const __m256i g2 = CLIPX_BOTH(-1, -1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15, -1);
+    const __m256i b2 = CLIPX_BOTH(10, -1, -1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15);
+#undef CLIPX_BOTH
+    size_t i = 0;
+    if (n < 32) {
+        clipx_pack_pixels(dst, r, g, b, 0, n);
+        return;
     }
-    clipx_pack_pixels(targets, count, at, r, g, b, i, n);
+    while (i < n) {
+        __m256i x = CLIPX_LOAD256(r + i), y = CLIPX_LOAD256(g + i), z = CLIPX_LOAD256(b + i);
+        /* Each half of these is a third of sixteen pixels. */
+        __m256i one = _mm256_or_si256(_mm256_or_si256(_mm256_shuffle_epi8(x, r0), _mm256_shuffle_epi8(y, g0)),
+                                      _mm256_shuffle_epi8(z, b0));
+        __m256i two = _mm256_or_si256(_mm256_or_si256(_mm256_shuffle_epi8(x, r1), _mm256_shuffle_epi8(y, g1)),
+                                      _mm256_shuffle_epi8(z, b1));
+        __m256i three = _mm256_or_si256(_mm256_or_si256(_mm256_shuffle_epi8(x, r2), _mm256_shuffle_epi8(y, g2)),
+                                        _mm256_shuffle_epi8(z, b2));
+        __m256i *to = (__m256i *)(void *)(dst + 3 * i);
+        x = _mm256_permute2x128_si256(one, two, 0x20);
+        y = _mm256_blend_epi32(three, one, 0xf0);
+        z = _mm256_permute2x128_si256(two, three, 0x31);
+        if (streams) {
+            _mm256_stream_si256(to, x);
+            _mm256_stream_si256(to + 1, y);
+            _mm256_stream_si256(to + 2, z);
+        } else {
+            _mm256_storeu_si256(to, x);
+            _mm256_storeu_si256(to + 1, y);
+            _mm256_storeu_si256(to + 2, z);
+        }
+        i += 32;
+        if (i < n && i + 32 > n) i = n - 32;
+    }
+}
+
+CLIPX_AVX2
+static void clipx_pack_avx2(char *dst, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n, int streams) {
+    if (streams)
+        clipx_pack_body_avx2(dst, r, g, b, n, 1);
+    else
+        clipx_pack_body_avx2(dst, r, g, b, n, 0);
 }
 
 CLIPX_AVX2
@@ -161,10 +197,7 @@ CLIPX_AVX2 CLIPX_INLINE __m256i clipx_reverse_avx2(__m256i a) {
         _mm_setr_epi8(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
     return _mm256_permute4x64_epi64(_mm256_shuffle_epi8(a, order), _MM_SHUFFLE(1, 0, 3, 2));
 }
-#define CLIPX_LOAD256(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
-#define CLIPX_STORE256(p, a) _mm256_storeu_si256((__m256i *)(void *)(p), a)
 CLIPX_DEFINE_FLIP(clipx_flip_avx2, CLIPX_AVX2, __m256i, 32, CLIPX_LOAD256, CLIPX_STORE256, clipx_reverse_avx2)
-CLIPX_DEFINE_SPREAD(clipx_spread_avx2, CLIPX_AVX2, __m256i, 32, CLIPX_LOAD256, CLIPX_STORE256, _mm256_stream_si256)
 
 /* Byte j of the three vectors that 64 pixels fill comes from pixel j / 3 of row j % 3, and the other way round. */
 #define CLIPX_TIMES16(X, i) \
@@ -190,42 +223,39 @@ static const uint8_t clipx_last[64] = CLIPX_TIMES64(CLIPX_LAST, 0);
 #define CLIPX_LOAD512(p) _mm512_loadu_si512((const void *)(p))
 #define CLIPX_STORE512(p, a) _mm512_storeu_si512((void *)(p), a)
 
-CLIPX_AVX512 CLIPX_INLINE void clipx_pack_body_avx512(char *const *targets, size_t count, size_t at, const uint8_t *r,
-                                                      const uint8_t *g, const uint8_t *b, size_t n, int streams) {
+CLIPX_AVX512 CLIPX_INLINE void clipx_pack_body_avx512(char *dst, const uint8_t *r, const uint8_t *g, const uint8_t *b,
+                                                      size_t n, int streams) {
     /* Bits of the bytes that are blue, from bit 2, 1 and 0 of the three vectors on. */
     const __mmask64 blue0 = 0x4924924924924924, blue1 = 0x2492492492492492, blue2 = 0x9249249249249249;
     const __m512i rg0 = CLIPX_LOAD512(clipx_red_green[0]), rg1 = CLIPX_LOAD512(clipx_red_green[1]),
                   rg2 = CLIPX_LOAD512(clipx_red_green[2]), b0 = CLIPX_LOAD512(clipx_blue[0]),
                   b1 = CLIPX_LOAD512(clipx_blue[1]), b2 = CLIPX_LOAD512(clipx_blue[2]);
-    size_t i, k;
+    size_t i;
     for (i = 0; i + 64 <= n; i += 64) {
         __m512i x = CLIPX_LOAD512(r + i), y = CLIPX_LOAD512(g + i), z = CLIPX_LOAD512(b + i);
         __m512i one = _mm512_mask_permutexvar_epi8(_mm512_permutex2var_epi8(x, rg0, y), blue0, b0, z);
         __m512i two = _mm512_mask_permutexvar_epi8(_mm512_permutex2var_epi8(x, rg1, y), blue1, b1, z);
         __m512i three = _mm512_mask_permutexvar_epi8(_mm512_permutex2var_epi8(x, rg2, y), blue2, b2, z);
-        for (k = 0; k < count; k++) {
-            char *dst = targets[k] + at + 3 * i;
-            if (streams) {
-                _mm512_stream_si512((void *)dst, one);
-                _mm512_stream_si512((void *)(dst + 64), two);
-                _mm512_stream_si512((void *)(dst + 128), three);
-            } else {
-                CLIPX_STORE512(dst, one);
-                CLIPX_STORE512(dst + 64, two);
-                CLIPX_STORE512(dst + 128, three);
-            }
+        char *to = dst + 3 * i;
+        if (streams) {
+            _mm512_stream_si512((void *)to, one);
+            _mm512_stream_si512((void *)(to + 64), two);
+            _mm512_stream_si512((void *)(to + 128), three);
+        } else {
+            CLIPX_STORE512(to, one);
+            CLIPX_STORE512(to + 64, two);
+            CLIPX_STORE512(to + 128, three);
         }
     }
-    clipx_pack_pixels(targets, count, at, r, g, b, i, n);
+    clipx_pack_avx2(dst + 3 * i, r + i, g + i, b + i, n - i, 0);
 }
 
 CLIPX_AVX512
-static void clipx_pack_avx512(char *const *targets, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
-                              const uint8_t *b, size_t n, int streams) {
+static void clipx_pack_avx512(char *dst, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n, int streams) {
     if (streams)
-        clipx_pack_body_avx512(targets, count, at, r, g, b, n, 1);
+        clipx_pack_body_avx512(dst, r, g, b, n, 1);
     else
-        clipx_pack_body_avx512(targets, count, at, r, g, b, n, 0);
+        clipx_pack_body_avx512(dst, r, g, b, n, 0);
 }
 
 /* Every third byte of 192. */
@@ -258,19 +288,17 @@ CLIPX_AVX512 CLIPX_INLINE __m512i clipx_reverse_avx512(__m512i a) {
     return _mm512_permutexvar_epi8(CLIPX_LOAD512(clipx_last), a);
 }
 CLIPX_DEFINE_FLIP(clipx_flip_avx512, CLIPX_AVX512, __m512i, 64, CLIPX_LOAD512, CLIPX_STORE512, clipx_reverse_avx512)
-CLIPX_DEFINE_SPREAD(clipx_spread_avx512, CLIPX_AVX512, __m512i, 64, CLIPX_LOAD512, CLIPX_STORE512, _mm512_stream_si512)
 
 #elif defined(CLIPX_NEON)
 
-static void clipx_pack_neon(char *const *targets, size_t count, size_t at, const uint8_t *r, const uint8_t *g,
-                            const uint8_t *b, size_t n, int streams) {
-    size_t i, k;
+static void clipx_pack_neon(char *dst, const uint8_t *r, const uint8_t *g, const uint8_t *b, size_t n, int streams) {
+    size_t i;
     (void)streams;
     for (i = 0; i + 16 <= n; i += 16) {
         uint8x16x3_t pixels = {{vld1q_u8(r + i), vld1q_u8(g + i), vld1q_u8(b + i)}};
-        for (k = 0; k < count; k++) vst3q_u8((uint8_t *)targets[k] + at + 3 * i, pixels);
+        vst3q_u8((uint8_t *)dst + 3 * i, pixels);
     }
-    clipx_pack_pixels(targets, count, at, r, g, b, i, n);
+    clipx_pack_pixels(dst, r, g, b, i, n);
 }
 
 static void clipx_unpack_neon(const uint8_t *pixels, size_t n, uint8_t *r, uint8_t *g, uint8_t *b) {

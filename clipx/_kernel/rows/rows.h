@@ -28,7 +28,6 @@ typedef struct {
     clipx_copy_fn stream;
     clipx_color_fn color;
     clipx_pack_fn pack;
-    clipx_spread_fn spread;
     clipx_unpack_fn unpack;
     clipx_flip_fn flip;
     clipx_floats_fn floats;
@@ -43,21 +42,21 @@ static int clipx_always(void) { return 1; }
 static const clipx_rows clipx_implementations[] = {
 #if defined(CLIPX_X86_TARGETS)
     {"avx512", clipx_has_avx512, clipx_stream_avx512, clipx_color_avx512, clipx_pack_avx512,
-     clipx_spread_avx512, clipx_unpack_avx512, clipx_flip_avx512, clipx_floats_avx512,
+     clipx_unpack_avx512, clipx_flip_avx512, clipx_floats_avx512,
      clipx_numbers_avx2, clipx_pcm_avx512, clipx_planes_avx512},
     {"avx2", clipx_has_avx2, clipx_stream_avx2, clipx_color_avx2, clipx_pack_avx2,
-     clipx_spread_avx2, clipx_unpack_avx2, clipx_flip_avx2, clipx_floats_avx2,
+     clipx_unpack_avx2, clipx_flip_avx2, clipx_floats_avx2,
      clipx_numbers_avx2, clipx_pcm_avx2, clipx_planes_avx2},
     {"ssse3", clipx_has_ssse3, clipx_stream_baseline, clipx_color_ssse3, clipx_pack_baseline,
-     clipx_spread_baseline, clipx_unpack_baseline, clipx_flip_baseline, clipx_floats_baseline,
+     clipx_unpack_baseline, clipx_flip_baseline, clipx_floats_baseline,
      clipx_numbers_baseline, clipx_pcm_baseline, clipx_planes_baseline},
 #elif defined(CLIPX_NEON)
     {"neon", clipx_always, clipx_stream_baseline, clipx_color_neon, clipx_pack_neon,
-     clipx_spread_baseline, clipx_unpack_neon, clipx_flip_neon, clipx_floats_neon,
+     clipx_unpack_neon, clipx_flip_neon, clipx_floats_neon,
      clipx_numbers_baseline, clipx_pcm_baseline, clipx_planes_baseline},
 #endif
     {"baseline", clipx_always, clipx_stream_baseline, clipx_color_baseline, clipx_pack_baseline,
-     clipx_spread_baseline, clipx_unpack_baseline, clipx_flip_baseline, clipx_floats_baseline,
+     clipx_unpack_baseline, clipx_flip_baseline, clipx_floats_baseline,
      clipx_numbers_baseline, clipx_pcm_baseline, clipx_planes_baseline},
 };
 enum { CLIPX_IMPLEMENTATIONS = sizeof clipx_implementations / sizeof clipx_implementations[0] };
