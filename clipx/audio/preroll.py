@@ -8,6 +8,7 @@ from typing import Any
 import av
 
 from clipx.audio.aac_noise import AacNoise
+from clipx.audio.opus_frames import is_transient, samples_of
 
 __all__ = ["Preroll", "preroll_of"]
 
@@ -40,10 +41,13 @@ MP3_RESERVOIR, LSF_RESERVOIR = 511, 255
 
 LSF_RATES = 24000  # and below
 
-OPUS_SECONDS = 1.4
+OPUS_SECONDS = 1.25
 """Opus predicts band energies from the packet before, by a factor of 0.5 (20 ms) to 0.9 (2.5 ms): an error shrinks
 until it is lost in rounding, which takes 24 bits. 0.76 s is the most of thousands of starts; each packet beyond halves,
 or with small packets lowers as much in time, the chance that one bit still differs."""
+
+OPUS_SETTLED_SECONDS = 0.25
+"""After these. A frame with short blocks may look back at the energies of the last two without (anti-collapse)."""
 
 OPUS_RATE = 48000
 OPUS_CELT = 16  # the first configuration of a packet (RFC 6716 3.1) without SILK, which predicts far back
@@ -56,8 +60,8 @@ WAVPACK_DSD = 128  # is converted by a filter that goes on from block to block
 class Preroll:
     """Packets to decode before those whose samples are wanted; their samples are dropped.
 
-    It belongs to one decoder, fresh or flushed. Where it decodes a packet otherwise than the file's first one, in rate,
-    layout or type, or refuses one, samples may differ from those of a full decode all the same.
+    It belongs to one run of a decoder, fresh or flushed. Where that decodes a packet otherwise than the file's first
+    one, in rate, layout or type, or refuses one, samples may differ from those of a full decode all the same.
 
     Attributes:
         seconds: by how much earlier packets are nearly always enough for `first`.
@@ -83,7 +87,8 @@ class Preroll:
     def is_exact(self, context: av.AudioCodecContext, packets: Sequence[av.Packet]) -> bool:
         """The samples of packets that have been decoded since the last call are those of a full decode.
 
-        packets: in order, those to drop among them. The decoder is left so that it can go on with the next one.
+        packets: in order, in the first call from the one that `first` says on. The decoder is left so that it can go on
+            with the next one.
         """
         return True
 
@@ -133,19 +138,38 @@ class _Mp3(Preroll):
 
 
 class _Opus(Preroll):
-    seconds = OPUS_SECONDS + 0.2
+    seconds = OPUS_SECONDS + OPUS_SETTLED_SECONDS + 0.2
 
     def __init__(self) -> None:
         super().__init__(0)
+        self._is_settled = False
 
     def first(self, p: int, sizes: Sequence[int], starts: Sequence[int]) -> int | None:
-        at, latest = p, starts[p] - OPUS_SECONDS * OPUS_RATE
+        at, latest = p, starts[p] - (OPUS_SECONDS + OPUS_SETTLED_SECONDS) * OPUS_RATE
         while at > 0 and starts[at] > latest:
             at -= 1
         return at if starts[at] <= latest else None
 
     def is_exact(self, context: av.AudioCodecContext, packets: Sequence[av.Packet]) -> bool:
-        return all(packet.size and memoryview(packet)[0] >> 3 >= OPUS_CELT for packet in packets)
+        views = [memoryview(packet) for packet in packets]
+        if not all(view.nbytes and view[0] >> 3 >= OPUS_CELT for view in views):
+            return False
+        self._is_settled = self._is_settled or _settles(views)
+        return self._is_settled
+
+
+def _settles(packets: Sequence[memoryview]) -> bool:
+    """Two frames without short blocks lie in the part of a pre-roll in which energies are right."""
+    found, samples = 0, 0.0
+    for packet in packets:
+        if samples >= (OPUS_SECONDS + OPUS_SETTLED_SECONDS) * OPUS_RATE:
+            return False
+        if samples >= OPUS_SECONDS * OPUS_RATE and is_transient(packet) is False:
+            found += 1
+            if found == 2:
+                return True
+        samples += samples_of(packet)
+    return False
 
 
 def preroll_of(stream: Any) -> Preroll | None:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from av.audio.plane import AudioPlane
 
+from clipx.audio.opus_frames import is_transient
+from clipx.audio.opus_frames import samples_of as samples_of_opus
 from clipx.audio.preroll import preroll_of
 from tests.helpers.sounds import encode, noise
 
@@ -35,16 +37,18 @@ class Packets:
         counts = [sum(each.shape[1] for each in found) for found in self.samples]
         self.sizes, self.starts = [packet.size for packet in self.packets], np.cumsum([0, *counts[:-1]]).tolist()
 
-    def starts_exactly(self, pre, context, p, n=10):
+    def starts_exactly(self, p, n=10):
         """Packets p to p + n give the samples of the full decode. Returns whether that is known, too."""
-        begin = pre.first(p, self.sizes, self.starts) or 0
-        context.flush_buffers()
-        found = [samples_of(context, packet) for packet in self.packets[begin : p + n]]
-        equal = same(found[p - begin :], self.samples[p : p + n])
-        known = pre.is_exact(context, self.packets[begin : p + n])
-        if known and p + n < len(self.packets):
-            equal = equal and same([samples_of(context, self.packets[p + n])], self.samples[p + n : p + n + 1])
-        return equal, known
+        file, stream = context_of(self.data)
+        with file:
+            pre, context = preroll_of(stream), stream.codec_context
+            begin = pre.first(p, self.sizes, self.starts)
+            found = [samples_of(context, packet) for packet in self.packets[begin or 0 : p + n]]
+            equal = same(found[p - (begin or 0) :], self.samples[p : p + n])
+            known = begin is None or pre.is_exact(context, self.packets[begin : p + n])
+            if known and begin is not None and p + n < len(self.packets):
+                equal = equal and same([samples_of(context, self.packets[p + n])], self.samples[p + n : p + n + 1])
+            return equal, known
 
 
 def samples_of(context, packet):
@@ -91,10 +95,11 @@ FILES = {
     "aac in ts": ("aac", "mpegts", 32000, 1),
 }
 OPTIONS = {
+    "opus 20 ms": {"sound": tones},
     "mp3": {"b": "32000"},
     "mp3 lsf": {"b": "8000"},
     "mp3 2.5": {"b": "8000"},
-    "opus 5 ms": {"frame_duration": "5"},
+    "opus 5 ms": {"frame_duration": "5", "sound": tones},
 }
 
 
@@ -102,12 +107,8 @@ OPTIONS = {
 def test_samples_equal_those_of_a_full_decode(name):
     options = {"aac_pns": "0"} if FILES[name][0] == "aac" else OPTIONS.get(name, {})
     packets = Packets(sound_of(*FILES[name], **options))
-    file, stream = context_of(packets.data)
-    with file:
-        pre, n = preroll_of(stream), len(packets.packets)
-        rng = np.random.default_rng(1)
-        for p in rng.integers(1, n - 10, 12).tolist():
-            assert packets.starts_exactly(pre, stream.codec_context, p) == (True, True)
+    for p in np.random.default_rng(1).integers(1, len(packets.packets) - 10, 12).tolist():
+        assert packets.starts_exactly(p) == (True, True)
 
 
 @pytest.mark.parametrize("name", ["vorbis", "mp3", "opus 20 ms", "adts"])
@@ -125,34 +126,62 @@ def test_fewer_packets_would_not_do(name):
 @pytest.mark.parametrize("channels", [1, 2, 6])
 @pytest.mark.parametrize("container", ["ipod", "adts"])
 def test_noise_that_aac_makes_is_found_out(channels, container):
-    packets = Packets(sound_of("aac", container, 48000, channels, aac_pns="1", sound=tones))
-    file, stream = context_of(packets.data)
-    with file:
-        pre = preroll_of(stream)
-        found = [packets.starts_exactly(pre, stream.codec_context, p) for p in (20, 60, 100)]
+    packets = Packets(sound_of("aac", container, 48000, channels, aac_pns="1", b=f"{channels * 32000}"))
+    found = [packets.starts_exactly(p) for p in range(5, 120, 10)]
     assert not any(known and not equal for equal, known in found)
-    assert not found[-1][1]
+    assert not all(known for _, known in found)
 
 
-def test_aac_without_noise_is_exact_for_as_long_as_none_is_made():
+def test_aac_is_exact_for_as_long_as_no_noise_is_made():
     plain = Packets(sound_of("aac", "adts", 48000, 1, aac_pns="0", sound=tones))
     noisy = Packets(sound_of("aac", "adts", 48000, 1, aac_pns="1", sound=tones))
     file, stream = context_of(plain.data)
     with file:
         pre, context = preroll_of(stream), stream.codec_context
-        for _ in range(3):
-            assert plain.starts_exactly(pre, context, 50) == (True, True)
+        for first in (0, 20, 40):
+            found = [samples_of(context, packet) for packet in plain.packets[first : first + 20]]
+            assert same(found, plain.samples[first : first + 20])
+            assert pre.is_exact(context, plain.packets[first : first + 20])
         for packet in noisy.packets[:40]:
             context.decode(packet)
         assert not pre.is_exact(context, noisy.packets[:40])
-        assert plain.starts_exactly(pre, context, 50) == (True, False)  # what the file's own packets are is not seen
+        context.flush_buffers()
+        context.decode(plain.packets[60])
+        assert not pre.is_exact(context, plain.packets[60:61])  # a flush keeps it
 
 
 def test_silk_in_opus_is_found_out():
     packets = Packets(sound_of("libopus", "ogg", 48000, 1, application="voip", b="12000", sound=tones))
-    file, stream = context_of(packets.data)
-    with file:
-        assert packets.starts_exactly(preroll_of(stream), stream.codec_context, 90)[1] is False
+    assert packets.starts_exactly(90)[1] is False
+
+
+def bursts(n, channels=1):
+    """Clicks so near each other that a coder uses short blocks throughout, in noise of changing colour."""
+    rng = np.random.default_rng(7)
+    sound = np.cumsum(rng.normal(0, 0.02, (channels, n)), axis=1) * np.sin(np.arange(n) / 9000)
+    sound[:, rng.integers(0, n, n // 700)] += 0.8
+    return sound - np.mean(sound)
+
+
+def test_short_blocks_in_opus_that_may_look_far_back():
+    """Where two long blocks do not lie near, what they had is not known."""
+    packets = Packets(sound_of("libopus", "ogg", 48000, 1, seconds=12, b="48000", sound=bursts))
+    transients = [is_transient(memoryview(packet)) for packet in packets.packets]
+    assert 0.5 < np.mean([each is True for each in transients]) < 1
+    found = [packets.starts_exactly(p, n=30) for p in range(80, 560, 20)]
+    assert not any(known and not equal for equal, known in found)
+    assert {known for _, known in found} == {True, False}
+
+
+def test_what_packets_of_opus_say():
+    packets = Packets(sound_of("libopus", "ogg", 48000, 2, sound=lambda n, c: np.zeros((c, n))))
+    assert is_transient(memoryview(packets.packets[50])) is False
+    assert is_transient(memoryview(bytes([16 << 3, 0]))) is None
+    assert is_transient(memoryview(bytes([3 << 3] + [1] * 20))) is None
+    for first, samples in ((31 << 3, 960), (30 << 3, 480), (28 << 3 | 1, 240), (29 << 3 | 2, 480)):
+        assert samples_of_opus(memoryview(bytes([first, 0]))) == samples
+    assert samples_of_opus(memoryview(bytes([31 << 3 | 3, 3]))) == 2880
+    assert samples_of_opus(memoryview(bytes([31 << 3 | 3]))) == 0
 
 
 def test_dsd_in_wavpack_is_found_out():
