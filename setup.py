@@ -13,7 +13,7 @@ def extension(name, **more):
     return Extension(f"clipx._kernel.{name}", [f"clipx/_kernel/{name}.pyx"], extra_compile_args=flags, **more)
 
 
-sources = ("clipx/_kernel/rows/*.h", "clipx/_kernel/*.pxi")
+sources = ("clipx/_kernel/rows/*.h", "clipx/_kernel/*.h", "clipx/_kernel/*.pxi")
 depends = sorted(file for pattern in sources for file in glob.glob(pattern))
-rows = {"include_dirs": ["clipx/_kernel"], "depends": depends}
-setup(ext_modules=cythonize([extension("kernel", **rows), extension("slots"), extension("callbacks")]))
+headers = {"include_dirs": ["clipx/_kernel"], "depends": depends}
+setup(ext_modules=cythonize([extension("kernel", **headers), extension("slots", **headers), extension("callbacks")]))

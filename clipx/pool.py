@@ -210,7 +210,8 @@ class ClipPool:
                 f"the pool has {self._slots} slots, but a source holds up to {slots} of them while it is read; "
                 f"{self._knob(slots)}"
             )
-        self.reserve = max(self.reserve, slots)
+        with self._lock:
+            self.reserve = max(self.reserve, slots)
 
     def acquire(
         self, shape: tuple[int, ...] | None = None, dtype: Any = None, *, timeout: float | None = 0

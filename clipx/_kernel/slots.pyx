@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-# cython: freethreading_compatible=False
+# cython: freethreading_compatible=True
 """Slots on one block of memory, and their leases; `pool.py` says what they are for."""
 
 import numpy as np
@@ -23,8 +23,9 @@ cdef enum:
 cdef class Slots:
     """The slots of a block, and a stack of the free ones: the one that came back last is still in the cache.
 
-    All methods hold the GIL, so that a lease may end on any thread, also inside a garbage collection. `wake` is
-    called with None when a slot comes back while someone waits; it must be reentrant, as SimpleQueue.put is.
+    A lease may end on any thread, also inside a garbage collection: what holds `lock` runs no Python, so that no
+    collection and no other thread's work comes between. `wake` is called with None when a slot comes back while someone
+    waits; it must be reentrant, as SimpleQueue.put is.
     """
 
     def __cinit__(self, block, Py_ssize_t slots, Py_ssize_t slot_bytes, wake):
@@ -60,32 +61,48 @@ cdef class Slots:
     cdef Lease lease(self):
         """A lease of a free slot, or None."""
         cdef Lease lease
-        if self.free_count == 0:
+        cdef Py_ssize_t slot = self.pop()
+        if slot < 0:
             return None
         lease = Lease.__new__(Lease)
-        self.free_count -= 1
+        lease.slot = slot
         lease.slots = self
-        lease.slot = self.stack[self.free_count]
-        if self.slots - self.free_count > self.peak_leased:
-            self.peak_leased = self.slots - self.free_count
         return lease
+
+    cdef Py_ssize_t pop(self) noexcept:
+        """A slot that is free, and is no longer; -1 where none is."""
+        cdef Py_ssize_t slot = -1
+        clipx_acquire(&self.lock)
+        if self.free_count:
+            self.free_count -= 1
+            slot = self.stack[self.free_count]
+            self.peak_leased = max(self.peak_leased, self.slots - self.free_count)
+        clipx_release(&self.lock)
+        return slot
 
     def abandon(self):
         """Lease no slot any more, and take none back: a forked child must not touch what it inherited."""
+        # Without the lock: in the parent another thread may have held it when this process was forked.
         self.abandoned = True
         self.free_count = 0
 
     cdef void give_back(self, Py_ssize_t slot) noexcept:
+        cdef bint is_awaited
         if self.abandoned:
             return
+        clipx_acquire(&self.lock)
         self.stack[self.free_count] = slot
         self.free_count += 1
-        if self.waiting:
+        is_awaited = self.waiting > 0
+        clipx_release(&self.lock)
+        if is_awaited:
             self.wake(None)
 
     def wait(self, Py_ssize_t more):
-        """Add `more` to the number of threads that wait for a slot."""
+        """Add `more` to the number of threads that wait for a slot. A slot that is free afterwards wakes them."""
+        clipx_acquire(&self.lock)
         self.waiting += more
+        clipx_release(&self.lock)
 
     def take(self, tuple shape not None, dtype):
         """A free slot as an array of this shape, or None. Raises TypeError where the slot is too small."""

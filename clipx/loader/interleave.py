@@ -15,7 +15,15 @@ from clipx.datasets.addresses import Address
 from clipx.datasets.fields import Sample
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.budget import Budget
-from clipx.loader.open_samples import ClipRef, Extract, Extracted, Failure, OpenSample, OpenState
+from clipx.loader.open_samples import (
+    ClipRef,
+    Extract,
+    Extracted,
+    Failure,
+    NumberedClip,
+    OpenSample,
+    OpenState,
+)
 from clipx.loader.room import Room, Weight
 from clipx.plan import ALL
 
@@ -77,7 +85,11 @@ class Interleave:
     ) -> None:
         self._samples, self._weigh, self._extract, self._handler = samples, weigh, extract, handler
         self._budget = budget
-        self._changed = threading.Condition()
+        # One lock, and a condition for each kind of thread, so that none is woken for what only another waits for: the
+        # one that runs `clips`, those that extract, and the one that reads.
+        self._lock = threading.RLock()
+        self._arrived, self._has_work, self._has_room = (threading.Condition(self._lock) for _ in range(3))
+        self._awaited: OpenSample | None = None
         self._active, self._queue = list(opened), deque[OpenSample | Failure]()
         self._next, self._last_read, self._ended = state.next, state.last_read, state.ended
         self._room = Room(budget.encoded_bytes, budget.decoders_bytes)
@@ -89,14 +101,14 @@ class Interleave:
 
     def start(self) -> None:
         """Start the threads; `stop` is then to be called."""
-        with self._changed:
+        with self._lock:
             for thread in self._threads:
                 if not self._stopped:
                     thread.start()
 
     def state(self) -> InterleaveState:
         """The state behind the clip that `clips` gave last; asked for by the thread that runs it."""
-        with self._changed:
+        with self._lock:
             if self._ended:
                 return InterleaveState(last_read=self._last_read, ended=True)
             active = [OpenState(each.address, each.following, each.damaged) for each in self._active]
@@ -111,7 +123,7 @@ class Interleave:
         """Every clip of every sample. Raises what is not a sample's fault, and what the handler does not take."""
         follows = False  # whether the sample of the last error gives its clip now
         while not self._ended:
-            with self._changed:
+            with self._lock:
                 if self._next >= len(self._active):
                     self._next = 0
                 # Between the errors of segments and the clip behind them comes no other sample: no state lies there.
@@ -146,7 +158,7 @@ class Interleave:
         """Let samples that wait replace those that have ended."""
         at = self._next
         while len(self._active) < self._budget.active:
-            self._changed.wait_for(lambda: self._stopped or self._queue or self._read_all or self._is_full())
+            self._arrived.wait_for(lambda: self._stopped or self._queue or self._read_all or self._is_full())
             if self._stopped or not self._queue:
                 return
             first = self._queue[0]
@@ -164,20 +176,28 @@ class Interleave:
             self._last_read = first.address
             self._active.insert(at, first)
             at += 1
-            self._changed.notify_all()
+            self._has_work.notify_all()
+            self._has_room.notify_all()
 
     def _take(self) -> Extracted | Failure | None:
         """The next clip of the next active sample; None at its end, where it becomes inactive."""
         opened = self._active[self._next]
-        self._changed.wait_for(lambda: self._stopped or opened.ready or opened.done)
+        if not opened.ready:
+            self._awaited = opened
+            self._arrived.wait_for(lambda: self._stopped or opened.ready or opened.done)
+            self._awaited = None
         if self._stopped:
             return None
+        was_full = len(opened.ready) >= self._budget.ready
         clip = opened.ready.popleft() if opened.ready else None
         if clip is None or (isinstance(clip, Failure) and clip.ends):
             del self._active[self._next]
             self._room.remove(opened.weight)
             opened.close()
-        self._changed.notify_all()
+            self._has_work.notify_all()
+            self._has_room.notify_all()
+        elif was_full:
+            self._has_work.notify()
         if clip is None or isinstance(clip, Failure):
             return clip
         number, damaged, sample = clip.number, clip.damaged, clip.sample
@@ -200,29 +220,31 @@ class Interleave:
                 clips = self._extract(sample if weight.error is None else {}, ALL, weight)
                 opened = OpenSample(address, weight, clips)
                 del sample, clips
-                with self._changed:
+                with self._lock:
                     self._queue.append(opened)
                     self._room.add(weight)
                     del opened, weight
-                    self._changed.notify_all()
-                    self._changed.wait_for(lambda: self._stopped or not self._queue or self._room.has_room)
+                    self._arrived.notify_all()
+                    self._has_work.notify_all()
+                    self._has_room.wait_for(lambda: self._stopped or not self._queue or self._room.has_room)
                     if self._stopped:
                         return
         except BaseException as exn:
-            with self._changed:
+            with self._lock:
                 self._queue.append(Failure(exn))
         finally:
             self._close_samples()
-            with self._changed:
+            with self._lock:
                 self._read_all = True
-                self._changed.notify_all()
+                self._arrived.notify_all()
+                self._has_work.notify_all()
 
     def wait_for_room(self, size: int) -> None:
         """Wait until a sample can be read up to so many bytes; called by the iterator of the samples."""
-        with self._changed:
+        with self._lock:
             if self._room.is_large(size) and self._room.announce_large():
-                self._changed.notify_all()
-            self._changed.wait_for(
+                self._arrived.notify_all()
+            self._has_room.wait_for(
                 lambda: self._stopped or self._room.admits(size, self._weights(), waiting=bool(self._queue))
             )
 
@@ -232,30 +254,36 @@ class Interleave:
             samples.close()
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                opened = None
-                while not self._stopped and (opened := self._next_work()) is None:
-                    self._changed.wait()
-                if self._stopped or opened is None:
-                    return
-                opened.busy = True
-            clip = opened.extract()
-            with self._changed:
-                opened.busy = False
-                if clip is not None:
-                    opened.ready.append(clip)
-                opened.done = clip is None or (isinstance(clip, Failure) and clip.ends)
-                self._changed.notify_all()
-                stopped = self._is_stopped()
-            if stopped:
-                # It was busy, so that `stop` left it.
-                opened.ready.clear()
-                opened.close()
-            del opened, clip
+        with self._lock:
+            opened = self._wait_for_work()
+        while opened is not None:
+            opened = self._go_on(opened, opened.extract())
 
-    def _is_stopped(self) -> bool:
-        return self._stopped
+    def _go_on(self, opened: OpenSample, clip: NumberedClip | Failure | None) -> OpenSample | None:
+        """Take what a sample gave, None at its end. Returns the sample that is busy next; None where threads end."""
+        with self._lock:
+            opened.busy = False
+            if clip is not None:
+                opened.ready.append(clip)
+            opened.done = clip is None or (isinstance(clip, Failure) and clip.ends)
+            if opened is self._awaited:
+                self._arrived.notify()
+            if not self._stopped:
+                del opened, clip
+                return self._wait_for_work()
+        # It was busy, so that `stop` left it.
+        opened.ready.clear()
+        opened.close()
+        return None
+
+    def _wait_for_work(self) -> OpenSample | None:
+        while not self._stopped:
+            opened = self._next_work()
+            if opened is not None:
+                opened.busy = True
+                return opened
+            self._has_work.wait()
+        return None
 
     def _next_work(self) -> OpenSample | None:
         """The sample whose next clip is wanted first."""
@@ -273,9 +301,10 @@ class Interleave:
 
     def stop(self, seconds: float = 0) -> None:
         """End all threads, wait so long for it, and give up what was extracted."""
-        with self._changed:
+        with self._lock:
             self._stopped = True
-            self._changed.notify_all()
+            for condition in (self._arrived, self._has_work, self._has_room):
+                condition.notify_all()
         until = time.monotonic() + seconds
         for thread in self._threads:
             if thread.ident is not None:

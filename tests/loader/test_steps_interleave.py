@@ -105,6 +105,19 @@ def test_order():
         assert list(names(make(make_budget(3), threads=threads))) == order.split()
 
 
+@pytest.mark.parametrize("active", [1, 3, 9])
+def test_many_threads_under_load(active):
+    """Threads that change over after every few operations: no clip is lost, none is given twice, none waits for ever."""
+    interval, budget = sys.getswitchinterval(), make_budget(active, waiting=3, encoded_bytes=60)
+    right = list(names(make(budget, threads=1)))
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(60):
+            assert list(names(make(budget, threads=8))) == right
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def test_state():
     step = make(make_budget(2))
     clips = names(step)
