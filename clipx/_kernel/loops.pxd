@@ -1,13 +1,16 @@
 """The loops in C, which do not check anything: structs and functions of rows/*.h."""
 
-from libc.stdint cimport int16_t, int64_t, uint8_t
+from libc.stdint cimport int16_t, int64_t, uint8_t, uint32_t
 
 cdef extern from "rows/formatted.h" nogil:
     const int CLIPX_IMPLEMENTATIONS
     const int CLIPX_MAX_DIMENSIONS
 
+    ctypedef void (*clipx_syncs_fn)(const uint8_t *p, size_t n, uint32_t *counts, uint32_t *marks) noexcept
+
     ctypedef struct clipx_rows:
         const char *name
+        clipx_syncs_fn syncs
         int (*runs)()
 
     ctypedef struct clipx_frame:
@@ -129,6 +132,4 @@ cdef extern from "rows/sound.h" nogil:
     size_t clipx_pcm_bytes(int type)
     size_t clipx_pcm_item(const clipx_pcm *pcm)
     void clipx_write_sound(const clipx_rows *rows, const clipx_pcm *pcm, const clipx_sound *sound)
-
-cdef extern from "rows/syncs.h" nogil:
-    int clipx_may_be_coded(const uint8_t *p, size_t n)
+    int clipx_may_be_coded(clipx_syncs_fn count, const uint8_t *p, size_t n)

@@ -115,4 +115,4 @@ def may_be_coded(data):
     data: contiguous buffer, of which FFmpeg sees as much. True also for a few of which FFmpeg does not think so.
     """
     cdef Buffer source = Buffer(data, PyBUF_C_CONTIGUOUS)
-    return clipx_may_be_coded(<const uint8_t *>source.view.buf, source.view.len) != 0
+    return clipx_may_be_coded(rows.syncs, <const uint8_t *>source.view.buf, source.view.len) != 0

@@ -10,9 +10,11 @@ import numpy as np
 
 from clipx._checks import check_kind
 from clipx.audio.counting import count_clips, count_samples
+from clipx.audio.direct import DirectSounds
 from clipx.audio.format import AudioFormat
 from clipx.audio.open_samples import open_samples
 from clipx.audio.open_sounds import KeptSamples, OpenSound, OpenSounds
+from clipx.audio.pcm import PcmSource, check_rate
 from clipx.audio.planning import plan_sound
 from clipx.clip import Clip, SoundClip
 from clipx.errors import Damage, MediaError
@@ -58,6 +60,21 @@ class SoundRun:
         self.samples = open_samples(src, name, format, spec.timeline_fps)
 
     def clips(self) -> Generator[Clip]:
+        return self._written_clips() if isinstance(self.samples, PcmSource) else self._streamed_clips()
+
+    def _written_clips(self) -> Generator[Clip]:
+        assert isinstance(self.samples, PcmSource)
+        check_rate(self._spec.timeline_fps, self.samples.rate, self.name)
+        sounds = DirectSounds(
+            self._spec, self._plan, self._format, self.samples, self._pool, self._in_step, self._selection
+        )
+        for number in sounds.numbers():
+            # No name keeps the clip, as below.
+            yield self._complete(*sounds.written(number, self.name))
+        self.num_samples = self.samples.length()
+        self.samples.close()
+
+    def _streamed_clips(self) -> Generator[Clip]:
         # Of segments, all rows are known from the start.
         ends = isinstance(self._plan, SegmentedPlan)
         kept = KeptSamples(0, 0) if ends else KeptSamples(self._spec.first_frames, self._spec.last_frames)
@@ -86,7 +103,7 @@ class SoundRun:
                     if damage and self._format.damage == "skip":
                         sounds.open.popleft()
                     else:
-                        yield self._complete(row, damage, sounds.open.popleft().clip)
+                        yield self._complete(row, sounds.open.popleft().clip, damage)
                 if not sounds.open and self._are_given(sounds):
                     self.samples.close()
                     return
@@ -106,7 +123,7 @@ class SoundRun:
             if damage and self._format.damage == "skip":
                 unfinished.pop(0)
             else:
-                yield self._complete(row, damage, unfinished.pop(0).opened.clip)
+                yield self._complete(row, unfinished.pop(0).opened.clip, damage)
         self.num_samples = kept.n
         self.samples.close()
 
@@ -140,7 +157,7 @@ class SoundRun:
             return None
         return _runs(self.samples.harmed.shown_in(np.asarray(row), step))
 
-    def _complete(self, row: Row, damage: list[list[int]] | None, clip: Clip) -> Clip:
+    def _complete(self, row: Row, clip: Clip, damage: list[list[int]] | None = None) -> Clip:
         rate = self.samples.rate
         span = self._span or stop_of(row) - min((int(each) for each in row if each >= 0), default=0)
         # The start of a segment's clip is counted from the segment's first sample on.

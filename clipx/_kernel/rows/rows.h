@@ -8,6 +8,7 @@
  *     floats.h, float_rows.h   bytes to float32, float16 and bfloat16: in plain C, and in vectors
  *     numbers.h                numbers of any type to floats
  *     pcm.h                    samples of sound to float32 and int16
+ *     syncs.h                  whether these are frames of another codec
  *
  * Their callers: frame.h writes one frame of any strides, gather.h an index table of frames, picture.h a decoded
  * picture, formatted.h an index table of an array's frames that have a format, and sound.h frames of PCM.
@@ -21,6 +22,7 @@
 #include "numbers.h"
 #include "pcm.h"
 #include "pixels.h"
+#include "syncs.h"
 
 typedef struct {
     const char *name;
@@ -34,6 +36,7 @@ typedef struct {
     clipx_numbers_fn numbers;
     clipx_pcm_fn pcm;
     clipx_planes_fn planes;
+    clipx_syncs_fn syncs;
 } clipx_rows;
 
 static int clipx_always(void) { return 1; }
@@ -43,21 +46,21 @@ static const clipx_rows clipx_implementations[] = {
 #if defined(CLIPX_X86_TARGETS)
     {"avx512", clipx_has_avx512, clipx_stream_avx512, clipx_color_avx512, clipx_pack_avx512,
      clipx_unpack_avx512, clipx_flip_avx512, clipx_floats_avx512,
-     clipx_numbers_avx2, clipx_pcm_avx512, clipx_planes_avx512},
+     clipx_numbers_avx2, clipx_pcm_avx512, clipx_planes_avx512, clipx_syncs_avx2},
     {"avx2", clipx_has_avx2, clipx_stream_avx2, clipx_color_avx2, clipx_pack_avx2,
      clipx_unpack_avx2, clipx_flip_avx2, clipx_floats_avx2,
-     clipx_numbers_avx2, clipx_pcm_avx2, clipx_planes_avx2},
+     clipx_numbers_avx2, clipx_pcm_avx2, clipx_planes_avx2, clipx_syncs_avx2},
     {"ssse3", clipx_has_ssse3, clipx_stream_baseline, clipx_color_ssse3, clipx_pack_baseline,
      clipx_unpack_baseline, clipx_flip_baseline, clipx_floats_baseline,
-     clipx_numbers_baseline, clipx_pcm_baseline, clipx_planes_baseline},
+     clipx_numbers_baseline, clipx_pcm_baseline, clipx_planes_baseline, clipx_syncs_baseline},
 #elif defined(CLIPX_NEON)
     {"neon", clipx_always, clipx_stream_baseline, clipx_color_neon, clipx_pack_neon,
      clipx_unpack_neon, clipx_flip_neon, clipx_floats_neon,
-     clipx_numbers_baseline, clipx_pcm_baseline, clipx_planes_baseline},
+     clipx_numbers_baseline, clipx_pcm_baseline, clipx_planes_baseline, clipx_syncs_baseline},
 #endif
     {"baseline", clipx_always, clipx_stream_baseline, clipx_color_baseline, clipx_pack_baseline,
      clipx_unpack_baseline, clipx_flip_baseline, clipx_floats_baseline,
-     clipx_numbers_baseline, clipx_pcm_baseline, clipx_planes_baseline},
+     clipx_numbers_baseline, clipx_pcm_baseline, clipx_planes_baseline, clipx_syncs_baseline},
 };
 enum { CLIPX_IMPLEMENTATIONS = sizeof clipx_implementations / sizeof clipx_implementations[0] };
 

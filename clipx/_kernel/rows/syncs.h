@@ -82,13 +82,26 @@ CLIPX_INLINE void clipx_count_body(const uint8_t *p, size_t n, uint32_t *counts,
     }
 }
 
-static int clipx_may_be_coded(const uint8_t *p, size_t n) {
+typedef void (*clipx_syncs_fn)(const uint8_t *p, size_t n, uint32_t *counts, uint32_t *marks);
+
+static void clipx_syncs_baseline(const uint8_t *p, size_t n, uint32_t *counts, uint32_t *marks) {
+    clipx_count_body(p, n, counts, marks);
+}
+
+#if defined(CLIPX_X86_TARGETS)
+/* The same loops in wider vectors. */
+CLIPX_AVX2 static void clipx_syncs_avx2(const uint8_t *p, size_t n, uint32_t *counts, uint32_t *marks) {
+    clipx_count_body(p, n, counts, marks);
+}
+#endif
+
+static int clipx_may_be_coded(clipx_syncs_fn count, const uint8_t *p, size_t n) {
     uint32_t counts[CLIPX_SYNCS] = {0}, marks = 0;
     const uint8_t *end = p + n, *first = p;
     size_t i;
     int codec;
     if (n < 8) return 0;
-    clipx_count_body(p, n - 4, counts, &marks);
+    count(p, n - 4, counts, &marks);
     if (marks || counts[CLIPX_MPEG] > CLIPX_MOST_LONG_FRAMES || counts[CLIPX_AC3] > CLIPX_MOST_LONG_FRAMES) return 1;
     while (end - first > 4 && !*first) first++;
     if (clipx_is_tag(p) || clipx_is_tag(first)) return 1;
