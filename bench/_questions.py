@@ -69,7 +69,7 @@ _ALL = (
     Question(
         "random_clip",
         "How fast is one random clip of each of many short videos?",
-        (SPEED._replace(key="results", title="From bytes"), SPEED._replace(key="batches", title="Batches")),
+        (SPEED._replace(key="results", title="From bytes and paths"), SPEED._replace(key="batches", title="Batches")),
     ),
     Question(
         "sampling",

@@ -7,6 +7,7 @@ to find its own way to the frames of a list, which ascend.
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -22,7 +23,13 @@ Fetch = Callable[[Source, Lists], Iterator[Any]]
 
 PYAV = "PyAV seek, one reformatter"
 TORCHCODEC, APPROXIMATE, DECORD, SPDL = "torchcodec", "torchcodec, approximate", "decord", "SPDL"
-MODULES = {"torchcodec": ("torch", "torchcodec.decoders"), "decord": ("decord",), "SPDL": ("spdl.io",)}
+OPENCV = "OpenCV seek"
+MODULES = {
+    "torchcodec": ("torch", "torchcodec.decoders"),
+    "decord": ("decord",),
+    "SPDL": ("spdl.io",),
+    "OpenCV": ("cv2",),
+}
 
 
 def as_file(source: Source) -> Any:
@@ -75,12 +82,29 @@ def spdl(source: Source, lists: Lists) -> Iterator[np.ndarray]:
         yield module.to_numpy(module.convert_frames(frames))
 
 
+def opencv(source: Source, lists: Lists) -> Iterator[np.ndarray]:
+    """Seeks to the first frame of a list, and grabs those between its frames. Takes paths alone."""
+    cv2 = load("cv2")
+    capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    for numbers in lists:
+        if numbers[0]:
+            capture.set(cv2.CAP_PROP_POS_FRAMES, numbers[0])
+        clip = []
+        for number, after in itertools.zip_longest(numbers, numbers[1:]):
+            clip.append(cv2.cvtColor(capture.read()[1], cv2.COLOR_BGR2RGB))
+            for _ in range(number + 1, after or 0):
+                capture.grab()
+        yield np.stack(clip)
+    capture.release()
+
+
 FETCHES: dict[str, Fetch] = {
     PYAV: pyav,
     TORCHCODEC: torchcodec,
     APPROXIMATE: partial(torchcodec, seek_mode="approximate"),
     DECORD: decord,
     SPDL: spdl,
+    OPENCV: opencv,
 }
 
 

@@ -97,8 +97,9 @@ MODULES = {
     "torchcodec": ("torch", "torchcodec.decoders", "torchcodec.samplers"),
     "decord": ("decord",),
     "OpenCV": ("cv2",),
+    "SPDL": ("spdl.io",),
 }
-VERSIONS = ("numpy", "av", "torch", "torchcodec", "decord", "cv2")
+VERSIONS = ("numpy", "av", "torch", "torchcodec", "decord", "cv2", "spdl.io")
 
 
 @cache
@@ -183,6 +184,14 @@ def opencv_frames(job: Job) -> Iterator[tuple[int, Any]]:
         if k in needed:
             yield k, capture.retrieve()[1]
     capture.release()
+
+
+def load_spdl(source: str | bytes, threads: int, **filters: Any) -> Any:
+    """All frames by SPDL, one array (frames, height, width, 3)."""
+    module = load("spdl.io")
+    config = module.decode_config(decoder_options={"threads": str(threads)})
+    filtered = module.get_video_filter_desc(pix_fmt="rgb24", **filters)
+    return module.to_numpy(module.load_video(source, decode_config=config, filter_desc=filtered))
 
 
 def slices(frames: Any, job: Job) -> Iterator[Any]:

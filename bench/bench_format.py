@@ -60,6 +60,7 @@ from _videos import (
     decode,
     find_files,
     load,
+    load_spdl,
     missing_rivals,
     open_pyav,
     open_torchcodec,
@@ -387,6 +388,11 @@ def decord_torch(layout: Layout, job: Job, pool: Any) -> Iterator[Any]:
     yield from torch_slices(layout, centre(frames), job, "THWC")
 
 
+def spdl_torch(layout: Layout, job: Job, pool: Any) -> Iterator[Any]:
+    frames = load_spdl(job.video.path, job.threads, crop_width=CROP, crop_height=CROP)
+    yield from torch_slices(layout, load("torch").from_numpy(frames), job, "THWC")
+
+
 def opencv_blob(layout: Layout, job: Job, pool: Any) -> Iterator[Any]:
     yield from map(blob_chain(layout, bgr=True), stacked(cropped(opencv_frames(job)), job))
 
@@ -401,6 +407,7 @@ FILES: dict[str, tuple[Callable[..., Iterator[Any]], tuple[str, ...]]] = {
     "torchcodec CenterCrop + torch": (torchcodec_crop, ("torchcodec", "torchcodec.transforms")),
     "OpenCV + blobFromImages": (opencv_blob, ("OpenCV",)),
     "decord + torch": (decord_torch, ("decord", "torchcodec")),
+    "SPDL crop filter + torch": (spdl_torch, ("SPDL", "torchcodec")),
 }
 
 

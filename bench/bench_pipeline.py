@@ -8,6 +8,7 @@ clips: 16 frames, a new clip every 8 frames, random crops of 224x224, float32 CT
   torch's arithmetic in place, `wds.shuffle` and `wds.batched`; in one process, where the decoder has two threads, and
   under torch's DataLoader with 2 workers.
 - torchcodec: the same with its VideoDecoder, under a DataLoader with 2 workers.
+- SPDL: the same with its decoder, in its pipeline with 2 threads in one process.
 
 All shuffle as many clips as the Loader's budget gives it, workers together. Every contestant runs in a process of its
 own: the first epoch is to warm up, those that follow within LEAST_SECONDS are timed. Memory is that of all processes of
@@ -35,7 +36,7 @@ from _bench import Records, Run, command
 from _measure import Sample
 from _processes import run_alone
 from _results import CLIPS, CLIPX_IS, MS, SPREAD, Column, Record, Result, make_record, results_table
-from _videos import Video, find_files, load, missing_rivals, write_shard
+from _videos import Video, find_files, load, load_spdl, missing_rivals, write_shard
 
 import clipx
 from clipx.format import PRESETS
@@ -54,8 +55,8 @@ MOST_MEAN_APART = 0.03  # of numbers whose deviation is about 1: decoders' colou
 
 ONE, TWO = "clipx.Loader, 1 thread", "clipx.Loader, 2 threads"
 SINGLE = "webdataset, PyAV, 1 process"
-PYAV, TORCHCODEC = "webdataset, PyAV, 2 workers", "torchcodec, 2 workers"
-CONTESTANTS = (ONE, TWO, SINGLE, PYAV, TORCHCODEC)
+PYAV, TORCHCODEC, SPDL = "webdataset, PyAV, 2 workers", "torchcodec, 2 workers", "SPDL, 2 threads"
+CONTESTANTS = (ONE, TWO, SINGLE, PYAV, TORCHCODEC, SPDL)
 FASTER, LESS_MEMORY = 1.5, 0.5
 
 
@@ -107,6 +108,10 @@ def decode_torchcodec(data: bytes, threads: int) -> Any:
     return decoder.get_frames_in_range(0, len(decoder)).data.permute(1, 0, 2, 3)
 
 
+def decode_spdl(data: bytes, threads: int) -> Any:
+    return load("torch").from_numpy(load_spdl(data, threads)).permute(3, 0, 1, 2)
+
+
 def slices(
     decode: Callable[[bytes, int], Any], threads: int, samples: Iterable[dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
@@ -138,10 +143,31 @@ def rival_batches(
     return load("torch").utils.data.DataLoader(dataset, **settings).__iter__
 
 
+def spdl_batches(shards: list[str]) -> Callable[[], Iterator[dict[str, Any]]]:
+    """Two of its threads make the clips of a video each, which are shuffled and batched behind it."""
+    load("torch").set_num_threads(1)
+    builder, shuffled = load("spdl.pipeline").PipelineBuilder, shuffled_clips()
+    dataset = webdataset.WebDataset(shards, shardshuffle=len(shards)).decode()
+    shuffle, batched = webdataset.shuffle(shuffled, initial=shuffled), webdataset.batched(BATCH)
+
+    def clips_of(sample: dict[str, Any]) -> list[dict[str, Any]]:
+        return list(slices(decode_spdl, 1, [sample]))
+
+    def start() -> Iterator[dict[str, Any]]:
+        steps = builder().add_source(iter(dataset)).pipe(clips_of, concurrency=WORKERS).disaggregate()
+        pipeline = steps.add_sink(2).build(num_threads=WORKERS)
+        with pipeline.auto_stop():
+            yield from batched(shuffle(iter(pipeline)))
+
+    return start
+
+
 def make_batches(name: str, shards: list[str]) -> Callable[[], Iterator[dict[str, Any]]]:
     """A function that begins an epoch."""
     if name in (ONE, TWO):
         return loader_batches(shards, 1 if name == ONE else 2)
+    if name == SPDL:
+        return spdl_batches(shards)
     return rival_batches(shards, decode_torchcodec if name == TORCHCODEC else decode_pyav, WORKERS * (name != SINGLE))
 
 
@@ -150,6 +176,8 @@ def run_epochs(name: str, shards: list[str], repeated: bool, starting: Callable[
     load("torch.utils.data")
     if name == TORCHCODEC:
         load("torchcodec.decoders")
+    if name == SPDL:
+        load("spdl.io")
     gc.collect()
     starting()
     epoch = make_batches(name, shards)
@@ -219,8 +247,8 @@ def run_contestants(
 
 
 def measure(run: Run) -> Records:
-    missing = {name: reason for name, reason in missing_rivals().items() if name == "torchcodec"}
-    names = [name for name in CONTESTANTS if name != TORCHCODEC or not missing]
+    missing = {name: reason for name, reason in missing_rivals().items() if name in ("torchcodec", "SPDL")}
+    names = [name for name in CONTESTANTS if name.partition(",")[0] not in missing]
     found = find_files(run.folder, ("bikes", "bigbuckbunny"), run.describe)
     run.leave_out({**missing, **found.missing})
     run.settings |= {"memory": MEMORY, "batch": BATCH, "shuffled": shuffled_clips()}
@@ -247,7 +275,7 @@ def measure(run: Run) -> Records:
     return {"results": [record], "memory": [memory]}
 
 
-VERSIONS = ("numpy", "av", "webdataset", "torch", "torchcodec")
+VERSIONS = ("numpy", "av", "webdataset", "torch", "torchcodec", "spdl.io")
 main = command("pipeline", measure, VERSIONS, (3, 1), quick="one repetition")
 if __name__ == "__main__":
     main()

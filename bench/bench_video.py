@@ -56,6 +56,7 @@ from _videos import (
     find_files,
     load,
     load_rival,
+    load_spdl,
     missing_rivals,
     open_opencv,
     open_pyav,
@@ -85,6 +86,7 @@ PYAV_STACK, PYAV_REUSED, PYAV_SEEK = "PyAV to_ndarray, np.stack", "PyAV, one ref
 SAMPLER, SAMPLER_APPROXIMATE = "torchcodec sampler", "torchcodec sampler, approx."
 RANGE, RANGES = "torchcodec range, .clone()", "torchcodec range per clip"
 DECORD, OPENCV, OPENCV_SEEK = "decord get_batch", "OpenCV VideoCapture", "OpenCV seek"
+SPDL = "SPDL load_video, .copy()"
 
 
 # Contestants: from a job, each of its clips
@@ -148,6 +150,11 @@ def decord_batch(job: Job, pool: Any) -> Iterator[Any]:
     yield from batch.reshape(-1, *job.clip_shape)
 
 
+def spdl_slices(job: Job, pool: Any) -> Iterator[Any]:
+    for view in slices(load_spdl(job.video.path, job.threads), job):
+        yield view.copy()
+
+
 def opencv(job: Job, pool: Any) -> Iterator[Any]:
     cv2 = load("cv2")
     return stacked(((k, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)) for k, frame in opencv_frames(job)), job)
@@ -170,6 +177,7 @@ DENSES: dict[str, Contestant] = {
     RANGE: torchcodec_range,
     DECORD: decord_batch,
     OPENCV: opencv,
+    SPDL: spdl_slices,
 }
 SPARSES: dict[str, Contestant] = {
     DECODER: decode,
