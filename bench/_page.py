@@ -22,6 +22,13 @@ measured; those against rivals are against the strongest of the case. Memory is 
 clipx with other implementations of its kernel, which older processors run."""
 
 
+RIVALS = """`pip install -e '.[bench-torch]'` installs them all: several GB, as PyPI's torch for Linux comes with CUDA.
+torchcodec 0.17 needs torch 2.14.1, and FFmpeg's libraries, such as those of Debian's package ffmpeg; where another
+torch is to stay, install it with `--no-deps`. `.[bench]` leaves out all that needs torch. A rival that cannot be
+imported is left out, and the page says so. torchcodec's AudioDecoder and SPDL are given times on the stream's own
+clock, which need not begin at 0. `--cpu-time` measures a single benchmark on a machine that others use, too."""
+
+
 def figures_of(content: Record) -> Iterator[tuple[Question, Figure, list[Record]]]:
     """The figures that were measured, in the order of the page."""
     for question in QUESTIONS.values():
@@ -137,7 +144,7 @@ def page_of(contents: Mapping[Path, Record]) -> str:
     Raises ValueError if a path of a machine would be published.
     """
     lines = ["# Benchmarks", "", "Written by `python bench/report.py`; the numbers are in `results/`.", ""]
-    lines += ["## Method", "", METHOD, ""]
+    lines += ["## Method", "", METHOD, "", "## Rivals", "", RIVALS, ""]
     for path, content in contents.items():
         refuse_paths(path.name, content)
         lines += [f"## {content['machine']['cpu']}, {content['machine']['cores']} cores", ""]
