@@ -107,7 +107,7 @@ def test_order():
 
 @pytest.mark.parametrize("active", [1, 3, 9])
 def test_many_threads_under_load(active):
-    """Threads that change over after every few operations: no clip is lost, none is given twice, none waits for ever."""
+    """Threads that change over after every few operations: no clip is lost, none is given twice, none waits on."""
     interval, budget = sys.getswitchinterval(), make_budget(active, waiting=3, encoded_bytes=60)
     right = list(names(make(budget, threads=1)))
     sys.setswitchinterval(1e-6)
