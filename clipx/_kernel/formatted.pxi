@@ -42,6 +42,10 @@ LAYOUTS = {
 }
 
 
+# Measured: a decoder's pictures fill the second cache, and clips that go round in more than this would drive them out.
+cdef Py_ssize_t BESIDE_A_DECODER = 1 << 20
+
+
 cdef class Picture:
     """Writes the decoded pictures of a stream, as RGB or as luma alone.
 
@@ -93,7 +97,7 @@ cdef class Picture:
         crop inside the picture and whether it is flipped, all of the same size. targets: writable, of the output's
         items, for one frame each, apart from the planes: (h, w, channels) contiguous, or of an output in planes
         (channels, h, w) with each plane contiguous; with several views, (views, ...), each like that. footprint as in
-        `gather`. Raises ValueError for sizes that do not fit.
+        `gather`, but above BESIDE_A_DECODER there are streaming stores. Raises ValueError for sizes that do not fit.
         """
         cdef clipx_planes sources
         cdef clipx_view parts[CLIPX_MOST_VIEWS]
@@ -113,7 +117,7 @@ cdef class Picture:
         seen.views, seen.count, seen.room = parts, _count_views(len(views)), NULL
         for i in range(seen.count):
             _set_view(parts + i, views[i], parts, self.p.height, self.p.width)
-        streams = _streams(
+        streams = footprint > BESIDE_A_DECODER or _streams(
             footprint or count * seen.count * parts[0].h * parts[0].w * output.output.channels * output.item())
         needed = 1 if self.p.layout in (CLIPX_GRAY, CLIPX_PACKED) else 2 if self.p.layout == CLIPX_INTERLEAVED else 3
         if len(planes) < needed or len(line_sizes) < needed:

@@ -106,6 +106,9 @@ class Timeline:
 
         Raises MediaError where the clock jumps, after the frames before.
         """
+        if self.whole:
+            yield from enumerate(frames)
+            return
         part = self._part(frames)
         if self._step is None:
             yield from enumerate(frame for frame, _, _ in part)

@@ -196,10 +196,9 @@ class Extraction:
 
     def _facts(self, frame: Frame) -> FrameFacts:
         # Integers, for a quotient that is rounded once: a Fraction a frame would cost more than its conversion.
-        time_base = self.passes.file.time_base
-        ticks, second = time_base.numerator, time_base.denominator
-        pts, duration = frame.pts * ticks / second, frame.duration * ticks / second
-        return FrameFacts(frame.k, pts, duration, frame.damaged, frame.lost)
+        ticks, second = self.passes.file.time_base.as_integer_ratio()
+        k, _, pts, duration, damaged, lost = frame
+        return FrameFacts(k, pts * ticks / second, duration * ticks / second, damaged, lost)
 
     def _gives(self, clip: Clip) -> bool:
         """True if a clip is given, whatever damage may show in it; its sound is then read."""

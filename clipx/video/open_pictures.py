@@ -136,8 +136,12 @@ class OpenPictures(OpenClips[_PictureClip]):
     @property
     def waits_from(self) -> int | None:
         """Frame at which the first clip that is not complete was begun; None where there is none."""
-        waiting = (each.opening for each in self.open if each.waiting)
-        return next(waiting, None) if self._segmented is None else min(waiting, default=None)
+        if self._segmented is not None:
+            return min((each.opening for each in self.open if each.waiting), default=None)
+        for each in self.open:  # a generator a frame would take longer
+            if each.waiting:
+                return each.opening
+        return None
 
     def first_pts(self) -> float | None:
         """Time of the first frame of the first open clip, in seconds; None if none is open, or that has not come."""

@@ -12,6 +12,7 @@ from clipx import _kernel
 from clipx.errors import MediaError
 from clipx.format import ClipFormat, View
 from clipx.video.color import NOT_CONVERTED, STATED, color_numbers
+from clipx.video.open_pictures import Target
 from clipx.video.options import VideoOptions
 from clipx.video.orientation import UPRIGHT, Orientation
 
@@ -64,6 +65,13 @@ def _readable(frame: av.VideoFrame, gray: bool, resized: bool, fast: bool) -> st
     if kind.chroma_height(2) == 2:
         return "yuv422p"
     return "yuv420p10le" if kind.components[0].bits > 8 else "yuv420p"
+
+
+def _by_views(targets: list[Target]) -> dict[tuple[View, ...], list[np.ndarray]]:
+    by_views: dict[tuple[View, ...], list[np.ndarray]] = {}
+    for target, views in targets:
+        by_views.setdefault(views, []).append(target)
+    return by_views
 
 
 class PictureWriter:
@@ -164,7 +172,7 @@ class PictureWriter:
             )
         return STATED.get(number, "bt601")
 
-    def write(self, frame: av.VideoFrame, targets: list[tuple[np.ndarray, tuple[View, ...]]], footprint: int) -> None:
+    def write(self, frame: av.VideoFrame, targets: list[Target], footprint: int) -> None:
         """Write views of a frame to each target, a frame of an array that `ClipFormat.time_first` gives.
 
         footprint: as in `_kernel.Picture.write`. Raises MediaError as `prepare`.
@@ -196,9 +204,9 @@ class PictureWriter:
             picture.write(planes, line_sizes, self._bytes, [whole], [self._rotated])
             _kernel.scatter(self.orientation.apply(self._rotated), [self._upright])
             picture, planes, line_sizes = self._upright_picture, [self._upright.reshape(-1)], [self._upright.strides[0]]
-        by_views: dict[tuple[View, ...], list[np.ndarray]] = {}
-        for target, views in targets:
-            by_views.setdefault(views, []).append(target)
+        first = targets[0][1]
+        alike = [target for target, views in targets if views is first]
+        by_views = {first: alike} if len(alike) == len(targets) else _by_views(targets)
         for views, each in by_views.items():
             picture.write(planes, line_sizes, self._output, views, each, footprint)
 
