@@ -13,7 +13,8 @@
 enum {
     CLIPX_BLOCK_PIXELS = 64,
     CLIPX_STRIP = 512, /* pixels that are converted at a time: few enough that stores go on beside the arithmetic */
-    CLIPX_STRIP_ROOM = 2 * CLIPX_STRIP + CLIPX_BLOCK_PIXELS
+    CLIPX_STRIP_ROOM = 2 * CLIPX_STRIP + CLIPX_BLOCK_PIXELS,
+    CLIPX_ROWS_AHEAD = 4
 };
 enum { CLIPX_PACKED = CLIPX_INTERLEAVED + 1 }; /* pixels of `bytes` bytes in one plane, beside color.h's layouts */
 
@@ -149,6 +150,12 @@ static void clipx_flush(clipx_sink *sink, int all) {
         memmove(sink->strip[c] + CLIPX_LINE, sink->strip[c] + CLIPX_LINE + n, sink->used);
 }
 
+/* Ask for the n bytes some rows below those at `row`: of a crop, the hardware does not foresee them. */
+CLIPX_INLINE void clipx_ask_ahead(const uint8_t *row, ptrdiff_t stride, size_t n) {
+    size_t i;
+    for (i = 0; i < n; i += CLIPX_LINE) CLIPX_PREFETCH(row + CLIPX_ROWS_AHEAD * stride + i);
+}
+
 /* n pixels of row y from column x on, to three rows that have a byte of room before them. */
 CLIPX_INLINE void clipx_read(const clipx_rows *rows, const clipx_picture *p, const clipx_planes *planes, int channels,
                              int y, int x, size_t n, uint8_t *const *to) {
@@ -156,6 +163,7 @@ CLIPX_INLINE void clipx_read(const clipx_rows *rows, const clipx_picture *p, con
     size_t bytes = (size_t)p->bytes, i;
     if (p->layout == CLIPX_PACKED) {
         row += (size_t)x * bytes;
+        clipx_ask_ahead(row, planes->stride[0], n * bytes);
         if (bytes == 1)
             memcpy(to[0], row, n);
         else if (bytes == 3 && p->green == 1)
@@ -169,6 +177,7 @@ CLIPX_INLINE void clipx_read(const clipx_rows *rows, const clipx_picture *p, con
         uint8_t kept[3] = {to[0][-1], to[1][-1], to[2][-1]};
         clipx_samples samples = {channels == 1 ? CLIPX_GRAY : p->layout, p->bytes, NULL, NULL, NULL, &p->color};
         samples.y = row + first * bytes;
+        clipx_ask_ahead(samples.y, planes->stride[0], n * bytes);
         if (samples.chroma != CLIPX_GRAY) {
             ptrdiff_t line = y >> p->chroma_rows;
             size_t column = (p->layout == CLIPX_PAIRED ? first / 2 : first) * bytes;
