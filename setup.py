@@ -16,4 +16,5 @@ def extension(name, **more):
 sources = ("clipx/_kernel/rows/*.h", "clipx/_kernel/*.h", "clipx/_kernel/*.pxi")
 depends = sorted(file for pattern in sources for file in glob.glob(pattern))
 headers = {"include_dirs": ["clipx/_kernel"], "depends": depends}
-setup(ext_modules=cythonize([extension("kernel", **headers), extension("slots", **headers), extension("callbacks")]))
+kernel = [extension("kernel", **headers), extension("slots", **headers), extension("callbacks"), extension("packets")]
+setup(ext_modules=cythonize(kernel))

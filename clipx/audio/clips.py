@@ -12,10 +12,10 @@ from clipx._checks import check_kind
 from clipx.audio.counting import count_clips, count_samples
 from clipx.audio.direct import DirectSounds
 from clipx.audio.format import AudioFormat
-from clipx.audio.open_samples import open_samples
 from clipx.audio.open_sounds import KeptSamples, OpenSound, OpenSounds
 from clipx.audio.pcm import PcmSource, check_rate
 from clipx.audio.planning import plan_sound
+from clipx.audio.sample_source import NEAR_SECONDS
 from clipx.clip import Clip, SoundClip
 from clipx.errors import Damage, MediaError
 from clipx.media.clip_iterator import ClipIterator
@@ -54,10 +54,9 @@ class SoundRun:
             if segments is None:
                 pool.require(spec.slots() * in_step)
         planned = plan_sound(as_source(src, name), spec, format, rng, name, segments)
-        self._plan, src, self.segment_errors, self._counted = planned
+        self._plan, self.samples, self.segment_errors, self._counted = planned
         if isinstance(self._plan, SegmentedPlan):
             self._plan.check_slots(max_slots)
-        self.samples = open_samples(src, name, format, spec.timeline_fps)
 
     def clips(self) -> Generator[Clip]:
         return self._written_clips() if isinstance(self.samples, PcmSource) else self._streamed_clips()
@@ -114,6 +113,9 @@ class SoundRun:
             raise MediaError(f"{self.name} has an audio stream without samples")
         unfinished = sounds.end(kept.n)
         kept.join()
+        if self.samples.report.found:
+            # The clips were planned before the damage was found: those behind the end are left out.
+            unfinished = [each for each in unfinished if np.max(each.row[each.positions], initial=-1) < kept.n]
         for opened, row, positions in unfinished:
             self._write_last(opened, row, positions, kept, sounds.fill)
             del opened
@@ -137,7 +139,9 @@ class SoundRun:
 
     def _skip_to(self, opening: int, kept: KeptSamples) -> None:
         """Pass over the samples that neither the clips from this opening on need, nor the end."""
-        length = self.samples.length() if opening > kept.n and not self._selection.damaged else None
+        if self._selection.damaged or opening - kept.n <= NEAR_SECONDS * self.samples.rate:
+            return
+        length = self.samples.length()
         if length is not None and (first := kept.first_wanted(opening, length)) > kept.n:
             self.samples.skip_to(first)
 
@@ -254,13 +258,15 @@ def clips(
         rng: Generator or seed for what the spec draws.
         name: what messages call the source; default its path.
 
-    No array ever holds the whole sound, only what the end of a policy may need: one span. `num_clips`, and any spec
-    that needs the number of samples, decodes the sound twice, once to count. Samples that the encoder added at the ends
-    are left out, as FFmpeg does.
+    No array ever holds the whole sound, only what the end of a policy may need: one span. Clips that lie apart are
+    decoded from near where they begin, where that gives the samples of a full decode: PCM, MP3, AAC without noise
+    substitution, Vorbis and Opus, of paths and bytes. Of these the samples are counted without decoding, for
+    `num_clips` and any spec that needs their number; other sound is decoded twice, once to count. Samples that the
+    encoder added at the ends are left out, as FFmpeg does.
 
-    With segments the sound is decoded twice as far as the last one ends: a sample belongs to a segment if it begins at
-    its start or later, and before its end. A clip comes before those whose last sample is later, of equals that of the
-    lower segment first. `index` begins anew in each segment, `clip.segment` says which it is. A segment without
+    With segments other sound is decoded twice as far as the last one ends. A sample belongs to a segment if it begins
+    at its start or later, and before its end. A clip comes before those whose last sample is later, of equals that of
+    the lower segment first. `index` begins anew in each segment, `clip.segment` says which it is. A segment without
     samples, or that the spec does not allow, is a ValueError after the clips of all others.
 
     Samples are those that FFmpeg decodes, one after the other. A stream ends where nothing more can be decoded: a size

@@ -1,4 +1,4 @@
-"""The samples of a file's sound, counted by decoding them: how many, when they are, and which a segment has."""
+"""The samples of a file's sound, counted: how many, when they are, and which a segment has."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from clipx.audio.format import AudioFormat
 from clipx.audio.open_samples import open_samples
+from clipx.audio.sample_source import SampleSource
 from clipx.errors import MediaError
 from clipx.media.damage import Report
 from clipx.media.exact_times import ExactTimes
@@ -20,15 +21,16 @@ __all__ = ["CountedSamples", "extent_of_sound", "samples_of_segments"]
 
 
 class CountedSamples:
-    """The samples of a file, counted by decoding them, up to where a run over them ends.
+    """The samples of a file, counted up to where a run over them ends: by decoding them, where it takes that.
 
     Args:
-        segments: no more samples are counted than these need; None for all.
+        segments: no more samples are decoded than these need; None for all.
+        opened: a source of them, which stays open where it knows its length.
 
     Attributes:
         samples: their number.
         ended: whether there are no more.
-        source: what they came from, closed; it knows their times, and where damage may show.
+        source: what they came from, closed unless it is `opened`; it knows their times, and where damage may show.
         stopped: whether a run raises MediaError behind them.
     """
 
@@ -39,11 +41,18 @@ class CountedSamples:
         format: AudioFormat,
         name: str,
         segments: Mapping[int, Segment] | None = None,
+        opened: SampleSource | None = None,
     ) -> None:
         self.samples, self.stopped, self.ended = 0, False, False
+        if opened is not None and (length := opened.length()) is not None:
+            self.source, self.samples, self.ended = opened, length, True
+            return
         report = Report(name, format.damage, log=False)
         self.source = open_samples(as_source(src, name), name, format, spec.timeline_fps, report)
         try:
+            if (length := self.source.length()) is not None:
+                self.samples, self.ended = length, True
+                return
             for _, piece in self.source.pieces():
                 self.samples += piece.shape[1]
                 if segments is not None and self._are_complete(segments):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from clipx.audio.file_bytes import FileBytes
 from clipx.audio.format import AudioFormat
+from clipx.audio.indexed_samples import IndexedSamples
 from clipx.audio.pcm import PcmSource, open_pcm
 from clipx.audio.pcm_resampled import ResampledPcm
 from clipx.audio.sample_source import SampleSource
@@ -28,8 +30,15 @@ def open_samples(
 
     Raises FileNotFoundError, and MediaError for a file that cannot be read or has no such sound.
     """
-    if (file := open_pcm(src, name, format)) is not None:
-        header = file.header
+    if (pcm := open_pcm(src, name, format)) is not None:
+        header = pcm.header
         is_as_it_is = format.sample_rate in (None, header.rate) and (not format.mono or header.channels == 1)
-        return (PcmSource if is_as_it_is else ResampledPcm)(file, name, format, rate, report)
-    return SampleReader(src, name, format, rate, report)
+        return (PcmSource if is_as_it_is else ResampledPcm)(pcm, name, format, rate, report)
+    file = FileBytes.of(src)
+    if file is None:
+        return SampleReader(src, name, format, rate, report)
+    try:
+        return IndexedSamples(src, name, format, rate, report, file)
+    except BaseException:
+        file.close()
+        raise

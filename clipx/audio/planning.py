@@ -9,6 +9,8 @@ from typing import IO, NamedTuple, cast
 
 from clipx.audio.counted import CountedSamples, extent_of_sound, samples_of_segments
 from clipx.audio.format import AudioFormat
+from clipx.audio.open_samples import open_samples
+from clipx.audio.sample_source import SampleSource
 from clipx.media.sources import Source, can_rewind
 from clipx.plan import FrameSpec, Rng, Segment, as_generator
 from clipx.plan.rows import Plan
@@ -18,13 +20,13 @@ __all__ = ["PlannedSound", "plan_sound"]
 
 
 class PlannedSound(NamedTuple):
-    """A plan, the source to decode for it, the errors of segments, and the number of samples.
+    """A plan, the source of the samples for it, the errors of segments, and the number of samples.
 
     samples: None where not all have been counted, and where damage has been found.
     """
 
     plan: Plan
-    src: Source
+    source: SampleSource
     errors: SegmentErrors
     samples: int | None
 
@@ -32,24 +34,54 @@ class PlannedSound(NamedTuple):
 def plan_sound(
     src: Source, spec: FrameSpec, format: AudioFormat, rng: Rng, name: str, segments: Mapping[int, Segment] | None
 ) -> PlannedSound:
-    """Plan the clips of a file's sound.
+    """Plan the clips of a file's sound, and open it.
 
-    Segments, and specs that need the number of samples, have it decoded to count: as far as the last segment goes.
-    Raises as `FrameSpec.plan`, and MediaError for what cannot be read.
+    Segments, and specs that need the number of samples, have it counted; where that takes decoding, as far as the last
+    segment goes. Raises as `FrameSpec.plan`, and MediaError for what cannot be read.
     """
     rng = as_generator(rng) if spec.is_random else rng
     if segments is None and not spec.needs_extent:
-        return PlannedSound(spec.plan(None, rng), src, [], None)
+        plan = spec.plan(None, rng)
+        return PlannedSound(plan, open_samples(src, name, format, spec.timeline_fps), [], None)
     if not can_rewind(src):
         src = io.BytesIO(cast(IO[bytes], src).read())
-    at = cast(IO[bytes], src).tell() if hasattr(src, "read") else None
-    # Samples behind damage are counted as well.
-    counted = CountedSamples(src, spec, replace(format, damage="keep"), name, segments)
-    if at is not None:
+    if hasattr(src, "read"):
+        # Two runs over a file object share its position, and come one after the other.
+        at = cast(IO[bytes], src).tell()
+        counted = _count(src, spec, format, name, segments, None)
         cast(IO[bytes], src).seek(at)
+        return _plan(counted, open_samples(src, name, format, spec.timeline_fps), spec, rng, name, segments)
+    source = open_samples(src, name, format, spec.timeline_fps)
+    try:
+        return _plan(_count(src, spec, format, name, segments, source), source, spec, rng, name, segments)
+    except BaseException:
+        source.close()
+        raise
+
+
+def _count(
+    src: Source,
+    spec: FrameSpec,
+    format: AudioFormat,
+    name: str,
+    segments: Mapping[int, Segment] | None,
+    source: SampleSource | None,
+) -> CountedSamples:
+    # Samples behind damage are counted as well.
+    return CountedSamples(src, spec, replace(format, damage="keep"), name, segments, source)
+
+
+def _plan(
+    counted: CountedSamples,
+    source: SampleSource,
+    spec: FrameSpec,
+    rng: Rng,
+    name: str,
+    segments: Mapping[int, Segment] | None,
+) -> PlannedSound:
     samples = counted.samples if counted.ended and not counted.source.report.found else None
     if segments is None:
-        return PlannedSound(spec.plan(extent_of_sound(counted, spec), rng), src, [], samples)
+        return PlannedSound(spec.plan(extent_of_sound(counted, spec), rng), source, [], samples)
     found, errors = samples_of_segments(segments, counted, spec, name)
     plan, of_spec = plan_segments(spec, found, rng)
-    return PlannedSound(plan, src, sorted(errors + of_spec, key=lambda error: error[0]), samples)
+    return PlannedSound(plan, source, sorted(errors + of_spec, key=lambda error: error[0]), samples)

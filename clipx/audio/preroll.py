@@ -10,7 +10,7 @@ import av
 from clipx.audio.aac_noise import AacNoise
 from clipx.audio.opus_frames import is_transient, samples_of
 
-__all__ = ["Preroll", "preroll_of"]
+__all__ = ["LSF_RATES", "Preroll", "preroll_of"]
 
 PACKETS_BEFORE = {
     # Every packet stands alone.

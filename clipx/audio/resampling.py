@@ -158,14 +158,15 @@ class Resampler:
         return [np.frombuffer(cast(Any, plane), self._dtype, frame.samples) for plane in planes]
 
 
-def trimmed(frame: av.AudioFrame, first: int) -> av.AudioFrame:
-    """A frame without its first samples, fewer than it has."""
-    found = av.AudioFrame(format=frame.format.name, layout=frame.layout.name, samples=frame.samples - first)
+def trimmed(frame: av.AudioFrame, first: int, end: int | None = None) -> av.AudioFrame:
+    """A frame of the samples [first, end) of one, at least one; by default to its end."""
+    end = frame.samples if end is None else end
+    found = av.AudioFrame(format=frame.format.name, layout=frame.layout.name, samples=end - first)
     found.sample_rate = frame.sample_rate
     channels = frame.layout.nb_channels
     planes, packed = (channels, 1) if frame.format.is_planar else (1, channels)
     size = frame.format.bytes * packed
     for plane in range(planes):
-        samples = memoryview(cast(Any, AudioPlane(frame, plane)))[first * size : frame.samples * size]
+        samples = memoryview(cast(Any, AudioPlane(frame, plane)))[first * size : end * size]
         memoryview(cast(Any, AudioPlane(found, plane)))[: len(samples)] = samples
     return found

@@ -11,7 +11,10 @@ import numpy as np
 from clipx.media.damage import Report
 from clipx.plan.rows import Row
 
-__all__ = ["Harmed", "SampleSource"]
+__all__ = ["NEAR_SECONDS", "Harmed", "SampleSource"]
+
+NEAR_SECONDS = 0.5
+"""Sound of this length is decoded rather than passed over."""
 
 
 class Harmed(list[list[int]]):

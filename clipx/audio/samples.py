@@ -10,6 +10,7 @@ from typing import Any, cast
 import av
 import numpy as np
 
+from clipx.audio.blocks import in_blocks
 from clipx.audio.clock import SampleClock
 from clipx.audio.decoder import AudioDecoder, describe_refused, reason_of
 from clipx.audio.format import AudioFormat
@@ -22,16 +23,22 @@ from clipx.media.demuxing import demuxed
 from clipx.media.opening import failures
 from clipx.media.sources import Source
 
-__all__ = ["SampleReader"]
-
-BLOCK_SAMPLES = 1 << 16
-"""Samples that are written to clips at a time; a decoder gives a thousand or so."""
+__all__ = ["SampleReader", "check_rate"]
 
 LAG_SECONDS = Fraction(1, 100)
 """How far a resampler spreads what it reads."""
 
 SIZED = frozenset({"flac", "wv"})
 """Formats whose header says how many samples follow."""
+
+
+def check_rate(name: str, rate: int, of_window: Fraction | None) -> None:
+    """Raise ValueError where a sound's rate is not the one that a window was made for."""
+    if of_window is not None and rate != of_window:
+        raise ValueError(
+            f"the window was made for {of_window} samples a second, but {name} has {rate}; say it in "
+            f"AudioFormat(sample_rate=)"
+        )
 
 
 class SampleReader:
@@ -62,6 +69,11 @@ class SampleReader:
         self._written = self._others = 0
 
     @property
+    def opened(self) -> tuple[av.container.InputContainer, av.AudioStream]:
+        """The file and its stream."""
+        return self._container, self._stream
+
+    @property
     def rate(self) -> int:
         return self.sound.rate
 
@@ -83,22 +95,7 @@ class SampleReader:
         return self._clock.time(position, self.sound.rate)
 
     def pieces(self) -> Iterator[tuple[int, np.ndarray]]:
-        block, begin, used = np.empty((0, 0), self._dtype), 0, 0
-        try:
-            for planes in self._planes():
-                m = len(planes[0])
-                if used and used + m > block.shape[1]:
-                    yield begin, block[:, :used]
-                    begin, used = begin + used, 0
-                if used + m > block.shape[1]:
-                    block = np.empty((len(planes), max(BLOCK_SAMPLES, m)), self._dtype)
-                for channel, plane in zip(block, planes):
-                    channel[used : used + m] = plane
-                used += m
-        except (MediaError, av.FFmpegError):
-            yield begin, block[:, :used]
-            raise
-        yield begin, block[:, :used]
+        return in_blocks(self._planes(), 0, self._dtype)
 
     def _planes(self) -> Iterator[list[np.ndarray]]:
         decoder = AudioDecoder(self._container, self._stream, self._name, self.report.damage)
@@ -193,10 +190,5 @@ class SampleReader:
     def _begin(self, frame: Any) -> SampleClock:
         restarts = bool(cast(Any, self._container.format.flags) & av.format.Flags.ts_discont.value)
         self._clock = SampleClock(frame, Fraction(self._stream.time_base or 1), restarts)
-        rate = self.sound.rate or frame.sample_rate
-        if self._rate is not None and rate != self._rate:
-            raise ValueError(
-                f"the window was made for {self._rate} samples a second, but {self._name} has {rate}; say it in "
-                f"AudioFormat(sample_rate=)"
-            )
+        check_rate(self._name, self.sound.rate or frame.sample_rate, self._rate)
         return self._clock

@@ -1,6 +1,5 @@
 """Runs over a source that can go on near the next clip: clips are those of the whole sound, whatever is passed over."""
 
-import sys
 from dataclasses import replace
 from fractions import Fraction
 from types import SimpleNamespace
@@ -25,7 +24,7 @@ class ArraySource:
 
     def __init__(self, sound, slack):
         self.report, self.harmed = Report("it", "stop"), Harmed()
-        self.rate, self.channels = 1000, len(sound)
+        self.rate, self.channels = 20, len(sound)
         self._sound, self._slack, self._at = sound, slack, 0
         self.given = np.zeros(sound.shape[1], dtype=bool)
 
@@ -55,7 +54,7 @@ def read_selected(spec, selection, slack, rng=None):
     """Clips of a selection, and the samples that were read for them."""
     source = ArraySource(SOUND, slack)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules[selected_clips.__module__], "open_samples", lambda *args: source)
+        patch.setattr("clipx.audio.planning.open_samples", lambda *args: source)
         patch.setattr(
             "clipx.audio.planning.CountedSamples", lambda *args: SimpleNamespace(samples=N, ended=True, source=source)
         )
@@ -83,7 +82,7 @@ def test_selected_clips_are_those_of_the_whole_sound(spec, indices, slack):
         row = rows[clip.index]
         samples = np.where(row < 0, spec.fill_value, SOUND[:, row])
         np.testing.assert_array_equal(clip.data, samples.astype(np.float32))
-        assert clip.pts_seconds == pytest.approx(clip.start / 1000)
+        assert clip.pts_seconds == pytest.approx(clip.start / 20)
 
 
 @pytest.mark.parametrize("spec", [WindowSpec(5, num_clips=3, sampling="random"), WindowSpec(5, stride=180)])
