@@ -105,6 +105,8 @@ static void clipx_flip_baseline(uint8_t *row, size_t n) { clipx_flip_bytes(row, 
 
 #if defined(CLIPX_X86_TARGETS)
 
+#include "pixels_ssse3.h"
+
 #define CLIPX_LOAD256(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
 #define CLIPX_STORE256(p, a) _mm256_storeu_si256((__m256i *)(void *)(p), a)
 
@@ -164,32 +166,7 @@ static void clipx_pack_avx2(char *dst, const uint8_t *r, const uint8_t *g, const
 
 CLIPX_AVX2
 static void clipx_unpack_avx2(const uint8_t *pixels, size_t n, uint8_t *r, uint8_t *g, uint8_t *b) {
-    const __m128i x0 = _mm_setr_epi8(0, 3, 6, 9, 12, 15, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
-    const __m128i y0 = _mm_setr_epi8(-1, -1, -1, -1, -1, -1, 2, 5, 8, 11, 14, -1, -1, -1, -1, -1);
-    const __m128i z0 = _mm_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 1, 4, 7, 10, 13);
-    const __m128i x1 = _mm_setr_epi8(1, 4, 7, 10, 13, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
-    const __m128i y1 = _mm_setr_epi8(-1, -1, -1, -1, -1, 0, 3, 6, 9, 12, 15, -1, -1, -1, -1, -1);
-    const __m128i z1 = _mm_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 2, 5, 8, 11, 14);
-    const __m128i x2 = _mm_setr_epi8(2, 5, 8, 11, 14, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
-    const __m128i y2 = _mm_setr_epi8(-1, -1, -1, -1, -1, 1, 4, 7, 10, 13, -1, -1, -1, -1, -1, -1);
-    const __m128i z2 = _mm_setr_epi8(-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 3, 6, 9, 12, 15);
-    size_t i = 0;
-    while (i + 16 <= n) {
-        __m128i x = CLIPX_LOAD128(pixels + 3 * i), y = CLIPX_LOAD128(pixels + 3 * i + 16);
-        __m128i z = CLIPX_LOAD128(pixels + 3 * i + 32);
-        _mm_storeu_si128((__m128i *)(void *)(r + i),
-                         _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(x, x0), _mm_shuffle_epi8(y, y0)),
-                                      _mm_shuffle_epi8(z, z0)));
-        _mm_storeu_si128((__m128i *)(void *)(g + i),
-                         _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(x, x1), _mm_shuffle_epi8(y, y1)),
-                                      _mm_shuffle_epi8(z, z1)));
-        _mm_storeu_si128((__m128i *)(void *)(b + i),
-                         _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(x, x2), _mm_shuffle_epi8(y, y2)),
-                                      _mm_shuffle_epi8(z, z2)));
-        i += 16;
-        if (i < n && i + 16 > n) i = n - 16;
-    }
-    clipx_unpack_pixels(pixels, i, n, r, g, b);
+    clipx_unpack_body(pixels, n, r, g, b);
 }
 
 CLIPX_AVX2 CLIPX_INLINE __m256i clipx_reverse_avx2(__m256i a) {

@@ -3,7 +3,7 @@
  *
  *     cpu.h                    which implementations this compiler builds and this processor runs
  *     copy.h                   bytes, through the cache or past it
- *     pixels.h                 three rows packed to RGB, and back; a row flipped
+ *     pixels.h                 three rows packed to RGB, and back; a row flipped; pixels_ssse3.h: with shuffles of bytes
  *     color.h, color_rows.h    Y'CbCr to R'G'B': in plain C, and in vectors; color_sse.h: those of SSE2 and SSSE3
  *     floats.h, float_rows.h   bytes to float32, float16 and bfloat16: in plain C, and in vectors
  *     numbers.h                numbers of any type to floats
@@ -50,8 +50,8 @@ static const clipx_rows clipx_implementations[] = {
     {"avx2", clipx_has_avx2, clipx_stream_avx2, clipx_color_avx2, clipx_pack_avx2,
      clipx_unpack_avx2, clipx_flip_avx2, clipx_floats_avx2,
      clipx_numbers_avx2, clipx_pcm_avx2, clipx_planes_avx2, clipx_syncs_avx2},
-    {"ssse3", clipx_has_ssse3, clipx_stream_baseline, clipx_color_ssse3, clipx_pack_baseline,
-     clipx_unpack_baseline, clipx_flip_baseline, clipx_floats_baseline,
+    {"ssse3", clipx_has_ssse3, clipx_stream_baseline, clipx_color_ssse3, clipx_pack_ssse3,
+     clipx_unpack_ssse3, clipx_flip_ssse3, clipx_floats_baseline,
      clipx_numbers_baseline, clipx_pcm_baseline, clipx_planes_baseline, clipx_syncs_baseline},
 #elif defined(CLIPX_NEON)
     {"neon", clipx_always, clipx_stream_baseline, clipx_color_neon, clipx_pack_neon,
