@@ -23,7 +23,7 @@ typedef struct {
 } work;
 
 static const clipx_color color = {7, 0, 8, 9539, -152 * 32 + 16, 13075, -3209, -6660, 16525};
-static const clipx_scale scale = {{123.7f, 116.3f, 103.5f}, {1e-6f, 2e-6f, 3e-6f}, {0.0171f, 0.0175f, 0.0174f}};
+static clipx_scale scale; /* set before each task is timed */
 static const clipx_arithmetic arithmetic = {1.0 / 255, 0.485, 0.229, {123.675f, 1e-6f, 0.0171f}};
 
 static void to_rgb(const work *w, int chroma, int bytes, size_t u) {
@@ -50,7 +50,8 @@ static void unpack(const work *w) {
 static void flip(const work *w) { w->rows->flip((uint8_t *)w->dst, w->n); }
 
 static void to_floats(const work *w, int kind, int channel) {
-    w->rows->floats(&scale, kind, channel, (const uint8_t *)w->src, w->n, w->dst, 0);
+    w->rows->floats(&scale, kind, channel, (const uint8_t *)w->src,
+                    channel == CLIPX_EACH ? w->n / 3 * 3 : w->n, w->dst, 0);
 }
 static void float32(const work *w) { to_floats(w, CLIPX_F32, 0); }
 static void float16(const work *w) { to_floats(w, CLIPX_F16, 0); }
@@ -129,8 +130,10 @@ EXPORT double clipx_bench_run(int task, int implementation, const char *src, cha
     work w = {clipx_implementations + (implementation < 0 ? 0 : implementation), src, dst, n};
     size_t read = (size_t)(tasks[task].read * (double)n), written = (size_t)(tasks[task].written * (double)n);
     volatile size_t found = 0;
-    double start = now();
+    double start;
     int i;
+    for (i = 0; i < 3; i++) clipx_set_scale(&scale, i, arithmetic.steps);
+    start = now();
     for (i = 0; i < calls; i++) {
         if (implementation < 0)
             found = found + bound(&w, read, written);

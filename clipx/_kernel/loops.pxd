@@ -64,9 +64,7 @@ cdef extern from "rows/formatted.h" nogil:
         char *room
 
     ctypedef struct clipx_scale:
-        float high[3]
-        float low[3]
-        float factor[3]
+        pass
 
     ctypedef struct clipx_steps:
         float high, low, factor
@@ -102,6 +100,7 @@ cdef extern from "rows/formatted.h" nogil:
     const int CLIPX_FLOAT16, CLIPX_FLOAT32, CLIPX_FLOAT64
     size_t clipx_item_bytes(int kind)
     clipx_steps clipx_make_steps(double scale, double mean, double deviation)
+    void clipx_set_scale(clipx_scale *scale, int channel, clipx_steps steps)
     const int CLIPX_MOST_VIEWS
     size_t clipx_numbers_room(const clipx_source *s, const clipx_output *output)
     size_t clipx_views_room(const clipx_picture *p, int count)

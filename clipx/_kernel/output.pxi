@@ -10,6 +10,7 @@ from clipx._kernel.loops cimport (
     clipx_item_bytes,
     clipx_make_steps,
     clipx_output,
+    clipx_set_scale,
     clipx_steps,
     clipx_view,
 )
@@ -51,8 +52,7 @@ cdef class Output:
             steps = clipx_make_steps(scale, self.arithmetic[c].mean, self.arithmetic[c].deviation)
             self.arithmetic[c].steps = steps
             if c < 3:
-                self.output.scale.high[c], self.output.scale.low[c] = steps.high, steps.low
-                self.output.scale.factor[c] = steps.factor
+                clipx_set_scale(&self.output.scale, c, steps)
 
     def __dealloc__(self):
         free(self.arithmetic)

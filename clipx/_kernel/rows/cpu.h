@@ -69,7 +69,10 @@ static int clipx_has_avx2(void) {
 #endif
 }
 
-/* The AVX-512 subsets that the rows use, all there since Ice Lake and Zen 4. */
+/*
+ * The AVX-512 subsets that the rows use, all there since Ice Lake and Zen 4. Those before, without VBMI, run AVX2: wider
+ * colours and floats alone were 0 to 4 % faster, less than such processors lose by the lower clock of wide vectors.
+ */
 static int clipx_has_avx512(void) {
 #ifdef CLIPX_X86_TARGETS
     __builtin_cpu_init();

@@ -5,21 +5,25 @@
 
 #define F_VALUE(from, j) F_MUL(F_SUB(F_SUB(F_BYTES(src + (from)), high[j]), low[j]), factor[j])
 
+/* Behind a block at i; the last one overlaps those before it, where it may. */
+#define F_NEXT(i, block) ((i) + 2 * (block) > n && (i) + (block) < n && overlaps ? n - (block) : (i) + (block))
+
 F_TARGET CLIPX_INLINE void F_NAME(clipx_floats_body)(const clipx_scale *scale, int kind, int channel, const uint8_t *src,
                                                      size_t n, char *dst, int streams, size_t period) {
     const size_t item = kind == CLIPX_F32 ? 4 : 2;
+    const int overlaps = !streams && n % period == 0;
     F_TYPE high[3], low[3], factor[3];
     size_t i, j;
     for (j = 0; j < period; j++) {
-        float lanes[3][F_LANES];
-        for (i = 0; i < F_LANES; i++) {
-            size_t c = channel == CLIPX_EACH ? (j * F_LANES + i) % 3 : (size_t)channel;
-            lanes[0][i] = scale->high[c], lanes[1][i] = scale->low[c], lanes[2][i] = scale->factor[c];
-        }
-        high[j] = F_LOAD(lanes[0]), low[j] = F_LOAD(lanes[1]), factor[j] = F_LOAD(lanes[2]);
+        const size_t at = j * F_LANES;
+        if (period == 1)
+            high[j] = F_SET(scale->high[channel]), low[j] = F_SET(scale->low[channel]),
+            factor[j] = F_SET(scale->factor[channel]);
+        else
+            high[j] = F_LOAD(scale->high + at), low[j] = F_LOAD(scale->low + at), factor[j] = F_LOAD(scale->factor + at);
     }
     if (kind == CLIPX_F32) {
-        for (i = 0; i + period * F_LANES <= n; i += period * F_LANES) {
+        for (i = 0; i + period * F_LANES <= n; i = F_NEXT(i, period * F_LANES)) {
             for (j = 0; j < period; j++) {
                 F_TYPE value = F_VALUE(i + j * F_LANES, j);
                 char *to = dst + (i + j * F_LANES) * item;
@@ -31,7 +35,7 @@ F_TARGET CLIPX_INLINE void F_NAME(clipx_floats_body)(const clipx_scale *scale, i
         }
     } else {
         /* Two at a time: half a line that is streamed costs as much as a whole one. */
-        for (i = 0; i + 2 * period * F_LANES <= n; i += 2 * period * F_LANES) {
+        for (i = 0; i + 2 * period * F_LANES <= n; i = F_NEXT(i, 2 * period * F_LANES)) {
             for (j = 0; j < 2 * period; j += 2) {
                 F_TYPE one = F_VALUE(i + j * F_LANES, j % period), two = F_VALUE(i + (j + 1) * F_LANES, (j + 1) % period);
                 F_PAIR both = kind == CLIPX_F16 ? F_HALVES(one, two) : F_BRAINS(one, two);
@@ -70,6 +74,7 @@ F_TARGET static void F_NAME(clipx_floats)(const clipx_scale *scale, int kind, in
 #undef F_TYPE
 #undef F_LANES
 #undef F_LOAD
+#undef F_SET
 #undef F_SUB
 #undef F_MUL
 #undef F_BYTES
@@ -81,3 +86,4 @@ F_TARGET static void F_NAME(clipx_floats)(const clipx_scale *scale, int kind, in
 #undef F_STORE_PAIR
 #undef F_STREAM_PAIR
 #undef F_VALUE
+#undef F_NEXT

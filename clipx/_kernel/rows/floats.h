@@ -12,10 +12,11 @@
 
 enum { CLIPX_U8, CLIPX_F32, CLIPX_F16, CLIPX_BF16 };
 
-enum { CLIPX_EACH = -1 }; /* for `channel`: byte i is of channel i % 3 */
+enum { CLIPX_EACH = -1 };    /* for `channel`: byte i is of channel i % 3 */
+enum { CLIPX_PATTERN = 48 }; /* vectors of 4, 8 and 16 floats, three of each */
 
 typedef struct {
-    float high[3], low[3], factor[3]; /* per channel */
+    float high[CLIPX_PATTERN], low[CLIPX_PATTERN], factor[CLIPX_PATTERN]; /* of channel i % 3 */
 } clipx_scale;
 
 typedef struct {
@@ -29,6 +30,12 @@ static clipx_steps clipx_make_steps(double scale, double mean, double deviation)
     steps.low = (float)(middle - steps.high);
     steps.factor = (float)(scale / deviation);
     return steps;
+}
+
+static void clipx_set_scale(clipx_scale *scale, int channel, clipx_steps steps) {
+    int i;
+    for (i = channel; i < CLIPX_PATTERN; i += 3)
+        scale->high[i] = steps.high, scale->low[i] = steps.low, scale->factor[i] = steps.factor;
 }
 
 CLIPX_INLINE float clipx_from_byte(clipx_steps steps, float byte) {
@@ -101,10 +108,11 @@ static void clipx_floats_baseline(const clipx_scale *scale, int kind, int channe
 #define F_TYPE __m128
 #define F_LANES 4
 #define F_LOAD(p) _mm_loadu_ps(p)
+#define F_SET(x) _mm_set1_ps(x)
 #define F_SUB(a, b) _mm_sub_ps(a, b)
 #define F_MUL(a, b) _mm_mul_ps(a, b)
 #define F_BYTES(p) clipx_four_baseline(p)
-#define F_HALVES(a, b) _mm_unpacklo_epi64(clipx_half_baseline(a), clipx_half_baseline(b))
+#define F_HALVES(a, b) _mm_packs_epi32(clipx_half_baseline(a), clipx_half_baseline(b))
 #define F_BRAINS(a, b) _mm_packs_epi32(clipx_brain_baseline(a), clipx_brain_baseline(b))
 #define F_STORE(p, a) _mm_storeu_ps((float *)(void *)(p), a)
 #define F_STREAM(p, a) _mm_stream_ps((float *)(void *)(p), a)
@@ -117,13 +125,25 @@ CLIPX_INLINE __m128 clipx_four_baseline(const uint8_t *p) {
     return _mm_cvtepi32_ps(_mm_unpacklo_epi16(_mm_unpacklo_epi8(_mm_cvtsi32_si128(four), _mm_setzero_si128()),
                                               _mm_setzero_si128()));
 }
+/* clipx_half in vectors; the bits of each, with the sign repeated above them. */
 CLIPX_INLINE __m128i clipx_half_baseline(__m128 a) {
-    float four[4];
-    uint16_t halves[4];
-    int i;
-    _mm_storeu_ps(four, a);
-    for (i = 0; i < 4; i++) halves[i] = clipx_half(four[i]);
-    return _mm_loadl_epi64((const __m128i *)(const void *)halves);
+    __m128i bits = _mm_castps_si128(a), sign = _mm_srai_epi32(bits, 31), even, half, tiny, is_tiny;
+    /* What rounds to 65536 or more is infinite, as 65536 is. */
+    __m128 of = _mm_min_ps(_mm_castsi128_ps(_mm_and_si128(bits, _mm_set1_epi32(0x7fffffff))), _mm_set1_ps(65536.0f));
+    if (_mm_movemask_ps(_mm_cmpunord_ps(a, a))) { /* some are not numbers */
+        float four[4];
+        int32_t halves[4], i;
+        _mm_storeu_ps(four, a);
+        for (i = 0; i < 4; i++) halves[i] = (int16_t)clipx_half(four[i]);
+        return _mm_loadu_si128((const __m128i *)(const void *)halves);
+    }
+    bits = _mm_castps_si128(of);
+    even = _mm_and_si128(_mm_srli_epi32(bits, 13), _mm_set1_epi32(1));
+    half = _mm_srli_epi32(_mm_add_epi32(bits, _mm_add_epi32(_mm_set1_epi32(0xfff - 0x38000000), even)), 13);
+    tiny = _mm_sub_epi32(_mm_castps_si128(_mm_add_ps(of, _mm_set1_ps(0.5f))), _mm_set1_epi32(0x3f000000));
+    is_tiny = _mm_cmplt_epi32(bits, _mm_set1_epi32(0x38800000));
+    half = _mm_or_si128(_mm_and_si128(is_tiny, tiny), _mm_andnot_si128(is_tiny, half));
+    return _mm_or_si128(half, _mm_slli_epi32(sign, 15));
 }
 CLIPX_INLINE __m128i clipx_brain_baseline(__m128 a) {
     __m128i bits = _mm_castps_si128(a), even = _mm_and_si128(_mm_srli_epi32(bits, 16), _mm_set1_epi32(1));
@@ -139,6 +159,7 @@ CLIPX_INLINE __m128i clipx_brain_baseline(__m128 a) {
 #define F_TYPE __m256
 #define F_LANES 8
 #define F_LOAD(p) _mm256_loadu_ps(p)
+#define F_SET(x) _mm256_set1_ps(x)
 #define F_SUB(a, b) _mm256_sub_ps(a, b)
 #define F_MUL(a, b) _mm256_mul_ps(a, b)
 #define F_BYTES(p) _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(p))))
@@ -164,6 +185,7 @@ CLIPX_AVX2 CLIPX_INLINE __m256i clipx_brain_avx2(__m256 a) {
 #define F_TYPE __m512
 #define F_LANES 16
 #define F_LOAD(p) _mm512_loadu_ps(p)
+#define F_SET(x) _mm512_set1_ps(x)
 #define F_SUB(a, b) _mm512_sub_ps(a, b)
 #define F_MUL(a, b) _mm512_mul_ps(a, b)
 #define F_BYTES(p) _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(p))))
@@ -193,6 +215,7 @@ CLIPX_AVX512 CLIPX_INLINE __m512i clipx_brain_avx512(__m512 a) {
 #define F_TYPE float32x4_t
 #define F_LANES 4
 #define F_LOAD(p) vld1q_f32(p)
+#define F_SET(x) vdupq_n_f32(x)
 #define F_SUB(a, b) vsubq_f32(a, b)
 #define F_MUL(a, b) vmulq_f32(a, b)
 #define F_BYTES(p) clipx_four_neon(p)
