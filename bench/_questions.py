@@ -92,6 +92,14 @@ _ALL = (
         (SPEED, PEAK._replace(title="Memory of all processes")),
     ),
     Question(
+        "scaling",
+        "What would more cores do for a Loader?",
+        (
+            Figure("results", "On this machine", "clips_per_second", "clips/s", charted=""),
+            Figure("model", "With more cores, by the model", "clips_per_second", "clips/s"),
+        ),
+    ),
+    Question(
         "epochs",
         "Does the memory of a Loader grow over its epochs?",
         (PEAK._replace(title="Memory of a Loader over five epochs", charted=None),),
