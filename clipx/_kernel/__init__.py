@@ -3,7 +3,7 @@
 kernel.pyx         gather, scatter and collect of whole frames; Clips, the iterator of an array's clips
 windows.pxi        gather_windows, without a table of frames
 formatted.pxi      Output, Picture and Formatted, which write frames as a ClipFormat says
-sound.pxi          Pcm, which writes samples of PCM as an AudioFormat says; may_be_coded
+sound.pxi          Pcm, which writes samples of PCM as an AudioFormat says; may_be_coded; copy_planes of frames
 slots.pyx          the slots of a ClipPool, and their leases
 callbacks.pyx      read, seek and tell of a file, as PyAV calls them: where an interrupt is caught
 loops.pxd          the declarations of the loops in rows/
@@ -23,6 +23,7 @@ from clipx._kernel.kernel import (
     Picture,
     cache_bytes,
     collect,
+    copy_planes,
     gather,
     gather_windows,
     implementations,
@@ -42,6 +43,7 @@ __all__ = [
     "Slots",
     "cache_bytes",
     "collect",
+    "copy_planes",
     "gather",
     "gather_windows",
     "implementations",

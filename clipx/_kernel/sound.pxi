@@ -1,4 +1,4 @@
-# Samples of PCM, as a file has them, to clips. Part of kernel.pyx.
+# Samples of PCM, as a file has them, to clips, and planes of a decoder to a block. Part of kernel.pyx.
 
 import sys
 
@@ -116,3 +116,25 @@ def may_be_coded(data):
     """
     cdef Buffer source = Buffer(data, PyBUF_C_CONTIGUOUS)
     return clipx_may_be_coded(rows.syncs, <const uint8_t *>source.view.buf, source.view.len) != 0
+
+
+def copy_planes(plane, frame, Py_ssize_t n, block, Py_ssize_t position):
+    """Copy the first n items of each plane of a frame to a row of a block, from a position on.
+
+    plane: called with the frame and the number of a row, gives a contiguous buffer. block: writable buffer
+    (rows, length) of contiguous rows.
+
+    Raises IndexError for items outside of a plane and positions outside of the block, and ValueError for a block of
+    another shape.
+    """
+    cdef Buffer target = Buffer(block, PyBUF_STRIDED_RO | PyBUF_WRITABLE), source
+    cdef Py_ssize_t item = target.view.itemsize, row
+    if target.view.ndim != 2 or target.view.strides[1] != item:
+        raise ValueError("a block is not of contiguous rows")
+    if n < 0 or position < 0 or n > target.view.shape[1] - position:
+        raise IndexError(f"{n} positions from {position} on lie outside of a block of {target.view.shape[1]}")
+    for row in range(target.view.shape[0]):
+        source = Buffer(plane(frame, row), PyBUF_C_CONTIGUOUS)
+        if n > source.view.len // item:
+            raise IndexError(f"{n} items of {item} bytes lie outside of a plane of {source.view.len}")
+        memcpy(<char *>target.view.buf + row * target.view.strides[0] + position * item, source.view.buf, n * item)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 import av
 import numpy as np
 
+from clipx.audio.frame_samples import FrameSamples
+from clipx.audio.resampling import Resampler
 from clipx.errors import MediaError
 
 __all__ = ["BLOCK_SAMPLES", "in_blocks"]
@@ -16,23 +18,23 @@ BLOCK_SAMPLES = 1 << 16
 
 
 def in_blocks(
-    planes: Iterable[list[np.ndarray]], begin: int, dtype: object, size: int = BLOCK_SAMPLES
+    samples: Iterable[FrameSamples], sound: Resampler, begin: int, size: int = BLOCK_SAMPLES
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Samples, an array (m,) for each channel, put together to blocks (channels, at most `size`), with their positions.
+    """The samples that a Resampler gives, put together to blocks (channels, at most `size`), with their positions.
 
     begin: position of the first sample. A block is valid until the next one. Errors come after the samples before them.
     """
-    block, used = np.empty((0, 0), np.dtype(dtype)), 0  # type: ignore[call-overload]
+    block, used, room = np.empty((0, 0)), 0, 0
     try:
-        for channels in planes:
-            m = len(channels[0])
-            if used and used + m > block.shape[1]:
+        for each in samples:
+            m = each.n
+            if used and used + m > room:
                 yield begin, block[:, :used]
                 begin, used = begin + used, 0
-            if used + m > block.shape[1]:
-                block = np.empty((len(channels), max(size, m)), block.dtype)
-            for row, plane in zip(block, channels):
-                row[used : used + m] = plane
+            if used + m > room:
+                room = max(size, m)
+                block = sound.block(room)
+            each.write(block, used)
             used += m
     except (MediaError, av.FFmpegError):
         yield begin, block[:, :used]

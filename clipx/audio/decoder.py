@@ -58,6 +58,7 @@ class AudioDecoder:
         self._has_rate_late = self._context.codec.canonical_name in RATE_LATE
         self._has_tags = container.format.name in TAGGED
         self._tag_end: int | None = None
+        self._layout: Any = None
         self._begun = False
         self.refused: Exception | None = None
         self.refused_before: av.FFmpegError | None = None
@@ -71,7 +72,9 @@ class AudioDecoder:
             self._refuse(packet, exn)
             return []
         for frame in frames:
-            hold_layout(frame.layout)
+            # To compare layouts takes less than to name them.
+            if frame.layout != self._layout:
+                self._layout = hold_layout(frame.layout)
             if self._has_rate_late and frame.sample_rate != self._context.sample_rate:
                 self._check_rate(frame)
         self._begun = self._begun or bool(frames)

@@ -137,9 +137,9 @@ class IndexedSamples:
         check_rate(self._name, self.rate, self._window_rate)
         begin = self._sound.restart(max(self._wanted, self._at))
         run = IndexedRun(self._index, self._file, begin.source)
-        made = (planes for frame in run.frames() for planes in self._sound.convert(frame))
+        made = (samples for frame in run.frames() for samples in self._sound.convert(frame))
         try:
-            for position, piece in in_blocks(made, begin.position, self._format.dtype, FEW_SAMPLES):
+            for position, piece in in_blocks(made, self._sound, begin.position, FEW_SAMPLES):
                 run.check()
                 self._at = position + piece.shape[1]
                 yield position, piece

@@ -26,14 +26,18 @@ def is_mapped(name: str) -> bool:
     return -1 in ranks or ranks != sorted(set(ranks))
 
 
-def hold_layout(layout: Any) -> None:
+def hold_layout(layout: Any) -> Any:
     """Let a layout that av has made of a frame or a decoder live for ever, where freeing it would do harm.
 
     The list of channels of a layout with an order of its own belongs to the frame or the decoder, which frees it; av
     does so as well with each object that shows the layout. Such an object is small, and such files are rare.
+
+    Returns the layout if it can be compared with others later, None for one with an order of its own.
     """
     if is_mapped(layout.name):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))
+        return None
+    return layout
 
 
 def channels_of(stream: Any) -> int:

@@ -61,11 +61,11 @@ class ResampledPcm:
                 frame = self._decoded(decoder, packet)
                 at += frame.samples
                 for samples in self._sound.convert(frame):
-                    yield position, np.stack(samples)
-                    position += len(samples[0])
+                    yield position, self._sound.array(samples)
+                    position += samples.n
             for samples in self._sound.convert(None):
-                yield position, np.stack(samples)
-                position += len(samples[0])
+                yield position, self._sound.array(samples)
+                position += samples.n
 
     def _decoder(self) -> av.AudioCodecContext:
         header = self._file.header

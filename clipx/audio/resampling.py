@@ -8,7 +8,9 @@ import av
 import numpy as np
 from av.audio.plane import AudioPlane
 
+from clipx import _kernel
 from clipx.audio.format import SAMPLE_FORMATS, AudioFormat
+from clipx.audio.frame_samples import FrameSamples, Write, find_write
 from clipx.audio.layouts import hold_layout, is_mapped
 from clipx.audio.rates import MOST_DOWNSAMPLED, MOST_UPSAMPLED, aligned_start
 from clipx.errors import MediaError
@@ -46,12 +48,14 @@ class Resampler:
     def __init__(self, format: AudioFormat, name: str) -> None:
         self._format, self._name = format, name
         self._kind: tuple[int, str] | None = None
+        self._layout: Any = None
         self._dtype = np.dtype(format.dtype)
         self.rate = format.sample_rate or 0
         self.channels = 1 if format.mono else 0
         self._resampler: av.AudioResampler | None = None
         self._resampled = ""
-        self._as_it_is: frozenset[str] = frozenset()
+        self._writes: dict[str, Write | None] = {}
+        self._keeps = False
         self._dropped = 0
 
     def restart(self, position: int) -> Restart:
@@ -70,8 +74,8 @@ class Resampler:
         source, self._dropped, position = aligned_start(position, rate, self.rate)
         return Restart(source, position)
 
-    def convert(self, frame: av.AudioFrame | None) -> list[list[np.ndarray]]:
-        """Samples that a frame gives, an array (m,) for each channel, seen where they lie.
+    def convert(self, frame: av.AudioFrame | None) -> list[FrameSamples]:
+        """Samples that a frame gives, seen where they lie.
 
         None gives what is left in the resampler, which can then start anew.
 
@@ -81,8 +85,10 @@ class Resampler:
             return self._drain()
         self.check_kind(frame)
         type = frame.format.name
-        if type in self._as_it_is:
-            return [self._samples(frame)] if frame.samples else []
+        write = self._writes[type] if type in self._writes else self._find_write(type)
+        if write is not None:
+            n = frame.samples
+            return [FrameSamples(frame, n, write)] if n else []
         # A resampler takes numbers of one type.
         before = self._drain() if type != self._resampled else []
         if self._resampler is None:
@@ -91,24 +97,38 @@ class Resampler:
             self._resampled = type
         return before + self._resample(self._resampler, frame)
 
+    def array(self, samples: FrameSamples) -> np.ndarray:
+        """Samples of `convert` as an array (channels, n) of its own."""
+        found = self.block(samples.n)
+        samples.write(found, 0)
+        return found
+
+    def block(self, n: int) -> np.ndarray:
+        """Room for n samples (channels, n)."""
+        return np.empty((self.channels, n), self._dtype)
+
     def check_kind(self, frame: av.AudioFrame) -> None:
         """Raise OtherKind for a frame whose rate or channels are not those of the first, which says what they are."""
-        kind = frame.sample_rate, frame.layout.name
-        if kind == self._kind:
+        known = self._kind
+        if known is not None and frame.layout == self._layout and frame.sample_rate == known[0]:
             return
-        if self._kind is not None:
+        kind = frame.sample_rate, frame.layout.name
+        if kind == known:
+            return
+        if known is not None:
             raise OtherKind(
                 f"{self._name} changes midway from {self._kind} to {kind} (sample rate, channels); only sound of "
                 f"one kind is read"
             )
         self._kind = kind
+        self._layout = None if is_mapped(frame.layout.name) else frame.layout
         self._begin(frame)
 
-    def _drain(self) -> list[list[np.ndarray]]:
+    def _drain(self) -> list[FrameSamples]:
         resampler, self._resampler = self._resampler, None
         return [] if resampler is None else self._resample(resampler, None)
 
-    def _resample(self, resampler: av.AudioResampler, frame: av.AudioFrame | None) -> list[list[np.ndarray]]:
+    def _resample(self, resampler: av.AudioResampler, frame: av.AudioFrame | None) -> list[FrameSamples]:
         try:
             made = resampler.resample(frame)
         except av.FFmpegError as exn:
@@ -119,18 +139,18 @@ class Resampler:
         frames = [each for each in made if each is not None and each.samples]
         for each in frames:
             hold_layout(each.layout)
-        samples = [self._samples(each) for each in frames]
-        return self._without_first(samples) if self._dropped else samples
+        return self._resampled_samples(frames)
 
-    def _without_first(self, made: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
-        """Samples but for those that are dropped after a restart."""
-        kept = []
-        for planes in made:
-            dropped = min(self._dropped, len(planes[0]))
+    def _resampled_samples(self, frames: list[av.AudioFrame]) -> list[FrameSamples]:
+        """Samples of the resampler's frames, but for those that are dropped after a restart."""
+        found = []
+        for frame in frames:
+            samples = FrameSamples(frame, frame.samples, _kernel.copy_planes)
+            dropped = min(self._dropped, samples.n)
             self._dropped -= dropped
-            if dropped < len(planes[0]):
-                kept.append([plane[dropped:] for plane in planes])
-        return kept
+            if dropped < samples.n:
+                found.append(samples.after(dropped) if dropped else samples)
+        return found
 
     def _begin(self, frame: av.AudioFrame) -> None:
         channels = frame.layout.nb_channels
@@ -146,16 +166,13 @@ class Resampler:
                 f"least 1/{MOST_DOWNSAMPLED} of them"
             )
         self.channels = self.channels or channels
-        if self.rate == frame.sample_rate and self.channels == channels:
-            planar = SAMPLE_FORMATS[self._dtype.name]
-            # One channel is the same packed and planar.
-            self._as_it_is = frozenset({planar, planar.rstrip("p")} if channels == 1 else {planar})
+        self._keeps = self.rate == frame.sample_rate and self.channels == channels
 
-    def _samples(self, frame: av.AudioFrame) -> list[np.ndarray]:
-        # av's list of planes goes past the last one where there are eight channels or more, and each of them reports
-        # more bytes than it holds samples.
-        planes = [AudioPlane(frame, channel) for channel in range(self.channels)]
-        return [np.frombuffer(cast(Any, plane), self._dtype, frame.samples) for plane in planes]
+    def _find_write(self, type: str) -> Write | None:
+        """The way of frames of a type to blocks; None where the resampler is on it."""
+        write = find_write(type, self.channels, self._dtype.name) if self._keeps else None
+        self._writes[type] = write
+        return write
 
 
 def trimmed(frame: av.AudioFrame, first: int, end: int | None = None) -> av.AudioFrame:

@@ -14,6 +14,7 @@ from clipx.audio.blocks import in_blocks
 from clipx.audio.clock import SampleClock
 from clipx.audio.decoder import AudioDecoder, describe_refused, reason_of
 from clipx.audio.format import AudioFormat
+from clipx.audio.frame_samples import FrameSamples
 from clipx.audio.resampling import MOST_OF_ANOTHER_KIND, OtherKind, Resampler
 from clipx.audio.sample_source import Harmed
 from clipx.audio.streams import GAP_SECONDS, open_audio
@@ -65,7 +66,6 @@ class SampleReader:
         self.harmed = Harmed()
         self._clock: SampleClock | None = None
         self._rate = rate
-        self._dtype = format.dtype
         self._written = self._others = 0
 
     @property
@@ -95,9 +95,9 @@ class SampleReader:
         return self._clock.time(position, self.sound.rate)
 
     def pieces(self) -> Iterator[tuple[int, np.ndarray]]:
-        return in_blocks(self._planes(), 0, self._dtype)
+        return in_blocks(self._samples(), self.sound, 0)
 
-    def _planes(self) -> Iterator[list[np.ndarray]]:
+    def _samples(self) -> Iterator[FrameSamples]:
         decoder = AudioDecoder(self._container, self._stream, self._name, self.report.damage)
         clock: SampleClock | None = None
         with failures(self._name, "decoded"):
@@ -117,21 +117,23 @@ class SampleReader:
                     if decoder.refused is not None or decoder.passed or not -clock.gap <= late <= clock.gap:
                         self._go_on(frame, clock, decoder)
                     self._others = 0
-                    for planes in made:
-                        self._written += len(planes[0])
-                        yield planes
-            for planes in self.sound.convert(None):
-                self._written += len(planes[0])
-                yield planes
+                    for samples in made:
+                        self._written += samples.n
+                        yield samples
+            for samples in self.sound.convert(None):
+                self._written += samples.n
+                yield samples
             self._check_end(clock, decoder)
 
     def _packets(self) -> Iterator[av.Packet | None]:
         """The packets up to the end, or to where the file cannot be read on, and then None."""
         try:
             for packet in demuxed(self._container, self._stream):
-                self._found += bool(packet.size) or packet.dts is not None
                 if packet.size:
+                    self._found += 1
                     yield packet
+                else:
+                    self._found += packet.dts is not None
         except (av.error.InvalidDataError, av.error.PatchWelcomeError) as exn:
             self._failed = exn.with_traceback(None)
         yield None

@@ -12,6 +12,7 @@ import numpy as np
 
 from clipx.audio.decoder import AudioDecoder, describe_refused
 from clipx.audio.format import AudioFormat
+from clipx.audio.frame_samples import FrameSamples
 from clipx.audio.layouts import channels_of
 from clipx.audio.resampling import MOST_OF_ANOTHER_KIND, OtherKind, Resampler
 from clipx.audio.streams import GAP_SECONDS, find_audio
@@ -147,11 +148,10 @@ class Track:
         decoder.go_on()
         self._append(self.sound.convert(frame))
 
-    def _append(self, made: list[list[np.ndarray]]) -> None:
-        for planes in made:
-            samples = np.stack(planes)
-            self._chunks.append((self._end, samples))
-            self._end += samples.shape[1]
+    def _append(self, made: list[FrameSamples]) -> None:
+        for samples in made:
+            self._chunks.append((self._end, self.sound.array(samples)))
+            self._end += samples.n
 
     def _count(self, duration: Fraction) -> int:
         return round(duration * self.sample_rate)

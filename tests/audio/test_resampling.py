@@ -36,8 +36,8 @@ def frames_of(n, rate, type="fltp", layout="mono", size=1024):
 
 def run(sound, frames):
     """Samples (channels, n) of the rest of a sound."""
-    made = [np.stack(planes) for _, frame in frames for planes in sound.convert(frame)]
-    made += [np.stack(planes) for planes in sound.convert(None)]
+    made = [sound.array(samples) for _, frame in frames for samples in sound.convert(frame)]
+    made += [sound.array(samples) for samples in sound.convert(None)]
     return np.concatenate(made, axis=1) if made else np.zeros((sound.channels, 0), np.float32)
 
 

@@ -176,7 +176,7 @@ def test_numbers_that_change_midway():
         frame.sample_rate, frame.pts = 8000, at
         got += sound.convert(frame)
     got += sound.convert(None)
-    np.testing.assert_allclose(np.concatenate([planes[0] for planes in got]), wanted, atol=1e-4)
+    np.testing.assert_allclose(np.concatenate([sound.array(each)[0] for each in got]), wanted, atol=1e-4)
 
 
 @pytest.mark.parametrize(
