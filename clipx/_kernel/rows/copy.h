@@ -16,7 +16,7 @@ typedef void (*clipx_copy_fn)(char *dst, const char *src, size_t n);
 /* How far ahead of a streamed copy its source is asked for: measured, a tenth faster than the hardware alone. */
 #define CLIPX_AHEAD 2048
 
-static size_t clipx_head(const char *dst, size_t n) {
+CLIPX_INLINE size_t clipx_head(const char *dst, size_t n) {
     size_t head = (size_t)(0 - (uintptr_t)dst) & (CLIPX_LINE - 1);
     return head < n ? head : n;
 }
