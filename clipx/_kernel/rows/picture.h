@@ -150,12 +150,6 @@ static void clipx_flush(clipx_sink *sink, int all) {
         memmove(sink->strip[c] + CLIPX_LINE, sink->strip[c] + CLIPX_LINE + n, sink->used);
 }
 
-/* Ask for the n bytes some rows below those at `row`: of a crop, the hardware does not foresee them. */
-CLIPX_INLINE void clipx_ask_ahead(const uint8_t *row, ptrdiff_t stride, size_t n) {
-    size_t i;
-    for (i = 0; i < n; i += CLIPX_LINE) CLIPX_PREFETCH(row + CLIPX_ROWS_AHEAD * stride + i);
-}
-
 /* n pixels of row y from column x on, to three rows that have a byte of room before them. */
 CLIPX_INLINE void clipx_read(const clipx_rows *rows, const clipx_picture *p, const clipx_planes *planes, int channels,
                              int y, int x, size_t n, uint8_t *const *to) {
@@ -163,7 +157,6 @@ CLIPX_INLINE void clipx_read(const clipx_rows *rows, const clipx_picture *p, con
     size_t bytes = (size_t)p->bytes, i;
     if (p->layout == CLIPX_PACKED) {
         row += (size_t)x * bytes;
-        clipx_ask_ahead(row, planes->stride[0], n * bytes);
         if (bytes == 1)
             memcpy(to[0], row, n);
         else if (bytes == 3 && p->green == 1)
@@ -177,7 +170,6 @@ CLIPX_INLINE void clipx_read(const clipx_rows *rows, const clipx_picture *p, con
         uint8_t kept[3] = {to[0][-1], to[1][-1], to[2][-1]};
         clipx_samples samples = {channels == 1 ? CLIPX_GRAY : p->layout, p->bytes, NULL, NULL, NULL, &p->color};
         samples.y = row + first * bytes;
-        clipx_ask_ahead(samples.y, planes->stride[0], n * bytes);
         if (samples.chroma != CLIPX_GRAY) {
             ptrdiff_t line = y >> p->chroma_rows;
             size_t column = (p->layout == CLIPX_PAIRED ? first / 2 : first) * bytes;
@@ -200,6 +192,14 @@ static void clipx_load(clipx_sink *sink, const clipx_picture *p, const clipx_pla
     sink->used += n;
 }
 
+/* Ask for a view's part of a row that is read some rows later: the hardware foresees whole rows, but not those of a crop. */
+static void clipx_ask_ahead(const clipx_picture *p, const clipx_planes *planes, const clipx_view *view, int y) {
+    size_t bytes = (size_t)p->bytes, n = (size_t)view->w * bytes, i;
+    const uint8_t *row = planes->data[0] + (y + CLIPX_ROWS_AHEAD) * planes->stride[0] + (size_t)view->x * bytes;
+    if ((size_t)p->width * bytes < n + 2 * CLIPX_LINE) return;
+    for (i = 0; i < n; i += CLIPX_LINE) CLIPX_PREFETCH(row + i);
+}
+
 /* Write a view of the picture to every target. */
 static void clipx_write_picture(const clipx_rows *rows, int streams, const clipx_picture *p, const clipx_planes *planes,
                                 const clipx_view *view, const clipx_output *output, char *const *targets, size_t count) {
@@ -207,6 +207,7 @@ static void clipx_write_picture(const clipx_rows *rows, int streams, const clipx
     int line, x, n;
     clipx_open_sink(&sink, rows, streams, output, targets, count);
     for (line = 0; line < view->h; line++) {
+        clipx_ask_ahead(p, planes, view, view->y + line);
         for (x = 0; x < view->w; x += n) {
             n = view->w - x < CLIPX_STRIP ? view->w - x : CLIPX_STRIP;
             clipx_load(&sink, p, planes, view->y + line, view->x + (view->flip ? view->w - x - n : x), (size_t)n,
