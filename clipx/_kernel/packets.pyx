@@ -6,7 +6,7 @@ They find the packets of plain files and stop at whatever else comes, which is f
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp
+from libc.string cimport memchr, memcmp
 
 cdef int[2][16] LAYER3_KBITS = [
     [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0],
@@ -215,3 +215,106 @@ cdef class OggPages:
                 found += 1
                 at += size
         return found, at, size >= 0
+
+
+cdef uint32_t FLAC_FIXED = 0xFFFF0F0F  # sync, blocking strategy, rate, bits of a sample, of a header's first 4 bytes
+
+
+cdef Py_ssize_t flac_header(
+    const uint8_t *at, Py_ssize_t n, uint32_t first, int64_t *number, int64_t *samples
+) noexcept nogil:
+    """Bytes of the header of a FLAC frame of the kind of the first one (RFC 9639 9.1), 0 where there is none.
+
+    Writes its number, and how many samples the frame has.
+    """
+    cdef uint32_t header
+    cdef int extra, code, i, j
+    cdef Py_ssize_t size = 5
+    cdef uint8_t crc = 0
+    if n < 16:
+        return 0
+    header = big(at)
+    if (header ^ first) & FLAC_FIXED != 0 or (header >> 4) & 15 > 10:
+        return 0
+    if at[4] < 0x80:
+        extra, number[0] = 0, at[4]
+    elif at[4] & 0xE0 == 0xC0:
+        extra, number[0] = 1, at[4] & 0x1F
+    elif at[4] & 0xF0 == 0xE0:
+        extra, number[0] = 2, at[4] & 0x0F
+    elif at[4] & 0xF8 == 0xF0:
+        extra, number[0] = 3, at[4] & 0x07
+    elif at[4] & 0xFC == 0xF8:
+        extra, number[0] = 4, at[4] & 0x03
+    elif at[4] & 0xFE == 0xFC:
+        extra, number[0] = 5, at[4] & 0x01
+    else:
+        return 0
+    for i in range(extra):
+        if at[size] & 0xC0 != 0x80:
+            return 0
+        number[0] = (number[0] << 6) | (at[size] & 0x3F)
+        size += 1
+    code = (header >> 12) & 15
+    if code == 0:
+        return 0
+    if code == 1:
+        samples[0] = 192
+    elif code < 6:
+        samples[0] = 576 << (code - 2)
+    elif code == 6:
+        samples[0] = at[size] + 1
+        size += 1
+    elif code == 7:
+        samples[0] = ((at[size] << 8) | at[size + 1]) + 1
+        size += 2
+    else:
+        samples[0] = 256 << (code - 8)
+    code = (header >> 8) & 15
+    size += 1 if code == 12 else 2 if code in (13, 14) else 0
+    for i in range(size):
+        crc ^= at[i]
+        for j in range(8):
+            crc = <uint8_t>((crc << 1) ^ (0x07 if crc & 0x80 else 0))
+    return size + 1 if crc == at[size] else 0
+
+
+def find_flac_frame(const uint8_t[::1] data, Py_ssize_t at, uint32_t first, int64_t number):
+    """The first header of a FLAC frame from `at` on, as (position, number, samples of the frame); position -1 for none.
+
+    first: the first four bytes of the stream's first header, as a big-endian number: whose kind the frame has.
+    number: of the frame; -1 for any.
+    """
+    cdef int64_t found = 0, samples = 0
+    cdef Py_ssize_t n = data.shape[0]
+    cdef const uint8_t *next
+    if at < 0:
+        raise ValueError(f"at is {at}, but must be at least 0")
+    with nogil:
+        while at < n:
+            next = <const uint8_t *>memchr(&data[at], 0xFF, n - at)
+            if next == NULL:
+                at = n
+                break
+            at = next - &data[0]
+            if flac_header(next, n - at, first, &found, &samples) != 0 and (number < 0 or found == number):
+                break
+            at += 1
+    if at >= n:
+        at = -1
+    return at, found, samples
+
+
+def flac_frame_is_whole(const uint8_t[::1] frame):
+    """The checksum at the end of a FLAC frame is that of its bytes (RFC 9639 9.3)."""
+    cdef Py_ssize_t n = frame.shape[0], i
+    cdef uint16_t crc = 0
+    cdef int j
+    if n < 2:
+        return False
+    with nogil:
+        for i in range(n):
+            crc ^= <uint16_t>(frame[i] << 8)
+            for j in range(8):
+                crc = <uint16_t>((crc << 1) ^ (0x8005 if crc & 0x8000 else 0))
+    return crc == 0

@@ -259,7 +259,7 @@ def clips(
         name: what messages call the source; default its path.
 
     No array ever holds the whole sound, only what the end of a policy may need: one span. Clips that lie apart are
-    decoded from near where they begin, where that gives the samples of a full decode: PCM, MP3, AAC without noise
+    decoded from near where they begin, where that gives the samples of a full decode: PCM, FLAC, MP3, AAC without noise
     substitution, Vorbis and Opus, of paths and bytes. Of these the samples are counted without decoding, for
     `num_clips` and any spec that needs their number; other sound is decoded twice, once to count. Samples that the
     encoder added at the ends are left out, as FFmpeg does.

@@ -9,6 +9,7 @@ import av
 
 from clipx.audio.even_packets import EvenPackets, frames_of_adts, frames_of_mp3
 from clipx.audio.file_bytes import FileBytes
+from clipx.audio.flac_packets import FlacPackets, frames_of_flac
 from clipx.audio.layouts import hold_layout, is_mapped
 from clipx.audio.mov_packets import packets_of_mov
 from clipx.audio.ogg_packets import OggPackets, pages_of_ogg, vorbis_blocks
@@ -21,7 +22,9 @@ __all__ = ["can_be_indexed", "index_of"]
 MOST_SILENT = 8
 """Packets at the beginning that may give no samples."""
 
-INDEXED = frozenset({("mp3", "mp3"), ("aac", "aac"), ("mp4", "aac"), ("ogg", "opus"), ("ogg", "vorbis")})
+INDEXED = frozenset(
+    {("mp3", "mp3"), ("aac", "aac"), ("mp4", "aac"), ("ogg", "opus"), ("ogg", "vorbis"), ("flac", "flac")}
+)
 """Containers and codecs whose packets are found."""
 
 
@@ -58,11 +61,14 @@ def index_of(container: av.container.InputContainer, stream: Any, file: FileByte
     kind, extradata = Kind.of(frame), bytes(context.extradata or b"")
     if is_mapped(kind.layout) or begin.frame.sample_rate != context.sample_rate:
         return None
-    found: tuple[EvenPackets | OggPackets, int] | None = None
+    found: tuple[EvenPackets | OggPackets | FlacPackets, int] | None = None
     if format == "mp3":
         found = frames_of_mp3(file, at, 1152 if kind.rate > LSF_RATES else 576)
     elif format == "aac":
         found = frames_of_adts(file, at, 1024)
+    elif format == "flac":
+        # Its time base is a sample.
+        found = frames_of_flac(file, at, stream.duration or 0)
     elif format == "mp4":
         found = packets_of_mov(file, stream, 1024)
     else:
@@ -101,7 +107,7 @@ def _begin(container: av.container.InputContainer, stream: Any) -> _Begin | None
     return None
 
 
-def _samples_given(packets: EvenPackets | OggPackets, file: FileBytes, begin: _Begin) -> int | None:
+def _samples_given(packets: EvenPackets | OggPackets | FlacPackets, file: FileBytes, begin: _Begin) -> int | None:
     """Samples that the packets at the beginning give; None where these are not those that were found."""
     try:
         found = packets.around(file, 0, 0).read(0)

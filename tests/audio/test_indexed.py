@@ -28,6 +28,7 @@ FILES = {
     "mp3-lsf": ("libmp3lame", "mp3", 16000, "mono", (("b", "24000"),)),
     "adts": ("aac", "adts", 44100, "mono", NO_NOISE),
     "m4a": ("aac", "ipod", 48000, "stereo", NO_NOISE),
+    "flac": ("flac", "flac", 44100, "stereo", ()),
     "opus": ("libopus", "ogg", 48000, "stereo", (("b", "160000"),)),
     "vorbis": ("vorbis", "ogg", 44100, "stereo", ()),
 }
@@ -124,6 +125,12 @@ def test_a_window_of_another_rate_is_refused():
 # Files that are not plain ones of their kind.
 
 
+def with_samples(data, samples):
+    """A FLAC whose header says another number of samples."""
+    number = int.from_bytes(data[21:26], "big") >> 36 << 36 | samples
+    return data[:21] + number.to_bytes(5, "big") + data[26:]
+
+
 def with_frames(data, count):
     """An MP3 whose Xing header says another number of frames."""
     at = max(data.find(b"Xing"), data.find(b"Info"))
@@ -141,6 +148,15 @@ ODD = {
     "adts twice": lambda: 2 * file_of("adts"),
     "adts truncated": lambda: file_of("adts")[:-20],
     "adts of two rates": lambda: file_of("adts") + encode(noise(16000), "aac", "adts", 16000),
+    "flac that claims 10^9 samples": lambda: with_samples(file_of("flac"), 10**9),
+    "flac that claims none": lambda: with_samples(file_of("flac"), 0),
+    "flac that claims fewer": lambda: with_samples(file_of("flac"), 4608 * 20),
+    "flac twice": lambda: 2 * file_of("flac"),
+    "flac five times": lambda: 5 * file_of("flac", 2),
+    "flac truncated": lambda: file_of("flac")[:-50],
+    "flac with junk in the middle": lambda: file_of("flac")[:300_000] + b"\xff\xf8" * 500 + file_of("flac")[300_000:],
+    "flac with a tag": lambda: file_of("flac") + b"TAG" + b" " * 125,
+    "flac of few samples": lambda: encode(noise(4000), "flac", "flac", 16000),
     "vorbis twice": lambda: 2 * file_of("vorbis"),
     "vorbis truncated": lambda: file_of("vorbis")[:-1000],
     "vorbis with a page too few": lambda: without_page(file_of("vorbis"), 6),
