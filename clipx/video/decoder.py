@@ -128,10 +128,11 @@ class VideoDecoder:
                     # What the decoder still holds may lack the frames between.
                     harm(f"ends after {listed} of {announced} packets, {k} frames", last_pts, True)
             else:
-                listed += bool(packet.size) or packet.dts is not None
                 if not packet.size:
                     # Not the end of the stream, for which av gives such packets, but a frame that was never recorded.
+                    listed += packet.dts is not None
                     continue
+                listed += 1
                 taint.send(packet)
                 if pending is not None:
                     pending.send(packet)
@@ -250,13 +251,14 @@ class VideoDecoder:
 
     def _numbered(self, index: PacketIndex, image: av.VideoFrame) -> Frame:
         """A frame with its number and time in the index."""
-        k = int(index.pts.searchsorted(image.pts)) if image.pts is not None else index.frames
-        if k >= index.frames or index.pts.item(k) != image.pts:
-            raise MediaError(f"{self._file.name} gave a frame at {image.pts} ticks that no packet announces")
+        pts = image.pts
+        k = index.frames if pts is None else int(index.pts.searchsorted(pts))
+        if pts is None or k >= index.frames or index.pts.item(k) != pts:
+            raise MediaError(f"{self._file.name} gave a frame at {pts} ticks that no packet announces")
         if not self._receive(image):
             raise self._error(index, k, f"is damaged at frame {k}")
         duration = index.durations.item(k) or image.duration or self._file.frame_ticks
-        return Frame(k, image, index.pts.item(k), duration)
+        return Frame(k, image, pts, duration)
 
     def _error(self, index: PacketIndex, k: int, reason: str) -> MediaError:
         """The error of damage at frame k."""

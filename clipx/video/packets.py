@@ -20,20 +20,23 @@ def packets_until_error(
     A corrupt packet that is the last one comes with True.
     """
 
-    def following() -> av.Packet | None:
-        try:
-            return next(packets, None)
-        except av.FFmpegError as exn:
-            on_error(exn)
-            return None
-
-    packet = following()
-    while packet is not None:
-        after = following() if packet.is_corrupt else None
-        # At the end av gives empty packets.
-        yield packet, packet.is_corrupt and (after is None or not after.size)
-        packet = after or following()
+    found = _until_error(packets, on_error)
+    for packet in found:
+        following: av.Packet | None = packet
+        while following is not None and following.is_corrupt:
+            corrupt, following = following, next(found, None)
+            # At the end av gives empty packets.
+            yield corrupt, following is None or not following.size
+        if following is not None:
+            yield following, False
     yield None, True
+
+
+def _until_error(packets: Iterator[av.Packet], on_error: Callable[[av.FFmpegError], None]) -> Iterator[av.Packet]:
+    try:
+        yield from packets
+    except av.FFmpegError as exn:
+        on_error(exn)
 
 
 class PendingPackets:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 from collections.abc import Mapping
 from fractions import Fraction
@@ -113,8 +112,11 @@ def _read_index(
         return None
     if part is IndexedPart.ALL:
         return file.read_index()
-    # A copy, so that the plan draws the same numbers again.
-    return file.read_index(partial(needed_frames, spec, selection=selection, damage=damage, rng=copy.deepcopy(rng)))
+    draws = rng.bit_generator.state if isinstance(rng, np.random.Generator) else None
+    index = file.read_index(partial(needed_frames, spec, selection=selection, damage=damage, rng=rng))
+    if draws is not None and isinstance(rng, np.random.Generator):
+        rng.bit_generator.state = draws  # the plan draws the same numbers again
+    return index
 
 
 def _planned(

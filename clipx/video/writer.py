@@ -41,6 +41,7 @@ PACKED = {
     "bgr0": (4, (2, 1, 0)),
 }
 NO_COLOR = (0,) * 9
+Stated = tuple[str, int, int, int, int]  # pixel format, height, width, colorspace and range that come with a frame
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 # FFmpeg's names of formats of full range: the same planes, named so for old programs.
 FULL_RANGE_NAMES = {f"yuvj{each}p": f"yuv{each}p" for each in (411, 420, 422, 440, 444)}
@@ -90,8 +91,8 @@ class PictureWriter:
         # One for all frames: a new one costs more than the conversion.
         self._reformatter = VideoReformatter()
         self._kind: tuple[int, int, str] | None = None
-        self._stated: tuple[str, int, int] | None = None
-        self._pictures: dict[tuple[str, int, int], tuple[_kernel.Picture, bool]] = {}
+        self._stated: Stated | None = None
+        self._pictures: dict[Stated, tuple[_kernel.Picture, bool]] = {}
         self._rotated: np.ndarray | None = None
         self.size: tuple[int, int] | None = None
         self.channels = 1 if options.color == "gray" else 3
@@ -105,6 +106,9 @@ class PictureWriter:
         frame that differs from the first in size or format, and for colors that are not converted.
         """
         name = frame.format.name
+        stated = name, frame.height, frame.width, frame.colorspace, frame.color_range
+        if stated == self._stated:
+            return
         kind = frame.height, frame.width, FULL_RANGE_NAMES.get(name, name)
         if kind != self._kind:
             if self._kind is not None:
@@ -114,13 +118,11 @@ class PictureWriter:
                 )
             self._kind = kind
             self._set_up(frame, orientation)
-        stated = name, frame.colorspace, frame.color_range
-        if stated != self._stated:
-            if stated not in self._pictures:
-                full = self._is_full(frame)
-                self._pictures[stated] = self._make_picture(frame, full), full
-            self._stated = stated
-            self._picture, self._full = self._pictures[stated]
+        if stated not in self._pictures:
+            full = self._is_full(frame)
+            self._pictures[stated] = self._make_picture(frame, full), full
+        self._stated = stated
+        self._picture, self._full = self._pictures[stated]
 
     def _set_up(self, frame: av.VideoFrame, orientation: Orientation | None) -> None:
         assert self._kind is not None
