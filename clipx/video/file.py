@@ -13,6 +13,7 @@ from typing import IO, Any, cast
 import av
 import numpy as np
 
+from clipx.audio.file_bytes import FileBytes
 from clipx.errors import MediaError
 from clipx.media.demuxing import demuxed
 from clipx.media.opening import best_video, open_media, videos
@@ -209,6 +210,10 @@ class VideoFile:
     def opens_again(self) -> bool:
         """True if the source can be read by two files side by side."""
         return not hasattr(self._src, "read")
+
+    def bytes(self) -> FileBytes | None:
+        """The bytes of the file; None where only FFmpeg knows how to read it, or it cannot be opened again."""
+        return None if self._options.trusted else FileBytes.of(self._src)
 
     def opened_again(self) -> VideoFile:
         """The same file, open a second time."""

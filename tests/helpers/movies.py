@@ -16,7 +16,20 @@ class Movie:
     times: of the frames. The sound begins at `start` with `n` samples; the clicks stand at the times of FLASHES.
     """
 
-    def __init__(self, path, container, codec, times, rate=16000, start=0, seconds=2.2, first="video", skip=(), bf=0):
+    def __init__(
+        self,
+        path,
+        container,
+        codec,
+        times,
+        rate=16000,
+        start=0,
+        seconds=2.2,
+        first="video",
+        skip=(),
+        bf=0,
+        options=None,
+    ):
         self.path, self.times, self.rate, self.start = path, times, rate, Fraction(start)
         sound = noise(round(seconds * rate)) * 0.2
         for k in FLASHES:
@@ -35,7 +48,7 @@ class Movie:
                     streams[kind].pix_fmt = "yuv420p"
                     streams[kind].codec_context.time_base = base
                 else:
-                    streams[kind] = out.add_stream(codec, rate=rate, layout="mono")
+                    streams[kind] = out.add_stream(codec, rate=rate, layout="mono", options=options)
             packets = []
             for k, time in enumerate(times):
                 picture = np.full((32, 32, 3), 255 if k in FLASHES else 5 * (k % 8), np.uint8)

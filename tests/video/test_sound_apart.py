@@ -3,18 +3,27 @@
 import io
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from helpers.movies import Movie, even
 
 from clipx import AudioFormat, MediaError, VideoOptions, WindowSpec, video
+from clipx.audio.indexed_run import IndexedRun
+from clipx.audio.sound_index import Contradiction
 from clipx.plan import Selection
 from clipx.video.clips import selected_clips
 from clipx.video.sound_apart import SoundApart
+from clipx.video.with_audio import InterleavedSound
 
-# container, codec, rate
+PLAIN = {"aac_pns": "0"}
+"""Options of FFmpeg's encoder for AAC without noise that the decoder makes."""
+
+# container, codec, rate, options
 KINDS = [
     ("mp4", "aac", 44100),
+    ("mp4", "aac", 48000, PLAIN),
+    ("mov", "aac", 16000, PLAIN),
     ("mov", "pcm_s16le", 16000),
     ("mp4", "libmp3lame", 44100),
     ("matroska", "libopus", 48000),
@@ -33,9 +42,9 @@ FORMATS = [AudioFormat(), AudioFormat(sample_rate=16000, mono=True, order="NC"),
 def films(tmp_path):
     """Makes videos of eight seconds with a key frame every ten frames."""
 
-    def make(container="mp4", codec="aac", rate=48000, n=200, **rest):
+    def make(container="mp4", codec="aac", rate=48000, options=None, n=200, **rest):
         path = tmp_path / f"{container}-{codec}-{rate}-{len(list(tmp_path.iterdir()))}"
-        Movie(path, container, codec, even(n), rate, seconds=rest.pop("seconds", n / 25), **rest)
+        Movie(path, container, codec, even(n), rate, seconds=rest.pop("seconds", n / 25), options=options, **rest)
         return path
 
     return make
@@ -115,6 +124,59 @@ def test_selected_clips(films, spec):
         assert found == every[first:]
         assert fewer < decoded
         assert of(Selection((0,), first), path)[0] == [every[0], *every[first:]]
+
+
+def test_sound_is_decoded_from_near_its_clips(films, monkeypatch):
+    packets = []
+    decode = IndexedRun.frames
+
+    def counted(self):
+        for frame in decode(self):
+            packets.append(frame)
+            yield frame
+
+    monkeypatch.setattr(IndexedRun, "frames", counted)
+    monkeypatch.setattr(InterleavedSound, "take", None)
+    path = films("mp4", "aac", 48000, PLAIN, n=500)
+    [clip] = video.clips(path, WindowSpec(4, num_clips=1), audio=AudioFormat(sample_rate=16000))
+    assert clip.audio.any()
+    assert 0 < len(packets) < 16
+
+
+def test_what_contradicts_the_index_is_decoded_from_the_start(films, monkeypatch):
+    path, spec = films("mp4", "aac", 48000, PLAIN), WindowSpec(3, 40)
+    wanted, _ = run(path, spec, audio=AudioFormat())
+    checks = []
+
+    def check(self):
+        checks.append(self)
+        if len(checks) == 2:
+            raise Contradiction
+
+    monkeypatch.setattr(IndexedRun, "check", check)
+    found, _ = run(path, spec, audio=AudioFormat())
+    assert len(checks) == 2 < len(found)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one[2], other[2])
+
+
+def test_damage_beside_the_clips_is_not_seen_and_in_them_it_is(films):
+    """The sound of eight seconds lies in the file from its beginning to its end."""
+    path = films("mp4", "aac", 48000, PLAIN)
+    data, spec = bytearray(path.read_bytes()), WindowSpec(4, num_clips=1)
+    with av.open(io.BytesIO(data)) as file:
+        entries = [(entry.pos, entry.size) for entry in file.streams.audio[0].index_entries]
+    [wanted] = video.clips(bytes(data), spec, audio=AudioFormat())
+    at, size = entries[len(entries) // 4]
+    data[at : at + size] = b"\xff" * size
+    [clip] = video.clips(bytes(data), spec, audio=AudioFormat())
+    np.testing.assert_array_equal(clip.audio, wanted.audio)
+    at, size = entries[len(entries) // 2 + 2]
+    data[at : at + size] = b"\xff" * size
+    with pytest.raises(MediaError):
+        list(video.clips(bytes(data), spec, audio=AudioFormat()))
+    [clip] = video.clips(bytes(data), spec, audio=AudioFormat(damage="keep"))
+    assert clip.audio.shape == wanted.audio.shape
 
 
 def test_files_without_sound(films, make_video):
