@@ -16,15 +16,27 @@ __all__ = ["BLOCK_SAMPLES", "in_blocks"]
 BLOCK_SAMPLES = 1 << 16
 """Samples that are written to clips at a time; a decoder gives a thousand or so."""
 
+NEVER = 2**62
+
 
 def in_blocks(
-    samples: Iterable[FrameSamples], sound: Resampler, begin: int, size: int = BLOCK_SAMPLES
+    samples: Iterable[FrameSamples],
+    sound: Resampler,
+    begin: int,
+    size: int = BLOCK_SAMPLES,
+    first: int | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The samples that a Resampler gives, put together to blocks (channels, at most `size`), with their positions.
 
-    begin: position of the first sample. A block is valid until the next one. Errors come after the samples before them.
+    Args:
+        begin: position of the first sample.
+        first: number of samples with which the first block is given, as soon as they have come; the others are then
+            given with `size`, rather than before there are more.
+
+    A block is valid until the next one. Errors come after the samples before them.
     """
     block, used, room = np.empty((0, 0)), 0, 0
+    full = NEVER if first is None else first
     try:
         for each in samples:
             m = each.n
@@ -32,10 +44,13 @@ def in_blocks(
                 yield begin, block[:, :used]
                 begin, used = begin + used, 0
             if used + m > room:
-                room = max(size, m)
+                room = max(size, m) if first is None else max(full, size) + m
                 block = sound.block(room)
             each.write(block, used)
             used += m
+            if used >= full:
+                yield begin, block[:, :used]
+                begin, used, full = begin + used, 0, size
     except (MediaError, av.FFmpegError):
         yield begin, block[:, :used]
         raise

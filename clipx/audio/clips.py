@@ -81,7 +81,7 @@ class SoundRun:
             self._spec, self._plan, self._format, self.samples, self._pool, self._in_step, self._selection
         )
         if sounds.opening is not None:
-            self._skip_to(sounds.opening, kept)
+            self._skip_to(sounds, sounds.opening, kept)
         for begin, piece in self.samples.pieces():
             if not piece.shape[1]:
                 continue
@@ -108,7 +108,7 @@ class SoundRun:
                     return
             del piece, part
             if sounds.opening is not None and not sounds.open:
-                self._skip_to(sounds.opening, kept)
+                self._skip_to(sounds, sounds.opening, kept)
         if not kept.n:
             raise MediaError(f"{self.name} has an audio stream without samples")
         unfinished = sounds.end(kept.n)
@@ -137,13 +137,13 @@ class SoundRun:
             self.num_samples = self.samples.length() if self._counted is None else self._counted
         return sounds.done or self.num_samples is not None
 
-    def _skip_to(self, opening: int, kept: KeptSamples) -> None:
+    def _skip_to(self, sounds: OpenSounds, opening: int, kept: KeptSamples) -> None:
         """Pass over the samples that neither the clips from this opening on need, nor the end."""
         if self._selection.damaged or opening - kept.n <= NEAR_SECONDS * self.samples.rate:
             return
         length = self.samples.length()
         if length is not None and (first := kept.first_wanted(opening, length)) > kept.n:
-            self.samples.skip_to(first)
+            self.samples.skip_to(first, min(sounds.next_stop(), length))
 
     def _write_last(
         self, opened: OpenSound, row: np.ndarray, positions: np.ndarray, kept: KeptSamples, fill: np.ndarray

@@ -10,7 +10,7 @@ import av
 from clipx.audio.file_bytes import FileBytes
 from clipx.audio.layouts import hold_layout
 from clipx.audio.resampling import trimmed
-from clipx.audio.sound_index import Contradiction, Kind, SoundIndex, Stretch
+from clipx.audio.sound_index import Contradiction, SoundIndex, Stretch
 
 __all__ = ["IndexedRun"]
 
@@ -69,7 +69,8 @@ class IndexedRun:
         """The frames of a packet. Raises Contradiction where these are not those of samples [start, after)."""
         for frame in frames:
             hold_layout(frame.layout)
-            if Kind.of(frame) != self._index.kind:
+            # A resampler refuses another rate and layout.
+            if frame.format.name != self._index.kind.type:
                 raise Contradiction
         if sum(frame.samples for frame in frames) != after - start:
             raise Contradiction

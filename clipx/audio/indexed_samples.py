@@ -28,7 +28,10 @@ from clipx.media.sources import Source
 __all__ = ["IndexedSamples"]
 
 FEW_SAMPLES = 1 << 13
-"""Samples of a block: so few that little is decoded behind the end of a clip."""
+"""Samples of a block: so few that little is decoded behind the end of a clip. The first one reaches to the end."""
+
+MOST_SAMPLES = 1 << 17
+"""Of the first block."""
 
 
 class IndexedSamples:
@@ -48,7 +51,7 @@ class IndexedSamples:
         self._reader = self._open() if self._index is None else None
         self._sound = Resampler(format, name)
         self._length: int | None = None
-        self._wanted = self._at = 0
+        self._wanted, self._at = range(0), 0
         self._is_asked = self._is_begun = self._is_ended = False
 
     def _open(self) -> SampleReader:
@@ -75,8 +78,8 @@ class IndexedSamples:
         if self._reader is not None:
             self._reader.close()
 
-    def skip_to(self, position: int) -> None:
-        self._wanted = position
+    def skip_to(self, position: int, end: int) -> None:
+        self._wanted = range(position, end)
 
     def length(self) -> int | None:
         if not self._is_asked:
@@ -115,11 +118,11 @@ class IndexedSamples:
 
     def _is_far(self) -> bool:
         """What is wanted next is so far ahead that what lies before it is passed over."""
-        return self._can_start() and self._wanted - self._at > NEAR_SECONDS * self.rate
+        return self._can_start() and self._wanted.start - self._at > NEAR_SECONDS * self.rate
 
     def _all(self) -> Iterator[tuple[int, np.ndarray]]:
         """What is wanted of a full decode, up to where something is passed over."""
-        begin = max(self._wanted, self._at)
+        begin = max(self._wanted.start, self._at)
         self._reader = self._reader or self._open()
         for position, piece in self._reader.pieces():
             if position + piece.shape[1] > begin:
@@ -135,11 +138,12 @@ class IndexedSamples:
         """What is wanted, decoded from near where it begins up to where something is passed over."""
         assert self._index is not None
         check_rate(self._name, self.rate, self._window_rate)
-        begin = self._sound.restart(max(self._wanted, self._at))
+        begin = self._sound.restart(max(self._wanted.start, self._at))
         run = IndexedRun(self._index, self._file, begin.source)
+        first = min(max(self._wanted.stop - begin.position, FEW_SAMPLES), MOST_SAMPLES)
         made = (samples for frame in run.frames() for samples in self._sound.convert(frame))
         try:
-            for position, piece in in_blocks(made, self._sound, begin.position, FEW_SAMPLES):
+            for position, piece in in_blocks(made, self._sound, begin.position, FEW_SAMPLES, first):
                 run.check()
                 self._at = position + piece.shape[1]
                 yield position, piece

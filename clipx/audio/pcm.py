@@ -95,7 +95,7 @@ class PcmSource:
     def time(self, position: int) -> Fraction:
         return Fraction(position, self.rate)
 
-    def skip_to(self, position: int) -> None:
+    def skip_to(self, position: int, end: int) -> None:
         self._next = max(self._next, position)
 
     def pieces(self) -> Iterator[tuple[int, np.ndarray]]:

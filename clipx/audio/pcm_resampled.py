@@ -48,7 +48,7 @@ class ResampledPcm:
     def time(self, position: int) -> Fraction:
         return Fraction(position, self.rate)
 
-    def skip_to(self, position: int) -> None:
+    def skip_to(self, position: int, end: int) -> None:
         self._wanted = max(self._wanted, position)
 
     def pieces(self) -> Iterator[tuple[int, np.ndarray]]:

@@ -77,8 +77,8 @@ class SampleSource(Protocol):
         after the samples before it; ValueError for sound of another rate than the window's.
         """
 
-    def skip_to(self, position: int) -> None:
-        """Say, before or between pieces, that no sample before this position is wanted any more.
+    def skip_to(self, position: int, end: int) -> None:
+        """Say, before or between pieces, that what is wanted next are the samples from a position up to an end.
 
         The next piece begins at or before it, as near as it can. The position is below the length.
         """

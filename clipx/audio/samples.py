@@ -87,7 +87,7 @@ class SampleReader:
     def length(self) -> int | None:
         return None
 
-    def skip_to(self, position: int) -> None:
+    def skip_to(self, position: int, end: int) -> None:
         """Nothing: all samples come."""
 
     def time(self, position: int) -> Fraction:

@@ -12,7 +12,7 @@ import numpy as np
 
 from clipx.clip import Clip
 from clipx.plan import ALL, FrameSpec, Selection
-from clipx.plan.rows import Plan, Row, first_frames
+from clipx.plan.rows import Plan, Row, first_frames, stop_of
 from clipx.plan.segmented import SegmentedPlan
 
 __all__ = ["OpenClip", "OpenClips", "Unfinished"]
@@ -90,6 +90,11 @@ class OpenClips(ABC, Generic[Opened]):
             self.open.insert(bisect(self.open, index, key=_number), opened)
         self._begun += 1
         self._index, self.opening = next(self._openings, NO_MORE)
+
+    def next_stop(self) -> int:
+        """The frame after the last of the clip that is begun next, as far as that is known; there is such a clip."""
+        assert self._index is not None
+        return stop_of(self._plan.row(self._index))
 
     @property
     def done(self) -> bool:

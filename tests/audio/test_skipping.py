@@ -37,8 +37,8 @@ class ArraySource:
             self.given[at : self._at] = True
             yield at, self._sound[:, at : self._at]
 
-    def skip_to(self, position):
-        assert position < self.length()
+    def skip_to(self, position, end):
+        assert position < min(self.length(), end)
         self._at = max(self._at, position - self._slack)
 
     def time(self, position):
