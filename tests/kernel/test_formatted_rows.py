@@ -106,19 +106,20 @@ def test_every_corner(order, channels):
             same(extract(frames, 3, format=format), wanted)
 
 
+@pytest.mark.parametrize("width", [33, 240])
 @pytest.mark.parametrize("footprint", [CACHED, STREAMING])
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_overlapping_clips_equal_each_alone(kind, order, footprint):
-    """All clips at once are written frame by frame, one alone place by place."""
-    frames = numbers((9, 5, 37, 3))
-    formatted, view = (_kernel.Formatted(frames, output(kind, order, 3)), 3), (1, 3, 4, 33, True)
+def test_overlapping_clips_equal_each_alone(kind, order, footprint, width):
+    """All clips at once are written frame by frame, one alone place by place. Of 240 pixels, planes are whole lines."""
+    frames = numbers((9, 5, width + 4, 3))
+    formatted, view = (_kernel.Formatted(frames, output(kind, order, 3)), 3), (1, 3, 4, width, True)
     table = np.array([[i, i + 2, 4, i] for i in range(7)])
     table[2, 1] = table[5, 3] = -1
-    together = write(formatted, kind, table, [view], (4, 33), footprint, 5)
-    alone = [write(formatted, kind, row[None], [view], (4, 33), footprint, 3) for row in table]
-    assert together == b"".join(alone)
-    assert together == write(formatted, kind, table, [view] * 7, (4, 33), footprint, 5)
+    alone = b"".join(write(formatted, kind, row[None], [view], (4, width), footprint, 3) for row in table)
+    for offset in (0, 5, 12):
+        assert write(formatted, kind, table, [view], (4, width), footprint, offset) == alone
+    assert write(formatted, kind, table, [view] * 7, (4, width), footprint, 5) == alone
 
 
 @pytest.mark.parametrize("footprint", [CACHED, STREAMING])
