@@ -53,7 +53,7 @@ REPLACED = (12, 2000)  # and from so few to so many clips
 
 WARM, SHUFFLE = "warm pool", "steady shuffle"
 EXTRACT, ITERATE = "clipx.windows.extract(out=)", "clipx.windows.iterate(pool=)"
-ASKED = {(WARM, 224): 1.1, (WARM, 720): 1.3, (SHUFFLE, 224): 2.0}  # by scenario and height
+ASKED = {(WARM, 16): 1.0, (WARM, 224): 1.1, (WARM, 720): 1.3, (SHUFFLE, 224): 2.0}  # by scenario and height
 
 
 class Case(NamedTuple):
