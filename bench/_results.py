@@ -56,13 +56,13 @@ class Result:
     clips: int = 0
     clip_bytes: int = 0
     limits: tuple[str, ...] = ()
-    rivals: tuple[str, ...] = ()
+    rivals: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.rivals:
+        if self.rivals is None:
             others = (name for name in self.samples if name not in self.limits)
             object.__setattr__(self, "rivals", tuple(name for name in others if not name.startswith(OURS)))
 

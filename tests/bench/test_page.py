@@ -97,6 +97,9 @@ def test_floors_against_rivals_are_against_the_fastest(load):
     record = result.record()
     assert record["contestants"]["clipx"]["of_limit"] == 0.5
     assert record["rivals"] == ["slow", "fast"]
+    alone = results.Result("a case", samples, rivals=())
+    floors.fastest_rival(alone, 1.5)
+    assert (alone.fastest_rival, alone.record()["rivals"], len(floors)) == (None, [], 2)
 
 
 def test_a_column_for_each_other_implementation(load):
