@@ -60,11 +60,15 @@ def read_aiff(data: Bytes) -> PcmHeader | None:
     begin = end = 0
     for _ in range(MOST_CHUNKS):
         chunk = bytes(data.peek(at, CHUNK.size))
-        if left <= 0 or len(chunk) < CHUNK.size:
+        if left <= 0 or not chunk:
             break
+        if len(chunk) < CHUNK.size:
+            return None
         name, size = CHUNK.unpack(chunk)
         at += CHUNK.size
         left -= size + CHUNK.size + size % 2
+        if at + size > data.size:
+            return None
         if name == b"COMM":
             if found is not None:
                 return None
@@ -92,11 +96,12 @@ def _read_common(chunk: bytes, compressed: bool) -> tuple[str, int, int] | None:
     """Encoding, channels and rate of a COMM chunk whose numbers agree with each other."""
     if len(chunk) < COMMON.size:
         return None
-    channels, _, bits, exponent, mantissa = COMMON.unpack_from(chunk)
+    channels, count, bits, exponent, mantissa = COMMON.unpack_from(chunk)
     shift = exponent - EXPONENT
-    if not -63 <= shift <= 0 or not 1 <= channels <= MOST_CHANNELS:
+    if not -63 <= shift <= 0 or not 1 <= channels <= MOST_CHANNELS or count >= 2**31:
         return None
-    rate = mantissa if not shift else (mantissa + (1 << (-shift - 1))) >> -shift
+    rounded = mantissa if not shift else mantissa + (1 << (-shift - 1))
+    rate = rounded % 2**64 >> -shift  # FFmpeg's sum has 64 bits
     code = chunk[COMMON.size :] if compressed else b"NONE"
     if code in (b"NONE", b"twos"):
         size = (bits + 7) // 8
@@ -116,6 +121,6 @@ def read_au(data: Bytes) -> PcmHeader | None:
     encoding = AU_ENCODINGS.get(code)
     if encoding is None or not 1 <= channels <= MOST_CHANNELS or not 0 < rate < 2**31:
         return None
-    if begin < AU_HEADER.size or AU_UNKNOWN > size >= 2**31:
+    if begin < AU_HEADER.size or not (0 < size < 2**31 or size == AU_UNKNOWN):
         return None
     return PcmHeader(encoding, channels, rate, f"{channels} channels", begin, data.size)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,8 @@ from clipx.plan.segmented import SegmentedPlan, SegmentErrors
 from clipx.pool import ClipPool, as_pool
 
 __all__ = ["AudioClips", "AudioFormat", "Clip", "clips", "count_clips", "count_samples", "selected_clips"]
+
+PLAIN = AudioFormat()
 
 
 class SoundRun:
@@ -167,7 +168,7 @@ class SoundRun:
         # The start of a segment's clip is counted from the segment's first sample on.
         start = clip.start if clip.segment is None else first_frame(row)
         clip.pts_seconds = float(self.samples.time(start))
-        clip.duration_seconds = float(Fraction(span, rate))
+        clip.duration_seconds = span / rate
         clip.sample_rate, clip.damaged = rate, damage
         return clip
 
@@ -226,7 +227,7 @@ def selected_clips(
     segments: by their numbers. Their errors are in `segment_errors`, and are not raised; but where more of their clips
     are open at once than `max_slots` have room for, that is a ValueError.
     """
-    format = format or AudioFormat()
+    format = format or PLAIN
     with raising_interrupts():
         return AudioClips(SoundRun(src, spec, format, pool, rng, name, in_step, selection, segments, max_slots))
 

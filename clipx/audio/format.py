@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -49,13 +49,8 @@ class AudioFormat:
             object.__setattr__(self, "sample_rate", integer("sample_rate", self.sample_rate, 1, 768_000))
         if not isinstance(self.mono, bool):
             raise TypeError(f"mono is {self.mono!r}, but must be True or False")
-        try:
-            name = np.dtype(self.dtype).name
-        except TypeError:
-            name = str(self.dtype)
-        if name not in SAMPLE_FORMATS:
-            raise ValueError(f"dtype is {self.dtype!r}, but must be one of {', '.join(SAMPLE_FORMATS)}")
-        object.__setattr__(self, "dtype", name)
+        if not isinstance(self.dtype, str) or self.dtype not in SAMPLE_FORMATS:
+            object.__setattr__(self, "dtype", _dtype_name(self.dtype))
         if self.order not in ("CN", "NC"):
             raise ValueError(f"order is {self.order!r}, but must be 'CN' or 'NC'")
         if isinstance(self.stream, str) and self.stream != "best":
@@ -72,3 +67,13 @@ class AudioFormat:
     def channels_first(self, clip: np.ndarray) -> np.ndarray:
         """A clip seen as (channels, n)."""
         return clip if self.order == "CN" else clip.T
+
+
+def _dtype_name(dtype: Any) -> str:
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    if name not in SAMPLE_FORMATS:
+        raise ValueError(f"dtype is {dtype!r}, but must be one of {', '.join(SAMPLE_FORMATS)}")
+    return name

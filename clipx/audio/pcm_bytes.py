@@ -52,7 +52,7 @@ class HeldBytes:
         self._view = memoryview(b"")
 
 
-class FileBytes:
+class FileBlocks:
     """Bytes of a file, which may become shorter meanwhile: they are read into a block, never mapped."""
 
     def __init__(self, file: io.FileIO | CheckedFile, size: int) -> None:
@@ -98,7 +98,7 @@ class FileBytes:
     __del__ = close
 
 
-def _open_path(path: Any) -> FileBytes | None:
+def _open_path(path: Any) -> FileBlocks | None:
     try:
         # Others, such as pipes, can be read once only.
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -106,7 +106,7 @@ def _open_path(path: Any) -> FileBytes | None:
         file = io.FileIO(path)
     except (OSError, ValueError):  # whoever opens it next raises this
         return None
-    return FileBytes(file, os.fstat(file.fileno()).st_size)
+    return FileBlocks(file, os.fstat(file.fileno()).st_size)
 
 
 def open_bytes(src: Source, name: str) -> Bytes | None:
@@ -121,6 +121,6 @@ def open_bytes(src: Source, name: str) -> Bytes | None:
         if not src.seekable():
             return None
         with suppress(io.UnsupportedOperation):  # its size is not known
-            return FileBytes(src, src.seek(0, io.SEEK_END))
+            return FileBlocks(src, src.seek(0, io.SEEK_END))
         return None
     return _open_path(src)

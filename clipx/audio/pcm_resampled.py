@@ -21,9 +21,6 @@ __all__ = ["ResampledPcm"]
 
 PACKET_BYTES = 1 << 16
 
-FILTER_SAMPLES = 96
-"""More samples, of the lower rate, than FFmpeg's filter spans in all."""
-
 LEAST_SKIPPED = 1 << 13
 """Frames that are read rather than that the resampler starts anew behind them."""
 
@@ -83,9 +80,6 @@ class ResampledPcm:
         rate, wanted = self._file.header.rate, self._wanted
         source = wanted
         if rate != self.rate:
-            # At the end the filter asks for a few samples that it does not drop.
-            rest = FILTER_SAMPLES * self.rate // min(rate, self.rate) + 1
-            wanted = min(wanted, self._file.frames * self.rate // rate - rest)
             source, _, _ = aligned_start(wanted, rate, self.rate)
         if source - at < LEAST_SKIPPED:
             return at, position

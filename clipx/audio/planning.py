@@ -67,8 +67,10 @@ def _count(
     segments: Mapping[int, Segment] | None,
     source: SampleSource | None,
 ) -> CountedSamples:
-    # Samples behind damage are counted as well.
-    return CountedSamples(src, spec, replace(format, damage="keep"), name, segments, source)
+    if source is None or source.length() is None:
+        # Samples behind damage are counted as well.
+        format = replace(format, damage="keep")
+    return CountedSamples(src, spec, format, name, segments, source)
 
 
 def _plan(

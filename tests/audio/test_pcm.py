@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from helpers.pcm_files import aiff, au, check_equal, chunk, data_of, fmt, is_read_directly, samples_of, wav, wave64
 from helpers.sounds import encode, noise
+from hypothesis import given
+from hypothesis import strategies as st
 
 import clipx
 from clipx import AudioFormat, MediaError
 from clipx.audio.open_samples import open_samples
+from clipx.audio.pcm import open_pcm
 from clipx.audio.samples import SampleReader
 
 INT16 = AudioFormat(dtype="int16")
@@ -153,6 +156,59 @@ def test_the_format_may_follow_the_data():
 )
 def test_what_ffmpeg_treats_specially_is_left_to_it(file):
     check_equal(file, direct=False)
+
+
+LEFT_TO_FFMPEG = [
+    wav(S16, F16, before=chunk(b"SMV0", bytes(8))),
+    wav(S16, F16, before=chunk(b"LIST", b"ab")),
+    wav(S16, F16, behind=chunk(b"bext", b"short")),
+    wav(S16, fmt("s16", 65)),
+    wav(S16, fmt("s16", 0)),
+    wav(S16, fmt("s16", 2, rate=0)),
+    wav(S16, F16[:14]),
+    b"RIFX" + wav(S16, F16)[4:],
+    wav(S16, F16, kind=b"RF64", ds64=2**63),
+    aiff(S16, "s16", 2)[:-500],
+    aiff(S16, "s16", 2, behind=b"COMM\0\0\0\0"),
+    aiff(S16, "s16", 2, before=b"FVER\0\0\0\4abcd"),
+    aiff(S16, "s16", 2, rate=2**33),
+    au(S16, 3, 2, size=0),
+    au(S16, 3, 2, size=2**31),
+    au(S16, 99, 2),
+]
+
+
+@pytest.mark.parametrize("file", LEFT_TO_FFMPEG)
+def test_what_ffmpeg_may_refuse_is_left_to_it(file):
+    assert open_pcm(file, "file", AudioFormat()) is None
+
+
+HEADERS = [
+    wav(data_of("s16", 300, 2), fmt("s16", 2), behind=chunk(b"LIST", b"adtl")),
+    wav(data_of("s24", 300, 2), fmt("s24", 2, mask=3)),
+    wav(data_of("f32", 300), fmt("f32"), kind=b"RF64"),
+    wave64(data_of("s16", 300, 2), fmt("s16", 2)),
+    aiff(data_of("s16", 300, 2), "s16", 2),
+    aiff(data_of("f32", 300), "f32", compression=b"fl32", behind=b"MARK\0\0\0\3abc\0"),
+    au(data_of("s16", 300, 2), 3, 2, note=b"a note.."),
+]
+
+
+@given(
+    file=st.sampled_from(HEADERS),
+    changes=st.lists(st.tuples(st.floats(0, 1), st.sampled_from([0, 1, 2, 8, 24, 32, 127, 128, 254, 255])), max_size=3),
+    cut=st.one_of(st.just(0), st.integers(0, 400)),
+    behind=st.sampled_from([b"", b"\0", b"data\4\0\0\0abcd", bytes(9), b"COMM\0\0\0\0"]),
+)
+def test_changed_headers(file, changes, cut, behind):
+    """A file that is read without FFmpeg has the samples that FFmpeg gives."""
+    changed = bytearray(file)
+    for place, byte in changes:
+        changed[int(place * 139)] = byte
+    changed = bytes(changed[: len(changed) - cut]) + behind
+    if (pcm := open_pcm(changed, "file", AudioFormat())) is not None:
+        pcm.close()
+        check_equal(changed)
 
 
 @pytest.mark.parametrize("type", ["s16", "s24", "f32"])

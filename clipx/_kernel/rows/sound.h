@@ -13,6 +13,9 @@ typedef struct {
     size_t plane; /* bytes from one plane to the next */
 } clipx_sound;
 
+/* How far ahead of what is converted its source is asked for. */
+enum { CLIPX_PCM_AHEAD = 4 * CLIPX_PCM_ROOM };
+
 static void clipx_write_sound(const clipx_rows *rows, const clipx_pcm *pcm, const clipx_sound *sound) {
     CLIPX_ALIGNED(64) uint8_t picked[CLIPX_PCM_ROOM];
     CLIPX_ALIGNED(64) char items[4 * CLIPX_PCM_ROOM];
@@ -23,8 +26,10 @@ static void clipx_write_sound(const clipx_rows *rows, const clipx_pcm *pcm, cons
     const uint8_t *src = sound->src;
     char *dst = sound->dst;
     while (left) {
-        size_t n = left < most ? left : most;
+        size_t n = left < most ? left : most, i;
         const uint8_t *from = src;
+        if (sound->stride == frame)
+            for (i = 0; i < n * frame; i += CLIPX_LINE) CLIPX_PREFETCH(src + CLIPX_PCM_AHEAD + i);
         if (sound->stride != frame) clipx_pcm_pick(src, sound->stride, n, frame, picked), from = picked;
         if (pcm->swapped) clipx_pcm_swap(from, n * channels, sample, picked), from = picked;
         rows->pcm(pcm, from, n * channels, planes ? items : dst);
