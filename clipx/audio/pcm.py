@@ -179,6 +179,7 @@ def _open(data: Bytes, name: str) -> PcmFile | None:
     file = PcmFile(header, data, name)
     if not file.frames:
         return None
-    if header.may_be_coded and may_be_coded(data.peek(header.begin, min(PROBED_BYTES, header.end - header.begin))):
+    probed = min(PROBED_BYTES, header.end - header.begin)
+    if header.may_be_coded and may_be_coded(data.read(header.begin, probed)[:probed]):
         return None
     return file

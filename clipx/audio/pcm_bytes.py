@@ -16,6 +16,13 @@ __all__ = ["BLOCK_BYTES", "Bytes", "open_bytes"]
 BLOCK_BYTES = 1 << 17
 """Bytes of a file that are read at a time: they are still in the cache when they are converted."""
 
+LEAST_BYTES = 1 << 15
+"""Bytes that are read where fewer are asked for."""
+
+MOST_SPARE = 8
+_spare: list[memoryview] = []
+"""Blocks of files that have been closed: a new one would first have to be mapped and cleared."""
+
 
 class Bytes(Protocol):
     """The bytes of a source.
@@ -70,16 +77,18 @@ class FileBlocks:
     def read(self, at: int, size: int) -> memoryview:
         size = max(min(size, BLOCK_BYTES, self.size - at), 0)
         if not self._begin <= at <= at + size <= self._end:
-            self._fill(at)
+            self._fill(at, min(max(size, LEAST_BYTES), self.size - at))
         return self._block[at - self._begin : self._end - self._begin]
 
-    def _fill(self, at: int) -> None:
-        """Read the block that begins at a byte."""
+    def _fill(self, at: int, wanted: int) -> None:
+        """Read so many bytes from one on into the block."""
         if not len(self._block):
-            self._block = memoryview(bytearray(min(BLOCK_BYTES, self.size)))
+            try:
+                self._block = _spare.pop()
+            except IndexError:
+                self._block = memoryview(bytearray(BLOCK_BYTES))
         self._begin = self._end = at
         self._file.seek(at)
-        wanted = min(len(self._block), self.size - at)
         while (done := self._end - at) < wanted:
             if isinstance(self._file, CheckedFile):
                 data = self._file.read(wanted - done)
@@ -94,6 +103,9 @@ class FileBlocks:
     def close(self) -> None:
         if isinstance(self._file, io.FileIO):
             self._file.close()
+        block, self._block, self._begin, self._end = self._block, memoryview(b""), 0, 0
+        if len(block) and len(_spare) < MOST_SPARE:
+            _spare.append(block)
 
     __del__ = close
 
