@@ -11,8 +11,9 @@ from clipx.audio.even_packets import EvenPackets, frames_of_adts, frames_of_mp3
 from clipx.audio.file_bytes import FileBytes
 from clipx.audio.flac_packets import FlacPackets, frames_of_flac
 from clipx.audio.layouts import hold_layout, is_mapped
+from clipx.audio.matroska_packets import packets_of_matroska
 from clipx.audio.mov_packets import packets_of_mov
-from clipx.audio.ogg_packets import OggPackets, pages_of_ogg, vorbis_blocks
+from clipx.audio.ogg_packets import OggPackets, opus_samples, pages_of_ogg, vorbis_blocks
 from clipx.audio.preroll import LSF_RATES, preroll_of
 from clipx.audio.sound_index import Contradiction, Kind, SoundIndex
 from clipx.media.demuxing import demuxed
@@ -24,8 +25,12 @@ MOST_SILENT = 8
 
 INDEXED = frozenset(
     {("mp3", "mp3"), ("aac", "aac"), ("mp4", "aac"), ("ogg", "opus"), ("ogg", "vorbis"), ("flac", "flac")}
+    | {("matroska", "opus"), ("matroska", "aac")}
 )
 """Containers and codecs whose packets are found."""
+
+SEVERAL = "mp4", "matroska"
+"""Containers of which other streams may lie beside the sound."""
 
 
 class _Begin(NamedTuple):
@@ -37,13 +42,14 @@ class _Begin(NamedTuple):
 
 def _kinds(container: av.container.InputContainer, stream: Any) -> tuple[str, str]:
     format = container.format.name
-    return "mp4" if "mp4" in format else format, stream.codec_context.codec.canonical_name
+    known = next((each for each in SEVERAL if each in format), format)
+    return known, stream.codec_context.codec.canonical_name
 
 
 def can_be_indexed(container: av.container.InputContainer, stream: Any) -> bool:
-    """An index may be made of a stream: of this container and codec, alone in it, if that is not MP4."""
+    """An index may be made of a stream: of this container and codec, alone in it, if that is not MP4 or Matroska."""
     format, codec = _kinds(container, stream)
-    return (format, codec) in INDEXED and (format == "mp4" or len(container.streams) == 1)
+    return (format, codec) in INDEXED and (format in SEVERAL or len(container.streams) == 1)
 
 
 def index_of(container: av.container.InputContainer, stream: Any, file: FileBytes) -> SoundIndex | None:
@@ -71,6 +77,9 @@ def index_of(container: av.container.InputContainer, stream: Any, file: FileByte
         found = frames_of_flac(file, at, stream.duration or 0)
     elif format == "mp4":
         found = packets_of_mov(file, stream, 1024)
+    elif format == "matroska":
+        step = opus_samples(bytes(begin.packets[0])) if codec == "opus" else 1024
+        found = packets_of_matroska(file, stream, begin.packets, demuxed(container, stream), step)
     else:
         blocks = vorbis_blocks(extradata) if codec == "vorbis" else None
         found = None if codec == "vorbis" and blocks is None else pages_of_ogg(file, at, blocks)

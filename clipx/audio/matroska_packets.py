@@ -1,0 +1,67 @@
+"""The packets of sound in Matroska and WebM, which are listed nowhere: all are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any
+
+import av
+import numpy as np
+
+from clipx.audio.even_packets import EvenPackets
+from clipx.audio.file_bytes import FileBytes
+from clipx.audio.ogg_packets import opus_samples
+from clipx.audio.track import STEP_SECONDS
+
+__all__ = ["packets_of_matroska"]
+
+MOST_HEAD = 12  # bytes of a block before its data
+
+
+def packets_of_matroska(
+    file: FileBytes, stream: Any, begun: list[Any], rest: Iterable[Any], step: int
+) -> tuple[EvenPackets, int] | None:
+    """The packets of a stream, each of `step` samples, and how many samples they give.
+
+    None where they don't lie in the file as they are, in blocks of their own, where their times leave a gap, and where
+    samples are left out in the middle.
+
+    Args:
+        begun, rest: the packets of the stream.
+    """
+    is_opus = stream.codec_context.codec.canonical_name == "opus"
+    begins: list[int] = []
+    sizes: list[int] = []
+    times: list[int] = []
+    head, last = 0, begun[0]
+    for packet in chain(begun, rest):
+        if not packet.size:
+            continue
+        data = bytes(packet)
+        if packet.pos is None or packet.pts is None or (is_opus and opus_samples(data) != step):
+            return None
+        # Those at the beginning are left out by the decoder that has begun.
+        if len(begins) > len(begun) and last.has_sidedata("skip_samples"):
+            return None
+        head = head or max(bytes(file.read(packet.pos, MOST_HEAD + len(data))).find(data), 0)
+        if not head or file.read(packet.pos + head, len(data)) != data:
+            return None
+        begins.append(packet.pos + head)
+        sizes.append(len(data))
+        times.append(packet.pts)
+        last = packet
+    rate = stream.codec_context.sample_rate
+    late = (np.array(times) - times[0]) * float(stream.time_base) - np.arange(len(times)) * (step / rate)
+    if np.any(np.diff(begins) < sizes[:-1]) or np.any(np.abs(late) > float(STEP_SECONDS) / 2):
+        return None
+    found = EvenPackets(np.array(begins, np.int64), np.array(sizes, np.int32), step)
+    return found, found.samples - step + _samples_of_last(stream, last)
+
+
+def _samples_of_last(stream: Any, packet: Any) -> int:
+    """Samples of the last packet, some of which may be left out. Raises errors of av."""
+    context: Any = av.CodecContext.create(stream.codec_context.name, "r")
+    context.extradata = stream.codec_context.extradata
+    context.sample_rate, context.layout = stream.codec_context.sample_rate, stream.codec_context.layout
+    return sum(frame.samples for frame in context.decode(packet))
