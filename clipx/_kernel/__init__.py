@@ -5,6 +5,7 @@ windows.pxi        gather_windows, without a table of frames
 formatted.pxi      Output, Picture and Formatted, which write frames as a ClipFormat says
 sound.pxi          Pcm, which writes samples of PCM as an AudioFormat says; may_be_coded; copy_planes of frames
 slots.pyx          the slots of a ClipPool, and their leases
+packets.pyx        walks over the packets of files of sound, which find these without a demuxer
 callbacks.pyx      read, seek and tell of a file, as PyAV calls them: where an interrupt is caught
 loops.pxd          the declarations of the loops in rows/
 rows/rows.h        the implementations of the rows (baseline, SSSE3, AVX2, AVX-512, NEON), and a list of the files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from io import FileIO
 from typing import cast
@@ -41,12 +42,17 @@ class FileBytes:
 
     @staticmethod
     def of(src: Source) -> FileBytes | None:
-        """For a source as `as_source` returns it; None for a file object, and for a path that cannot be opened."""
+        """For a source as `as_source` returns it; None for a file object, and for a path that is not of a file.
+
+        It is None of a path that cannot be opened, too: whoever opens it next raises the error.
+        """
         if hasattr(src, "read"):
             return None
         try:
+            if isinstance(src, (str, os.PathLike)) and not stat.S_ISREG(os.stat(src).st_mode):
+                return None  # a pipe can be read once only
             return FileBytes(cast(str, src))
-        except OSError:
+        except (OSError, ValueError):
             return None
 
     def read(self, at: int, size: int) -> memoryview | bytes:
@@ -83,3 +89,5 @@ class FileBytes:
         if self._file is not None:
             self._file.close()
         self._view = None
+
+    __del__ = close

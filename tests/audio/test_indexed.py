@@ -1,7 +1,9 @@
 """Sound that is decoded near clips alone: clips of a full decode, which is made where a file is not a plain one."""
 
+import gc
 import os
 import struct
+import warnings
 from functools import cache
 
 import numpy as np
@@ -222,6 +224,17 @@ def test_later_visits_of_a_path_open_nothing(tmp_path, monkeypatch):
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
     (clip,) = segments_of(path, AudioFormat(damage="keep"), [(90_000, 190_000)])
     assert not np.array_equal(clip.data, sound[:, 90_000:190_000])
+
+
+def test_a_run_that_is_dropped_closes_the_file(tmp_path):
+    path = tmp_path / "a.mp3"
+    path.write_bytes(file_of("mp3"))
+    clips = clipx.audio.clips(path, WindowSpec(1000))
+    next(clips)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del clips
+        gc.collect()
 
 
 def test_kept_indexes_are_bounded():
