@@ -35,12 +35,12 @@ class SampleClock:
 
     def follow(self, frame: Any) -> int:
         """By how much a frame is later than the samples before it say, in parts of a second; below 0: earlier."""
-        pts = frame.pts
-        self._late_before = self._late
+        pts, late = frame.pts, self._late
+        self._late_before = late
         if pts is not None:
-            self._late = pts * self._ticks - self._zero - self._arrived * self._parts
+            self._late = late = pts * self._ticks - self._zero - self._arrived * self._parts
         self._arrived += frame.samples
-        return self._late
+        return late
 
     def set(self) -> None:
         """The frame that `follow` has seen last is on time, whatever it says."""

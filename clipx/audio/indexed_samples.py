@@ -49,7 +49,7 @@ class IndexedSamples:
         self.harmed = Harmed()
         self._index = KEPT.find(file.identity, format.stream)
         self._reader = self._open() if self._index is None else None
-        self._sound = Resampler(format, name)
+        self._sound = Resampler(format, name, joins=True)
         self._length: int | None = None
         self._wanted, self._at = range(0), 0
         self._is_asked = self._is_begun = self._is_ended = False

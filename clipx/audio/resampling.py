@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import av
@@ -11,6 +12,7 @@ from av.audio.plane import AudioPlane
 from clipx import _kernel
 from clipx.audio.format import SAMPLE_FORMATS, AudioFormat
 from clipx.audio.frame_samples import FrameSamples, Write, find_write
+from clipx.audio.joined_frames import JoinedFrames
 from clipx.audio.layouts import hold_layout, is_mapped
 from clipx.audio.rates import MOST_DOWNSAMPLED, MOST_UPSAMPLED, aligned_start
 from clipx.errors import MediaError
@@ -40,21 +42,24 @@ class Restart(NamedTuple):
 class Resampler:
     """Turns the decoded frames of one stream into samples (channels, m) of a rate and type.
 
+    Args:
+        joins: whether small frames wait to be resampled together, up to `release`.
+
     Attributes:
         rate: samples a second; 0 before the first frame.
         channels: of what comes out.
     """
 
-    def __init__(self, format: AudioFormat, name: str) -> None:
-        self._format, self._name = format, name
+    def __init__(self, format: AudioFormat, name: str, joins: bool = False) -> None:
+        self._format, self._name, self._joins = format, name, joins
         self._kind: tuple[int, str] | None = None
         self._layout: Any = None
         self._dtype = np.dtype(format.dtype)
         self.rate = format.sample_rate or 0
         self.channels = 1 if format.mono else 0
         self._resampler: av.AudioResampler | None = None
-        self._resampled = ""
-        self._writes: dict[str, Write | None] = {}
+        self._joined: JoinedFrames | None = None
+        self._writes: dict[str, Write] = {}
         self._keeps = False
         self._dropped = 0
 
@@ -66,7 +71,8 @@ class Resampler:
         """
         assert self._kind is not None
         rate, layout = self._kind
-        self._resampler, self._dropped = None, 0
+        self._resampler = self._joined = None
+        self._dropped = 0
         if is_mapped(layout):
             return Restart(0, 0)
         if rate == self.rate:
@@ -83,19 +89,27 @@ class Resampler:
         """
         if frame is None:
             return self._drain()
-        self.check_kind(frame)
+        known = self._kind
+        if known is None or frame.layout != self._layout or frame.sample_rate != known[0]:
+            self.check_kind(frame)
         type = frame.format.name
-        write = self._writes[type] if type in self._writes else self._find_write(type)
+        write = self._writes.get(type) or self._find_write(type)
         if write is not None:
             n = frame.samples
             return [FrameSamples(frame, n, write)] if n else []
         # A resampler takes numbers of one type.
-        before = self._drain() if type != self._resampled else []
-        if self._resampler is None:
+        before = self._drain() if self._joined is not None and type != self._joined.type else []
+        if self._resampler is None or self._joined is None:
             layout = "mono" if self._format.mono else frame.layout.name
             self._resampler = av.AudioResampler(SAMPLE_FORMATS[self._dtype.name], layout, self.rate)
-            self._resampled = type
-        return before + self._resample(self._resampler, frame)
+            self._joined = JoinedFrames(frame, self._joins)
+        return before + self._resample(self._resampler, self._joined.add(frame))
+
+    def release(self) -> list[FrameSamples]:
+        """Samples of the frames that wait to be joined with others."""
+        if self._resampler is None or self._joined is None:
+            return []
+        return self._resample(self._resampler, self._joined.rest())
 
     def array(self, samples: FrameSamples) -> np.ndarray:
         """Samples of `convert` as an array (channels, n) of its own."""
@@ -109,13 +123,10 @@ class Resampler:
 
     def check_kind(self, frame: av.AudioFrame) -> None:
         """Raise OtherKind for a frame whose rate or channels are not those of the first, which says what they are."""
-        known = self._kind
-        if known is not None and frame.layout == self._layout and frame.sample_rate == known[0]:
-            return
         kind = frame.sample_rate, frame.layout.name
-        if kind == known:
+        if kind == self._kind:
             return
-        if known is not None:
+        if self._kind is not None:
             raise OtherKind(
                 f"{self._name} changes midway from {self._kind} to {kind} (sample rate, channels); only sound of "
                 f"one kind is read"
@@ -125,21 +136,22 @@ class Resampler:
         self._begin(frame)
 
     def _drain(self) -> list[FrameSamples]:
-        resampler, self._resampler = self._resampler, None
-        return [] if resampler is None else self._resample(resampler, None)
+        released, resampler = self.release(), self._resampler
+        self._resampler = self._joined = None
+        return [] if resampler is None else released + self._resample(resampler, [None])
 
-    def _resample(self, resampler: av.AudioResampler, frame: av.AudioFrame | None) -> list[FrameSamples]:
+    def _resample(self, resampler: av.AudioResampler, frames: Sequence[av.AudioFrame | None]) -> list[FrameSamples]:
         try:
-            made = resampler.resample(frame)
+            made = [each for frame in frames for each in resampler.resample(frame)]
         except av.FFmpegError as exn:
             raise MediaError(
                 f"{self._name} has {self._kind} (sample rate, channels), which FFmpeg cannot turn into "
                 f"{self.rate}, {'mono' if self._format.mono else 'the same channels'}"
             ) from exn
-        frames = [each for each in made if each is not None and each.samples]
-        for each in frames:
+        found = [each for each in made if each is not None and each.samples]
+        for each in found:
             hold_layout(each.layout)
-        return self._resampled_samples(frames)
+        return self._resampled_samples(found)
 
     def _resampled_samples(self, frames: list[av.AudioFrame]) -> list[FrameSamples]:
         """Samples of the resampler's frames, but for those that are dropped after a restart."""
@@ -171,7 +183,8 @@ class Resampler:
     def _find_write(self, type: str) -> Write | None:
         """The way of frames of a type to blocks; None where the resampler is on it."""
         write = find_write(type, self.channels, self._dtype.name) if self._keeps else None
-        self._writes[type] = write
+        if write is not None:
+            self._writes[type] = write
         return write
 
 

@@ -61,7 +61,7 @@ class SampleReader:
         self._announced = len(stream.index_entries) if "mp4" in self._container.format.name else 0
         self._found = 0
         self._failed: Exception | None = None
-        self.sound = Resampler(format, name)
+        self.sound = Resampler(format, name, joins=True)
         self.report = report or Report(name, format.damage)
         self.harmed = Harmed()
         self._clock: SampleClock | None = None
@@ -98,32 +98,42 @@ class SampleReader:
         return in_blocks(self._samples(), self.sound, 0)
 
     def _samples(self) -> Iterator[FrameSamples]:
+        with failures(self._name, "decoded"):
+            try:
+                yield from self._decoded()
+            except (MediaError, av.FFmpegError):
+                yield from self.sound.release()
+                raise
+
+    def _decoded(self) -> Iterator[FrameSamples]:
         decoder = AudioDecoder(self._container, self._stream, self._name, self.report.damage)
         clock: SampleClock | None = None
-        with failures(self._name, "decoded"):
-            for packet in self._packets():
-                for frame in decoder.decode(packet):
-                    if clock is None:
-                        clock = self._begin(frame)
-                    try:
-                        made = self.sound.convert(frame)
-                    except OtherKind as exn:
-                        self._others += 1
-                        if self.report.damage == "stop" or self._others > MOST_OF_ANOTHER_KIND:
-                            raise
-                        decoder.refuse(exn)
-                        continue
-                    late = clock.follow(frame)
-                    if decoder.refused is not None or decoder.passed or not -clock.gap <= late <= clock.gap:
-                        self._go_on(frame, clock, decoder)
-                    self._others = 0
-                    for samples in made:
+        for packet in self._packets():
+            for frame in decoder.decode(packet):
+                if clock is None:
+                    clock = self._begin(frame)
+                try:
+                    self.sound.check_kind(frame)
+                except OtherKind as exn:
+                    self._others += 1
+                    if self.report.damage == "stop" or self._others > MOST_OF_ANOTHER_KIND:
+                        raise
+                    decoder.refuse(exn)
+                    continue
+                late = clock.follow(frame)
+                if decoder.refused is not None or decoder.passed or not -clock.gap <= late <= clock.gap:
+                    for samples in self.sound.release():
                         self._written += samples.n
                         yield samples
-            for samples in self.sound.convert(None):
-                self._written += samples.n
-                yield samples
-            self._check_end(clock, decoder)
+                    self._go_on(frame, clock, decoder)
+                self._others = 0
+                for samples in self.sound.convert(frame):
+                    self._written += samples.n
+                    yield samples
+        for samples in self.sound.convert(None):
+            self._written += samples.n
+            yield samples
+        self._check_end(clock, decoder)
 
     def _packets(self) -> Iterator[av.Packet | None]:
         """The packets up to the end, or to where the file cannot be read on, and then None."""

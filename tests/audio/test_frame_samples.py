@@ -30,7 +30,7 @@ def random_samples(type, channels, n, seed=0):
         return rng.uniform(-1.1, 1.1, (channels, n)).astype(dtype)
     info = np.iinfo(dtype)
     found = rng.integers(info.min, info.max, (channels, n), dtype, endpoint=True)
-    found[:, :2] = info.min, info.max
+    found[:, 0], found[:, -1] = info.min, info.max
     return found
 
 
