@@ -12,7 +12,7 @@ from clipx.audio.counting import count_clips, count_samples
 from clipx.audio.direct import DirectSounds
 from clipx.audio.format import AudioFormat
 from clipx.audio.open_sounds import KeptSamples, OpenSound, OpenSounds
-from clipx.audio.pcm import PcmSource, check_rate
+from clipx.audio.pcm import PcmSource
 from clipx.audio.planning import plan_sound
 from clipx.audio.sample_source import NEAR_SECONDS
 from clipx.clip import Clip, SoundClip
@@ -64,7 +64,7 @@ class SoundRun:
 
     def _written_clips(self) -> Generator[Clip]:
         assert isinstance(self.samples, PcmSource)
-        check_rate(self._spec.timeline_fps, self.samples.rate, self.name)
+        self.samples.check_rate()
         sounds = DirectSounds(
             self._spec, self._plan, self._format, self.samples, self._pool, self._in_step, self._selection
         )

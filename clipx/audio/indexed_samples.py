@@ -17,8 +17,8 @@ from clipx.audio.indexed_run import IndexedRun
 from clipx.audio.kept_indexes import KEPT
 from clipx.audio.rates import resampled_length
 from clipx.audio.resampling import Resampler
-from clipx.audio.sample_source import NEAR_SECONDS, Harmed
-from clipx.audio.samples import SampleReader, check_rate
+from clipx.audio.sample_source import NEAR_SECONDS, Harmed, check_rate
+from clipx.audio.samples import SampleReader
 from clipx.audio.sound_index import Contradiction
 from clipx.errors import MediaError
 from clipx.media.damage import Report

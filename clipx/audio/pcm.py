@@ -13,14 +13,14 @@ from clipx.audio.format import AudioFormat
 from clipx.audio.pcm_bytes import Bytes, open_bytes
 from clipx.audio.pcm_encodings import PcmHeader, reader_of, sample_bytes
 from clipx.audio.riff import read_wav, read_wave64
-from clipx.audio.sample_source import Harmed
+from clipx.audio.sample_source import Harmed, check_rate
 from clipx.errors import MediaError
 from clipx.media.damage import Report
 from clipx.media.file_objects import CheckedFile
 from clipx.media.sources import Source, as_source
 from clipx.plan.rows import Row
 
-__all__ = ["PcmFile", "PcmSource", "check_rate", "open_pcm"]
+__all__ = ["PcmFile", "PcmSamples", "PcmSource", "open_pcm"]
 
 HEADERS = {
     b"RIFF": read_wav,
@@ -75,36 +75,60 @@ class PcmFile:
         self._data.close()
 
 
-class PcmSource:
-    """The samples of a file of PCM at its own rate, with its own channels. It is a SampleSource."""
+class PcmSamples:
+    """What sources of a file of PCM share.
+
+    Args:
+        rate, channels: of the samples that come.
+        window_rate: the rate that a window was made for.
+
+    Attributes:
+        report, harmed: the damage, of which there is none.
+    """
 
     def __init__(
-        self, file: PcmFile, name: str, format: AudioFormat, rate: Fraction | None, report: Report | None
+        self, file: PcmFile, name: str, rate: int, channels: int, window_rate: Fraction | None, report: Report
     ) -> None:
-        self._file, self._name, self._format, self._wanted_rate = file, name, format, rate
-        header = file.header
-        self.rate, self.channels = header.rate, header.channels
-        self.report = report or Report(name, format.damage)
+        self._file, self._name, self._window_rate = file, name, window_rate
+        self.rate, self.channels, self.report = rate, channels, report
         self.harmed = Harmed()
-        self._kernel = reader_of(header.encoding, header.channels, str(format.dtype), format.order)
-        self._next = 0
-
-    def length(self) -> int:
-        return self._file.frames
+        self._wanted = 0
 
     def time(self, position: int) -> Fraction:
         return Fraction(position, self.rate)
 
     def skip_to(self, position: int, end: int) -> None:
-        self._next = max(self._next, position)
+        self._wanted = max(self._wanted, position)
+
+    def check_rate(self) -> None:
+        """Raise ValueError for sound of another rate than the window's."""
+        check_rate(self._name, self.rate, self._window_rate)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class PcmSource(PcmSamples):
+    """The samples of a file of PCM at its own rate, with its own channels. It is a SampleSource."""
+
+    def __init__(
+        self, file: PcmFile, name: str, format: AudioFormat, rate: Fraction | None, report: Report | None
+    ) -> None:
+        header = file.header
+        super().__init__(file, name, header.rate, header.channels, rate, report or Report(name, format.damage))
+        self._format = format
+        self._kernel = reader_of(header.encoding, header.channels, str(format.dtype), format.order)
+
+    def length(self) -> int:
+        return self._file.frames
 
     def pieces(self) -> Iterator[tuple[int, np.ndarray]]:
-        check_rate(self._wanted_rate, self.rate, self._name)
-        while self._next < self._file.frames:
-            begin, m = self._next, min(self._file.frames - self._next, BLOCK_SAMPLES)
+        self.check_rate()
+        while self._wanted < self._file.frames:
+            begin, m = self._wanted, min(self._file.frames - self._wanted, BLOCK_SAMPLES)
             block = np.empty(self._format.shape(self.channels, m), self._format.dtype)
             self._write(range(begin, begin + m), block, 0)
-            self._next += m
+            self._wanted += m
             yield begin, self._format.channels_first(block)
 
     def write(self, row: Row, clip: np.ndarray) -> None:
@@ -122,18 +146,6 @@ class PcmSource:
             count = min((found - 1) // step + 1, left)
             self._kernel.write(view, clip, position, 0, step, count)
             first, position, left = first + count * step, position + count, left - count
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def check_rate(wanted: Fraction | None, rate: int, name: str) -> None:
-    """Raise ValueError for sound of another rate than a window was made for, if it was for one."""
-    if wanted is not None and rate != wanted:
-        raise ValueError(
-            f"the window was made for {wanted} samples a second, but {name} has {rate}; say it in "
-            f"AudioFormat(sample_rate=)"
-        )
 
 
 def _runs_of(row: np.ndarray) -> Iterator[tuple[int, range]]:

@@ -10,10 +10,9 @@ import av
 import numpy as np
 
 from clipx.audio.format import AudioFormat
-from clipx.audio.pcm import PcmFile, check_rate
+from clipx.audio.pcm import PcmFile, PcmSamples
 from clipx.audio.rates import aligned_start, resampled_length
 from clipx.audio.resampling import Resampler
-from clipx.audio.sample_source import Harmed
 from clipx.media.damage import Report
 from clipx.media.opening import failures
 
@@ -25,31 +24,22 @@ LEAST_SKIPPED = 1 << 13
 """Frames that are read rather than that the resampler starts anew behind them."""
 
 
-class ResampledPcm:
+class ResampledPcm(PcmSamples):
     """The samples of a file of PCM after FFmpeg's resampler. It is a SampleSource."""
 
     def __init__(
         self, file: PcmFile, name: str, format: AudioFormat, rate: Fraction | None, report: Report | None
     ) -> None:
-        self._file, self._name, self._wanted_rate = file, name, rate
-        header = file.header
-        self.rate, self.channels = format.sample_rate or header.rate, 1 if format.mono else header.channels
-        self.report = report or Report(name, format.damage)
-        self.harmed = Harmed()
+        channels = 1 if format.mono else file.header.channels
+        report = report or Report(name, format.damage)
+        super().__init__(file, name, format.sample_rate or file.header.rate, channels, rate, report)
         self._sound = Resampler(format, name)
-        self._wanted = 0
 
     def length(self) -> int | None:
         return resampled_length(self._file.frames, self._file.header.rate, self.rate)
 
-    def time(self, position: int) -> Fraction:
-        return Fraction(position, self.rate)
-
-    def skip_to(self, position: int, end: int) -> None:
-        self._wanted = max(self._wanted, position)
-
     def pieces(self) -> Iterator[tuple[int, np.ndarray]]:
-        check_rate(self._wanted_rate, self.rate, self._name)
+        self.check_rate()
         with failures(self._name, "decoded"):
             decoder, at, position = self._decoder(), 0, 0
             while at < self._file.frames:
@@ -87,6 +77,3 @@ class ResampledPcm:
         self._sound.check_kind(self._decoded(decoder, self._file.packet(at, self._file.frame_bytes)))
         start = self._sound.restart(wanted)
         return start.source, start.position
-
-    def close(self) -> None:
-        self._file.close()

@@ -11,7 +11,7 @@ import numpy as np
 from clipx.media.damage import Report
 from clipx.plan.rows import Row
 
-__all__ = ["NEAR_SECONDS", "Harmed", "SampleSource"]
+__all__ = ["NEAR_SECONDS", "Harmed", "SampleSource", "check_rate"]
 
 NEAR_SECONDS = 0.5
 """Sound of this length is decoded rather than passed over."""
@@ -88,3 +88,12 @@ class SampleSource(Protocol):
 
     def close(self) -> None:
         """Close the file."""
+
+
+def check_rate(name: str, rate: int, of_window: Fraction | None) -> None:
+    """Raise ValueError where a sound's rate is not the one that a window was made for."""
+    if of_window is not None and rate != of_window:
+        raise ValueError(
+            f"the window was made for {of_window} samples a second, but {name} has {rate}; say it in "
+            f"AudioFormat(sample_rate=)"
+        )

@@ -16,7 +16,7 @@ from clipx.audio.decoder import AudioDecoder, describe_refused, reason_of
 from clipx.audio.format import AudioFormat
 from clipx.audio.frame_samples import FrameSamples
 from clipx.audio.resampling import MOST_OF_ANOTHER_KIND, OtherKind, Resampler
-from clipx.audio.sample_source import Harmed
+from clipx.audio.sample_source import Harmed, check_rate
 from clipx.audio.streams import GAP_SECONDS, open_audio
 from clipx.errors import MediaError
 from clipx.media.damage import Report
@@ -24,22 +24,13 @@ from clipx.media.demuxing import demuxed
 from clipx.media.opening import failures
 from clipx.media.sources import Source
 
-__all__ = ["SampleReader", "check_rate"]
+__all__ = ["SampleReader"]
 
 LAG_SECONDS = Fraction(1, 100)
 """How far a resampler spreads what it reads."""
 
 SIZED = frozenset({"flac", "wv"})
 """Formats whose header says how many samples follow."""
-
-
-def check_rate(name: str, rate: int, of_window: Fraction | None) -> None:
-    """Raise ValueError where a sound's rate is not the one that a window was made for."""
-    if of_window is not None and rate != of_window:
-        raise ValueError(
-            f"the window was made for {of_window} samples a second, but {name} has {rate}; say it in "
-            f"AudioFormat(sample_rate=)"
-        )
 
 
 class SampleReader:
