@@ -41,7 +41,7 @@ from _videos import load
 import clipx
 
 SECONDS, SHORT, LONG = 2, 5, 300
-VISITS, SEGMENTS = {SHORT: 24, LONG: 6}, 20
+VISITS, SEGMENTS = {SHORT: 24, LONG: 12}, 20
 BATCH, BATCHED = 16, 128
 BATCHED_NAMES = ("flac", "mp3", "opus")
 MEMORY = 500_000_000
