@@ -114,8 +114,8 @@ class SoundRun:
             raise MediaError(f"{self.name} has an audio stream without samples")
         unfinished = sounds.end(kept.n)
         kept.join()
-        if self.samples.report.found:
-            # The clips were planned before the damage was found: those behind the end are left out.
+        if self._format.damage != "stop":
+            # The clips were planned before damage could be found: those behind the end are left out.
             unfinished = [each for each in unfinished if np.max(each.row[each.positions], initial=-1) < kept.n]
         for opened, row, positions in unfinished:
             self._write_last(opened, row, positions, kept, sounds.fill)
