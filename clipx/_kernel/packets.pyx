@@ -83,10 +83,10 @@ cdef uint32_t[256] CRC
 
 cdef void fill_crc() noexcept:
     cdef uint32_t value
-    cdef int i, j
+    cdef int i, _bit
     for i in range(256):
         value = <uint32_t>i << 24
-        for j in range(8):
+        for _bit in range(8):
             value = (value << 1) ^ (0x04C11DB7 if value >> 31 else 0)
         CRC[i] = value
 
@@ -228,7 +228,7 @@ cdef Py_ssize_t flac_header(
     Writes its number, and how many samples the frame has.
     """
     cdef uint32_t header
-    cdef int extra, code, i, j
+    cdef int extra, code, i, _bit, _byte
     cdef Py_ssize_t size = 5
     cdef uint8_t crc = 0
     if n < 16:
@@ -250,7 +250,7 @@ cdef Py_ssize_t flac_header(
         extra, number[0] = 5, at[4] & 0x01
     else:
         return 0
-    for i in range(extra):
+    for _byte in range(extra):
         if at[size] & 0xC0 != 0x80:
             return 0
         number[0] = (number[0] << 6) | (at[size] & 0x3F)
@@ -274,7 +274,7 @@ cdef Py_ssize_t flac_header(
     size += 1 if code == 12 else 2 if code in (13, 14) else 0
     for i in range(size):
         crc ^= at[i]
-        for j in range(8):
+        for _bit in range(8):
             crc = <uint8_t>((crc << 1) ^ (0x07 if crc & 0x80 else 0))
     return size + 1 if crc == at[size] else 0
 
@@ -309,12 +309,12 @@ def flac_frame_is_whole(const uint8_t[::1] frame):
     """The checksum at the end of a FLAC frame is that of its bytes (RFC 9639 9.3)."""
     cdef Py_ssize_t n = frame.shape[0], i
     cdef uint16_t crc = 0
-    cdef int j
+    cdef int _bit
     if n < 2:
         return False
     with nogil:
         for i in range(n):
             crc ^= <uint16_t>(frame[i] << 8)
-            for j in range(8):
+            for _bit in range(8):
                 crc = <uint16_t>((crc << 1) ^ (0x8005 if crc & 0x8000 else 0))
     return crc == 0
