@@ -134,7 +134,10 @@ cdef class OggPages:
                 self.blocks[i] = blocks[i]
 
     cdef int64_t samples(self, const uint8_t *packet, Py_ssize_t size) noexcept nogil:
-        """Samples that a packet gives, by its first bytes; -1 where they do not say."""
+        """Samples that a packet gives, by its first bytes; -1 where they do not say.
+
+        Opus with SILK comes later by the delay of a resampler, and its last samples at the end.
+        """
         cdef int config, frames, of_frame, block, before
         if size < 1:
             return -1
@@ -143,12 +146,9 @@ cdef class OggPages:
             self.previous = block
             return -1 if block == 0 else (before + block) // 4 if before else 0
         config = packet[0] >> 3
-        if config < 12:
-            of_frame = 480 << (config & 3) if config & 3 < 3 else 2880
-        elif config < 16:
-            of_frame = 480 << (config & 1)
-        else:
-            of_frame = 120 << (config & 3)
+        if config < 16:
+            return -1
+        of_frame = 120 << (config & 3)
         frames = 1 if packet[0] & 3 == 0 else 2
         if packet[0] & 3 == 3:
             frames = packet[1] & 63 if size > 1 else 0

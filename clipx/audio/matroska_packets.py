@@ -24,12 +24,14 @@ def packets_of_matroska(
 ) -> tuple[EvenPackets, int] | None:
     """The packets of a stream, each of `step` samples, and how many samples they give.
 
-    None where they don't lie in the file as they are, in blocks of their own, where their times leave a gap, and where
-    samples are left out in the middle.
+    None where they don't lie in the file as they are, in blocks of their own, where their times leave a gap, where
+    samples are left out in the middle, and for a `step` of 0.
 
     Args:
         begun, rest: the packets of the stream.
     """
+    if not step:
+        return None
     is_opus = stream.codec_context.codec.canonical_name == "opus"
     begins: list[int] = []
     sizes: list[int] = []
@@ -56,11 +58,14 @@ def packets_of_matroska(
     if np.any(np.diff(begins) < sizes[:-1]) or np.any(np.abs(late) > float(STEP_SECONDS) / 2):
         return None
     found = EvenPackets(np.array(begins, np.int64), np.array(sizes, np.int32), step)
-    return found, found.samples - step + _samples_of_last(stream, last)
+    return found, found.samples - step + _samples_of_last(stream, last, step)
 
 
-def _samples_of_last(stream: Any, packet: Any) -> int:
+def _samples_of_last(stream: Any, packet: Any, step: int) -> int:
     """Samples of the last packet, some of which may be left out. Raises errors of av."""
+    if not packet.has_sidedata("skip_samples"):
+        # A fresh decoder of Opus would leave out those before the beginning.
+        return step
     context: Any = av.CodecContext.create(stream.codec_context.name, "r")
     context.extradata = stream.codec_context.extradata
     context.sample_rate, context.layout = stream.codec_context.sample_rate, stream.codec_context.layout

@@ -8,6 +8,7 @@ import numpy as np
 
 from clipx._kernel import packets
 from clipx.audio.file_bytes import FileBytes
+from clipx.audio.opus_frames import CELT, samples_of
 from clipx.audio.sound_index import Contradiction, Stretch
 
 __all__ = ["OggPackets", "pages_of_ogg", "vorbis_blocks"]
@@ -101,13 +102,8 @@ class OggPackets:
 
 
 def opus_samples(packet: bytes) -> int:
-    """Samples that an Opus packet gives, at 48 kHz (RFC 6716 3.1)."""
-    config, code = packet[0] >> 3, packet[0] & 3
-    if config < 12:
-        of_frame = 480 << (config & 3) if config & 3 < 3 else 2880
-    else:
-        of_frame = 480 << (config & 1) if config < 16 else 120 << (config & 3)
-    return of_frame * (1 if code == 0 else 2 if code < 3 else packet[1] & 63)
+    """Samples that an Opus packet gives, at 48 kHz (RFC 6716 3.1); 0 with SILK, whose samples come later."""
+    return samples_of(memoryview(packet)) if packet and packet[0] >> 3 >= CELT else 0
 
 
 def pages_of_ogg(file: FileBytes, begin: int, blocks: np.ndarray | None) -> tuple[OggPackets, int] | None:

@@ -166,6 +166,9 @@ ODD = {
     "m4a in fragments": lambda: encode(
         noise(48000 * 3), "aac", "mp4", 48000, options={"movflags": "frag_keyframe+empty_moov", "aac_pns": "0"}
     ),
+    "opus of a low rate": lambda: encode(
+        noise(8000 * 3), "libopus", "ogg", 8000, options={"b": "12000", "application": "voip", "frame_duration": "40"}
+    ),
     "aac with noise": lambda: encode(noise(48000 * 3), "aac", "ipod", 48000),
 }
 

@@ -28,6 +28,19 @@ def test_lengths(codec, container, n):
     assert index_for(data).length == whole_sound(data).shape[1]
 
 
+def test_length_without_padding_at_the_end():
+    options = {"application": "lowdelay", "frame_duration": "2.5"}
+    data = encode(noise(446400), "libopus", "webm", 48000, options=options)
+    assert index_for(data).length == whole_sound(data).shape[1]
+
+
+def test_silk_is_decoded_from_the_start():
+    data = encode(noise(40000), "libopus", "webm", 8000, options={"b": "12000", "application": "voip"})
+    assert index_for(data) is None
+    [clip] = audio.clips(data, WindowSpec(10, num_clips=1))
+    assert clip.start == (whole_sound(data).shape[1] - 10) // 2
+
+
 def test_clips_are_decoded_from_near_them(monkeypatch):
     runs = []
     frames = IndexedRun.frames

@@ -67,6 +67,8 @@ def test_pages_of_opus(sizes):
     # A page that is not whole is waited for; one of another stream or number is not the next.
     assert packets.OggPages(7).walk(data[:-1], 0, out) == (len(pages) - 1, len(data) - len(pages[-1]), True)
     assert packets.OggPages(8).walk(data, 0, out) == (0, 0, False)
+    silk = ogg_page(0, 0, [b"\x78" * 9])
+    assert packets.OggPages(7).walk(silk, 0, out) == (0, 0, False)
     assert packets.OggPages(7).walk(pages[0] + pages[0], 0, out) == (1, len(pages[0]), False)
 
 
