@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 import av
@@ -58,7 +58,8 @@ def _channel(bands: int) -> list[tuple[int, int]]:
     return [*fields, (0, 1), (0, 1), (0, 1)]  # no pulses, no temporal noise shaping, no gain control
 
 
-def _packet_of_noise(elements: Sequence[int]) -> bytes:
+@lru_cache(16)
+def _packet_of_noise(elements: tuple[int, ...]) -> bytes:
     """A packet of noise in its first channel, and of silence in all others."""
     fields: list[tuple[int, int]] = []
     for at, element in enumerate(elements):
@@ -79,6 +80,20 @@ def _noise_of(context: av.AudioCodecContext, packet: bytes) -> list[bytes]:
     return found
 
 
+def _twin(extradata: bytes) -> av.AudioCodecContext:
+    """A decoder that has decoded nothing."""
+    context = av.CodecContext.create("aac", "r")
+    assert isinstance(context, av.AudioCodecContext)
+    context.extradata = extradata
+    return context
+
+
+@lru_cache(64)
+def _first_noise(extradata: bytes, packet: bytes) -> list[bytes]:
+    """`_noise_of` a decoder that has decoded nothing, kept: most runs ask once, and opening one takes long."""
+    return _noise_of(_twin(extradata), packet)
+
+
 class AacNoise:
     """Finds out whether a decoder has made noise for the packets that it has decoded.
 
@@ -87,8 +102,10 @@ class AacNoise:
     decoder that has decoded nothing else only if it has not made any before.
     """
 
-    def __init__(self, twin: av.AudioCodecContext, packet: bytes) -> None:
-        self._twin, self._packet = twin, packet
+    def __init__(self, extradata: bytes, packet: bytes) -> None:
+        self._extradata, self._packet = extradata, packet
+        self._twin: av.AudioCodecContext | None = None
+        self._is_asked = False
 
     @staticmethod
     def of(context: av.AudioCodecContext) -> AacNoise | None:
@@ -103,14 +120,21 @@ class AacNoise:
         extradata = bytes(context.extradata or plain)
         if extradata[:2] != plain or _has_replication(extradata[2:]):
             return None
-        twin = av.CodecContext.create("aac", "r")
-        assert isinstance(twin, av.AudioCodecContext)
-        twin.extradata = extradata
-        return AacNoise(twin, _packet_of_noise(elements))
+        return AacNoise(extradata, _packet_of_noise(elements))
 
     def is_used(self, context: av.AudioCodecContext) -> bool:
         """A decoder has made noise of its own, or cannot say. It holds noise of this afterwards."""
         try:
-            return _noise_of(context, self._packet) != _noise_of(self._twin, self._packet)
+            return _noise_of(context, self._packet) != self._next_noise()
         except av.FFmpegError:
             return True
+
+    def _next_noise(self) -> list[bytes]:
+        """What a decoder makes that has made nothing but the noise of the calls before."""
+        if not self._is_asked:
+            self._is_asked = True
+            return _first_noise(self._extradata, self._packet)
+        if self._twin is None:
+            self._twin = _twin(self._extradata)
+            _noise_of(self._twin, self._packet)
+        return _noise_of(self._twin, self._packet)

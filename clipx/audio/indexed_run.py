@@ -26,6 +26,8 @@ class IndexedRun:
         self._first = index.skip + source
         self._context, self._preroll = index.decoder()
         self._unchecked: list[av.Packet] = []
+        self._type = index.kind.type
+        self._layout: Any = None
         self._is_whole = False
 
     def _find_begin(self) -> tuple[Stretch, int]:
@@ -49,32 +51,40 @@ class IndexedRun:
         end = index.skip + index.length
         stretch, begin = self._find_begin()
         self._is_whole = stretch.is_first and begin == 0
-        packets = stretch.read(begin)
+        packets, last = stretch.read(begin), (index.packets.samples, b"")
+        decode = self._context.decode
         start, data = next(packets, (end, b""))
         while start < end:
-            after, following = next(packets, (index.packets.samples, b""))
+            after, following = next(packets, last)
             packet = av.Packet(data)
-            frames = self._context.decode(packet)
+            frames = decode(packet)
             self._unchecked.append(packet)
             if after > first:
-                for frame in self._checked(frames, start, after):
-                    yield self._part(frame, start, end)
+                self._check_frames(frames, after - start)
+                for frame in frames:
+                    if first <= start and after <= end:
+                        yield frame
+                    else:
+                        yield self._part(frame, start, end)
                     start += frame.samples
             if not following:
                 break
             start, data = after, following
         yield None
 
-    def _checked(self, frames: list[Any], start: int, after: int) -> list[Any]:
-        """The frames of a packet. Raises Contradiction where these are not those of samples [start, after)."""
+    def _check_frames(self, frames: list[Any], samples: int) -> None:
+        """Raise Contradiction for frames that do not have so many samples of the index's kind."""
         for frame in frames:
-            hold_layout(frame.layout)
+            layout = frame.layout
+            # To compare layouts takes less than to name them.
+            if layout != self._layout:
+                self._layout = hold_layout(layout)
             # A resampler refuses another rate and layout.
-            if frame.format.name != self._index.kind.type:
+            if frame.format.name != self._type:
                 raise Contradiction
-        if sum(frame.samples for frame in frames) != after - start:
+            samples -= frame.samples
+        if samples:
             raise Contradiction
-        return frames
 
     def _part(self, frame: Any, start: int, end: int) -> Any:
         """The samples of a frame that are wanted."""
