@@ -17,6 +17,7 @@ READ_TOGETHER = 32
 
 ID3V1 = 128  # bytes
 XING_BYTES = 4096  # before the first frame
+XING_HEAD = 128  # bytes; more than are before the place that FFmpeg counts from
 FRAMES_GIVEN, BYTES_GIVEN, TABLE_GIVEN, SCALE_GIVEN = 1, 2, 4, 8
 DECODER_DELAY = 529
 
@@ -89,12 +90,14 @@ def frames_of_adts(file: FileBytes, begin: int, step: int) -> tuple[EvenPackets,
 def frames_of_mp3(file: FileBytes, begin: int, step: int) -> tuple[EvenPackets, int] | None:
     """The frames of an MP3 from the first one with sound on, and the samples up to the end that a header names.
 
-    None where other things lie among them, and where the header (Xing, LAME) says another number of frames.
+    None where other things lie among them, and where the header (Xing, LAME) says another number of frames, or so few
+    bytes that FFmpeg does not believe it.
     """
     found = _walk(file, begin, False, step)
     if found is None:
         return None
-    head = bytes(file.read(max(begin - XING_BYTES, 0), min(begin, XING_BYTES)))
+    start = max(begin - XING_BYTES, 0)
+    head = bytes(file.read(start, begin - start))
     at = max(head.rfind(b"Xing"), head.rfind(b"Info"))
     if at < 0:
         # Another header, or none.
@@ -103,6 +106,10 @@ def frames_of_mp3(file: FileBytes, begin: int, step: int) -> tuple[EvenPackets, 
     if not flags & FRAMES_GIVEN:
         return None
     if int.from_bytes(head[at + 8 : at + 12], "big") != found.samples // step:
+        return None
+    claimed = int.from_bytes(head[at + 12 : at + 16], "big") if flags & BYTES_GIVEN else 0
+    if claimed and file.size - start - at > claimed + max((claimed >> 4) - XING_HEAD, 0):
+        # FFmpeg takes it for joined files, and leaves out nothing at the end.
         return None
     lame = at + 12 + 4 * bool(flags & BYTES_GIVEN) + 100 * bool(flags & TABLE_GIVEN) + 4 * bool(flags & SCALE_GIVEN)
     if head[lame : lame + 4] not in (b"LAME", b"Lavf", b"Lavc"):

@@ -68,6 +68,8 @@ class FileBlocks:
         self._begin = self._end = 0
 
     def peek(self, at: int, size: int) -> bytes:
+        if at >= self.size:  # farther than a file can be sought to, if a header says so
+            return b""
         self._file.seek(at)
         data = self._file.read(size)
         while len(data) < size and (more := self._file.read(size - len(data))):

@@ -139,9 +139,17 @@ def with_frames(data, count):
     return data[: at + 8] + struct.pack(">I", count) + data[at + 12 :]
 
 
+def with_bytes(data, count):
+    """An MP3 whose Xing header says another number of bytes."""
+    at = max(data.find(b"Xing"), data.find(b"Info"))
+    return data[: at + 12] + struct.pack(">I", count) + data[at + 16 :]
+
+
 ODD = {
     "mp3 that claims 10^9 frames": lambda: with_frames(file_of("mp3"), 10**9),
     "mp3 that claims 7 frames": lambda: with_frames(file_of("mp3"), 7),
+    "mp3 that claims few bytes": lambda: with_bytes(file_of("mp3"), 5000),
+    "mp3 that claims 15/16 of its bytes": lambda: with_bytes(file_of("mp3"), len(file_of("mp3")) * 15 // 16),
     "mp3 twice": lambda: 2 * file_of("mp3"),
     "mp3 truncated": lambda: file_of("mp3")[:-100],
     "mp3 with junk in the middle": lambda: file_of("mp3")[:100_000] + b"\xff\xfb" * 500 + file_of("mp3")[100_000:],
