@@ -70,7 +70,7 @@ def read_aiff(data: Bytes) -> PcmHeader | None:
         if at + size > data.size:
             return None
         if name == b"COMM":
-            if found is not None:
+            if found is not None or size % 2:
                 return None
             found = _read_common(bytes(data.peek(at, min(size, COMMON.size + 4))), compressed)
             if found is None:

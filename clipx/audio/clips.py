@@ -111,7 +111,10 @@ class SoundRun:
             if sounds.opening is not None and not sounds.open:
                 self._skip_to(sounds, sounds.opening, kept)
         if not kept.n:
-            raise MediaError(f"{self.name} has an audio stream without samples")
+            if not self._counted:
+                raise MediaError(f"{self.name} has an audio stream without samples")
+            self._report_missing(0)
+            return
         unfinished = sounds.end(kept.n)
         kept.join()
         if self._format.damage != "stop":
@@ -127,8 +130,17 @@ class SoundRun:
                 unfinished.pop(0)
             else:
                 yield self._complete(row, unfinished.pop(0).opened.clip, damage)
+        if self._counted is not None and kept.n < self._counted:
+            self._report_missing(kept.n)
         self.num_samples = kept.n
         self.samples.close()
+
+    def _report_missing(self, n: int) -> None:
+        """Report that only n samples came where the clips have been planned for more. Raises MediaError for "stop"."""
+        self.samples.report.add(
+            f"{self.name} gives {n or 'no'} samples where {self._counted} were counted",
+            float(self.samples.time(n - 1)) if n else None,
+        )
 
     def _are_given(self, sounds: OpenSounds) -> bool:
         """No clip is left, however the sound goes on. Its length is then known where that takes no decoding."""

@@ -201,6 +201,22 @@ def test_files_that_are_not_plain_give_the_clips_of_a_full_decode(name):
     check_parts(data, format, sound)
 
 
+def test_clips_behind_the_last_packet_that_can_be_decoded_are_reported():
+    data = bytearray(file_of("m4a"))
+    begin = data.find(b"mdat") + 3000
+    end = data.find(b"moov", begin) - 4
+    data[begin:end] = bytes(end - begin)
+    with pytest.raises(clipx.MediaError, match="samples where"):
+        list(clipx.audio.clips(bytes(data), WindowSpec(100, num_clips=7), AudioFormat()))
+    for damage in ("keep", "skip"):
+        clips = clipx.audio.clips(bytes(data), WindowSpec(100, num_clips=7), AudioFormat(damage=damage))
+        assert [clip.start for clip in clips] == [0]
+        assert "samples where" in clips.damages[-1].reason
+        late = clipx.audio.clips(bytes(data), WindowSpec(100, num_clips=1), AudioFormat(damage=damage))
+        assert list(late) == []
+        assert late.damages
+
+
 def test_a_damaged_page_is_found_where_it_is_decoded(full):
     data = bytearray(file_of("vorbis"))
     data[len(data) // 2] ^= 1

@@ -6,7 +6,19 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from helpers.pcm_files import aiff, au, check_equal, chunk, data_of, fmt, is_read_directly, samples_of, wav, wave64
+from helpers.pcm_files import (
+    GUID_64,
+    aiff,
+    au,
+    check_equal,
+    chunk,
+    data_of,
+    fmt,
+    is_read_directly,
+    samples_of,
+    wav,
+    wave64,
+)
 from helpers.sounds import encode, noise
 from hypothesis import given
 from hypothesis import strategies as st
@@ -172,6 +184,7 @@ LEFT_TO_FFMPEG = [
     aiff(S16, "s16", 2, behind=b"COMM\0\0\0\0"),
     aiff(S16, "s16", 2, before=b"FVER\0\0\0\4abcd"),
     aiff(S16, "s16", 2, rate=2**33),
+    aiff(S16, "s16", 2, compression=b"sowt").replace(b"COMM\0\0\0\x18", b"COMM\0\0\0\x17"),
     au(S16, 3, 2, size=0),
     au(S16, 3, 2, size=2**31),
     au(S16, 99, 2),
@@ -181,6 +194,16 @@ LEFT_TO_FFMPEG = [
 @pytest.mark.parametrize("file", LEFT_TO_FFMPEG)
 def test_what_ffmpeg_may_refuse_is_left_to_it(file):
     assert open_pcm(file, "file", AudioFormat()) is None
+
+
+def test_chunks_that_end_farther_than_a_file_can(tmp_path):
+    path = tmp_path / "it.w64"
+    path.write_bytes(wave64(S16, F16, before=(b"abcd" + GUID_64 + (2**62 - 8).to_bytes(8, "little")) * 3))
+    assert open_pcm(path, "file", AudioFormat()) is None
+    with path.open("r+b") as file:
+        file.write(wave64(S16, F16, size=2**62 - 8))
+        file.truncate(200)
+    check_equal(path)
 
 
 HEADERS = [
