@@ -78,17 +78,23 @@ def walk_frames(const uint8_t[::1] data, Py_ssize_t at, uint32_t first, bint adt
     return found, at
 
 
-cdef uint32_t[256] CRC
+cdef uint32_t[8][256] CRC  # of Ogg, of a byte that so many bytes follow
+cdef uint16_t[256] FLAC_CRC
 
 
 cdef void fill_crc() noexcept:
     cdef uint32_t value
-    cdef int i, _bit
+    cdef uint16_t of_flac
+    cdef int i, after, _bit
     for i in range(256):
-        value = <uint32_t>i << 24
+        value, of_flac = <uint32_t>i << 24, <uint16_t>(i << 8)
         for _bit in range(8):
             value = (value << 1) ^ (0x04C11DB7 if value >> 31 else 0)
-        CRC[i] = value
+            of_flac = <uint16_t>((of_flac << 1) ^ (0x8005 if of_flac & 0x8000 else 0))
+        CRC[0][i], FLAC_CRC[i] = value, of_flac
+    for after in range(1, 8):
+        for i in range(256):
+            CRC[after][i] = (CRC[after - 1][i] << 8) ^ CRC[0][CRC[after - 1][i] >> 24]
 
 
 fill_crc()
@@ -96,14 +102,32 @@ fill_crc()
 
 def page_is_whole(const uint8_t[::1] page):
     """The checksum of an Ogg page, given whole, is that of its bytes (RFC 3533 6)."""
-    cdef Py_ssize_t n = page.shape[0], i
-    cdef uint32_t crc = 0, said
+    cdef Py_ssize_t n = page.shape[0], i = 0
+    cdef uint32_t crc = 0, next, said
     if n < 27:
         return False
     said = little(&page[22])
     with nogil:
-        for i in range(n):
-            crc = (crc << 8) ^ CRC[(crc >> 24) ^ (0 if 22 <= i < 26 else page[i])]
+        while i < 26:
+            crc = (crc << 8) ^ CRC[0][(crc >> 24) ^ (0 if i >= 22 else page[i])]
+            i += 1
+        while i + 8 <= n:
+            crc ^= big(&page[i])
+            next = big(&page[i + 4])
+            crc = (
+                CRC[7][crc >> 24]
+                ^ CRC[6][(crc >> 16) & 255]
+                ^ CRC[5][(crc >> 8) & 255]
+                ^ CRC[4][crc & 255]
+                ^ CRC[3][next >> 24]
+                ^ CRC[2][(next >> 16) & 255]
+                ^ CRC[1][(next >> 8) & 255]
+                ^ CRC[0][next & 255]
+            )
+            i += 8
+        while i < n:
+            crc = (crc << 8) ^ CRC[0][(crc >> 24) ^ page[i]]
+            i += 1
     return crc == said
 
 
@@ -309,12 +333,9 @@ def flac_frame_is_whole(const uint8_t[::1] frame):
     """The checksum at the end of a FLAC frame is that of its bytes (RFC 9639 9.3)."""
     cdef Py_ssize_t n = frame.shape[0], i
     cdef uint16_t crc = 0
-    cdef int _bit
     if n < 2:
         return False
     with nogil:
         for i in range(n):
-            crc ^= <uint16_t>(frame[i] << 8)
-            for _bit in range(8):
-                crc = <uint16_t>((crc << 1) ^ (0x8005 if crc & 0x8000 else 0))
+            crc = <uint16_t>((crc << 8) ^ FLAC_CRC[(crc >> 8) ^ frame[i]])
     return crc == 0

@@ -10,8 +10,9 @@ from clipx.audio.sound_index import Contradiction, Stretch
 
 __all__ = ["FlacPackets", "frames_of_flac"]
 
+FEW_BYTES = 1 << 14
 BLOCK_BYTES = 1 << 16
-"""Bytes that are searched at a time."""
+"""Bytes that are searched at a time: few at first, which hold a frame of most files."""
 
 MOST_FRAME_BYTES = 1 << 22
 MOST_STEPS = 40  # of a search
@@ -28,21 +29,23 @@ class FlacPackets:
         file_size: in bytes.
         begin: of the first frame in the file.
         first: the first four bytes of the first frame.
-        step: samples of each but the last.
+
+    Attributes:
+        step: samples of each frame but the last.
         samples: of all.
     """
 
     nbytes = 100
 
     def __init__(self, file_size: int, begin: int, first: int, step: int, samples: int) -> None:
-        self._size, self._begin, self._first, self._step, self.samples = file_size, begin, first, step, samples
-        self._count = -(-samples // step)
+        self._size, self._begin, self._first, self.samples = file_size, begin, first, samples
+        self.step, self._count = step, -(-samples // step)
 
     def around(self, file: FileBytes, sample: int, before: int) -> Stretch:
         """The packet that holds a sample: nothing before it is needed. Raises Contradiction."""
-        number = min(sample // self._step, self._count - 1)
+        number = min(sample // self.step, self._count - 1)
         at = self._find(file, number)
-        return Stretch(number == 0, [number * self._step], [0], lambda i: self._read(file, at, number))
+        return Stretch(number == 0, [number * self.step], [0], lambda i: self._read(file, at, number))
 
     def _find(self, file: FileBytes, number: int) -> int:
         """Where a frame begins, by searching between frames whose numbers are known."""
@@ -75,14 +78,15 @@ class FlacPackets:
 
     def next_frame(self, file: FileBytes, at: int, number: int) -> tuple[int, int, int] | None:
         """Position, number and samples of the next frame of this number, -1 for any, within the most bytes of one."""
-        end = min(at + MOST_FRAME_BYTES, self._size)
+        end, size = min(at + MOST_FRAME_BYTES, self._size), FEW_BYTES
         while at < end:
-            data = file.read(at, BLOCK_BYTES)
+            data = file.read(at, size)
             found, its_number, samples = packets.find_flac_frame(data, 0, self._first, number)
             if found >= 0:
                 return at + found, its_number, samples
             # A header may lie across the end.
             at += max(len(data) - 15, 1)
+            size = BLOCK_BYTES
         return None
 
     def _read(self, file: FileBytes, at: int, number: int) -> Iterator[tuple[int, memoryview | bytes]]:
@@ -97,11 +101,11 @@ class FlacPackets:
                     raise Contradiction(f"frame {number + 1} is not found")
                 data, begin = memoryview(file.read(at, more[0] - at + 2 * BLOCK_BYTES)), 0
                 continue
-            if samples != self._step and number + 1 < self._count - 1:
+            if samples != self.step and number + 1 < self._count - 1:
                 raise Contradiction(f"frame {number + 1} has {samples} samples")
-            yield number * self._step, data[begin:end]
+            yield number * self.step, data[begin:end]
             begin, number = end, number + 1
-        yield number * self._step, file.read(at + begin, self._size - at - begin)
+        yield number * self.step, file.read(at + begin, self._size - at - begin)
 
 
 def frames_of_flac(file: FileBytes, begin: int, samples: int) -> tuple[FlacPackets, int] | None:
@@ -116,7 +120,7 @@ def frames_of_flac(file: FileBytes, begin: int, samples: int) -> tuple[FlacPacke
         return None
     found = FlacPackets(file.size, begin, first, step, samples)
     last = -(-samples // step) - 1
-    for size in (BLOCK_BYTES, 16 * BLOCK_BYTES):
+    for size in (2 * FEW_BYTES, BLOCK_BYTES, 16 * BLOCK_BYTES):
         tail = max(file.size - size, begin)
         frame = found.next_frame(file, tail, last)
         if frame is not None:

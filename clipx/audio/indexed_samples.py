@@ -12,6 +12,7 @@ import numpy as np
 from clipx.audio.blocks import in_blocks
 from clipx.audio.file_bytes import FileBytes
 from clipx.audio.find_index import can_be_indexed, index_of
+from clipx.audio.flac_head import index_of_flac
 from clipx.audio.format import AudioFormat
 from clipx.audio.indexed_run import IndexedRun
 from clipx.audio.kept_indexes import KEPT
@@ -19,7 +20,7 @@ from clipx.audio.rates import resampled_length
 from clipx.audio.resampling import Resampler
 from clipx.audio.sample_source import NEAR_SECONDS, Harmed, check_rate
 from clipx.audio.samples import SampleReader
-from clipx.audio.sound_index import Contradiction
+from clipx.audio.sound_index import Contradiction, SoundIndex
 from clipx.errors import MediaError
 from clipx.media.damage import Report
 from clipx.media.opening import failures
@@ -42,17 +43,34 @@ class IndexedSamples:
     """
 
     def __init__(
-        self, src: Source, name: str, format: AudioFormat, rate: Fraction | None, report: Report | None, file: FileBytes
+        self,
+        src: Source,
+        name: str,
+        format: AudioFormat,
+        rate: Fraction | None,
+        report: Report | None,
+        file: FileBytes,
+        counted: bool = False,
     ) -> None:
         self._src, self._name, self._format, self._window_rate, self._file = src, name, format, rate, file
         self.report = report or Report(name, format.damage)
         self.harmed = Harmed()
-        self._index = KEPT.find(file.identity, format.stream)
+        self._index = KEPT.find(file.identity, format.stream) or (self._index_of_flac() if counted else None)
         self._reader = self._open() if self._index is None else None
         self._sound = Resampler(format, name, joins=True)
         self._length: int | None = None
         self._wanted, self._at = range(0), 0
         self._is_asked = self._is_begun = self._is_ended = False
+
+    def _index_of_flac(self) -> SoundIndex | None:
+        """The index where it can be made without opening the file with FFmpeg."""
+        index = None
+        if self._format.stream in ("best", 0):
+            with suppress(OSError, av.FFmpegError):
+                index = index_of_flac(self._file)
+        if index is not None:
+            KEPT.keep(self._file.identity, self._format.stream, index)
+        return index
 
     def _open(self) -> SampleReader:
         reader = SampleReader(self._src, self._name, self._format, self._window_rate, self.report)

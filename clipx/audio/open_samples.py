@@ -18,7 +18,12 @@ __all__ = ["open_samples"]
 
 
 def open_samples(
-    src: Source, name: str, format: AudioFormat, rate: Fraction | None, report: Report | None = None
+    src: Source,
+    name: str,
+    format: AudioFormat,
+    rate: Fraction | None,
+    report: Report | None = None,
+    counted: bool = False,
 ) -> SampleSource:
     """Open the sound of a file, as `as_source` takes it.
 
@@ -27,6 +32,7 @@ def open_samples(
         format: which stream, and how its samples are written.
         rate: of the samples that a window was made for, which must be the sound's; None for any.
         report: takes the damage; default one of its own.
+        counted: whether its length is asked for before any sample.
 
     Raises FileNotFoundError, and MediaError for a file that cannot be read or has no such sound.
     """
@@ -38,7 +44,7 @@ def open_samples(
     if file is None:
         return SampleReader(src, name, format, rate, report)
     try:
-        return IndexedSamples(src, name, format, rate, report, file)
+        return IndexedSamples(src, name, format, rate, report, file, counted)
     except BaseException:
         file.close()
         raise

@@ -51,7 +51,7 @@ def plan_sound(
         counted = _count(src, spec, format, name, segments, None)
         cast(IO[bytes], src).seek(at)
         return _plan(counted, open_samples(src, name, format, spec.timeline_fps), spec, rng, name, segments)
-    source = open_samples(src, name, format, spec.timeline_fps)
+    source = open_samples(src, name, format, spec.timeline_fps, counted=True)
     try:
         return _plan(_count(src, spec, format, name, segments, source), source, spec, rng, name, segments)
     except BaseException:

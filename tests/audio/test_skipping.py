@@ -54,7 +54,7 @@ def read_selected(spec, selection, slack, rng=None):
     """Clips of a selection, and the samples that were read for them."""
     source = ArraySource(SOUND, slack)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("clipx.audio.planning.open_samples", lambda *args: source)
+        patch.setattr("clipx.audio.planning.open_samples", lambda *args, **named: source)
         patch.setattr(
             "clipx.audio.planning.CountedSamples", lambda *args: SimpleNamespace(samples=N, ended=True, source=source)
         )
