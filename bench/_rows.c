@@ -77,8 +77,8 @@ static const struct {
 } tasks[] = {
     {"stream, past the cache", 1, 1, stream},
     {"color, gray", 1, 3, color_gray},
-    {"color, 4:2:0", 1.5, 3, color_420},
-    {"color, 4:2:0 of 10 bits", 3, 3, color_420_10},
+    {"color, 4:2:0", 2, 3, color_420},
+    {"color, 4:2:0 of 10 bits", 4, 3, color_420_10},
     {"color, 4:2:0 as U V U V", 2, 3, color_nv12},
     {"color, 4:4:4", 3, 3, color_444},
     {"pack", 3, 3, pack},

@@ -72,6 +72,11 @@ cdef class Picture:
             raise ValueError(f"red, green and blue at {offsets} are not three bytes")
         if not all(0 <= each <= 15 for each in (self.p.color.y_left, self.p.color.y_right, self.p.color.c_left)):
             raise ValueError("samples are shifted by 0 to 15 bits")
+        if layout != "packed" and sample_bytes == 1:
+            if (self.p.color.y_left, self.p.color.y_right, self.p.color.c_left) != (7, 0, 8):
+                raise ValueError("samples of a byte are shifted by 7, 0 and 8 bits")
+            if not -1 << 14 <= self.p.color.ky < 1 << 14:
+                raise ValueError(f"the factor {self.p.color.ky} of samples of a byte has more than 15 bits")
         if not (0 < self.p.width < 1 << 24 and 0 < self.p.height < 1 << 24):
             raise ValueError(f"a picture of {size} is not read")
 
