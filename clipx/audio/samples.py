@@ -38,15 +38,24 @@ class SampleReader:
 
     It is a SampleSource.
 
+    Args:
+        for_index: as `open_audio` takes it.
+
     Attributes:
         sound: the Resampler of its frames.
     """
 
     def __init__(
-        self, src: Source, name: str, format: AudioFormat, rate: Fraction | None, report: Report | None = None
+        self,
+        src: Source,
+        name: str,
+        format: AudioFormat,
+        rate: Fraction | None,
+        report: Report | None = None,
+        for_index: bool = False,
     ) -> None:
         self._name = name
-        self._container, stream = open_audio(src, format, name)
+        self._container, stream = open_audio(src, format, name, for_index)
         self._stream = stream
         # Of MOV and MP4, whose header lists all packets.
         self._announced = len(stream.index_entries) if "mp4" in self._container.format.name else 0

@@ -27,6 +27,9 @@ PLAIN_WAV = frozenset({1, 3, 6, 7})
 
 EXTENSIBLE_WAV = 0xFFFE
 
+LOW_COMPLEXITY = 2
+"""The audioObjectType, the first five bits of AAC's configuration (ISO/IEC 14496-3 1.6.2.1)."""
+
 
 def find_audio(
     container: av.container.InputContainer, format: AudioFormat, name: str, video: Any = None
@@ -52,9 +55,17 @@ def find_audio(
     return stream
 
 
-def open_audio(src: Source, format: AudioFormat, name: str) -> tuple[av.container.InputContainer, av.AudioStream]:
-    """A file and the audio stream of it that a format names. Raises MediaError where it has none."""
-    container = open_media(src, name, options=WAV_OPTIONS if _is_plain_wav(src) else None, can_trust=False)
+def open_audio(
+    src: Source, format: AudioFormat, name: str, for_index: bool = False
+) -> tuple[av.container.InputContainer, av.AudioStream]:
+    """A file and the audio stream of it that a format names. Raises MediaError where it has none.
+
+    for_index: whether only its packets, and the first of them decoded, are asked for: a MOV or MP4 of AAC alone is then
+        opened without decoding any of it.
+    """
+    options = WAV_OPTIONS if _is_plain_wav(src) else None
+    is_known = _is_plain_aac if for_index else None
+    container = open_media(src, name, options=options, can_trust=False, is_known=is_known)
     try:
         stream = find_audio(container, format, name)
         if stream is None:
@@ -63,6 +74,16 @@ def open_audio(src: Source, format: AudioFormat, name: str) -> tuple[av.containe
         container.close()
         raise
     return container, stream
+
+
+def _is_plain_aac(container: av.container.InputContainer) -> bool:
+    """A MOV or MP4 that was opened without decoding holds AAC of low complexity alone, as its header says."""
+    if len(container.streams) != 1 or not container.streams.audio:
+        return False
+    context = cast(Any, container.streams.audio[0].codec_context)
+    if context is None or context.codec.canonical_name != "aac" or not context.sample_rate:
+        return False
+    return bool(context.extradata) and context.extradata[0] >> 3 == LOW_COMPLEXITY
 
 
 def _is_plain_wav(src: Source) -> bool:

@@ -16,8 +16,11 @@ from helpers.sounds import decoded, encode, frames_of, noise
 
 import clipx
 from clipx import AudioFormat, WindowSpec, wds
+from clipx.audio.file_bytes import FileBytes
+from clipx.audio.find_index import index_of
 from clipx.audio.layouts import is_mapped
 from clipx.audio.resampling import Resampler
+from clipx.audio.streams import _is_plain_aac, open_audio
 
 CHANNELS = {
     ("wav", "pcm_s16le"): ("5.1", "7.1", "7.1.2", "hexadecagonal", "22.2"),
@@ -350,3 +353,24 @@ def test_stage_of_streams():
     data = two_streams(video=True)
     out = list(wds.clips(WindowSpec(5), audio=AudioFormat(stream=0, dtype="int16"))([{"__key__": "k", "mkv": data}]))
     assert [sample["audio"].shape for sample in out] == [(1, 3200)] * 5
+
+
+@pytest.mark.parametrize("profile", [{"aac_pns": "0"}, {}])
+def test_aac_in_mp4_is_indexed_without_probing_as_with(profile):
+    data = encode(noise(44100), "aac", "ipod", 44100, options=profile)
+    indexes = []
+    for for_index in (False, True):
+        container, stream = open_audio(data, AudioFormat(), "it", for_index)
+        with container:
+            indexes.append(index_of(container, stream, FileBytes(data)))
+    probed, unprobed = indexes
+    for name in ("skip", "length", "start", "kind", "codec", "extradata", "profile", "can_start"):
+        assert getattr(unprobed, name) == getattr(probed, name)
+
+
+def test_sound_beside_others_is_probed(monkeypatch):
+    opened = []
+    monkeypatch.setattr("clipx.audio.streams._is_plain_aac", lambda container: opened.append(_is_plain_aac(container)))
+    for codec, container in (("aac", "ipod"), ("alac", "ipod"), ("mp3", "mp4")):
+        open_audio(encode(noise(44100), codec, container, 44100), AudioFormat(), "it", True)[0].close()
+    assert opened == [True, False, False]
