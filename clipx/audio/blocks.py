@@ -9,6 +9,7 @@ import numpy as np
 
 from clipx.audio.frame_samples import FrameSamples
 from clipx.audio.resampling import Resampler
+from clipx.audio.spare_blocks import give_back
 from clipx.errors import MediaError
 
 __all__ = ["BLOCK_SAMPLES", "in_blocks"]
@@ -33,9 +34,10 @@ def in_blocks(
         first: number of samples with which the first block is given, as soon as they have come; the others are then
             given with `size`, rather than before there are more.
 
-    A block is valid until the next one. Errors come after the samples before them.
+    A block is valid until the next one, the last one until the iterator is gone. Errors come after the samples before
+    them.
     """
-    block, used, room = np.empty((0, 0)), 0, 0
+    memory, block, used, room = np.empty(0, np.uint8), np.empty((0, 0)), 0, 0
     full = NEVER if first is None else first
     try:
         for each in samples:
@@ -45,7 +47,8 @@ def in_blocks(
                 begin, used = begin + used, 0
             if used + m > room:
                 room = max(size, m) if first is None else max(full, size) + m
-                block = sound.block(room)
+                give_back(memory)
+                memory, block = sound.block(room)
             each.write(block, used)
             used += m
             if used >= full:
@@ -54,4 +57,7 @@ def in_blocks(
     except (MediaError, av.FFmpegError):
         yield begin, block[:, :used]
         raise
-    yield begin, block[:, :used]
+    else:
+        yield begin, block[:, :used]
+    finally:
+        give_back(memory)

@@ -15,6 +15,7 @@ from clipx.audio.frame_samples import FrameSamples, Write, find_write
 from clipx.audio.joined_frames import JoinedFrames
 from clipx.audio.layouts import hold_layout, is_mapped
 from clipx.audio.rates import MOST_DOWNSAMPLED, MOST_UPSAMPLED, aligned_start
+from clipx.audio.spare_blocks import take
 from clipx.errors import MediaError
 
 __all__ = ["MOST_OF_ANOTHER_KIND", "OtherKind", "Resampler", "Restart", "trimmed"]
@@ -113,13 +114,13 @@ class Resampler:
 
     def array(self, samples: FrameSamples) -> np.ndarray:
         """Samples of `convert` as an array (channels, n) of its own."""
-        found = self.block(samples.n)
+        found = np.empty((self.channels, samples.n), self._dtype)
         samples.write(found, 0)
         return found
 
-    def block(self, n: int) -> np.ndarray:
-        """Room for n samples (channels, n)."""
-        return np.empty((self.channels, n), self._dtype)
+    def block(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Memory to give back, and room for n samples (channels, n) in it."""
+        return take(self.channels, n, self._dtype)
 
     def check_kind(self, frame: av.AudioFrame) -> None:
         """Raise OtherKind for a frame whose rate or channels are not those of the first, which says what they are."""
