@@ -17,6 +17,9 @@ __all__ = ["BLOCK_SAMPLES", "in_blocks"]
 BLOCK_SAMPLES = 1 << 16
 """Samples that are written to clips at a time; a decoder gives a thousand or so."""
 
+MOST_OF_FRAME = 1 << 13
+"""Samples of most frames, the first of which may have lost its beginning."""
+
 NEVER = 2**62
 
 
@@ -44,9 +47,9 @@ def in_blocks(
             m = each.n
             if used and used + m > room:
                 yield begin, block[:, :used]
-                begin, used = begin + used, 0
+                begin, used, full = begin + used, 0, max(full - used, 1)
             if used + m > room:
-                room = max(size, m) if first is None else max(full, size) + m
+                room = max(size, m) if first is None else max(full, size) + max(MOST_OF_FRAME, m)
                 give_back(memory)
                 memory, block = sound.block(room)
             each.write(block, used)
