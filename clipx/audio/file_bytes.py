@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from io import FileIO
 from typing import cast
 
+from clipx.media.file_objects import OwnFile
 from clipx.media.sources import Source
 
 __all__ = ["FileBytes", "Identity"]
@@ -28,14 +28,14 @@ class FileBytes:
     """
 
     def __init__(self, src: str | os.PathLike[str] | bytes | bytearray | memoryview) -> None:
-        self._file: FileIO | None = None
+        self._file: OwnFile | None = None
         self._view: memoryview | None = None
         self.identity: Identity | None = None
         if isinstance(src, (bytes, bytearray, memoryview)):
             self._view = memoryview(src).cast("B")
             self.size = len(self._view)
         else:
-            self._file = FileIO(src)
+            self._file = OwnFile(src)
             found = os.fstat(self._file.fileno())
             self.size = found.st_size
             self.identity = os.path.abspath(os.fsdecode(src)), found.st_size, found.st_mtime_ns, found.st_ino

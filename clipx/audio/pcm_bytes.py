@@ -8,7 +8,7 @@ import stat
 from contextlib import suppress
 from typing import Any, Protocol
 
-from clipx.media.file_objects import CheckedFile
+from clipx.media.file_objects import CheckedFile, OwnFile
 from clipx.media.sources import Source, as_source
 
 __all__ = ["BLOCK_BYTES", "Bytes", "open_bytes"]
@@ -62,7 +62,7 @@ class HeldBytes:
 class FileBlocks:
     """Bytes of a file, which may become shorter meanwhile: they are read into a block, never mapped."""
 
-    def __init__(self, file: io.FileIO | CheckedFile, size: int) -> None:
+    def __init__(self, file: OwnFile | CheckedFile, size: int) -> None:
         self._file, self.size = file, size
         self._block = memoryview(b"")
         self._begin = self._end = 0
@@ -103,7 +103,7 @@ class FileBlocks:
             self._end += more
 
     def close(self) -> None:
-        if isinstance(self._file, io.FileIO):
+        if isinstance(self._file, OwnFile):
             self._file.close()
         block, self._block, self._begin, self._end = self._block, memoryview(b""), 0, 0
         if len(block) and len(_spare) < MOST_SPARE:
@@ -117,7 +117,7 @@ def _open_path(path: Any) -> FileBlocks | None:
         # Others, such as pipes, can be read once only.
         if not stat.S_ISREG(os.stat(path).st_mode):
             return None
-        file = io.FileIO(path)
+        file = OwnFile(path)
     except (OSError, ValueError):  # whoever opens it next raises this
         return None
     return FileBlocks(file, os.fstat(file.fileno()).st_size)

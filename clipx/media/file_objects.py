@@ -13,7 +13,7 @@ from typing import Any
 from clipx._kernel import callbacks
 from clipx.errors import MediaError
 
-__all__ = ["CheckedFile", "Interrupted", "SeekableUnnamed", "Unnamed"]
+__all__ = ["CheckedFile", "Interrupted", "OwnFile", "SeekableUnnamed", "Unnamed"]
 
 LARGEST = 2**63 - 1
 
@@ -31,6 +31,16 @@ class Interrupted(Exception):
     def __init__(self, error: BaseException) -> None:
         super().__init__(error)
         self.error = error
+
+
+class OwnFile(io.FileIO):
+    """A file that is opened here, and closed without a warning where an iterator over it is dropped midway.
+
+    Its owner cannot do that: in a reference cycle, either may be finalized first.
+    """
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def _kind(value: Any) -> str:
