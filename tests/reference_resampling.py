@@ -50,11 +50,13 @@ def taps(n: int, start: float, extent: float, size: int, interpolation: str, ant
         if interpolation == "nearest" or (interpolation == "area" and not antialias):
             made.append((min(int(center), n - 1), np.ones(1)))
             continue
-        first, end = int(np.floor(center - support + 0.5)), int(np.floor(center + support + 0.5))
         if antialias:
-            first, end = max(first, 0), min(end, n)
+            first, end = max(int(center - support + 0.5), 0), min(int(center + support + 0.5), n)
+        else:
+            first = int(np.floor(center - 0.5)) - int(support) + 1
+            end = first + 2 * int(support)
         weights = [_filter(interpolation, (k - center + 0.5) * (1.0 / stretch), a) for k in range(first, end)]
-        total = sum(weights)
+        total = sum(weights) if antialias else 1.0
         inside: dict[int, float] = {}
         for k, weight in enumerate(weights, first):
             position = min(max(k, 0), n - 1)
@@ -92,8 +94,8 @@ def _sums(numbers: np.ndarray, axis: Taps) -> np.ndarray:
     """Weighted sums along axis 0, each added up in the order of its numbers."""
     made = []
     for first, weights in axis:
-        total = np.zeros(numbers.shape[1:], np.result_type(numbers, weights))
-        for k, weight in enumerate(weights, first):
+        total = weights[0] * numbers[first]
+        for k, weight in enumerate(weights[1:], first + 1):
             total = total + weight * numbers[k]
         made.append(total)
     return np.stack(made)

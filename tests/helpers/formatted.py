@@ -157,7 +157,7 @@ SCALE, MEAN, STD = -1 / 200, [0.1, -0.456, 7.0, 1e3, 2.5], [0.2, 1e-3, -0.7, 3.0
 
 
 def output(kind, order, channels):
-    if kind == "uint8":
+    if kind not in FLOATS:
         return _kernel.Output(kind, order, 1.0, [0.0] * channels, [1.0] * channels)
     return _kernel.Output(kind, order, SCALE, MEAN[:channels], STD[:channels])
 
