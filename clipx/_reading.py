@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 from collections.abc import Callable
 from typing import IO, Any
 
-__all__ = ["CHUNK_BYTES", "BytesFile", "read_all", "read_bytes", "size_of"]
+__all__ = ["CHUNK_BYTES", "BytesFile", "irregular_kind", "read_all", "read_bytes", "size_of"]
 
 CHUNK_BYTES = 1 << 18
+
+IRREGULAR = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def irregular_kind(path: str | os.PathLike[str]) -> str | None:
+    """What a path leads to, such as "a pipe"; None for a regular file, and for a path that cannot be looked up.
+
+    To open a pipe waits for whoever writes to it, and what has been read of one is gone.
+    """
+    try:
+        return IRREGULAR.get(stat.S_IFMT(os.stat(path).st_mode))
+    except (OSError, ValueError):
+        return None
 
 
 def read_bytes(file: IO[bytes], size: int, take: Callable[[bytes], Any]) -> int:

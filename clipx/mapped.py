@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from clipx._reading import irregular_kind
 from clipx.arrays.npy import read_header
 
 __all__ = ["Member", "members", "open", "open_member"]
@@ -35,7 +36,10 @@ class Member(NamedTuple):
 def _path(path: str | os.PathLike[str]) -> str:
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path is {path!r}, but must be the path of a local file")
-    return os.fspath(path)
+    name = os.fspath(path)
+    if kind := irregular_kind(name):
+        raise ValueError(f"{name!r} is {kind}, but must be a regular file")
+    return name
 
 
 def members(path: str | os.PathLike[str]) -> Generator[Member]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
 from typing import cast
 
@@ -42,15 +41,13 @@ class FileBytes:
 
     @staticmethod
     def of(src: Source) -> FileBytes | None:
-        """For a source as `as_source` returns it; None for a file object, and for a path that is not of a file.
+        """For a source as `as_source` returns it; None for a file object.
 
         It is None of a path that cannot be opened, too: whoever opens it next raises the error.
         """
         if hasattr(src, "read"):
             return None
         try:
-            if isinstance(src, (str, os.PathLike)) and not stat.S_ISREG(os.stat(src).st_mode):
-                return None  # a pipe can be read once only
             return FileBytes(cast(str, src))
         except (OSError, ValueError):
             return None

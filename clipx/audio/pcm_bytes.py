@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -114,9 +113,6 @@ class FileBlocks:
 
 def _open_path(path: Any) -> FileBlocks | None:
     try:
-        # Others, such as pipes, can be read once only.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return None
         file = OwnFile(path)
     except (OSError, ValueError):  # whoever opens it next raises this
         return None

@@ -53,7 +53,7 @@ class _Checker:
         try:
             try:
                 shard = is_shard(source)
-            except OSError as exn:
+            except (OSError, ValueError) as exn:
                 found = Finding(source, kind="file")
                 found.fail("broken", describe_error(exn))
                 self._put(found)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from webdataset.shardlists import expand_urls
 
+from clipx._reading import irregular_kind
 from clipx.datasets.fields import AUDIO_EXTENSIONS, SOURCE_EXTENSIONS, VIDEO_EXTENSIONS, extension_of
 from clipx.datasets.urls import local_path
 
@@ -46,8 +47,13 @@ def _has_shard_name(name: str) -> bool:
 
 
 def is_shard(source: str) -> bool:
-    """True for a shard, by its name, else by its first bytes. Raises OSError where these cannot be read."""
+    """True for a shard, by its name, else by its first bytes.
+
+    Raises OSError where these cannot be read, and ValueError for a path that is not of a regular file.
+    """
     path = local_path(source)
+    if path is not None and (kind := irregular_kind(path)):
+        raise ValueError(f"it is {kind}, but must be a regular file")
     if path is None or _has_shard_name(source):
         return True
     if extension_of(source) in SOURCE_EXTENSIONS:

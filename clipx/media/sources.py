@@ -8,9 +8,13 @@ from typing import IO, Any, cast
 
 import numpy as np
 
+from clipx._reading import irregular_kind
+from clipx.errors import MediaError
 from clipx.media.file_objects import CheckedFile
 
 __all__ = ["Source", "as_source", "can_rewind", "describe"]
+
+UNREADABLE = "a folder", "a socket"
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
@@ -32,9 +36,15 @@ def describe(src: Source) -> str:
 def as_source(src: Any, name: str) -> Source:
     """A source as a path, bytes, or a file object whose answers are checked.
 
-    Anything with a buffer of bytes is bytes, such as an array or a tensor of uint8. Raises TypeError for other objects.
+    Anything with a buffer of bytes is bytes, such as an array or a tensor of uint8. Raises TypeError for other objects,
+    and MediaError for the path of a folder, a pipe, a socket or a device.
     """
-    if isinstance(src, (str, os.PathLike, bytes, bytearray, CheckedFile)):
+    if isinstance(src, (str, os.PathLike)):
+        if kind := irregular_kind(src):
+            cure = "" if kind in UNREADABLE else ": open it, and give the file object or the bytes that it holds"
+            raise MediaError(f"{name} is {kind}, but a path must be that of a regular file{cure}")
+        return cast(Source, src)
+    if isinstance(src, (bytes, bytearray, CheckedFile)):
         return cast(Source, src)
     if hasattr(src, "read"):
         return cast(Source, CheckedFile(src, name))
