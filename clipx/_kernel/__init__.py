@@ -2,6 +2,7 @@
 
 kernel.pyx         gather, scatter and collect of whole frames; Clips, the iterator of an array's clips
 windows.pxi        gather_windows, without a table of frames
+resampling.pxi     Resampling, what a rectangle of a picture becomes
 formatted.pxi      Output, Picture and Formatted, which write frames as a ClipFormat says
 sound.pxi          Pcm, which writes samples of PCM as an AudioFormat says; may_be_coded; copy_planes of frames
 slots.pyx          the slots of a ClipPool, and their leases
@@ -13,6 +14,7 @@ rows/rows.h        the implementations of the rows (baseline, SSSE3, AVX2, AVX-5
 rows/gather.h      an index table of frames, clip by clip or frame by frame
 rows/picture.h     a decoded picture: crop, flip, color, dtype and order in one pass
 rows/formatted.h   the same for frames of arrays
+rows/resampled.h   pictures of another size, row by row; resampled_numbers.h: of frames of arrays
 rows/sound.h       frames of PCM
 """
 
@@ -22,6 +24,7 @@ from clipx._kernel.kernel import (
     Output,
     Pcm,
     Picture,
+    Resampling,
     cache_bytes,
     collect,
     copy_planes,
@@ -41,6 +44,7 @@ __all__ = [
     "Output",
     "Pcm",
     "Picture",
+    "Resampling",
     "Slots",
     "cache_bytes",
     "collect",

@@ -1,6 +1,7 @@
 # What is written as an output says: pictures of a decoder, and frames of arrays. Part of kernel.pyx.
 
 from clipx._kernel.loops cimport (
+    CLIPX_AS_IS,
     CLIPX_FLOAT16,
     CLIPX_FLOAT32,
     CLIPX_FLOAT64,
@@ -26,10 +27,15 @@ from clipx._kernel.loops cimport (
     clipx_output,
     clipx_picture,
     clipx_planes,
+    clipx_resampled,
+    clipx_resampled_room,
+    clipx_set_stacks,
     clipx_source,
+    clipx_source_room,
     clipx_view,
     clipx_view_set,
     clipx_views_room,
+    clipx_write_resampled,
     clipx_write_views,
 )
 
@@ -95,14 +101,28 @@ cdef class Picture:
                 f"plane {i} has {view.len} bytes in lines of {line_size}; {lines} lines of {width} are read")
         return 0
 
-    def write(self, planes, line_sizes, Output output not None, views, list targets not None, Py_ssize_t footprint=0):
+    cdef int _require(self, Resampling resampling, int channels) except -1:
+        """Have what this picture is resampled with."""
+        resampling.check(self.p.height, self.p.width, channels)
+        if self.p.layout == CLIPX_PACKED:
+            if self.p.bytes not in (1, 3, 4):
+                raise ValueError(f"pixels of {self.p.bytes} bytes are not resampled")
+            return resampling.require_bytes()
+        return resampling.require_planes(
+            channels > 1 and self.p.layout in (CLIPX_PAIRED, CLIPX_INTERLEAVED),
+            channels > 1 and self.p.layout != CLIPX_GRAY and self.p.chroma_rows)
+
+    def write(self, planes, line_sizes, Output output not None, views, list targets not None, Py_ssize_t footprint=0,
+              Resampling resampling=None):
         """Convert one picture, each row once, into every target.
 
         planes, line_sizes: a buffer and the bytes of a line for each plane. views: (y, x, h, w, flip) of each view, the
         crop inside the picture and whether it is flipped, all of the same size. targets: writable, of the output's
         items, for one frame each, apart from the planes: (h, w, channels) contiguous, or of an output in planes
         (channels, h, w) with each plane contiguous; with several views, (views, ...), each like that. footprint as in
-        `gather`, but above BESIDE_A_DECODER there are streaming stores. Raises ValueError for sizes that do not fit.
+        `gather`, but above BESIDE_A_DECODER there are streaming stores. resampling: of the picture, whose views then
+        lie in what comes out; planes are resampled before their color is computed. Raises ValueError for sizes that do
+        not fit.
         """
         cdef clipx_planes sources
         cdef clipx_view parts[CLIPX_MOST_VIEWS]
@@ -113,15 +133,22 @@ cdef class Picture:
         cdef Buffer plane
         cdef char **addresses
         cdef clipx_output how = output.output
+        cdef clipx_resampled resampled
         cdef bint streams
+        cdef int height = self.p.height, width = self.p.width
 
+        if how.kind >= CLIPX_AS_IS:
+            raise ValueError("pictures are written as bytes or floats")
         if how.channels not in (1, 3) or (
             self.p.layout == CLIPX_PACKED and how.channels != (1 if self.p.bytes == 1 else 3)
         ):
             raise ValueError(f"{output.output.channels} channels are not written from this picture")
         seen.views, seen.count, seen.room = parts, _count_views(len(views)), NULL
+        if resampling is not None:
+            self._require(resampling, how.channels)
+            height, width = resampling.size
         for i in range(seen.count):
-            _set_view(parts + i, views[i], parts, self.p.height, self.p.width)
+            _set_view(parts + i, views[i], parts, height, width)
         streams = footprint > BESIDE_A_DECODER or _streams(
             footprint or count * seen.count * parts[0].h * parts[0].w * output.output.channels * output.item())
         needed = 1 if self.p.layout in (CLIPX_GRAY, CLIPX_PACKED) else 2 if self.p.layout == CLIPX_INTERLEAVED else 3
@@ -137,13 +164,19 @@ cdef class Picture:
         if not count:
             return
         addresses = _view_addresses(held, seen.count)
-        if seen.count > 1:
-            seen.room = <char *>malloc(clipx_views_room(&self.p, seen.count))
+        if resampling is not None or seen.count > 1:
+            seen.room = <char *>malloc(
+                clipx_views_room(&self.p, seen.count) if resampling is None else
+                clipx_resampled_room(rows, &resampling.r, &self.p, &seen, how.channels))
             if seen.room == NULL:
                 free(addresses)
                 raise MemoryError
         with nogil:
-            clipx_write_views(rows, streams, &self.p, &sources, &seen, &how, addresses, count)
+            if resampling is None:
+                clipx_write_views(rows, streams, &self.p, &sources, &seen, &how, addresses, count)
+            else:
+                clipx_set_stacks(&resampled, &self.p, &sources, how.channels)
+                clipx_write_resampled(rows, streams, &resampling.r, &resampled, &seen, &how, addresses, count)
             if streams:
                 CLIPX_FENCE()
         free(seen.room)
@@ -160,8 +193,8 @@ NUMBERS = {
 cdef class Formatted:
     """The frames of an array (n, height, width, channels), checked once, to be written as an output says.
 
-    Bytes side by side in 1 or 3 channels are read as pictures; all other numbers one by one, into floats only.
-    Raises ValueError for what is not read.
+    Bytes side by side in 1 or 3 channels are read as pictures; all other numbers one by one, into floats only, unless
+    they are resampled. Raises ValueError for what is not read.
     """
     cdef Buffer held
     cdef Output output
@@ -190,19 +223,46 @@ cdef class Formatted:
         self.picture.height, self.picture.width = view.shape[1], view.shape[2]
         side_by_side = (view.strides[3] == 1 or view.shape[3] == 1) and (
             view.strides[2] == view.shape[3] or view.shape[2] == 1)
-        self.source.picture = NULL
+        self.source.picture, self.source.packed = NULL, &self.picture
         if self.source.type == CLIPX_UINT8 and view.shape[3] in (1, 3) and side_by_side:
             self.source.picture = &self.picture
-        elif output.output.kind == CLIPX_U8:
-            raise ValueError(f"numbers of format {kind} in {view.shape[3]} channels are not written as uint8")
+        wanted = output.output.kind - CLIPX_AS_IS if output.output.kind >= CLIPX_AS_IS else CLIPX_UINT8
+        if (output.output.kind == CLIPX_U8 or output.output.kind >= CLIPX_AS_IS) and self.source.type != wanted:
+            raise ValueError(f"numbers of format {kind} are not written as {output.kind}")
 
-    def write(self, dst, indices, views, Py_ssize_t footprint=0, Py_ssize_t per_clip=1):
+    cdef int _check_kind(self, bint resamples) except -1:
+        """Raise ValueError where these numbers are not written as the output's kind."""
+        cdef int kind = self.output.output.kind
+        cdef bint as_is = kind == CLIPX_U8 or kind >= CLIPX_AS_IS
+        if as_is and not (resamples or (kind == CLIPX_U8 and self.source.picture != NULL)):
+            raise ValueError(f"frames in {self.source.channels} channels are not written as {self.output.kind} unless "
+                             f"they are resampled")
+        return 0
+
+    cdef list _resamplings(self, resampling, size_t clips):
+        """Resamplings of all clips, or of each."""
+        cdef Resampling each
+        cdef list found = resampling if isinstance(resampling, list) else [resampling]
+        if isinstance(resampling, list) and <size_t>len(found) != clips:
+            raise ValueError(f"{len(found)} resamplings for {clips} clips")
+        for each in found:
+            if each is None:
+                raise TypeError("a resampling is None")
+            if each.size != (<Resampling>found[0]).size:
+                raise ValueError("the resamplings are not of one size")
+            each.check(self.picture.height, self.picture.width, self.source.channels)
+            if self.source.type == CLIPX_UINT8:
+                each.require_bytes()
+        return found
+
+    def write(self, dst, indices, views, Py_ssize_t footprint=0, Py_ssize_t per_clip=1, resampling=None):
         """Write clips.
 
         dst: C-contiguous writable buffer of len(indices) clips of the output, each of `per_clip` views one behind the
         other. indices: contiguous int64 buffer (clips, length); positions of index -1 are left alone. views: a list of
-        (y, x, h, w, flip), those of all clips, or those of each clip in turn, all of the same size. dst and the source
-        must not overlap. Returns whether an index is -1.
+        (y, x, h, w, flip), those of all clips, or those of each clip in turn, all of the same size. resampling: of the
+        frames, or a list with one for each clip, of one size, in which views then lie. dst and the source must not
+        overlap. Returns whether an index is -1.
         """
         cdef Buffer target = Buffer(dst, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
         cdef Buffer table = _table(indices)
@@ -210,23 +270,31 @@ cdef class Formatted:
         cdef clipx_output how = self.output.output
         cdef int64_t lowest, highest
         cdef int fills, height = self.picture.height, width = self.picture.width
-        cdef Py_ssize_t i, count = len(views), item = self.output.item(), plane
+        cdef Py_ssize_t i, count, item = self.output.item(), plane
         cdef size_t frame, positions, frames
         cdef clipx_view *parts
+        cdef list resamplings = None
         cdef bint streams = _streams(footprint or target.view.len)
         if table.view.ndim != 2:
             raise ValueError(f"indices have {table.view.ndim} dimensions, not 2")
+        self._check_kind(resampling is not None)
         clips.count, clips.length = table.view.shape[0], table.view.shape[1]
         clips.indices = <const int64_t *>table.view.buf
         positions = clips.count * clips.length
-        clips.set.count, clips.set.room = _count_views(per_clip), NULL
+        clips.set.count, clips.set.room, clips.resamplings = _count_views(per_clip), NULL, NULL
         frames = positions * per_clip
+        if isinstance(resampling, list) and len(views) == per_clip:
+            views = list(views) * clips.count
+        count = len(views)
         if count != per_clip and (count % per_clip or <size_t>(count // per_clip) != clips.count):
             raise ValueError(f"{count} views for {clips.count} clips" + (f" of {per_clip}" if per_clip > 1 else ""))
         if count == 0:
             return False
         if not clipx_range(clips.indices, positions, self.held.view.shape[0], &lowest, &highest, &fills):
             raise IndexError(f"an index lies outside the source's {self.held.view.shape[0]} frames")
+        if resampling is not None:
+            resamplings = self._resamplings(resampling, clips.count)
+            height, width = (<Resampling>resamplings[0]).size
         parts = <clipx_view *>calloc(count, sizeof(clipx_view))
         if parts == NULL:
             raise MemoryError
@@ -247,17 +315,39 @@ cdef class Formatted:
                                  f"{clips.count} clips of {clips.length * per_clip} frames of {frame} bytes")
             how.plane = plane * <Py_ssize_t>clips.length if self.output.time_inside else plane
             clips.position_bytes = plane if self.output.time_inside else frame
-            clips.dst, clips.set.views, clips.same_views = <char *>target.view.buf, parts, count == per_clip
+            # A resampling of each clip comes with views of each, the same ones or not.
+            clips.same_views = count == per_clip and not isinstance(resampling, list)
+            clips.dst, clips.set.views = <char *>target.view.buf, parts
             if target.view.len:
-                if per_clip > 1:
-                    clips.set.room = <char *>malloc(clipx_views_room(&self.picture, clips.set.count)
-                                                    if self.source.picture != NULL else
-                                                    clipx_numbers_room(&self.source, &how))
-                    if clips.set.room == NULL:
-                        raise MemoryError
+                self._make_room(&clips, resamplings)
                 with nogil:
                     clipx_format(rows, streams, &self.source, &how, &clips, lowest, highest)
         finally:
+            free(<void *>clips.resamplings)
             free(clips.set.room)
             free(parts)
         return fills != 0
+
+    cdef int _make_room(self, clipx_clips *clips, list resamplings) except -1:
+        """Set the resampling of each clip, and the room that views take."""
+        cdef size_t room = 0, each, i, count = 1 if clips.same_views else clips.count
+        cdef clipx_view_set seen = clips.set
+        cdef Resampling one
+        if resamplings is not None:
+            clips.resamplings = <const clipx_resampling **>malloc(count * sizeof(clipx_resampling *))
+            if clips.resamplings == NULL:
+                raise MemoryError
+            for i in range(count):
+                one = resamplings[i if len(resamplings) > 1 else 0]
+                clips.resamplings[i] = &one.r
+                seen.views = clips.set.views + i * clips.set.count
+                each = clipx_source_room(rows, &one.r, &self.source, &seen)
+                room = max(room, each)
+        elif clips.set.count > 1:
+            room = (clipx_views_room(&self.picture, clips.set.count) if self.source.picture != NULL else
+                    clipx_numbers_room(&self.source, &self.output.output))
+        if room:
+            clips.set.room = <char *>malloc(room)
+            if clips.set.room == NULL:
+                raise MemoryError
+        return 0

@@ -33,6 +33,18 @@ View = tuple[int, int, int, int, bool]
 class Output:
     def __init__(self, kind: str, order: str, scale: float, mean: Any, std: Any) -> None: ...
 
+class Resampling:
+    size: tuple[int, int]
+    def __init__(
+        self,
+        picture: tuple[int, int],
+        box: tuple[float, float, float, float],
+        size: tuple[int, int],
+        interpolation: str = "bilinear",
+        antialias: bool = True,
+        bars: tuple[int, int, int, int, float] | None = None,
+    ) -> None: ...
+
 class Picture:
     def __init__(
         self,
@@ -51,11 +63,20 @@ class Picture:
         views: Sequence[View],
         targets: list[Any],
         footprint: int = 0,
+        resampling: Resampling | None = None,
     ) -> None: ...
 
 class Formatted:
     def __init__(self, src: Any, output: Output) -> None: ...
-    def write(self, dst: Any, indices: Any, views: Sequence[View], footprint: int = 0, per_clip: int = 1) -> bool: ...
+    def write(
+        self,
+        dst: Any,
+        indices: Any,
+        views: Sequence[View],
+        footprint: int = 0,
+        per_clip: int = 1,
+        resampling: Resampling | list[Resampling] | None = None,
+    ) -> bool: ...
 
 class Pcm:
     frame_bytes: int

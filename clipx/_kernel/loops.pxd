@@ -73,6 +73,18 @@ cdef extern from "rows/formatted.h" nogil:
         double scale, mean, deviation
         clipx_steps steps
 
+    ctypedef struct clipx_axis:
+        int size, n, most
+        int16_t *fine
+
+    ctypedef struct clipx_resampling:
+        clipx_axis x, y, half_x, half_y
+        int top, left, width, height
+        double value
+
+    ctypedef struct clipx_resampled:
+        pass
+
     ctypedef struct clipx_output:
         int kind, channels, planar
         Py_ssize_t plane
@@ -83,6 +95,7 @@ cdef extern from "rows/formatted.h" nogil:
         Py_ssize_t strides[4]
         int type, channels, width
         const clipx_picture *picture
+        const clipx_picture *packed
         const clipx_arithmetic *arithmetic
 
     ctypedef struct clipx_clips:
@@ -93,9 +106,11 @@ cdef extern from "rows/formatted.h" nogil:
         clipx_view_set set
         size_t view_bytes
         int same_views
+        const clipx_resampling **resamplings
 
     const int CLIPX_GRAY, CLIPX_FULL, CLIPX_PAIRED, CLIPX_INTERLEAVED, CLIPX_PACKED
-    const int CLIPX_U8, CLIPX_F32, CLIPX_F16, CLIPX_BF16
+    const int CLIPX_U8, CLIPX_F32, CLIPX_F16, CLIPX_BF16, CLIPX_AS_IS
+    const int CLIPX_NEAREST, CLIPX_AREA, CLIPX_BILINEAR, CLIPX_BICUBIC
     const int CLIPX_INT8, CLIPX_INT16, CLIPX_INT32, CLIPX_INT64, CLIPX_UINT8, CLIPX_UINT16, CLIPX_UINT32, CLIPX_UINT64
     const int CLIPX_FLOAT16, CLIPX_FLOAT32, CLIPX_FLOAT64
     size_t clipx_item_bytes(int kind)
@@ -108,6 +123,19 @@ cdef extern from "rows/formatted.h" nogil:
                            const clipx_view_set *set, const clipx_output *output, char **targets, size_t count)
     void clipx_format(const clipx_rows *rows, int streams, const clipx_source *s, const clipx_output *output,
                       const clipx_clips *clips, int64_t lowest, int64_t highest)
+    int clipx_make_axis(clipx_axis *axis, int size, double start, double extent, int n, int filter, int antialias)
+    int clipx_fold_axis(const clipx_axis *axis, clipx_axis *folded)
+    void clipx_free_axis(clipx_axis *axis)
+    int clipx_make_exact(clipx_axis *axis)
+    int clipx_make_fine(clipx_axis *axis)
+    void clipx_set_stacks(clipx_resampled *r, const clipx_picture *p, const clipx_planes *planes, int channels)
+    size_t clipx_resampled_room(const clipx_rows *rows, const clipx_resampling *resampling, const clipx_picture *p,
+                                const clipx_view_set *set, int channels)
+    size_t clipx_source_room(const clipx_rows *rows, const clipx_resampling *resampling, const clipx_source *s,
+                             const clipx_view_set *set)
+    void clipx_write_resampled(const clipx_rows *rows, int streams, const clipx_resampling *resampling,
+                               const clipx_resampled *source, const clipx_view_set *set, const clipx_output *output,
+                               char **targets, size_t count)
     clipx_writer clipx_make_writer(const clipx_rows *rows, int streams)
     void clipx_put(clipx_writer writer, char *dst, const char *src, size_t n)
     void clipx_write_frame(clipx_writer writer, const clipx_frame *frame, const char *src, char **targets, size_t count)

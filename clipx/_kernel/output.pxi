@@ -1,11 +1,20 @@
 # How frames are written, and the views and targets of one. Part of kernel.pyx.
 
 from clipx._kernel.loops cimport (
+    CLIPX_AS_IS,
     CLIPX_BF16,
     CLIPX_F16,
     CLIPX_F32,
+    CLIPX_FLOAT64,
+    CLIPX_INT16,
+    CLIPX_INT32,
+    CLIPX_INT64,
+    CLIPX_INT8,
     CLIPX_MOST_VIEWS,
     CLIPX_U8,
+    CLIPX_UINT16,
+    CLIPX_UINT32,
+    CLIPX_UINT64,
     clipx_arithmetic,
     clipx_item_bytes,
     clipx_make_steps,
@@ -15,16 +24,32 @@ from clipx._kernel.loops cimport (
     clipx_view,
 )
 
-KINDS = {"uint8": CLIPX_U8, "float32": CLIPX_F32, "float16": CLIPX_F16, "bfloat16": CLIPX_BF16}
+KINDS = {
+    "uint8": CLIPX_U8,
+    "bool": CLIPX_U8,
+    "float32": CLIPX_F32,
+    "float16": CLIPX_F16,
+    "bfloat16": CLIPX_BF16,
+    "int8": CLIPX_AS_IS + CLIPX_INT8,
+    "int16": CLIPX_AS_IS + CLIPX_INT16,
+    "int32": CLIPX_AS_IS + CLIPX_INT32,
+    "int64": CLIPX_AS_IS + CLIPX_INT64,
+    "uint16": CLIPX_AS_IS + CLIPX_UINT16,
+    "uint32": CLIPX_AS_IS + CLIPX_UINT32,
+    "uint64": CLIPX_AS_IS + CLIPX_UINT64,
+    "float64": CLIPX_AS_IS + CLIPX_FLOAT64,
+}
 ORDERS = ("THWC", "TCHW", "CTHW")
 
 
 cdef class Output:
     """How frames are written.
 
-    kind: "uint8", which writes bytes as they are, "float32", "float16" or "bfloat16", which write
-    (x * scale - mean) / std. order: "THWC", "TCHW" or "CTHW". mean, std: a number for each channel.
+    kind: "uint8" or "bool", which write bytes as they are; "float32", "float16" or "bfloat16", which write
+    (x * scale - mean) / std; or another type of numbers, as which numbers of that type are written when they are
+    resampled. order: "THWC", "TCHW" or "CTHW". mean, std: a number for each channel.
     """
+    cdef str kind
     cdef clipx_output output
     cdef bint time_inside
     cdef clipx_arithmetic *arithmetic
@@ -34,7 +59,9 @@ cdef class Output:
         cdef clipx_steps steps
         cdef Buffer means = Buffer(np.ascontiguousarray(mean, dtype=np.float64), PyBUF_C_CONTIGUOUS)
         cdef Buffer deviations = Buffer(np.ascontiguousarray(std, dtype=np.float64), PyBUF_C_CONTIGUOUS)
-        self.output.kind = KINDS[kind]
+        if kind not in KINDS:
+            raise ValueError(f"frames are not written as {kind}")
+        self.kind, self.output.kind = kind, KINDS[kind]
         if order not in ORDERS:
             raise ValueError(f"frames are not written as {order}")
         self.output.planar = order != "THWC"

@@ -153,7 +153,7 @@ def test_bad_targets_and_tables():
         (PLAIN.astype("c8"), "float32", "THWC", 3, "numbers of format"),
         (PLAIN.astype(">i4"), "float32", "THWC", 3, "numbers of format >i4"),
         (PLAIN.astype("i4"), "uint8", "THWC", 3, "not written as uint8"),
-        (np.zeros((4, 6, 8, 2), np.uint8), "uint8", "THWC", 2, "not written as uint8"),
+        (PLAIN.astype("i4"), "int64", "THWC", 3, "not written as int64"),
     ],
 )
 def test_frames_that_the_kernel_does_not_read(frames, kind, order, channels, match):
@@ -162,9 +162,30 @@ def test_frames_that_the_kernel_does_not_read(frames, kind, order, channels, mat
 
 
 @pytest.mark.parametrize(
+    ("frames", "kind"),
+    [
+        (np.zeros((4, 6, 8, 2), np.uint8), "uint8"),
+        (PLAIN[:, :, ::-1], "uint8"),
+        (PLAIN.astype("i4"), "int32"),
+        (PLAIN.astype("f8"), "float64"),
+    ],
+)
+def test_numbers_that_are_only_written_where_they_are_resampled(frames, kind):
+    formatted = _kernel.Formatted(frames, output(kind, "THWC", frames.shape[3]))
+    target = np.zeros(frames.shape[1:], frames.dtype)
+    with pytest.raises(ValueError, match=f"not written as {kind} unless they are resampled"):
+        formatted.write(target, np.array([[0]]), ONE)
+    assert (
+        formatted.write(target, np.array([[0]]), ONE, resampling=_kernel.Resampling((6, 8), ONE[0][:4], (6, 8)))
+        is False
+    )
+    assert np.array_equal(target, frames[0])
+
+
+@pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [
-        (("float64", "THWC", 1.0, [0.0], [1.0]), KeyError, "float64"),
+        (("complex64", "THWC", 1.0, [0.0], [1.0]), ValueError, "complex64"),
         (("uint8", "HWC", 1.0, [0.0], [1.0]), ValueError, "frames are not written as HWC"),
         (("uint8", "THWC", 1.0, [], []), ValueError, "not of the same channels"),
         (("uint8", "THWC", 1.0, [0.0], [1.0, 2.0]), ValueError, "not of the same channels"),

@@ -10,7 +10,22 @@
 
 #include "copy.h"
 
-enum { CLIPX_U8, CLIPX_F32, CLIPX_F16, CLIPX_BF16 };
+/* Types of numbers. */
+enum {
+    CLIPX_INT8,
+    CLIPX_INT16,
+    CLIPX_INT32,
+    CLIPX_INT64,
+    CLIPX_UINT8,
+    CLIPX_UINT16,
+    CLIPX_UINT32,
+    CLIPX_UINT64,
+    CLIPX_FLOAT16,
+    CLIPX_FLOAT32,
+    CLIPX_FLOAT64
+};
+/* Kinds of output: bytes, floats, or from CLIPX_AS_IS on numbers of a type, as they are. */
+enum { CLIPX_U8, CLIPX_F32, CLIPX_F16, CLIPX_BF16, CLIPX_AS_IS };
 
 enum { CLIPX_EACH = -1 };    /* for `channel`: byte i is of channel i % 3 */
 enum { CLIPX_PATTERN = 48 }; /* vectors of 4, 8 and 16 floats, three of each */
@@ -46,7 +61,15 @@ CLIPX_INLINE float clipx_from_byte(clipx_steps steps, float byte) {
 typedef void (*clipx_floats_fn)(const clipx_scale *scale, int kind, int channel, const uint8_t *src, size_t n, char *dst,
                                 int streams);
 
-static size_t clipx_item_bytes(int kind) { return kind == CLIPX_U8 ? 1 : kind == CLIPX_F32 ? 4 : 2; }
+static size_t clipx_number_bytes(int type) {
+    return type == CLIPX_INT8 || type == CLIPX_UINT8 ? 1
+           : type == CLIPX_INT16 || type == CLIPX_UINT16 || type == CLIPX_FLOAT16 ? 2
+           : type == CLIPX_INT32 || type == CLIPX_UINT32 || type == CLIPX_FLOAT32 ? 4 : 8;
+}
+
+static size_t clipx_item_bytes(int kind) {
+    return kind >= CLIPX_AS_IS ? clipx_number_bytes(kind - CLIPX_AS_IS) : kind == CLIPX_U8 ? 1 : kind == CLIPX_F32 ? 4 : 2;
+}
 
 CLIPX_INLINE uint16_t clipx_half(float value) {
     uint32_t bits, sign;

@@ -3,16 +3,7 @@
 #define CLIPX_FORMATTED_H
 
 #include "gather.h"
-#include "views.h"
-
-typedef struct {
-    const char *src;
-    ptrdiff_t strides[4]; /* frame, row, column, channel */
-    int type;             /* of the numbers; CLIPX_UINT8 with 1 or 3 channels side by side is read as pictures */
-    int channels, width;
-    const clipx_picture *picture; /* NULL: as numbers */
-    const clipx_arithmetic *arithmetic; /* of each channel */
-} clipx_source;
+#include "resampled_numbers.h"
 
 /* Clips, and the source frame of each of their positions. */
 typedef struct {
@@ -23,6 +14,7 @@ typedef struct {
     clipx_view_set set;                /* the views of the first clip */
     size_t view_bytes;                 /* from one view of a clip to the next */
     int same_views;                    /* all clips have these; else those of the next clip come behind them */
+    const clipx_resampling **resamplings; /* of each clip, or of all where they have the same views; or NULL */
 } clipx_clips;
 
 static char *clipx_clip_target(const clipx_clips *clips, size_t p) {
@@ -96,10 +88,14 @@ static void clipx_format_number_views(const clipx_rows *rows, const clipx_source
 }
 
 static void clipx_format_frame(const clipx_rows *rows, int streams, const clipx_source *s, int64_t k,
-                               const clipx_view_set *set, const clipx_output *output, char *const *targets,
-                               size_t count) {
+                               const clipx_resampling *resampling, const clipx_view_set *set, const clipx_output *output,
+                               char *const *targets, size_t count) {
     const char *frame = s->src + (ptrdiff_t)k * s->strides[0];
     size_t i;
+    if (resampling) {
+        clipx_format_resampled(rows, streams, resampling, s, frame, set, output, targets, count);
+        return;
+    }
     if (s->picture) {
         clipx_planes planes = {{(const uint8_t *)frame, NULL, NULL}, {s->strides[1], 0, 0}};
         clipx_write_views(rows, streams, s->picture, &planes, set, output, targets, count);
@@ -117,8 +113,8 @@ static void clipx_format(const clipx_rows *rows, int streams, const clipx_source
     size_t n = clips->count * clips->length, views = (size_t)clips->set.count, p, i, range = highest < lowest ? 0 : (size_t)(highest - lowest + 1);
     int64_t k, next;
     int by_frame = 0;
-    if (clips->same_views && s->picture && range && range <= n) {
-        /* Frames that several clips hold are converted once. */
+    if (clips->same_views && (s->picture || clips->resamplings) && range && range <= n) {
+        /* Frames that several clips hold are converted or resampled once. */
         clipx_table table;
         clipx_inverse inverse = {malloc(range * sizeof(int64_t)), malloc(n * sizeof(int64_t)),
                                  malloc(n * views * sizeof(char *))};
@@ -130,7 +126,9 @@ static void clipx_format(const clipx_rows *rows, int streams, const clipx_source
                 for (next = inverse.first[k - lowest]; next >= 0; next = inverse.next[next])
                     inverse.targets[count++] = clipx_clip_target(clips, (size_t)next);
                 for (i = count; i < count * views; i++) inverse.targets[i] = inverse.targets[i - count] + clips->view_bytes;
-                if (count) clipx_format_frame(rows, streams, s, k, &clips->set, output, inverse.targets, count);
+                if (count)
+                    clipx_format_frame(rows, streams, s, k, clips->resamplings ? clips->resamplings[0] : NULL, &clips->set,
+                                       output, inverse.targets, count);
             }
         }
         free(inverse.first);
@@ -141,10 +139,12 @@ static void clipx_format(const clipx_rows *rows, int streams, const clipx_source
         for (p = 0; p < n; p++) {
             char *targets[CLIPX_MOST_VIEWS];
             clipx_view_set set = clips->set;
+            const clipx_resampling *resampling = NULL;
+            if (clips->resamplings) resampling = clips->resamplings[clips->same_views ? 0 : p / clips->length];
             targets[0] = clipx_clip_target(clips, p);
             if (!clips->same_views) set.views += p / clips->length * views;
             for (i = 1; i < views; i++) targets[i] = targets[i - 1] + clips->view_bytes;
-            if (clips->indices[p] >= 0) clipx_format_frame(rows, streams, s, clips->indices[p], &set, output, targets, 1);
+            if (clips->indices[p] >= 0) clipx_format_frame(rows, streams, s, clips->indices[p], resampling, &set, output, targets, 1);
         }
     }
     if (streams) CLIPX_FENCE();

@@ -8,19 +8,6 @@
 
 #include "floats.h"
 
-enum {
-    CLIPX_INT8,
-    CLIPX_INT16,
-    CLIPX_INT32,
-    CLIPX_INT64,
-    CLIPX_UINT8,
-    CLIPX_UINT16,
-    CLIPX_UINT32,
-    CLIPX_UINT64,
-    CLIPX_FLOAT16,
-    CLIPX_FLOAT32,
-    CLIPX_FLOAT64
-};
 enum { CLIPX_NUMBERS = 256 }; /* a row's part that is worked on at a time */
 
 typedef struct {
