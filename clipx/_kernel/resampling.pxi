@@ -30,6 +30,11 @@ cdef int _side(str name, Py_ssize_t number) except -1:
     return <int>number
 
 
+cdef tuple _sides(str name, size):
+    height, width = size
+    return _side(name, height), _side(name, width)
+
+
 cdef class Resampling:
     """The rectangle `box` of pictures of one size as pictures of another.
 
@@ -49,8 +54,8 @@ cdef class Resampling:
     def __cinit__(self, picture, box, size, str interpolation="bilinear", bint antialias=True, bars=None):
         cdef double y, x, h, w
         cdef int across, down, top, left
-        self.height, self.width = _side("picture", picture[0]), _side("picture", picture[1])
-        down, across = _side("size", size[0]), _side("size", size[1])
+        self.height, self.width = _sides("picture", picture)
+        down, across = _sides("size", size)
         y, x, h, w = box
         if not (isfinite(y) and isfinite(x) and isfinite(h) and isfinite(w) and y >= 0 and x >= 0 and
                 h > 0 and w > 0 and y + h <= self.height and x + w <= self.width):
@@ -61,10 +66,9 @@ cdef class Resampling:
             raise ValueError("antialias is True, but 'nearest' takes one pixel alone")
         self.r.height, self.r.width = down, across
         if bars is not None:
-            top, left = bars[:2]
+            top, left, height, width, self.r.value = bars
             self.r.top, self.r.left = top, left
-            self.r.height, self.r.width = _side("bars", bars[2]), _side("bars", bars[3])
-            self.r.value = bars[4]
+            self.r.height, self.r.width = _sides("bars", (height, width))
             if not (0 <= top <= self.r.height - down and 0 <= left <= self.r.width - across):
                 raise ValueError(f"{down} by {across} pixels do not fit into bars of {tuple(bars)}")
         self.size = self.r.height, self.r.width

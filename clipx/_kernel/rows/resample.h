@@ -22,13 +22,15 @@ enum {
 enum { CLIPX_QUAD_MARGIN = 16 }; /* bytes that are read behind an output's taps, at most */
 
 /*
- * Outputs `from` to `to` of four lines, to the start of dst[0] to dst[3].
+ * Outputs `from` to `to` of one or two quads, which are four lines each, to the start of dst[0] to dst[3] and dst[4] to
+ * dst[7].
  *
- * step: bytes from one sample of the lines to the next, 3 where the last line is not wanted. shift: the sample that src
- * points at. Bytes can be read up to CLIPX_QUAD_MARGIN behind `taps` samples from an output's first on.
+ * src: where each quad begins. step: bytes from one sample of the lines to the next, 3 where the last line is not wanted.
+ * shift: the sample that they begin at. Bytes can be read up to CLIPX_QUAD_MARGIN behind `taps` samples from an output's
+ * first on.
  */
-typedef void (*clipx_across_fn)(const clipx_axis *axis, int kind, const uint8_t *src, size_t step, int shift, int from,
-                                int to, uint8_t *const *dst);
+typedef void (*clipx_across_fn)(const clipx_axis *axis, int kind, int quads, const uint8_t *const *src, size_t step,
+                                int shift, int from, int to, uint8_t *const *dst);
 
 /* n samples of output y, from the lines of its `taps` taps: bytes, or of 15 bits. */
 typedef void (*clipx_down_fn)(const clipx_axis *axis, int kind, int y, const uint8_t *const *lines, size_t n,
@@ -139,28 +141,27 @@ static void clipx_interleave(const uint8_t *const *src, ptrdiff_t column, int by
     }
 }
 
-/* In vectors. The kind, the step and a small number of taps are known where a body is compiled. */
-#define CLIPX_ACROSS_TAPS(BODY, kind, step)                                                       \
-    switch (axis->taps) {                                                                        \
-        case 4: BODY(axis, kind, src, step, shift, from, to, dst, 4); break;                     \
-        case 8: BODY(axis, kind, src, step, shift, from, to, dst, 8); break;                     \
-        case 12: BODY(axis, kind, src, step, shift, from, to, dst, 12); break;                   \
-        default: BODY(axis, kind, src, step, shift, from, to, dst, axis->taps);                  \
-    }
-#define CLIPX_ACROSS(NAME, TARGET, BODY, TOGETHER)                                                                  \
-    TARGET static void NAME(const clipx_axis *axis, int kind, const uint8_t *src, size_t step, int shift, int from,  \
-                            int to, uint8_t *const *dst) {                                                          \
-        if (to - from < (TOGETHER)) {                                                                               \
-            clipx_across_plain(axis, kind, src, step, shift, from, to, dst);                                        \
-        } else if (kind == CLIPX_FINE16) {                                                                          \
-            CLIPX_ACROSS_TAPS(BODY, CLIPX_FINE16, 8)                                                                \
-        } else if (kind == CLIPX_FINE8) {                                                                           \
-            CLIPX_ACROSS_TAPS(BODY, CLIPX_FINE8, 4)                                                                 \
-        } else if (step == 3) {                                                                                     \
-            CLIPX_ACROSS_TAPS(BODY, CLIPX_EXACT, 3)                                                                 \
-        } else {                                                                                                    \
-            CLIPX_ACROSS_TAPS(BODY, CLIPX_EXACT, 4)                                                                 \
-        }                                                                                                           \
+/* In vectors, at least so many outputs together. The kind and the step are known where a body is compiled. */
+#define CLIPX_ACROSS_KINDS(BODY, ...)                                                    \
+    if (kind == CLIPX_FINE16)                                                            \
+        BODY(axis, CLIPX_FINE16, 8, __VA_ARGS__);                                        \
+    else if (kind == CLIPX_FINE8)                                                        \
+        BODY(axis, CLIPX_FINE8, 4, __VA_ARGS__);                                         \
+    else if (step == 3)                                                                  \
+        BODY(axis, CLIPX_EXACT, 3, __VA_ARGS__);                                         \
+    else                                                                                 \
+        BODY(axis, CLIPX_EXACT, 4, __VA_ARGS__)
+#define CLIPX_ACROSS_QUADS(NAME, BODY, TOGETHER)                                                                 \
+    static void NAME(const clipx_axis *axis, int kind, int quads, const uint8_t *const *src, size_t step,        \
+                     int shift, int from, int to, uint8_t *const *dst) {                                         \
+        int q;                                                                                                   \
+        for (q = 0; q < quads; q++, dst += 4) {                                                                  \
+            if (to - from < (TOGETHER)) {                                                                        \
+                clipx_across_plain(axis, kind, src[q], step, shift, from, to, dst);                              \
+            } else {                                                                                             \
+                CLIPX_ACROSS_KINDS(BODY, src[q], shift, from, to, dst);                                          \
+            }                                                                                                    \
+        }                                                                                                        \
     }
 /* The output behind x, where so many are made together: the last ones overlap those before. */
 #define CLIPX_NEXT_OUTPUTS(x, together) ((x) + 2 * (together) > to && (x) + (together) < to ? to - (together) : (x) + (together))
@@ -193,8 +194,9 @@ CLIPX_INLINE __m128i clipx_sum_baseline(int kind, const uint8_t *p, size_t step,
     return kind == CLIPX_EXACT ? _mm_add_epi32(_mm_slli_epi32(sum, CLIPX_LOW_BITS), sum_low) : sum;
 }
 
-CLIPX_INLINE void clipx_across_body_baseline(const clipx_axis *axis, int kind, const uint8_t *src, size_t step, int shift,
-                                             int from, int to, uint8_t *const *dst, int taps) {
+CLIPX_INLINE void clipx_across_body_baseline(const clipx_axis *axis, int kind, size_t step, const uint8_t *src, int shift,
+                                             int from, int to, uint8_t *const *dst) {
+    const int taps = axis->taps;
     const int16_t *weights = kind == CLIPX_EXACT ? axis->high : axis->fine;
     const int16_t *low = kind == CLIPX_EXACT ? axis->low : axis->fine;
     const int bits = kind == CLIPX_EXACT ? CLIPX_EXACT_BITS : clipx_lost_bits(kind);
@@ -226,7 +228,7 @@ CLIPX_INLINE void clipx_across_body_baseline(const clipx_axis *axis, int kind, c
         }
     }
 }
-CLIPX_ACROSS(clipx_across_baseline, , clipx_across_body_baseline, 4)
+CLIPX_ACROSS_QUADS(clipx_across_baseline, clipx_across_body_baseline, 4)
 
 #define D_NAME(name) name##_baseline
 #define D_TARGET
@@ -278,44 +280,39 @@ CLIPX_AVX2 CLIPX_INLINE clipx_quad_order clipx_order_quads(int kind, size_t step
     return order;
 }
 
-/*
- * The sums of four outputs, in two halves each: of two taps of four, in lanes of two lines; or of 15 bits in lanes of two
- * taps.
- */
-CLIPX_AVX2 CLIPX_INLINE void clipx_sum_avx2(int kind, const clipx_quad_order *order, const uint8_t *const *p, size_t step,
-                                            const int16_t *weights, const int16_t *low, size_t taps, __m256i *sums) {
-    __m256i s0 = _mm256_setzero_si256(), s1 = s0, s2 = s0, s3 = s0, l0 = s0, l1 = s0, l2 = s0, l3 = s0;
-    size_t t;
-#define CLIPX_SUM(j, s, l)                                                                                    \
-    do {                                                                                                      \
-        const uint8_t *at = p[j] + t * step;                                                                  \
-        __m256i w = clipx_four_weights(weights + j * taps + t), samples;                                      \
-        if (kind == CLIPX_FINE16) {                                                                           \
-            samples = _mm256_loadu_si256((const __m256i *)(const void *)at);                                  \
-            w = _mm256_shuffle_epi8(w, order->weights);                                                       \
-        } else {                                                                                              \
-            samples = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)at));        \
-        }                                                                                                     \
-        samples = _mm256_shuffle_epi8(samples, order->bytes);                                                 \
-        s = _mm256_add_epi32(s, _mm256_madd_epi16(samples, w));                                               \
-        if (kind == CLIPX_EXACT)                                                                              \
-            l = _mm256_add_epi32(l, _mm256_madd_epi16(samples, clipx_four_weights(low + j * taps + t)));      \
+/* Sums of an output of a quad, in two halves each: of two taps of four, in lanes of two lines; or of 15 bits in lanes of
+ * two taps. */
+#define CLIPX_SUM(p, w, w_low, sum, sum_low)                                                               \
+    do {                                                                                                   \
+        __m256i samples = kind == CLIPX_FINE16                                                             \
+                              ? _mm256_loadu_si256((const __m256i *)(const void *)(p))                     \
+                              : _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(p))); \
+        samples = _mm256_shuffle_epi8(samples, order->bytes);                                              \
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(samples, w));                                        \
+        if (kind == CLIPX_EXACT) sum_low = _mm256_add_epi32(sum_low, _mm256_madd_epi16(samples, w_low));   \
     } while (0)
-    for (t = 0; t < taps; t += CLIPX_TAPS_TOGETHER) {
-        CLIPX_SUM(0, s0, l0);
-        CLIPX_SUM(1, s1, l1);
-        CLIPX_SUM(2, s2, l2);
-        CLIPX_SUM(3, s3, l3);
+
+/* An output of two quads, whose weights are read once for both. */
+CLIPX_AVX2 CLIPX_INLINE void clipx_sums_avx2(int kind, const clipx_quad_order *order, const uint8_t *p, ptrdiff_t other,
+                                             size_t step, const int16_t *weights, const int16_t *low, size_t taps,
+                                             __m256i *one, __m256i *two) {
+    const __m256i zero = _mm256_setzero_si256();
+    __m256i a = zero, b = zero, a_low = zero, b_low = zero;
+    size_t t;
+    for (t = 0; t < taps; t += CLIPX_TAPS_TOGETHER, p += CLIPX_TAPS_TOGETHER * step) {
+        __m256i w = clipx_four_weights(weights + t), w_low = zero;
+        if (kind == CLIPX_FINE16) w = _mm256_shuffle_epi8(w, order->weights);
+        if (kind == CLIPX_EXACT) w_low = clipx_four_weights(low + t);
+        CLIPX_SUM(p, w, w_low, a, a_low);
+        CLIPX_SUM(p + other, w, w_low, b, b_low);
     }
-#undef CLIPX_SUM
     if (kind == CLIPX_EXACT) {
-        s0 = _mm256_add_epi32(_mm256_slli_epi32(s0, CLIPX_LOW_BITS), l0);
-        s1 = _mm256_add_epi32(_mm256_slli_epi32(s1, CLIPX_LOW_BITS), l1);
-        s2 = _mm256_add_epi32(_mm256_slli_epi32(s2, CLIPX_LOW_BITS), l2);
-        s3 = _mm256_add_epi32(_mm256_slli_epi32(s3, CLIPX_LOW_BITS), l3);
+        a = _mm256_add_epi32(_mm256_slli_epi32(a, CLIPX_LOW_BITS), a_low);
+        b = _mm256_add_epi32(_mm256_slli_epi32(b, CLIPX_LOW_BITS), b_low);
     }
-    sums[0] = s0, sums[1] = s1, sums[2] = s2, sums[3] = s3;
+    *one = a, *two = b;
 }
+#undef CLIPX_SUM
 
 /* What _mm256_hadd_epi32 gives, in less. */
 CLIPX_AVX2 CLIPX_INLINE __m256i clipx_add_pairs_avx2(__m256i a, __m256i b) {
@@ -324,62 +321,121 @@ CLIPX_AVX2 CLIPX_INLINE __m256i clipx_add_pairs_avx2(__m256i a, __m256i b) {
                             _mm256_castps_si256(_mm256_shuffle_ps(one, two, 0xdd)));
 }
 
-/* Four outputs from x on as words: of two lines in each lane, the outputs of one line side by side. */
-CLIPX_AVX2 CLIPX_INLINE __m256i clipx_four_avx2(const clipx_axis *axis, int kind, const clipx_quad_order *order,
-                                                const uint8_t *src, size_t step, int shift, size_t x, size_t taps) {
-    const int16_t *weights = (kind == CLIPX_EXACT ? axis->high : axis->fine) + x * taps;
-    const int16_t *low = (kind == CLIPX_EXACT ? axis->low : axis->fine) + x * taps;
-    const int32_t *first = axis->first + x;
+/* The two halves of the sums of two outputs together: of FINE16 the outputs in a lane each, else the lines. */
+CLIPX_AVX2 CLIPX_INLINE __m256i clipx_whole_sums_avx2(int kind, __m256i a, __m256i b) {
     const int bits = kind == CLIPX_EXACT ? CLIPX_EXACT_BITS : clipx_lost_bits(kind);
-    const __m256i half = _mm256_set1_epi32(1 << (bits - 1));
-    const uint8_t *p[4] = {src + (size_t)(first[0] - shift) * step, src + (size_t)(first[1] - shift) * step,
-                           src + (size_t)(first[2] - shift) * step, src + (size_t)(first[3] - shift) * step};
-    __m256i s[4], one, two;
-    clipx_sum_avx2(kind, order, p, step, weights, low, taps, s);
-    if (kind == CLIPX_FINE16) {
-        one = _mm256_add_epi32(_mm256_permute2x128_si256(s[0], s[1], 0x20), _mm256_permute2x128_si256(s[0], s[1], 0x31));
-        two = _mm256_add_epi32(_mm256_permute2x128_si256(s[2], s[3], 0x20), _mm256_permute2x128_si256(s[2], s[3], 0x31));
-    } else {
-        one = clipx_add_pairs_avx2(s[0], s[1]), two = clipx_add_pairs_avx2(s[2], s[3]);
-    }
-    one = _mm256_srai_epi32(_mm256_add_epi32(one, half), bits);
-    two = _mm256_srai_epi32(_mm256_add_epi32(two, half), bits);
-    one = _mm256_shuffle_epi8(_mm256_packs_epi32(one, two), order->words);
-    if (kind == CLIPX_FINE16) {
-        __m128i even = _mm256_castsi256_si128(one), odd = _mm256_extracti128_si256(one, 1);
-        one = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_unpacklo_epi16(even, odd)), _mm_unpackhi_epi16(even, odd), 1);
-    }
-    return one;
+    __m256i both = kind == CLIPX_FINE16
+                       ? _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31))
+                       : clipx_add_pairs_avx2(a, b);
+    return _mm256_srai_epi32(_mm256_add_epi32(both, _mm256_set1_epi32(1 << (bits - 1))), bits);
 }
 
-CLIPX_AVX2 CLIPX_INLINE void clipx_put_lines_avx2(__m256i lines, size_t at, uint8_t *const *dst) {
+/* Four outputs as words: of two lines in each lane, the outputs of one line side by side. */
+CLIPX_AVX2 CLIPX_INLINE __m256i clipx_words_avx2(int kind, const clipx_quad_order *order, __m256i first, __m256i second) {
+    __m256i words = _mm256_shuffle_epi8(_mm256_packs_epi32(first, second), order->words);
+    if (kind == CLIPX_FINE16) {
+        __m128i even = _mm256_castsi256_si128(words), odd = _mm256_extracti128_si256(words, 1);
+        words = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_unpacklo_epi16(even, odd)),
+                                        _mm_unpackhi_epi16(even, odd), 1);
+    }
+    return kind == CLIPX_EXACT ? words : _mm256_max_epi16(words, _mm256_setzero_si256());
+}
+
+CLIPX_AVX2 CLIPX_INLINE void clipx_put_lines_avx2(__m256i lines, uint8_t *d0, uint8_t *d1, uint8_t *d2, uint8_t *d3) {
     __m128i low = _mm256_castsi256_si128(lines), high = _mm256_extracti128_si256(lines, 1);
-    _mm_storel_epi64((__m128i *)(void *)(dst[0] + at), low);
-    _mm_storeh_pd((double *)(void *)(dst[1] + at), _mm_castsi128_pd(low));
-    _mm_storel_epi64((__m128i *)(void *)(dst[2] + at), high);
-    _mm_storeh_pd((double *)(void *)(dst[3] + at), _mm_castsi128_pd(high));
+    _mm_storel_epi64((__m128i *)(void *)d0, low);
+    _mm_storeh_pd((double *)(void *)d1, _mm_castsi128_pd(low));
+    _mm_storel_epi64((__m128i *)(void *)d2, high);
+    _mm_storeh_pd((double *)(void *)d3, _mm_castsi128_pd(high));
 }
 
-CLIPX_AVX2 CLIPX_INLINE void clipx_across_body_avx2(const clipx_axis *axis, int kind, const uint8_t *src, size_t step,
-                                                    int shift, int from, int to, uint8_t *const *dst, int taps) {
-    const clipx_quad_order order = clipx_order_quads(kind, step);
-    const __m256i zero = _mm256_setzero_si256();
+/* What does not change along a row; in a value of its own, since stores of bytes might change what a pointer leads to. */
+typedef struct {
+    clipx_quad_order order;
+    const uint8_t *src; /* where the first sample of the first quad's row would be */
+    ptrdiff_t other;    /* from there to the other quad's */
+    const int32_t *first;
+    const int16_t *weights, *low;
+    size_t apart; /* from the weights of one output to those of the next */
+    uint8_t *d0, *d1, *d2, *d3, *e0, *e1, *e2, *e3;
+} clipx_run_avx2;
+
+/* Two outputs of two quads, as clipx_words_avx2 takes them. */
+CLIPX_AVX2 CLIPX_INLINE void clipx_pair_avx2(const clipx_run_avx2 *run, int kind, size_t step, size_t i, size_t taps,
+                                             __m256i *one, __m256i *two) {
+    __m256i left, left_two, right, right_two;
+    const int16_t *weights = run->weights + i * run->apart, *low = run->low + i * run->apart;
+    clipx_sums_avx2(kind, &run->order, run->src + (ptrdiff_t)run->first[i] * (ptrdiff_t)step, run->other, step, weights, low,
+                    taps, &left, &left_two);
+    clipx_sums_avx2(kind, &run->order, run->src + (ptrdiff_t)run->first[i + 1] * (ptrdiff_t)step, run->other, step,
+                    weights + run->apart, low + run->apart, taps, &right, &right_two);
+    *one = clipx_whole_sums_avx2(kind, left, right), *two = clipx_whole_sums_avx2(kind, left_two, right_two);
+}
+
+/* Eight outputs from i on, to where output `at` goes. */
+CLIPX_AVX2 CLIPX_INLINE void clipx_eight_avx2(const clipx_run_avx2 *run, int kind, size_t step, size_t i, size_t at,
+                                              size_t taps) {
+    __m256i a, b, c, d, one, two, one_high, two_high;
+    clipx_pair_avx2(run, kind, step, i, taps, &a, &b);
+    clipx_pair_avx2(run, kind, step, i + 2, taps, &c, &d);
+    one = clipx_words_avx2(kind, &run->order, a, c), two = clipx_words_avx2(kind, &run->order, b, d);
+    clipx_pair_avx2(run, kind, step, i + 4, taps, &a, &b);
+    clipx_pair_avx2(run, kind, step, i + 6, taps, &c, &d);
+    one_high = clipx_words_avx2(kind, &run->order, a, c), two_high = clipx_words_avx2(kind, &run->order, b, d);
+    if (kind == CLIPX_EXACT) {
+        one = _mm256_shuffle_epi32(_mm256_packus_epi16(one, one_high), _MM_SHUFFLE(3, 1, 2, 0));
+        two = _mm256_shuffle_epi32(_mm256_packus_epi16(two, two_high), _MM_SHUFFLE(3, 1, 2, 0));
+        clipx_put_lines_avx2(one, run->d0 + at, run->d1 + at, run->d2 + at, run->d3 + at);
+        clipx_put_lines_avx2(two, run->e0 + at, run->e1 + at, run->e2 + at, run->e3 + at);
+    } else {
+        at *= 2;
+        clipx_put_lines_avx2(one, run->d0 + at, run->d1 + at, run->d2 + at, run->d3 + at);
+        clipx_put_lines_avx2(two, run->e0 + at, run->e1 + at, run->e2 + at, run->e3 + at);
+        at += 8;
+        clipx_put_lines_avx2(one_high, run->d0 + at, run->d1 + at, run->d2 + at, run->d3 + at);
+        clipx_put_lines_avx2(two_high, run->e0 + at, run->e1 + at, run->e2 + at, run->e3 + at);
+    }
+}
+
+CLIPX_AVX2 CLIPX_INLINE void clipx_across_body_avx2(const clipx_axis *axis, int kind, size_t step, const uint8_t *src,
+                                                    ptrdiff_t other, int shift, int from, int to, uint8_t *const *dst,
+                                                    size_t taps) {
+    const clipx_run_avx2 run = {clipx_order_quads(kind, step), (const uint8_t *)((uintptr_t)src - (uintptr_t)shift * step),
+                                other, axis->first, kind == CLIPX_EXACT ? axis->high : axis->fine,
+                                kind == CLIPX_EXACT ? axis->low : axis->fine, taps,
+                                dst[0], dst[1], dst[2], dst[3], dst[4], dst[5], dst[6], dst[7]};
+    const int32_t *count = axis->count;
+    const __m256i fewer = _mm256_set1_epi32((int)taps - CLIPX_TAPS_TOGETHER);
     int x;
     for (x = from; x < to; x = CLIPX_NEXT_OUTPUTS(x, 8)) {
-        size_t at = (size_t)(x - from);
-        __m256i one = clipx_four_avx2(axis, kind, &order, src, step, shift, (size_t)x, (size_t)taps);
-        __m256i two = clipx_four_avx2(axis, kind, &order, src, step, shift, (size_t)x + 4, (size_t)taps);
-        if (kind == CLIPX_EXACT) {
-            one = _mm256_shuffle_epi32(_mm256_packus_epi16(one, two), _MM_SHUFFLE(3, 1, 2, 0));
-            clipx_put_lines_avx2(one, at, dst);
-        } else {
-            clipx_put_lines_avx2(_mm256_max_epi16(one, zero), 2 * at, dst);
-            clipx_put_lines_avx2(_mm256_max_epi16(two, zero), 2 * (at + 4), dst);
-        }
+        /* Of many taps, most outputs have fewer than those that have the most. */
+        __m256i counts = _mm256_loadu_si256((const __m256i *)(const void *)(count + x));
+        if (taps <= 8 || _mm256_movemask_epi8(_mm256_cmpgt_epi32(counts, fewer)))
+            clipx_eight_avx2(&run, kind, step, (size_t)x, (size_t)(x - from), taps);
+        else
+            clipx_eight_avx2(&run, kind, step, (size_t)x, (size_t)(x - from), taps - CLIPX_TAPS_TOGETHER);
     }
     _mm256_zeroupper();
 }
-CLIPX_ACROSS(clipx_across_avx2, CLIPX_AVX2, clipx_across_body_avx2, 8)
+
+#define CLIPX_ACROSS_TAPS(axis, kind, step, ...)                                                  \
+    do {                                                                                          \
+        if ((axis)->taps == 4)                                                                    \
+            clipx_across_body_avx2(axis, kind, step, __VA_ARGS__, 4);                             \
+        else if ((axis)->taps == 8)                                                               \
+            clipx_across_body_avx2(axis, kind, step, __VA_ARGS__, 8);                             \
+        else if ((axis)->taps == 12)                                                              \
+            clipx_across_body_avx2(axis, kind, step, __VA_ARGS__, 12);                            \
+        else                                                                                      \
+            clipx_across_body_avx2(axis, kind, step, __VA_ARGS__, (size_t)(axis)->taps);          \
+    } while (0)
+CLIPX_AVX2 static void clipx_across_avx2(const clipx_axis *axis, int kind, int quads, const uint8_t *const *src, size_t step,
+                                         int shift, int from, int to, uint8_t *const *dst) {
+    if (to - from < 8 || quads < 2)
+        clipx_across_baseline(axis, kind, quads, src, step, shift, from, to, dst);
+    else
+        CLIPX_ACROSS_KINDS(CLIPX_ACROSS_TAPS, src[0], src[1] - src[0], shift, from, to, dst);
+}
 
 #define D_NAME(name) name##_avx2
 #define D_TARGET CLIPX_AVX2
@@ -400,6 +456,13 @@ CLIPX_ACROSS(clipx_across_avx2, CLIPX_AVX2, clipx_across_body_avx2, 8)
 #define D_STORE_BYTES(p, a)                  \
     _mm_storeu_si128((__m128i *)(void *)(p), \
                      _mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi16(a, a), _MM_SHUFFLE(3, 1, 2, 0))))
+#define D_MADD_BYTES(a, b) _mm256_maddubs_epi16(a, b)
+#define D_SET_WORDS(x) _mm256_set1_epi16(x)
+#define D_ADD_WORDS(a, b) _mm256_add_epi16(a, b)
+#define D_LOW_BYTES(a, b) _mm256_unpacklo_epi8(a, b)
+#define D_HIGH_BYTES(a, b) _mm256_unpackhi_epi8(a, b)
+#define D_ALL_BYTES(a, b) _mm256_packus_epi16(a, b)
+#define D_STORE_ALL(p, a) _mm256_storeu_si256((__m256i *)(void *)(p), a)
 #include "down_rows.h"
 
 #define D_NAME(name) name##_avx512
@@ -421,6 +484,13 @@ CLIPX_ACROSS(clipx_across_avx2, CLIPX_AVX2, clipx_across_body_avx2, 8)
 #define D_STORE_BYTES(p, a)                     \
     _mm256_storeu_si256((__m256i *)(void *)(p), \
                         _mm512_cvtusepi16_epi8(_mm512_max_epi16(a, _mm512_setzero_si512())))
+#define D_MADD_BYTES(a, b) _mm512_maddubs_epi16(a, b)
+#define D_SET_WORDS(x) _mm512_set1_epi16(x)
+#define D_ADD_WORDS(a, b) _mm512_add_epi16(a, b)
+#define D_LOW_BYTES(a, b) _mm512_unpacklo_epi8(a, b)
+#define D_HIGH_BYTES(a, b) _mm512_unpackhi_epi8(a, b)
+#define D_ALL_BYTES(a, b) _mm512_packus_epi16(a, b)
+#define D_STORE_ALL(p, a) _mm512_storeu_si512((void *)(p), a)
 #include "down_rows.h"
 #endif
 
@@ -445,8 +515,9 @@ CLIPX_INLINE int32x4_t clipx_sum_neon(int kind, const uint8_t *p, size_t step, c
     return kind == CLIPX_EXACT ? vaddq_s32(vshlq_n_s32(sum, CLIPX_LOW_BITS), sum_low) : sum;
 }
 
-CLIPX_INLINE void clipx_across_body_neon(const clipx_axis *axis, int kind, const uint8_t *src, size_t step, int shift,
-                                         int from, int to, uint8_t *const *dst, int taps) {
+CLIPX_INLINE void clipx_across_body_neon(const clipx_axis *axis, int kind, size_t step, const uint8_t *src, int shift,
+                                         int from, int to, uint8_t *const *dst) {
+    const int taps = axis->taps;
     const int16_t *weights = kind == CLIPX_EXACT ? axis->high : axis->fine;
     const int16_t *low = kind == CLIPX_EXACT ? axis->low : axis->fine;
     const int bits = kind == CLIPX_EXACT ? CLIPX_EXACT_BITS : clipx_lost_bits(kind);
@@ -475,7 +546,7 @@ CLIPX_INLINE void clipx_across_body_neon(const clipx_axis *axis, int kind, const
         }
     }
 }
-CLIPX_ACROSS(clipx_across_neon, , clipx_across_body_neon, 4)
+CLIPX_ACROSS_QUADS(clipx_across_neon, clipx_across_body_neon, 4)
 
 CLIPX_INLINE int32x4_t clipx_madd_neon(int16x8_t a, int16x8_t b) {
     return vpaddq_s32(vmull_s16(vget_low_s16(a), vget_low_s16(b)), vmull_high_s16(a, b));
@@ -501,9 +572,10 @@ CLIPX_INLINE int32x4_t clipx_madd_neon(int16x8_t a, int16x8_t b) {
 #endif
 
 #if !defined(CLIPX_X86)
-static void clipx_across_baseline(const clipx_axis *axis, int kind, const uint8_t *src, size_t step, int shift, int from,
-                                  int to, uint8_t *const *dst) {
-    clipx_across_plain(axis, kind, src, step, shift, from, to, dst);
+static void clipx_across_baseline(const clipx_axis *axis, int kind, int quads, const uint8_t *const *src, size_t step,
+                                  int shift, int from, int to, uint8_t *const *dst) {
+    int q;
+    for (q = 0; q < quads; q++) clipx_across_plain(axis, kind, src[q], step, shift, from, to, dst + 4 * q);
 }
 
 static void clipx_down_baseline(const clipx_axis *axis, int kind, int y, const uint8_t *const *lines, size_t n,

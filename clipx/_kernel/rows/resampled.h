@@ -40,6 +40,7 @@ typedef struct {
     int next, last;      /* next row, and behind the last one that is wanted */
     int deep;            /* rows in the ring */
     size_t stride;       /* bytes of a line */
+    size_t quad_bytes;   /* of four lines side by side */
     uint8_t *ring, *quads, *none; /* none: a line that nobody reads */
     const uint8_t **taps;
 } clipx_stack;
@@ -47,6 +48,11 @@ typedef struct {
 static size_t clipx_whole_lines(size_t bytes) { return (bytes + CLIPX_LINE - 1) & ~(size_t)(CLIPX_LINE - 1); }
 
 CLIPX_INLINE size_t clipx_stack_item(const clipx_stack *stack) { return stack->kind == CLIPX_EXACT ? 1 : 2; }
+
+/* Rows that are resampled across together. */
+static int clipx_rows_together(const clipx_samples_of *samples) {
+    return samples->packed || samples->channels > 2 ? 2 : 8 / samples->channels;
+}
 
 /* Set up for outputs [from, to) of the rows of outputs [top, bottom); returns the bytes of room that it takes. */
 static size_t clipx_open_stack(clipx_stack *stack, const clipx_rows *rows, const clipx_axis *x, const clipx_axis *y, int from,
@@ -56,10 +62,12 @@ static size_t clipx_open_stack(clipx_stack *stack, const clipx_rows *rows, const
     stack->rows = rows, stack->x = x, stack->y = y, stack->from = from, stack->to = to;
     stack->low = x->first[from], stack->high = x->first[to - 1] + x->count[to - 1];
     stack->next = y->first[top], stack->last = y->first[bottom - 1] + y->count[bottom - 1];
-    stack->deep = y->most + CLIPX_TAPS_TOGETHER - 1;
+    stack->deep = y->most + clipx_rows_together(samples) - 1;
     stack->stride = clipx_whole_lines((size_t)(to - from) * clipx_stack_item(stack));
     ring = (size_t)stack->deep * (size_t)samples->channels * stack->stride;
-    quads = clipx_whole_lines((size_t)(stack->high - stack->low + CLIPX_TAPS_TOGETHER) * quad + CLIPX_QUAD_MARGIN);
+    stack->quad_bytes =
+        clipx_whole_lines((size_t)(stack->high - stack->low + CLIPX_TAPS_TOGETHER) * quad + CLIPX_QUAD_MARGIN);
+    quads = 2 * stack->quad_bytes;
     stack->ring = room, stack->none = room + ring, stack->quads = stack->none + stack->stride;
     stack->taps = (const uint8_t **)(void *)(stack->quads + quads);
     margin = (CLIPX_QUAD_MARGIN + margin - 1) / margin;
@@ -74,39 +82,51 @@ static uint8_t *clipx_stack_line(const clipx_stack *stack, int row, int channel)
     return stack->ring + (size_t)(row % stack->deep * stack->samples.channels + channel) * stack->stride;
 }
 
-static void clipx_across_packed(const clipx_stack *stack, int row) {
+/* Resample one row of packed pixels across, or two. */
+static void clipx_across_packed(const clipx_stack *stack, int row, int count) {
     const clipx_samples_of *samples = &stack->samples;
-    const uint8_t *src = samples->data + row * samples->row;
+    const uint8_t *src[2] = {samples->data + row * samples->row, samples->data + (row + count - 1) * samples->row};
     const size_t step = (size_t)samples->packed;
     const clipx_axis *x = stack->x;
-    uint8_t *dst[4];
-    int c;
-    for (c = 0; c < 4; c++)
-        dst[c] = c < samples->packed && samples->order[c] >= 0 ? clipx_stack_line(stack, row, samples->order[c]) : stack->none;
-    if (stack->safe > stack->from) stack->rows->across(x, CLIPX_EXACT, src, step, 0, stack->from, stack->safe, dst);
+    uint8_t *dst[8];
+    int c, i;
+    for (i = 0; i < 2; i++)
+        for (c = 0; c < 4; c++)
+            dst[4 * i + c] = i < count && c < samples->packed && samples->order[c] >= 0
+                                 ? clipx_stack_line(stack, row + i, samples->order[c]) : stack->none;
+    if (stack->safe > stack->from) stack->rows->across(x, CLIPX_EXACT, count, src, step, 0, stack->from, stack->safe, dst);
     if (stack->safe < stack->to) {
         int low = x->first[stack->safe];
-        memcpy(stack->quads, src + (size_t)low * step, (size_t)(stack->high - low) * step);
-        for (c = 0; c < 4; c++) dst[c] += stack->safe - stack->from;
-        stack->rows->across(x, CLIPX_EXACT, stack->quads, step, low, stack->safe, stack->to, dst);
+        size_t bytes = (size_t)(stack->high - low) * step;
+        for (i = 0; i < count; i++) {
+            uint8_t *end = stack->quads + (size_t)i * stack->quad_bytes;
+            memcpy(end, src[i] + (size_t)low * step, bytes);
+            src[i] = end;
+        }
+        for (i = 0; i < 8; i++) dst[i] += stack->safe - stack->from;
+        stack->rows->across(x, CLIPX_EXACT, count, src, step, low, stack->safe, stack->to, dst);
     }
 }
 
-/* Resample four lines across: of so many rows from `row` on, or of the channels of one. */
+/* Resample eight lines across: of so many rows from `row` on, and of so many channels of each. */
 static void clipx_across_lines(const clipx_stack *stack, int row, int count, int channel) {
     const clipx_samples_of *samples = &stack->samples;
-    const uint8_t *src[4];
-    uint8_t *dst[4];
-    int i, across = samples->channels < 4 ? samples->channels : 4;
-    for (i = 0; i < 4; i++) {
-        int at = row + i / across, c = channel + i % across, some = at < row + count && c < samples->channels;
-        src[i] = samples->data + (some ? at : row) * samples->row + (some ? c : channel) * samples->channel +
-                 stack->low * samples->column;
-        dst[i] = some ? clipx_stack_line(stack, at, c) : stack->none;
+    int across = samples->channels < 4 ? samples->channels : 4, each = 4 / across, quads = count > each ? 2 : 1, q, i;
+    const uint8_t *begins[2] = {stack->quads, stack->quads + stack->quad_bytes};
+    uint8_t *dst[8];
+    for (q = 0; q < quads; q++) {
+        const uint8_t *src[4];
+        for (i = 0; i < 4; i++) {
+            int at = row + q * each + i / across, c = channel + i % across;
+            int some = at < row + count && i / across < each && c < samples->channels;
+            src[i] = samples->data + (some ? at : row) * samples->row + (some ? c : channel) * samples->channel +
+                     stack->low * samples->column;
+            dst[4 * q + i] = some ? clipx_stack_line(stack, at, c) : stack->none;
+        }
+        clipx_interleave(src, samples->column, samples->bytes, samples->left, samples->right,
+                         (size_t)(stack->high - stack->low), stack->quads + (size_t)q * stack->quad_bytes);
     }
-    clipx_interleave(src, samples->column, samples->bytes, samples->left, samples->right,
-                     (size_t)(stack->high - stack->low), stack->quads);
-    stack->rows->across(stack->x, stack->kind, stack->quads, stack->kind == CLIPX_FINE16 ? 8 : 4, stack->low, stack->from,
+    stack->rows->across(stack->x, stack->kind, quads, begins, stack->kind == CLIPX_FINE16 ? 8 : 4, stack->low, stack->from,
                         stack->to, dst);
 }
 
@@ -116,23 +136,26 @@ static void clipx_fill_stack(clipx_stack *stack, int y) {
     int end = axis->first[y] + axis->count[y], last = axis->dense ? stack->last : end, c, rows;
     if (stack->next < axis->first[y]) stack->next = axis->first[y];
     for (; stack->next < end; stack->next += rows) {
-        rows = 1;
-        if (stack->samples.packed) {
-            clipx_across_packed(stack, stack->next);
-            continue;
-        }
-        if (stack->samples.channels < 3) rows = 4 / stack->samples.channels;
+        rows = clipx_rows_together(&stack->samples);
         if (rows > last - stack->next) rows = last - stack->next;
-        for (c = 0; c < stack->samples.channels; c += 4) clipx_across_lines(stack, stack->next, rows, c);
+        if (stack->samples.packed)
+            clipx_across_packed(stack, stack->next, rows);
+        else
+            for (c = 0; c < stack->samples.channels; c += 4) clipx_across_lines(stack, stack->next, rows, c);
     }
 }
 
 /* Output y of a channel, all that the stack is set up for. */
 static void clipx_take_line(clipx_stack *stack, int y, int channel, uint8_t *dst) {
     const clipx_axis *axis = stack->y;
+    const size_t row = (size_t)stack->samples.channels * stack->stride;
+    const uint8_t *line = clipx_stack_line(stack, axis->first[y], channel), *end = stack->ring + (size_t)stack->deep * row;
     int k;
-    for (k = 0; k < axis->taps; k++)
-        stack->taps[k] = clipx_stack_line(stack, axis->first[y] + (k < axis->count[y] ? k : 0), channel);
+    for (k = 0; k < axis->count[y]; k++, line += row) {
+        if (line >= end) line -= (size_t)stack->deep * row;
+        stack->taps[k] = line;
+    }
+    if (k < axis->taps) stack->taps[k] = stack->taps[0];
     stack->rows->down(axis, stack->kind, y, stack->taps, (size_t)(stack->to - stack->from), dst);
 }
 
@@ -220,20 +243,20 @@ static size_t clipx_open_resampled(clipx_resampled *r, const clipx_rows *rows, c
     return used;
 }
 
-/* Row y of the picture that comes out, from its column `left` to `right`: red, green and blue at their column 0. */
+/* Row y of the picture that comes out, its columns [left, right): red, green and blue. */
 static void clipx_resampled_row(clipx_resampled *r, const clipx_rows *rows, int channels, int y, int left, int right,
                                 uint8_t *const *line) {
     const clipx_resampling *resampling = r->resampling;
     int output = y - resampling->top, first = resampling->left + r->from, end = resampling->left + r->to, c, i;
     if (output < 0 || output >= resampling->y.n || !r->count) first = end = right;
-    for (c = 0; c < channels; c++) {
-        memset(line[c] + left, (int)resampling->value, (size_t)(first - left));
-        memset(line[c] + end, (int)resampling->value, (size_t)(right - end));
+    for (c = 0; c < channels && right - left > end - first; c++) {
+        memset(line[c], (int)resampling->value, (size_t)(first - left));
+        memset(line[c] + (end - left), (int)resampling->value, (size_t)(right - end));
     }
     if (first == end) return;
     for (i = 0; i < r->count; i++) clipx_fill_stack(r->stacks + i, output);
     if (r->picture->layout == CLIPX_PACKED) {
-        for (c = 0; c < channels; c++) clipx_take_line(r->stacks, output, c, line[c] + first);
+        for (c = 0; c < channels; c++) clipx_take_line(r->stacks, output, c, line[c] + (first - left));
     } else {
         clipx_samples samples = {r->count > 1 ? CLIPX_FULL : CLIPX_GRAY, 2, r->wide[0], r->wide[1], r->wide[2], &r->color};
         clipx_take_line(r->stacks, output, 0, r->wide[0]);
@@ -244,7 +267,8 @@ static void clipx_resampled_row(clipx_resampled *r, const clipx_rows *rows, int 
             clipx_take_line(r->stacks + 1, output, 0, r->wide[1]);
             clipx_take_line(r->stacks + 2, output, 0, r->wide[2]);
         }
-        rows->color(&samples, (size_t)(end - first), line[0] + first, line[1] + first, line[2] + first);
+        rows->color(&samples, (size_t)(end - first), line[0] + (first - left), line[1] + (first - left),
+                    line[2] + (first - left));
     }
 }
 
@@ -267,7 +291,7 @@ static void clipx_write_resampled(const clipx_rows *rows, int streams, const cli
                                   char *const *targets, size_t count) {
     clipx_resampled r = *source;
     clipx_sink *sinks = (clipx_sink *)(void *)(set->room + ((size_t)(0 - (uintptr_t)set->room) & (CLIPX_LINE - 1)));
-    uint8_t *room = (uint8_t *)(sinks + set->count), *line[3];
+    uint8_t *room = (uint8_t *)(sinks + set->count), *line[3], *part[3];
     int order[CLIPX_MOST_VIEWS], i, y, left, right, bottom, top = clipx_sort_views(set, order, &bottom);
     clipx_columns(set, &left, &right);
     for (i = 0; i < 3; i++, room += clipx_whole_lines((size_t)right) + CLIPX_LINE) line[i] = room + CLIPX_LINE;
@@ -276,9 +300,18 @@ static void clipx_write_resampled(const clipx_rows *rows, int streams, const cli
         clipx_open_sink(sinks + i, rows, streams, output, targets + (size_t)i * count, count);
     for (y = top; y < bottom; y++) {
         int shown = 0;
+        if (set->count == 1 && right - left <= CLIPX_STRIP) { /* straight to the strip */
+            uint8_t *strip[3] = {clipx_room(sinks, 0), clipx_room(sinks, 1), clipx_room(sinks, 2)};
+            clipx_resampled_row(&r, rows, output->channels, y, left, right, strip);
+            for (i = 0; set->views->flip && i < output->channels; i++) rows->flip(strip[i], (size_t)(right - left));
+            sinks->used += (size_t)(right - left);
+            if (sinks->used >= CLIPX_STRIP) clipx_flush(sinks, 0);
+            continue;
+        }
         for (i = 0; i < set->count; i++) shown |= clipx_shows(set->views + i, y);
         if (!shown) continue;
-        clipx_resampled_row(&r, rows, output->channels, y, left, right, line);
+        for (i = 0; i < 3; i++) part[i] = line[i] + left;
+        clipx_resampled_row(&r, rows, output->channels, y, left, right, part);
         for (i = 0; i < set->count; i++)
             if (clipx_shows(set->views + i, y)) clipx_take(sinks + i, set->views + i, line);
     }

@@ -30,7 +30,8 @@ typedef struct {
     int dense;   /* no source sample is left out between the taps of an output and those of the next */
     int32_t *first, *count; /* of each output: its first tap, and their number */
     double *weights;        /* 0 behind an output's taps, as the others are */
-    int16_t *high, *low;    /* in 22 bits: high << 15 + low; NULL until they are asked for, as `fine` is */
+    int16_t *high, *low;    /* in 22 bits: (high << 15) + low; NULL until they are asked for, as `fine` is */
+    int bytes;              /* high lies from 0 to 127, so that the sum of its products with bytes has 15 bits */
     int16_t *fine;          /* in 14 bits */
 } clipx_axis;
 
@@ -172,10 +173,11 @@ static int clipx_make_exact(clipx_axis *axis) {
     if (!axis->high) axis->high = (int16_t *)malloc(n * sizeof(int16_t));
     if (!axis->low) axis->low = (int16_t *)malloc(n * sizeof(int16_t));
     if (!axis->high || !axis->low) return 0;
+    axis->bytes = 1;
     for (i = 0; i < n; i++) {
-        int weight = clipx_round_weight(axis->weights[i], CLIPX_EXACT_BITS);
-        int high = (weight + (1 << (CLIPX_LOW_BITS - 1))) >> CLIPX_LOW_BITS;
+        int weight = clipx_round_weight(axis->weights[i], CLIPX_EXACT_BITS), high = weight >> CLIPX_LOW_BITS;
         axis->high[i] = (int16_t)high, axis->low[i] = (int16_t)(weight - high * (1 << CLIPX_LOW_BITS));
+        axis->bytes &= high >= 0 && high < 128;
     }
     return 1;
 }
