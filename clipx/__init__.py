@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from clipx.audio.format import AudioFormat
     from clipx.clip import Clip
     from clipx.errors import MediaError, PoolExhausted, PoolTooSmall
-    from clipx.format import ClipFormat
+    from clipx.format import ClipFormat, RandomResizedCrop
     from clipx.loader import Loader
     from clipx.plan import FrameList, RateSpec, Segment, UniformSpec, WindowSpec
     from clipx.pool import ClipPool, PoolStats
@@ -33,6 +33,7 @@ _HOMES = {
     "PoolExhausted": "errors",
     "PoolStats": "pool",
     "PoolTooSmall": "errors",
+    "RandomResizedCrop": "format",
     "RateSpec": "plan",
     "Segment": "plan",
     "UniformSpec": "plan",
@@ -53,6 +54,7 @@ __all__ = [
     "PoolExhausted",
     "PoolStats",
     "PoolTooSmall",
+    "RandomResizedCrop",
     "RateSpec",
     "Segment",
     "UniformSpec",

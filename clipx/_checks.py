@@ -25,6 +25,7 @@ __all__ = [
     "check_writable",
     "exact_number",
     "integer",
+    "number",
     "one_of",
     "patience",
 ]
@@ -49,6 +50,19 @@ def integer(name: str, value: SupportsIndex, least: int, most: int | None = None
     if most is not None and number > most:
         raise ValueError(f"{name} is {number}, but must be at most {most}")
     return number
+
+
+def number(name: str, value: Any) -> float:
+    """`value` as a finite float. Raises TypeError if it is not a number, ValueError if it is not finite."""
+    if isinstance(value, (bool, np.bool_, str, bytes)):
+        raise TypeError(f"{name} is {value!r}, but must be a number")
+    try:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} is {value!r}, but must be a number") from None
+    if not math.isfinite(found):
+        raise ValueError(f"{name} is {value!r}, but must be finite")
+    return found
 
 
 def one_of(name: str, value: Any, known: Iterable[str]) -> None:

@@ -20,7 +20,7 @@ class Views:
 
     Attributes:
         common: the views of all clips; None where each has its own.
-        size: height and width of all views.
+        size: height and width of all views, as they are written.
         plain: every clip has the same single view, which is not among its facts.
     """
 
@@ -28,7 +28,7 @@ class Views:
         self.key: Callable[[int], Any] | None = None
         self._format, self._picture, self._seed = format, (height, width), seed
         views = format.views(height, width)
-        self.size: Size = views[0].h, views[0].w
+        self.size: Size = format.view_size(height, width)
         self.common = None if format.is_random else views
         self.plain = self.common is not None and len(views) == 1
 

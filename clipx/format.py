@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -11,27 +9,19 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from clipx import _kernel
-from clipx._checks import integer
-from clipx._crops import SEVERAL, Size, View, as_crop, as_size, views_of
+from clipx._arithmetic import PRESETS, DTypeName, as_dtype_name, as_numbers, check_range, per_channel, resolve_presets
+from clipx._checks import number, one_of
+from clipx._crops import SEVERAL, RandomResizedCrop, View, as_crop, crop_size, views_of
 from clipx._reprs import value_repr
+from clipx._sizes import Resize, Size, as_resize, fixed_size, most_pixels, resized
 
-__all__ = ["PRESETS", "ClipFormat", "Size", "View"]
+__all__ = ["PRESETS", "ClipFormat", "RandomResizedCrop", "Size", "View"]
 
-# Mean and standard deviation of red, green and blue, after division by 255.
-PRESETS = {
-    # Those of torchvision's models for images and for video.
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "kinetics": ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)),
-    # OpenAI CLIP's preprocessing.
-    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
-}
-DTypeName = Literal["uint8", "float16", "bfloat16", "float32"]
-DTYPES: tuple[DTypeName, ...] = get_args(DTypeName)
-LARGEST = {"float16": 65504.0, "bfloat16": float.fromhex("0x1.fep127"), "float32": float(np.finfo("f4").max)}
-LEAST_PART = 2.0**32  # beyond it the rounding of x * scale, 2^-53 of it, is near 1e-6 of std
 Order = Literal["THWC", "CTHW", "TCHW", "HWC", "CHW"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 FRAME_ORDERS = {"HWC": "THWC", "CHW": "TCHW"}
+Interpolation = Literal["bilinear", "bicubic", "area", "nearest"]
+INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
 
 
 def _flip(value: Any) -> bool | float:
@@ -42,41 +32,6 @@ def _flip(value: Any) -> bool | float:
     if not 0 <= value <= 1:
         raise ValueError(f"flip is {value!r}, but a probability lies from 0 to 1")
     return float(value) if 0 < value < 1 else bool(value)
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, (bool, np.bool_, str, bytes)):
-        raise TypeError(f"{name} is {value!r}, but must be a number")
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{name} is {value!r}, but must be a number") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{name} is {value!r}, but must be finite")
-    return number
-
-
-def _numbers(name: str, value: Any) -> tuple[float, ...]:
-    """One number for all channels, or one for each."""
-    if isinstance(value, str):
-        raise ValueError(f"{name} is {value!r}, but must be numbers or one of {', '.join(PRESETS)}")
-    if not isinstance(value, (list, tuple, np.ndarray)) or (isinstance(value, np.ndarray) and not value.ndim):
-        return (_number(name, value),)
-    if not len(value) or any(isinstance(each, (list, tuple)) or np.ndim(each) for each in value):
-        raise ValueError(f"{name} is {value!r}, but must be a number, or one for each channel")
-    return tuple(_number(name, each) for each in value)
-
-
-def _dtype(value: Any) -> str:
-    try:
-        name = value if isinstance(value, str) else np.dtype(value).name
-    except TypeError:
-        name = str(value)
-    if name not in DTYPES:
-        raise ValueError(f"dtype is {value!r}, but must be one of {', '.join(DTYPES)}")
-    if name == "bfloat16" and importlib.util.find_spec("ml_dtypes") is None:
-        raise ValueError("dtype is 'bfloat16', which needs the package ml_dtypes")
-    return name
 
 
 def _order(value: Any) -> str:
@@ -97,11 +52,15 @@ class ClipFormat:
 
     Args:
         crop: (y, x, height, width) in pixels of the resized picture; (height, width) or an integer for a crop from the
-            centre, its odd pixel to the right and below; ("random", size) for one anywhere, drawn for each clip; or
-            several views, along a first axis of the clip: ("three", size) at both ends of the longer side and between
-            them, ("five", size) at the corners and in the centre, ("ten", size) these and those of the flipped picture.
-        resize: (height, width) in pixels, or an integer for the shorter side; the longer one keeps the picture's shape.
-            For video only.
+            centre, its odd pixel to the right and below; ("random", size) for one anywhere, drawn for each clip; a
+            `RandomResizedCrop` for one of random size and shape, in place of `resize`; or several views, along a first
+            axis of the clip: ("three", size) at both ends of the longer side and between them, ("five", size) at the
+            corners and in the centre, ("ten", size) these and those of the flipped picture.
+        resize: of pictures, in pixels: an integer for the shorter side, or ("longer", n) for the longer; the other
+            keeps the picture's shape. (height, width) whatever the shape. ("fit", height, width, value) for a picture
+            of that size, in whose centre the source's lies as large as its shape allows, between bars of `value`, a
+            number of the source. ("pixels", min_pixels, max_pixels, multiple) for sides that are multiples, within
+            these limits of their product, as Qwen's `smart_resize`.
         flip: whether pictures are mirrored, left and right; a float is the probability, drawn for each clip. Of several
             views all are.
         dtype: "uint8", "float16", "bfloat16" (with the package ml_dtypes) or "float32"; default float32 where scale,
@@ -111,6 +70,10 @@ class ClipFormat:
             "kinetics" or "clip", which gives both, and the scale, where these are not given.
         order: of a clip's dimensions (time, height, width, channels): "THWC" (default), "CTHW" or "TCHW"; for clips of
             one frame also "HWC" or "CHW", without a time axis.
+        interpolation: how pictures are resized: "bilinear", "bicubic", "area" (the mean of the pixels that a pixel
+            covers) or "nearest".
+        antialias: whether the filter widens where pictures become smaller, as Pillow's and torchvision's; default True,
+            but for "nearest", which has none.
 
     Several views of a wide picture, crop ("three", size) and ("five", size)::
 
@@ -133,79 +96,60 @@ class ClipFormat:
     """
 
     crop: Any = None
-    resize: int | Size | None = None
+    resize: Resize | None = None
     flip: bool | float = False
     dtype: DTypeName | np.dtype | type | None = None
     scale: float | None = None
     mean: Any = None
     std: Any = None
     order: Order | None = None
+    interpolation: Interpolation = "bilinear"
+    antialias: bool | None = None
 
     __repr__ = value_repr
 
     def __post_init__(self) -> None:
         keep = object.__setattr__
         if self.resize is not None:
-            resize: Any = self.resize
-            pair = isinstance(resize, (tuple, list))
-            keep(self, "resize", as_size("resize", resize) if pair else integer("resize", resize, 1))
+            keep(self, "resize", as_resize(self.resize))
         if self.crop is not None:
             keep(self, "crop", as_crop(self.crop))
+        self._check_resizing()
         keep(self, "flip", _flip(self.flip))
-        self._resolve_presets()
+        for name, value in zip(("scale", "mean", "std"), resolve_presets(self.scale, self.mean, self.std)):
+            keep(self, name, value)
         if self.scale is not None:
-            keep(self, "scale", _number("scale", self.scale))
+            keep(self, "scale", number("scale", self.scale))
             if self.scale == 0:
                 raise ValueError("scale is 0, but every number would become the same")
         for name in ("mean", "std"):
             if getattr(self, name) is not None:
-                keep(self, name, _numbers(name, getattr(self, name)))
+                keep(self, name, as_numbers(name, getattr(self, name)))
         if self.std is not None and 0 in self.std:
             raise ValueError(f"std is {self.std}, but must not hold 0")
         channels = {len(each) for each in (self.mean, self.std) if each is not None and len(each) > 1}
         if len(channels) > 1:
             raise ValueError(f"mean is {self.mean} and std is {self.std}, but both are per channel")
         if self.dtype is not None:
-            keep(self, "dtype", _dtype(self.dtype))
+            keep(self, "dtype", as_dtype_name(self.dtype))
         elif self.computes:
             keep(self, "dtype", "float32")
         if self.order is not None:
             keep(self, "order", _order(self.order))
-        self._check_range()
+        if self.computes:
+            check_range(str(self.dtype), *self.arithmetic(max(len(self.mean or (0,)), len(self.std or (0,)))))
 
-    def _resolve_presets(self) -> None:
-        names = {each for each in (self.mean, self.std) if isinstance(each, str)}
-        for name in names - set(PRESETS):
-            raise ValueError(f"mean or std is {name!r}, but must be numbers or one of {', '.join(PRESETS)}")
-        if len(names) > 1:
-            raise ValueError(f"mean is {self.mean!r} and std is {self.std!r}, but a preset gives both")
-        for name in names:
-            for field, value in zip(("mean", "std"), PRESETS[name]):
-                given = getattr(self, field)
-                if given is None or isinstance(given, str):
-                    object.__setattr__(self, field, value)
-            if self.scale is None:
-                object.__setattr__(self, "scale", 1 / 255)
-
-    def _check_range(self) -> None:
-        if not self.computes:
-            return
-        if self.dtype == "uint8":
-            raise ValueError("dtype is 'uint8', which cannot hold what scale, mean and std make; take a float")
-        scale, mean, std = self.arithmetic(max(len(self.mean or (0,)), len(self.std or (0,))))
-        largest = LARGEST[str(self.dtype)]
-        for middle, deviation in zip(mean, std):
-            if abs(middle / scale) > LARGEST["float32"] or abs(scale / deviation) > LARGEST["float32"]:
-                raise ValueError(f"scale is {scale}, but mean {middle} and std {deviation} are too far from it")
-            most = abs(255 * scale)
-            if 0 < abs(middle) < 2 * most and most > LEAST_PART * abs(deviation):
-                raise ValueError(
-                    f"std is {deviation}, so small beside mean {middle} and scale {scale} that even float64 would show "
-                    f"nothing but its rounding"
-                )
-            most = max(abs((x * scale - middle) / deviation) for x in (0, 255))
-            if most > largest:
-                raise ValueError(f"dtype is {self.dtype!r}, which holds up to {largest:g}, but bytes become {most:g}")
+    def _check_resizing(self) -> None:
+        one_of("interpolation", self.interpolation, INTERPOLATIONS)
+        if not isinstance(self.antialias, (bool, type(None))):
+            raise TypeError(f"antialias is {self.antialias!r}, but must be True, False or None")
+        if self.antialias and self.interpolation == "nearest":
+            raise ValueError("antialias is True, but interpolation is 'nearest', which takes single pixels")
+        if self.resize is not None and isinstance(self.crop, RandomResizedCrop):
+            raise ValueError(f"resize is {self.resize}, but crop is {self.crop}, which resizes")
+        for name, default in (("interpolation", "bilinear"), ("antialias", None)):
+            if not self.resizes and getattr(self, name) != default:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, but neither resize nor crop resizes pictures")
 
     @property
     def computes(self) -> bool:
@@ -215,21 +159,21 @@ class ClipFormat:
     @property
     def is_random(self) -> bool:
         """Clips of one source have views of their own, drawn at random."""
-        return self._anywhere or not isinstance(self.flip, bool)
+        return self._is_anywhere or not isinstance(self.flip, bool)
 
     @property
-    def _anywhere(self) -> bool:
-        return self.crop is not None and self.crop[0] == "random"
+    def _is_anywhere(self) -> bool:
+        return isinstance(self.crop, RandomResizedCrop) or (self.crop is not None and self.crop[0] == "random")
+
+    @property
+    def resizes(self) -> bool:
+        """Pictures are resized, or rectangles of them."""
+        return self.resize is not None or isinstance(self.crop, RandomResizedCrop)
 
     def arithmetic(self, channels: int) -> tuple[float, tuple[float, ...], tuple[float, ...]]:
         """scale, and mean and std for each of so many channels. Raises ValueError where their number differs."""
-        found = []
-        for name, default in (("mean", 0.0), ("std", 1.0)):
-            numbers = getattr(self, name) or (default,)
-            if len(numbers) not in (1, channels):
-                raise ValueError(f"{name} has {len(numbers)} numbers, but the frames have {channels} channels")
-            found.append(numbers * channels if len(numbers) == 1 else numbers)
-        return 1.0 if self.scale is None else self.scale, found[0], found[1]
+        mean, std = per_channel("mean", self.mean or (0.0,), channels), per_channel("std", self.std or (1.0,), channels)
+        return 1.0 if self.scale is None else self.scale, mean, std
 
     def output(self, channels: int, dtype: np.dtype) -> _kernel.Output:
         """The kernel's description of this format, for frames of so many channels of `dtype`."""
@@ -248,7 +192,7 @@ class ClipFormat:
     @cached_property
     def num_views(self) -> int:
         """Number of views of a clip; where there are several, they are its first axis."""
-        return 1 if self.crop is None else SEVERAL.get(self.crop[0], 1)
+        return SEVERAL.get(self.crop[0], 1) if isinstance(self.crop, tuple) else 1
 
     @cached_property
     def time_axis(self) -> int | None:
@@ -287,15 +231,8 @@ class ClipFormat:
         return per_channel if (self.order or "THWC").endswith("C") else per_channel[:, None, None]
 
     def resized(self, height: int, width: int) -> Size:
-        """Size of a picture of this size after `resize`."""
-        if self.resize is None:
-            return height, width
-        if isinstance(self.resize, tuple):
-            return self.resize
-        short = self.resize
-        if height <= width:
-            return short, max(round(width * short / height), 1)
-        return max(round(height * short / width), 1), short
+        """Size of a picture of this size after `resize`, with its bars."""
+        return resized(self.resize, height, width)
 
     def views(self, height: int, width: int, rng: np.random.Generator | None = None) -> tuple[View, ...]:
         """The views of a picture that has been resized to this size; rng draws what is random.
@@ -303,3 +240,29 @@ class ClipFormat:
         Raises ValueError for a crop outside the picture.
         """
         return views_of(self.crop, self.flip, height, width, rng)
+
+    def view_size(self, height: int, width: int) -> Size:
+        """Height and width in a clip of the views of a picture that has been resized to this size."""
+        return crop_size(self.crop) or (height, width)
+
+    @property
+    def fixed_view_size(self) -> Size | None:
+        """Height and width in a clip of the views of any picture; None where they depend on the picture.
+
+        Raises ValueError for a crop that lies outside every resized picture.
+        """
+        picture = fixed_size(self.resize)
+        if picture is not None:
+            self.views(*picture)
+        return crop_size(self.crop) or picture
+
+    @property
+    def most_pixels(self) -> int | None:
+        """Most pixels of a view where `resize` limits them, but for those of few very long pictures; else None."""
+        return most_pixels(self.resize) if self.crop is None else None
+
+    def num_pixels(self, clip: np.ndarray) -> int:
+        """Pixels of each view of a clip."""
+        order = self.order or "THWC"
+        first = clip.ndim - len(order)
+        return clip.shape[first + order.index("H")] * clip.shape[first + order.index("W")]

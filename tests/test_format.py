@@ -18,6 +18,7 @@ def test_defaults_leave_a_picture_as_it_is():
     plain = ClipFormat()
     assert (plain.crop, plain.resize, plain.flip) == (None, None, False)
     assert (plain.dtype, plain.scale, plain.mean, plain.std, plain.order) == (None,) * 5
+    assert (plain.interpolation, plain.antialias, plain.resizes) == ("bilinear", None, False)
     assert not plain.computes
     assert not plain.is_random
     assert plain.written_dtype(np.dtype("i2")) == np.int16

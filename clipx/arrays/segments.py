@@ -40,13 +40,7 @@ def writer_of(
     writer.views.draw(rng)
     writer.views.key = plan.key
 
-    @lru_cache
-    def of_length(length: int) -> ArrayWriter:
-        other = ArrayWriter(array, spec, length, format)
-        other.views = writer.views
-        return other
-
-    return of_length
+    return lru_cache(writer.of_length)
 
 
 class SegmentClips(Iterator[np.ndarray]):

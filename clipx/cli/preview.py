@@ -36,11 +36,18 @@ __all__ = ["preview"]
     show_default=True,
     help="First frame: the next one from --start-seconds on, or the one shown at that time.",
 )
-@click.option("--resize", help="Shorter side in pixels, or HEIGHT,WIDTH.")
+@click.option(
+    "--resize",
+    help="Shorter side in pixels, or HEIGHT,WIDTH; also longer,N, or fit,HEIGHT,WIDTH,VALUE, with bars of VALUE, or "
+    "pixels,MIN,MAX,MULTIPLE.",
+)
+@click.option(
+    "--interpolation", help="With --resize or --crop resized: bilinear, bicubic, area or nearest.  [default: bilinear]"
+)
 @click.option(
     "--crop",
-    help="Centered square of that many pixels, or HEIGHT,WIDTH, or TOP,LEFT,HEIGHT,WIDTH; also random,224, or several "
-    "views: three,224, five,224, ten,224.",
+    help="Centered square of that many pixels, or HEIGHT,WIDTH, or TOP,LEFT,HEIGHT,WIDTH; also random,224; "
+    "resized,224, of random size and shape and then resized; or several views: three,224, five,224, ten,224.",
 )
 @click.option("--flip", is_flag=True, help="Mirror left and right.")
 @click.option("--no-rotate", is_flag=True, help="Ignore the rotation that the file asks for.")
@@ -78,8 +85,13 @@ def preview(src: Path, out: Path, seed: int, rows: int, no_rotate: bool, **chose
 
     try:
         spec, segments = spec_of(chosen), read_segments(chosen["segments"])
-        sizes: dict[str, Any] = {name: _size(value) for name, value in pick("resize", "crop").items()}
-        format = clipx.ClipFormat(**sizes, flip=chosen["flip"])
+        resize, crop = chosen["resize"], chosen["crop"]
+        format = clipx.ClipFormat(
+            resize=None if resize is None else _resize(resize),
+            crop=None if crop is None else _crop(crop),
+            flip=chosen["flip"],
+            **pick("interpolation"),
+        )
         if chosen["stream"].isdecimal():
             chosen["stream"] = int(chosen["stream"])
         options = clipx.VideoOptions(
@@ -111,10 +123,24 @@ def _length(src: Path, options: clipx.VideoOptions, frames: int | None) -> str:
     return f"{src}{lasts} has {counted(frames or 0, 'frame')} to take clips from"
 
 
-def _size(text: str) -> Any:
+def _resize(text: str) -> Any:
+    """Numbers, or from "longer,256" a name with its numbers."""
+    name, numbers = _named(text)
+    return (name, *numbers) if name and isinstance(numbers, tuple) else (name, numbers) if name else numbers
+
+
+def _crop(text: str) -> Any:
     """Numbers, or from "three,224" a name and its numbers."""
+    name, numbers = _named(text)
+    if name == "resized":
+        return clipx.RandomResizedCrop(numbers)
+    return (name, numbers) if name else numbers
+
+
+def _named(text: str) -> tuple[str, int | tuple[int, ...]]:
+    """The name that numbers have before them, "" without one, and the numbers."""
     name, comma, numbers = text.partition(",")
-    return (name, _numbers(numbers)) if comma and name.isalpha() else _numbers(text)
+    return (name, _numbers(numbers)) if comma and name.isalpha() else ("", _numbers(text))
 
 
 def _numbers(text: str) -> int | tuple[int, ...]:

@@ -79,13 +79,22 @@ class LoaderConfig:
         """Bytes of a video's clip, and the number of fields, where the arguments alone give them."""
         clips = self.sample_clips
         format, options = clips.format or ClipFormat(), clips.options or VideoOptions()
-        if format.crop is None and not isinstance(format.resize, tuple):
+        size = format.fixed_view_size or (1, format.most_pixels or 0)
+        if not size[1]:
             return None
-        height, width = format.resize if isinstance(format.resize, tuple) else (1 << 24, 1 << 24)
-        view = format.views(height, width)[0]
-        shape = format.clip_shape(clips.spec.max_length or 0, view.h, view.w, 1 if options.color == "gray" else 3)
+        shape = format.clip_shape(clips.spec.max_length or 0, *size, 1 if options.color == "gray" else 3)
         itemsize = format.written_dtype(np.dtype(np.uint8)).itemsize
         return math.prod(shape) * itemsize, len(clips.keys or [""])
+
+    def most_bytes(self, clip: np.ndarray, length: int) -> int:
+        """Bytes of the largest clip, by the first, of so many positions: others may be longer, or of more pixels."""
+        clips = self.sample_clips
+        size = clip.nbytes // length * (clips.spec.max_length or 0)
+        most = None if clips.format is None or clip.ndim < 3 else clips.format.most_pixels
+        if clips.format is None or most is None:
+            return size
+        pixels = clips.format.num_pixels(clip)
+        return size // pixels * max(most, pixels)
 
     def divide(self, slot_bytes: int, fields: int, beside: int = 0, workers: int = 1, decoder: int = 0) -> Budget:
         """The loader's bytes divided for clips of so many bytes in so many fields, and so many bytes beside them.

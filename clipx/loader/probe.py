@@ -132,11 +132,11 @@ class Probe:
 
     def _probed(self, sample: Sample, clip: Sample) -> Probed:
         fields = self._silent.fields(sample)
-        sizes = [name.get(clip).nbytes for name in fields]
-        beside = memory.payload_bytes(clip) - sum(sizes)
+        config, arrays, length = self._silent.config, [name.get(clip) for name in fields], clip["clip.json"]["length"]
+        beside = memory.payload_bytes(clip) - sum(array.nbytes for array in arrays)
         # Other clips may be longer.
-        length, longest = clip["clip.json"]["length"], self._silent.config.sample_clips.spec.max_length or 0
-        sizes, beside = [size // length * longest for size in sizes], -(-beside * longest // length)
+        beside = -(-beside * (config.sample_clips.spec.max_length or 0) // length)
+        sizes = [config.most_bytes(array, length) for array in arrays]
         budget = self._divide(max(sizes), len(sizes), beside, self._silent.needs(sample, fields.values()))
         return Probed(self._workers, list(map(str, fields)), max(sizes), budget, BatchLayout.of(clip, fields))
 

@@ -20,8 +20,6 @@ PLAIN = np.zeros((4, 6, 8, 3), np.uint8)
         (PLAIN, {"mean": (1, 2)}, "mean has 2 numbers, but the frames have 3 channels"),
         (PLAIN, {"std": (1, 2, 3, 4)}, "std has 4 numbers, but the frames have 3 channels"),
         (PLAIN[..., :1], {"mean": "imagenet"}, "mean has 3 numbers, but the frames have 1 channels"),
-        (PLAIN, {"resize": 4}, "resize is 4, but arrays are not resized"),
-        (PLAIN, {"resize": (6, 8)}, r"resize is \(6, 8\), but arrays are not resized"),
         (PLAIN, {"crop": 7}, r"crop is \(7, 7\), but the picture is 6 by 8"),
         (PLAIN, {"crop": (1, 0, 6, 8)}, r"crop is \(1, 0, 6, 8\), but the picture is 6 by 8"),
         (PLAIN, {"crop": (0, 1, 6, 8)}, r"crop is \(0, 1, 6, 8\)"),

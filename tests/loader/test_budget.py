@@ -95,6 +95,33 @@ def test_least_memory_that_is_known_later(arrays, window):
     check_ended(loader)
 
 
+@pytest.mark.parametrize(
+    "format",
+    [
+        clipx.ClipFormat(crop=16),
+        clipx.ClipFormat(crop=clipx.RandomResizedCrop(16)),
+        clipx.ClipFormat(resize=(16, 16)),
+        clipx.ClipFormat(resize=("fit", 16, 16, 0)),
+        clipx.ClipFormat(resize=("pixels", 784, 7840, 28), crop=("random", 16)),
+        clipx.ClipFormat(resize=("pixels", 16, 256, 4)),
+    ],
+)
+def test_formats_that_say_the_size_of_clips(format):
+    """Too little memory is refused before a shard is opened, and all formats of one size need as much."""
+    with pytest.raises(ValueError, match="memory is 20000 bytes") as caught:
+        clipx.Loader("none.tar", WINDOW, format, batch_size=4, memory=20_000)
+    with pytest.raises(ValueError) as same:
+        clipx.Loader("none.tar", WINDOW, clipx.ClipFormat(crop=(0, 0, 16, 16)), batch_size=4, memory=20_000)
+    assert str(caught.value) == str(same.value)
+
+
+def test_formats_that_leave_the_size_of_clips_to_pictures():
+    for resize in (None, 16, ("longer", 16)):
+        clipx.Loader("none.tar", WINDOW, clipx.ClipFormat(resize=resize), batch_size=4, memory=20_000)
+    with pytest.raises(ValueError, match=r"crop is \(17, 17\), but the picture is 16 by 16"):
+        clipx.Loader("none.tar", WINDOW, clipx.ClipFormat(resize=(16, 16), crop=17), batch_size=4, memory=20_000)
+
+
 def test_memory_of_pools(videos):
     for memory in ("200kB", "1MB", "5MB", "50MB"):
         loader = of_videos(videos[0], memory=memory)

@@ -272,6 +272,27 @@ def test_a_larger_picture_than_the_first(tmp_path):
         list(loader_of(urls, "bucket", shuffle=False))
 
 
+@pytest.mark.parametrize("order", ["THWC", "CTHW"])
+@pytest.mark.parametrize("kind", ["list", "bucket"])
+def test_pictures_of_as_many_pixels_as_the_format_allows(tmp_path, kind, order):
+    """Slots hold the largest, whichever comes first."""
+    sizes = [(8, 8), (40, 31), (9, 33), (8, 9), (32, 32)]
+    samples = [{"__key__": f"s{i}", "npy": npy(array(4 + i, i, (*size, 3)))} for i, size in enumerate(sizes)]
+    format = clipx.ClipFormat(resize=("pixels", 64, 400, 4), order=order)
+    rest = {"shuffle": False, "batch_size": 1, "memory": "1MB"}
+    loader = loader_of(write(tmp_path, samples), kind, format=format, **rest)
+    clips = {clip["__key__"]: clip["npy"] for clip in wds.clips(SPEC, format)(samples)}
+    found = {}
+    for batch in loader:
+        found |= {key: np.array(clip) for key, clip in zip(batch["__key__"], batch["npy"])}
+        del batch
+    assert found.keys() == clips.keys()
+    for key, clip in clips.items():
+        np.testing.assert_array_equal(found[key], clip)
+    assert 400 * 3 * SPEC.max_length <= loader._pools.clips.slot_bytes < 2 * 400 * 3 * SPEC.max_length
+    assert len({clip.shape for clip in clips.values()}) > 3
+
+
 @pytest.mark.parametrize("kind", ["list", "pad", "bucket"])
 def test_memory_of_a_batch(ragged, kind):
     """A batch is one slot; what is kept of it keeps no slot of the clips, and is not written again."""

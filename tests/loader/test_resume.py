@@ -40,6 +40,16 @@ def test_random_windows_and_formats(videos, crop):
     check_every(lambda **rest: clipx.Loader(videos[0], window, format, batch_size=4, memory="1MB", **rest), 2)
 
 
+def test_random_resized_crops(arrays):
+    window = clipx.WindowSpec(4, num_clips=3, sampling="random", policy="wrap")
+    format = clipx.ClipFormat(crop=clipx.RandomResizedCrop((5, 6)), flip=0.5, mean="imagenet", order="CTHW")
+    values, _ = check_every(
+        lambda **rest: clipx.Loader(arrays[0], window, format, batch_size=4, memory="200kB", **rest), 2, every=2
+    )
+    assert "'crop': [" in values[0][0]["clip.json"]
+    assert values[0] != values[1]
+
+
 @pytest.mark.parametrize("policy", ["repeat_last", "wrap", "reflect", "backpad"])
 @pytest.mark.parametrize("stride", [2, 6])
 def test_policies(videos, policy, stride):
