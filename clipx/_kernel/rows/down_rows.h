@@ -1,5 +1,5 @@
 /*
- * Lines resampled down by one implementation, in the vector operations D_... that resample.h defines before it includes
+ * Lines resampled down by one implementation, in the vector operations D_... that down.h defines before it includes
  * this; they are undefined again at the end. Two lines at a time: the words of both lie in turn.
  */
 

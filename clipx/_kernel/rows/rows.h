@@ -9,12 +9,12 @@
  *     numbers.h                numbers of any type to floats
  *     pcm.h                    samples of sound to float32 and int16
  *     taps.h                   the samples that a resampled one is made of, and their weights
- *     resample.h, down_rows.h  lines resampled across, four at a time, and down
+ *     resample.h               lines resampled: across.h, across_avx2.h, and down: down.h, down_rows.h
  *     syncs.h                  whether these are frames of another codec
  *
  * Their callers: frame.h writes one frame of any strides, gather.h an index table of frames, picture.h a decoded
- * picture, views.h several views of one, resampled.h and resampled_numbers.h what is resampled on the way, formatted.h an
- * index table of an array's frames that have a format, and sound.h frames of PCM.
+ * picture, views.h several views of one, stack.h, resampled.h and resampled_numbers.h what is resampled on the way,
+ * formatted.h an index table of an array's frames that have a format, and sound.h frames of PCM.
  */
 #ifndef CLIPX_ROWS_H
 #define CLIPX_ROWS_H
