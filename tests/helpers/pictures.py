@@ -1,6 +1,7 @@
-"""Decoded pictures as the kernel takes them."""
+"""Decoded pictures as the kernel takes them, and resized ones."""
 
 import numpy as np
+import reference_resampling
 
 from clipx import _kernel
 from clipx.video.color import color_numbers
@@ -42,3 +43,13 @@ class Writer:
 
     def write(self, planes, line_sizes, targets, footprint=0):
         return self.picture.write(planes, line_sizes, self.output, self.views, targets, footprint)
+
+
+def resized(picture, size, interpolation="bilinear", rectangle=None):
+    """A picture as (height, width), or a rectangle (y, x, h, w) of it."""
+    return reference_resampling.resampled(picture, rectangle or (0, 0, *picture.shape[:2]), size, interpolation)
+
+
+def unclipped(picture, size):
+    """True for the pixels of a picture of (height, width) that nothing goes into which is 0 or 255, if bilinear."""
+    return resized(((picture == 0) | (picture == 255)).any(-1).astype(np.float64), size) == 0
