@@ -22,9 +22,9 @@ from _videos import (
     check_clips,
     clipx_clips,
     decode,
+    filtered_frames,
     load,
     load_spdl,
-    open_pyav,
     open_torchcodec,
     opencv_frames,
     reformatted,
@@ -34,21 +34,8 @@ from _videos import (
 
 import clipx
 
-
-def filtered_frames(job: Job) -> Iterator[tuple[int, np.ndarray]]:
-    """FFmpeg's filter crops the planes, so that the converter sees no more than the crop."""
-    container, stream = open_pyav(job)
-    needed, graph = job.needed, av.filter.Graph()
-    graph.threads = job.threads
-    source, sink = graph.add_buffer(template=stream), graph.add("buffersink")
-    crop = graph.add("crop", f"{CROP}:{CROP}")
-    convert = graph.add("format", "rgb24")
-    graph.link_nodes(source, crop, convert, sink).configure()
-    with container:
-        for k, frame in enumerate(container.decode(stream)):
-            if k in needed:
-                graph.push(frame)
-                yield k, graph.pull().to_ndarray()
+# FFmpeg's filter crops the planes, so that the converter sees no more than the crop.
+CROPPED = (("crop", f"{CROP}:{CROP}"),)
 
 
 def cropped(frames: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
@@ -107,7 +94,10 @@ FILES: dict[str, tuple[Callable[..., Iterator[Any]], tuple[str, ...]]] = {
     OURS: (by_clipx, ()),
     "PyAV, one reformatter + NumPy": (pyav_numpy, ()),
     "PyAV, one reformatter + torch": (pyav_torch, ("torchcodec",)),
-    "PyAV, crop filter + torch": (partial(pyav_torch, frames=filtered_frames), ("torchcodec",)),
+    "PyAV, crop filter + torch": (
+        partial(pyav_torch, frames=partial(filtered_frames, filters=CROPPED)),
+        ("torchcodec",),
+    ),
     "torchcodec range + torch": (torchcodec_torch, ("torchcodec",)),
     "torchcodec CenterCrop + torch": (torchcodec_crop, ("torchcodec", "torchcodec.transforms")),
     "OpenCV + blobFromImages": (opencv_blob, ("OpenCV",)),

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from _measure import Sample, timed
+from _measure import CLOCK, Sample, timed
 
 import clipx
 from clipx import _kernel
@@ -17,8 +17,10 @@ from clipx import _kernel
 Make = Callable[..., Callable[[], object]]
 
 
-def serve(pipe: Any) -> None:
+def serve(pipe: Any, cpu_time: bool) -> None:
     """In the process of an implementation: makes contestants, and times them on this core among those of others."""
+    if cpu_time:
+        CLOCK.count_cpu_time()
     function: Callable[[], object] | None = None
     pipe.send(clipx.simd)
     while (request := pipe.recv()) is not None:
@@ -60,10 +62,11 @@ class Implementation:
 
 
 @contextmanager
-def _started(name: str) -> Iterator[Implementation]:
+def started(name: str) -> Iterator[Implementation]:
+    """A process of this implementation."""
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs,))
+    process = context.Process(target=serve, args=(theirs, CLOCK.counts_cpu_time))
     before = os.environ.get("CLIPX_SIMD")
     os.environ["CLIPX_SIMD"] = name
     try:
@@ -87,7 +90,7 @@ def other_implementations() -> Iterator[Mapping[str, Implementation]]:
     """By contestant, those that this processor runs beside the one that runs here."""
     with ExitStack() as stack:
         names = [name for name in _kernel.implementations if name != clipx.simd]
-        yield {f"clipx, {name}": stack.enter_context(_started(name)) for name in names}
+        yield {f"clipx, {name}": stack.enter_context(started(name)) for name in names}
 
 
 def contestants_of(

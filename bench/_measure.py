@@ -43,6 +43,10 @@ class Clock:
     def count_cpu_time(self) -> None:
         self.now = time.process_time
 
+    @property
+    def counts_cpu_time(self) -> bool:
+        return self.now is time.process_time
+
 
 CLOCK = Clock()
 

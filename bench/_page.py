@@ -22,11 +22,14 @@ measured; those against rivals are against the strongest of the case. Memory is 
 clipx with other implementations of its kernel, which older processors run."""
 
 
-RIVALS = """`pip install -e '.[bench-torch]'` installs them all: several GB, as PyPI's torch for Linux comes with CUDA.
-torchcodec 0.17 needs torch 2.14.1, and FFmpeg's libraries, such as those of Debian's package ffmpeg; where another
-torch is to stay, install it with `--no-deps`. `.[bench]` leaves out all that needs torch. A rival that cannot be
-imported is left out, and the page says so. torchcodec's AudioDecoder and SPDL are given times on the stream's own
-clock, which need not begin at 0. `--cpu-time` measures a single benchmark on a machine that others use, too."""
+RIVALS = """`pip install -e '.[bench-torch]'` installs all but Pillow-SIMD: several GB, as PyPI's torch for Linux comes
+with CUDA. torchcodec 0.17 and torchvision 0.29.1 need torch 2.14.1, and torchcodec FFmpeg's libraries, such as those of
+Debian's package ffmpeg; where another torch is to stay, install it with `--no-deps`. `.[bench]` leaves out all that
+needs torch. `CC="cc -mavx2" pip install --no-deps --no-binary :all: --target FOLDER pillow-simd` builds Pillow-SIMD,
+which has Pillow's name, into a folder of its own, and `PILLOW_SIMD=FOLDER` has it measured in a process of its own. A
+rival that cannot be imported is left out, and the page says so. torchcodec's AudioDecoder and SPDL are given times on
+the stream's own clock, which need not begin at 0. `--cpu-time` measures a single benchmark on a machine that others
+use, too."""
 
 
 def figures_of(content: Record) -> Iterator[tuple[Question, Figure, list[Record]]]:

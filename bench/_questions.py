@@ -46,6 +46,14 @@ _ALL = (
         ),
     ),
     Question(
+        "resize",
+        "What does it cost to resize?",
+        (
+            SPEED._replace(key="arrays", title="Arrays, resized", charted="of it"),
+            OF_DECODER._replace(key="files", title="Files, resized"),
+        ),
+    ),
+    Question(
         "rows",
         "How near are the kernel's rows to what the first cache can do, each by itself?",
         (Figure("results", "Rows", "nanoseconds", "ns a pixel or byte", lower=True),),

@@ -37,9 +37,9 @@ class Layout(NamedTuple):
     def clip_bytes(self) -> int:
         return LENGTH * CROP * CROP * 3 * np.dtype(self.dtype).itemsize
 
-    def make_format(self, crop: Any = CROP) -> clipx.ClipFormat:
+    def make_format(self, crop: Any = CROP, resize: Any = None) -> clipx.ClipFormat:
         mean = "imagenet" if self.computes else None
-        return clipx.ClipFormat(crop=crop, mean=mean, dtype=self.dtype, order=self.order)
+        return clipx.ClipFormat(crop=crop, resize=resize, mean=mean, dtype=self.dtype, order=self.order)
 
     def axes(self, source: str = "THWC") -> tuple[int, ...]:
         """Axes that transpose from the order `source` to this one."""

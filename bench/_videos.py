@@ -125,10 +125,12 @@ def without(contestants: Mapping[str, Contestant], missing: Iterable[str]) -> di
 Contestant = Callable[[Job, Any], Iterator[Any]]
 
 
-def clipx_clips(job: Job, pool: clipx.ClipPool, format: clipx.ClipFormat | None = None) -> Iterator[Any]:
+def clipx_clips(
+    job: Job, pool: clipx.ClipPool, format: clipx.ClipFormat | None = None, rng: int | None = None
+) -> Iterator[Any]:
     """The data of each clip, of which nothing is held when the next one is made."""
     options = clipx.VideoOptions(num_threads=job.threads)
-    with closing(clipx.video.clips(job.video.path, job.window, format, options=options, pool=pool)) as clips:
+    with closing(clipx.video.clips(job.video.path, job.window, format, options=options, pool=pool, rng=rng)) as clips:
         for clip in clips:
             data = clip.data
             del clip
@@ -161,6 +163,20 @@ def reformatted(job: Job) -> Iterator[tuple[int, np.ndarray]]:
         for k, frame in enumerate(container.decode(stream)):
             if k in needed:
                 yield k, reformatter.reformat(frame, format="rgb24", threads=job.threads).to_ndarray()
+
+
+def filtered_frames(job: Job, filters: Iterable[tuple[str, str]]) -> Iterator[tuple[int, np.ndarray]]:
+    """RGB frames that clips need, with their numbers; PyAV with a graph of FFmpeg's filters, before the converter."""
+    container, stream = open_pyav(job)
+    needed, graph = job.needed, av.filter.Graph()
+    graph.threads = job.threads
+    nodes = [graph.add(name, arguments) for name, arguments in (*filters, ("format", "rgb24"))]
+    graph.link_nodes(graph.add_buffer(template=stream), *nodes, graph.add("buffersink")).configure()
+    with container:
+        for k, frame in enumerate(container.decode(stream)):
+            if k in needed:
+                graph.push(frame)
+                yield k, graph.pull().to_ndarray()
 
 
 def open_torchcodec(job: Job, **settings: Any) -> Any:
