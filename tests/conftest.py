@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from helpers.arrays import npy
 from helpers.movies import Movie, even, milliseconds, variable
+from helpers.priority import kept_policy, policy
 from helpers.threads import LEFT, clipx_threads, wait_until
 
 import clipx
@@ -44,6 +45,15 @@ def elsewhere(tmp_path_factory):
     os.chdir(tmp_path_factory.mktemp("elsewhere"))
     yield
     os.chdir(before)
+
+
+@pytest.fixture(autouse=True)
+def same_policy():
+    """No test leaves its thread with another scheduling policy."""
+    before = policy()
+    with kept_policy():
+        yield
+        assert policy() == before
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +92,7 @@ def make_video(tmp_path_factory):
             picture = (
                 rng.integers(0, 256, (height // 8 + 2, width // 8 + 2, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
             )
-            with av.open(str(made[key]), "w", format=container) as out:
+            with kept_policy(), av.open(str(made[key]), "w", format=container) as out:
                 stream = out.add_stream(codec, rate=Fraction(rate), options=options)
                 stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
                 if time_base is not None:

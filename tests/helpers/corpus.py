@@ -16,6 +16,7 @@ import numpy as np
 import clipx
 from clipx.media.opening import TEXTS
 from clipx.video.writer import PictureWriter
+from helpers.priority import kept_policy
 
 RATE, FRAMES, HEIGHT, WIDTH = 25, 40, 48, 64
 X264 = {"g": "10", "x264-params": "threads=1", "preset": "veryfast"}
@@ -124,6 +125,7 @@ def encode_sound(out: Any, stream: Any, n: int) -> None:
 
 
 @cache
+@kept_policy()
 def video_bytes(name: str) -> bytes:
     kind = VIDEOS[name]
     with tempfile.NamedTemporaryFile() as file, av.open(file.name, "w", format=kind.container) as out:
