@@ -56,7 +56,7 @@ class IndexedSamples:
         self.report = report or Report(name, format.damage)
         self.harmed = Harmed()
         self._index = KEPT.find(file.identity, format.stream) or (self._index_of_flac() if counted else None)
-        self._reader = self._open(for_index=counted and self._is_mov()) if self._index is None else None
+        self._reader = self._open(for_index=counted) if self._index is None else None
         self._sound = Resampler(format, name, joins=True)
         self._length: int | None = None
         self._wanted, self._at = range(0), 0
@@ -71,9 +71,6 @@ class IndexedSamples:
         if index is not None:
             KEPT.keep(self._file.identity, self._format.stream, index)
         return index
-
-    def _is_mov(self) -> bool:
-        return bytes(self._file.read(4, 4)) == b"ftyp"
 
     def _open(self, for_index: bool = False) -> SampleReader:
         """A reader of the file; with `for_index` one that its packets alone are asked of."""

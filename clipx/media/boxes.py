@@ -21,13 +21,17 @@ MOST_DEPTH = 10
 MOST_BOXES = 1 << 20
 
 
-def check_boxes(file: IO[bytes], size: int, name: str) -> None:
+def check_boxes(file: IO[bytes], size: int, name: str) -> bool:
     """Raise MediaError where a MOV or MP4 of `size` bytes claims more samples than it has bytes.
 
     FFmpeg takes 24 bytes and more for each sample that a header claims. Other files pass, and so do boxes that are
     wrong in other ways. The file is left at an undefined position.
+
+    Returns whether the file begins with a box that a MOV or MP4 begins with.
     """
-    _Walk(file, size, name).check(0, size, 0)
+    walk = _Walk(file, size, name)
+    walk.check(0, size, 0)
+    return walk.has_boxes
 
 
 class _Walk:
@@ -37,7 +41,7 @@ class _Walk:
 
     def __init__(self, file: IO[bytes], size: int, name: str) -> None:
         self.file, self.size, self.name = file, size, name
-        self.left = MOST_BOXES
+        self.left, self.has_boxes = MOST_BOXES, False
 
     def check(self, at: int, end: int, depth: int) -> None:
         """Check the boxes between two positions. Raises MediaError for one that claims too much."""
@@ -51,8 +55,10 @@ class _Walk:
             begin = at + 8
             if length == 1 and len(head) == 16:
                 (length,), begin = struct.unpack(">Q", head[8:]), at + 16
-            if depth == 0 and at == 0 and kind not in FIRST:
-                return
+            if depth == 0 and at == 0:
+                self.has_boxes = kind in FIRST
+                if not self.has_boxes:
+                    return
             length = length or end - at
             if kind in COUNTS:
                 _check_count(self.file, begin, kind, self.size, self.name)

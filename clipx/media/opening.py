@@ -229,17 +229,22 @@ def _check_order(read: bytes, container: av.container.InputContainer, name: str)
         at += size
 
 
-def _check_claims(target: Any, name: str) -> None:
-    """Check the numbers that a header claims, where it can be read before the file is opened."""
+def _check_claims(target: Any, name: str) -> bool:
+    """Check the numbers that a header claims, where it can be read before the file is opened.
+
+    Returns whether it begins as a MOV or MP4 does, as far as that is seen.
+    """
+    has_boxes = False
     if isinstance(target, str):
         path = target.removeprefix("file:")
         with suppress(OSError), open(path, "rb") as file:  # errors are raised where it is opened
-            check_boxes(file, os.fstat(file.fileno()).st_size, name)
+            has_boxes = check_boxes(file, os.fstat(file.fileno()).st_size, name)
     elif hasattr(target, "seek"):
         with raising_interrupts():
             at = target.tell()
-            check_boxes(target, target.seek(0, io.SEEK_END), name)
+            has_boxes = check_boxes(target, target.seek(0, io.SEEK_END), name)
             target.seek(at)
+    return has_boxes
 
 
 def open_media(
@@ -271,14 +276,13 @@ def open_media(
     """
     limit = MAX_PIXELS if max_pixels is None else max_pixels
     target = _target(as_source(src, name), name, trusted)
-    if not trusted:
-        _check_claims(target, name)
+    has_boxes = not trusted and _check_claims(target, name)
     with failures(name, "opened"):
         if trusted:
             container = _open(target, limit, options or {})
         else:
             found = None
-            if is_known is not None and isinstance(target, (str, io.BytesIO)):
+            if is_known is not None and has_boxes and isinstance(target, (str, io.BytesIO)):
                 found = _open_unprobed(target, limit, options or {}, is_known)
             try:
                 container = found or _open_listed(target, limit, options or {})

@@ -369,8 +369,9 @@ def test_aac_in_mp4_is_indexed_without_probing_as_with(profile):
 
 
 def test_sound_beside_others_is_probed(monkeypatch):
+    """Files that do not begin as a MOV or MP4 are opened once only."""
     opened = []
     monkeypatch.setattr("clipx.audio.streams._is_plain_aac", lambda container: opened.append(_is_plain_aac(container)))
-    for codec, container in (("aac", "ipod"), ("alac", "ipod"), ("mp3", "mp4")):
+    for codec, container in (("aac", "ipod"), ("alac", "ipod"), ("mp3", "mp4"), ("aac", "adts"), ("mp3", "mp3")):
         open_audio(encode(noise(44100), codec, container, 44100), AudioFormat(), "it", True)[0].close()
     assert opened == [True, False, False]

@@ -3,7 +3,9 @@
 import json
 import random
 
+import clipx
 from helpers.loaders import check_ended, everything
+from helpers.shards import write_shard
 
 THREADS = (1, 2, 3, 8)
 
@@ -43,3 +45,12 @@ def check_every(make, epochs=1, every=1, seed=0):
                 assert everything(other) == values[epoch + 1], (epoch, at)
             check_ended(other)
     return values, states
+
+
+def check_every_of_videos(folder, paths, spec):
+    """`check_every` of a Loader, over two epochs of clips of videos, cropped at random."""
+    url = write_shard(
+        folder / "videos.tar", [{"__key__": f"v{i}", "mp4": each.read_bytes()} for i, each in enumerate(paths)]
+    )
+    format = clipx.ClipFormat(crop=("random", (16, 16)))
+    return check_every(lambda **rest: clipx.Loader([url], spec, format, batch_size=2, memory="1MB", **rest), epochs=2)

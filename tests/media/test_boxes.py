@@ -25,7 +25,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_files_that_are_sound(make_video, kind):
     data = make_video(N, **KINDS[kind]).read_bytes()
-    check_boxes(io.BytesIO(data), len(data), "a")
+    assert check_boxes(io.BytesIO(data), len(data), "a") is (kind != "mkv")
     assert len(list(clipx.video.clips(data, clipx.WindowSpec(5)))) == N // 5
 
 

@@ -5,7 +5,7 @@ import pytest
 import reference
 from helpers.media import Pipe
 from helpers.shards import array_sample, write_shard
-from helpers.states import check_every
+from helpers.states import check_every, check_every_of_videos
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -213,10 +213,8 @@ def test_fields_of_a_sample_share_the_draw_of_their_epoch(make_video):
 @pytest.mark.usefixtures("small_decoders", "no_threads_left")
 @pytest.mark.parametrize("policy", ["drop", "wrap", "backpad"])
 def test_loader_resumes(tmp_path, make_video, policy):
-    videos = [{"__key__": f"v{i}", "mp4": make_video(n=30 + i, g="8").read_bytes()} for i in range(4)]
-    url, spec = write_shard(tmp_path / "videos.tar", videos), WindowSpec(4, 7, policy=policy, offset="random")
-    format = ClipFormat(crop=("random", (16, 16)))
-    values, _ = check_every(lambda **rest: Loader([url], spec, format, batch_size=2, memory="1MB", **rest), epochs=2)
+    spec = WindowSpec(4, 7, policy=policy, offset="random")
+    values, _ = check_every_of_videos(tmp_path, [make_video(n=30 + i, g="8") for i in range(4)], spec)
     assert values[0] != values[1]
 
 

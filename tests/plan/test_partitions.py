@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import reference
-from helpers.shards import write_shard
-from helpers.states import check_every
+from helpers.states import check_every_of_videos
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipx import AudioFormat, ClipFormat, Loader, WindowSpec, audio, video, wds, windows
+from clipx import AudioFormat, WindowSpec, audio, video, wds, windows
 from clipx.plan import Selection
 from clipx.plan.rows import TablePlan
 from clipx.video.clips import selected_clips
@@ -164,10 +163,7 @@ def test_samples(make_video, spec):
 @pytest.mark.usefixtures("small_decoders", "no_threads_left")
 @pytest.mark.parametrize("spec", SPECS[:3], ids=repr)
 def test_loader_resumes(tmp_path, make_video, spec):
-    videos = [{"__key__": f"v{i}", "mp4": make_video(n=30 + i).read_bytes()} for i in range(4)]
-    url = write_shard(tmp_path / "videos.tar", videos)
-    format = ClipFormat(crop=("random", (16, 16)))
-    check_every(lambda **rest: Loader([url], spec, format, batch_size=2, memory="1MB", **rest), epochs=2)
+    check_every_of_videos(tmp_path, [make_video(n=30 + i) for i in range(4)], spec)
 
 
 def test_a_plan_of_short_parts_knows_its_rows():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.media import Pipe
 from helpers.shards import array_sample, write_shard
-from helpers.states import check_every
+from helpers.states import check_every, check_every_of_videos
 
 import clipx
 from clipx import (
@@ -107,10 +107,7 @@ def test_samples_draw_by_seed_epoch_and_key(make_video, spec):
 @pytest.mark.usefixtures("small_decoders", "no_threads_left")
 @pytest.mark.parametrize("spec", SPECS[:4], ids=repr)
 def test_loader_resumes(tmp_path, make_video, spec):
-    videos = [{"__key__": f"v{i}", "mp4": make_video(n=30 + i).read_bytes()} for i in range(5)]
-    url = write_shard(tmp_path / "videos.tar", videos)
-    format = ClipFormat(crop=("random", (16, 16)))
-    check_every(lambda **rest: Loader([url], spec, format, batch_size=2, memory="1MB", **rest), epochs=2)
+    check_every_of_videos(tmp_path, [make_video(n=30 + i) for i in range(5)], spec)
     arrays = write_shard(tmp_path / "arrays.tar", [array_sample(f"a{i}", 7 + i) for i in range(6)])
     check_every(lambda **rest: clipx.Loader([arrays], spec, batch_size=2, memory="1MB", **rest), epochs=2)
 

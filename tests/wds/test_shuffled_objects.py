@@ -85,7 +85,6 @@ def text():
         lambda: {"npy": np.zeros(4, np.uint8), "txt": text()},
         lambda: {"x": 1 << 80_000},
     ],
-    ids=str,
 )
 def test_objects_are_bounded(make):
     """A buffer of ten such samples' bytes holds ten of them."""
