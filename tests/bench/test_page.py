@@ -2,20 +2,12 @@
 
 import json
 import shutil
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 RESULTS = sorted((BENCH / "results").glob("*.json"))
-
-
-@pytest.fixture
-def load(monkeypatch):
-    """Imports a module of the benchmarks."""
-    monkeypatch.syspath_prepend(str(BENCH))
-    return import_module
 
 
 def page_of(load, monkeypatch, path):

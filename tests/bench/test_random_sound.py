@@ -1,20 +1,10 @@
 """The benchmarks of sound: their files, what rivals are given, and how their clips are compared."""
 
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-
-BENCH = Path(__file__).resolve().parents[2] / "bench"
-
-
-@pytest.fixture
-def load(monkeypatch):
-    """Imports a module of the benchmarks."""
-    monkeypatch.syspath_prepend(str(BENCH))
-    return import_module
 
 
 class Quiet:
