@@ -130,8 +130,35 @@ def test_preview_of_several_views(tmp_path, make_video, crop, views):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "shape"),
+    [
+        (["--resize", "24"], (24, 32)),
+        (["--resize", "24,40", "--interpolation", "bicubic"], (24, 40)),
+        (["--resize", "longer,32"], (24, 32)),
+        (["--resize", "fit,40,20,128"], (40, 20)),
+        (["--resize", "pixels,100,1000,4", "--interpolation", "area"], (24, 36)),
+        (["--crop", "resized,20"], (20, 20)),
+        (["--crop", "resized,40,20", "--interpolation", "nearest"], (40, 20)),
+    ],
+)
+def test_preview_of_resized_pictures(tmp_path, make_video, arguments, shape):
+    image = pytest.importorskip("matplotlib.image")
+    sheet = tmp_path / "sheet.png"
+    done = CliRunner().invoke(main, ["preview", str(make_video(n=8)), "-o", str(sheet), *arguments])
+    assert done.exit_code == 0, done.output
+    assert image.imread(sheet).shape[0] == pytest.approx((1.35 * shape[0] / shape[1] + 0.45) * 100, abs=2)
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--resize", "longer"], "'longer' is not a number"),
+        (["--resize", "shorter,8"], "resize is ('shorter', 8), but the names are longer, fit, pixels"),
+        (["--resize", "fit,8,8"], "resize is ('fit', 8, 8), but must be ('fit', height, width, value)"),
+        (["--crop", "resized,0"], "size is 0, but must be at least 1"),
+        (["--crop", "resized,8", "--resize", "8"], "resize is 8, but crop is RandomResizedCrop(size=(8, 8))"),
+        (["--interpolation", "area"], "interpolation is 'area', but neither resize nor crop"),
+        (["--resize", "8", "--interpolation", "lanczos"], "interpolation is 'lanczos', but must be one of bilinear"),
         (["--crop", "999"], "crop is (999, 999)"),
         (["--crop", "x"], "'x' is not a number"),
         (["--crop", "four,20"], "the names are random, three, five, ten"),
