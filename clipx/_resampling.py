@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -92,13 +92,13 @@ def _resample_view(
 
 def _whole_picture(format: ClipFormat, height: int, width: int, dtype: np.dtype) -> Resampled | None:
     """How pictures are resized; None where they have that size."""
-    resize, picture = format.resize, (height, width)
-    whole, inner, bars = format.resized(height, width), fitted(format.resize, height, width), None
+    resize: Any = format.resize
+    whole, inner, bars = format.resized(height, width), fitted(resize, height, width), None
     if isinstance(resize, tuple) and resize[0] == "fit":
         value = resize[3]
         element_of(value, dtype, f"resize is {resize}, with bars of {value!r},")
         if whole != inner:
             bars = (whole[0] - inner[0]) // 2, (whole[1] - inner[1]) // 2, *whole, value
-    if inner == picture and bars is None:
+    if inner == (height, width) and bars is None:
         return None
-    return Resampled(picture, (0.0, 0.0, height, width), inner, bars)
+    return Resampled((height, width), (0.0, 0.0, height, width), inner, bars)

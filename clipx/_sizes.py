@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,41 +15,39 @@ __all__ = ["Resize", "Size", "as_integers", "as_resize", "as_size", "fitted", "f
 Size = tuple[int, int]
 """Height and width in pixels."""
 
-Resize = (
-    int
-    | Size
-    | tuple[Literal["longer"], int]
-    | tuple[Literal["fit"], int, int, float]
-    | tuple[Literal["pixels"], int, int, int]
-)
+Resize = int | Size | tuple[str, int] | tuple[str, int, int, float]
+"""A checked `resize`: the shorter side, (height, width), or a name of NAMED and its numbers."""
 
 NAMED = {
     "longer": "('longer', n)",
     "fit": "('fit', height, width, value)",
     "pixels": "('pixels', min_pixels, max_pixels, multiple)",
 }
+MOST_SIDE = (1 << 24) - 1  # that the kernel writes
 MOST_ELONGATED = 200  # one side by the other, in Qwen's `smart_resize`
 
 
-def as_integers(name: str, value: Any, lengths: tuple[int, ...], least: int) -> tuple[int, ...]:
-    """So many integers of at least `least`, as a tuple."""
+def as_integers(
+    name: str, value: Any, lengths: tuple[int, ...], least: int, most: int | None = None
+) -> tuple[int, ...]:
+    """So many integers in [least, most], as a tuple."""
     if not isinstance(value, (tuple, list)) or len(value) not in lengths:
         raise ValueError(f"{name} is {value!r}, but must be an integer or {' or '.join(map(str, lengths))} integers")
-    return tuple(integer(name, each, least) for each in value)
+    return tuple(integer(name, each, least, most) for each in value)
 
 
 def as_size(name: str, value: Any) -> Size:
     """(height, width) from two integers, or from one for both."""
     if isinstance(value, (tuple, list)):
-        h, w = as_integers(name, value, (2,), 1)
+        h, w = as_integers(name, value, (2,), 1, MOST_SIDE)
         return h, w
-    return (integer(name, value, 1),) * 2
+    return (integer(name, value, 1, MOST_SIDE),) * 2
 
 
 def as_resize(value: Any) -> Resize:
     """The argument `resize`: an integer, (height, width), or a name and its numbers."""
     if not isinstance(value, (tuple, list)):
-        return integer("resize", value, 1)
+        return integer("resize", value, 1, MOST_SIDE)
     if not value or not isinstance(value[0], str):
         return as_size("resize", value)
     name, *rest = value
@@ -58,9 +56,9 @@ def as_resize(value: Any) -> Resize:
     if len(value) != NAMED[name].count(",") + 1:
         raise ValueError(f"resize is {value!r}, but must be {NAMED[name]}")
     if name == "longer":
-        return "longer", integer("resize", rest[0], 1)
+        return "longer", integer("resize", rest[0], 1, MOST_SIDE)
     if name == "fit":
-        return "fit", integer("resize", rest[0], 1), integer("resize", rest[1], 1), _plain_number(rest[2])
+        return "fit", *as_size("resize", rest[:2]), _plain_number(rest[2])
     least, most, multiple = (integer("resize", each, 1) for each in rest)
     if least > most:
         raise ValueError(f"resize is {value!r}, but min_pixels is above max_pixels")
@@ -75,7 +73,7 @@ def _plain_number(value: Any) -> int | float:
     return operator.index(value) if isinstance(value, (int, np.integer)) else checked
 
 
-def fixed_size(resize: Resize | None) -> Size | None:
+def fixed_size(resize: Any) -> Size | None:
     """Size of every picture after it has been resized; None where that depends on the picture."""
     if not isinstance(resize, tuple):
         return None
@@ -84,12 +82,12 @@ def fixed_size(resize: Resize | None) -> Size | None:
     return None if isinstance(resize[0], str) else (resize[0], resize[1])
 
 
-def most_pixels(resize: Resize | None) -> int | None:
+def most_pixels(resize: Any) -> int | None:
     """The limit that `resize` sets to the pixels of a picture; None without one."""
     return resize[2] if isinstance(resize, tuple) and resize[0] == "pixels" else None
 
 
-def resized(resize: Resize | None, height: int, width: int) -> Size:
+def resized(resize: Any, height: int, width: int) -> Size:
     """Size of a picture of this size after it has been resized, with its bars.
 
     Raises ValueError for a picture that ("pixels", ...) is not for.
@@ -105,7 +103,7 @@ def resized(resize: Resize | None, height: int, width: int) -> Size:
     return fixed_size(resize) or (height, width)
 
 
-def fitted(resize: Resize | None, height: int, width: int) -> Size:
+def fitted(resize: Any, height: int, width: int) -> Size:
     """Size of a resized picture without its bars."""
     if not isinstance(resize, tuple) or resize[0] != "fit":
         return resized(resize, height, width)

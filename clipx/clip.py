@@ -44,7 +44,8 @@ class Clip(Generic[Indices, Times]):
         rotation: degrees by which frames were rotated counterclockwise, as the file asks. None for arrays.
         mirrored: whether they were then flipped, left and right, as the file asks. None for arrays.
         crop: (y, x, height, width) of the view in its pictures, in pixels, where the format draws that or `flip` at
-            random; of several views a tuple of these, one for each.
+            random; of several views a tuple of these, one for each. The pictures have been resized, but those of a
+            RandomResizedCrop.
         flip: whether the view is flipped, likewise.
         audio: the sound of a video's clip, from its first frame on, with `audio=`; (channels, samples), or in the
             order of its format.

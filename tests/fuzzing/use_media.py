@@ -30,6 +30,8 @@ FORMATS = [
     clipx.ClipFormat(crop=8, dtype="float32", mean=0.5),
     clipx.ClipFormat(resize=16, order="CTHW"),
     clipx.ClipFormat(crop=("ten", 8), dtype="float16", order="TCHW"),
+    clipx.ClipFormat(crop=clipx.RandomResizedCrop((7, 9)), flip=0.5, mean="imagenet"),
+    clipx.ClipFormat(resize=("fit", 20, 12, 255), interpolation="bicubic", crop=("random", 8)),
 ]
 
 

@@ -83,6 +83,17 @@ def add_label(sample: dict[str, Any]) -> dict[str, Any]:
     return {**sample, "label": torch.tensor(int(sample["cls"]))}
 
 
+def resized() -> list[clipx.ClipFormat]:
+    crop = clipx.RandomResizedCrop(224, scale=(0.3, 1), ratio=(0.75, 1.35))
+    size = "pixels", 128 * 28 * 28, 768 * 28 * 28, 28
+    return [
+        clipx.ClipFormat(crop=crop, flip=0.5, interpolation="bicubic", antialias=True),
+        clipx.ClipFormat(resize=size, interpolation="nearest"),
+        clipx.ClipFormat(resize=("fit", 224, 224, 0.5), crop=("three", 200)),
+        clipx.ClipFormat(resize=("longer", 256)),
+    ]
+
+
 def train(shards: str) -> None:
     format = clipx.ClipFormat(resize=(224, 224), dtype=np.float32, mean=0.5, std=(0.2, 0.2, 0.2), order="CTHW")
     loader = clipx.Loader(
