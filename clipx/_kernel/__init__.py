@@ -3,7 +3,8 @@
 kernel.pyx         gather, scatter and collect of whole frames; Clips, the iterator of an array's clips
 windows.pxi        gather_windows, without a table of frames
 resampling.pxi     Resampling, what a rectangle of a picture becomes
-formatted.pxi      Output, Picture and Formatted, which write frames as a ClipFormat says
+output.pxi         Output, how a ClipFormat writes frames
+picture.pxi        Picture, which writes those of a decoder; formatted.pxi: Formatted, those of an array
 sound.pxi          Pcm, which writes samples of PCM as an AudioFormat says; may_be_coded; copy_planes of frames
 slots.pyx          the slots of a ClipPool, and their leases
 packets.pyx        walks over the packets of files of sound, which find these without a demuxer

@@ -322,5 +322,6 @@ def collect(list arrays not None, dst, Py_ssize_t footprint=0):
 include "windows.pxi"
 include "output.pxi"
 include "resampling.pxi"
+include "picture.pxi"
 include "formatted.pxi"
 include "sound.pxi"
