@@ -29,8 +29,9 @@ static void clipx_across_plain(const clipx_axis *axis, int kind, const uint8_t *
         BODY(axis, CLIPX_EXACT, 4, __VA_ARGS__)
 #define CLIPX_ACROSS_QUADS(NAME, BODY, TOGETHER)                                                                 \
     static void NAME(const clipx_axis *axis, int kind, int quads, const uint8_t *const *src, size_t step,        \
-                     int shift, int from, int to, uint8_t *const *dst) {                                         \
+                     int shift, int from, int to, uint8_t *const *dst, ptrdiff_t ahead) {                        \
         int q;                                                                                                   \
+        (void)ahead;                                                                                             \
         for (q = 0; q < quads; q++, dst += 4) {                                                                  \
             if (to - from < (TOGETHER)) {                                                                        \
                 clipx_across_plain(axis, kind, src[q], step, shift, from, to, dst);                              \
@@ -164,8 +165,9 @@ CLIPX_ACROSS_QUADS(clipx_across_neon, clipx_across_body_neon, 4)
 
 #if !defined(CLIPX_X86)
 static void clipx_across_baseline(const clipx_axis *axis, int kind, int quads, const uint8_t *const *src, size_t step,
-                                  int shift, int from, int to, uint8_t *const *dst) {
+                                  int shift, int from, int to, uint8_t *const *dst, ptrdiff_t ahead) {
     int q;
+    (void)ahead;
     for (q = 0; q < quads; q++) clipx_across_plain(axis, kind, src[q], step, shift, from, to, dst + 4 * q);
 }
 #endif

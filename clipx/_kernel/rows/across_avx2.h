@@ -153,7 +153,7 @@ CLIPX_AVX2 CLIPX_INLINE void clipx_eight_avx2(const clipx_run_avx2 *run, int kin
 
 CLIPX_AVX2 CLIPX_INLINE void clipx_across_body_avx2(const clipx_axis *axis, int kind, size_t step, const uint8_t *src,
                                                     ptrdiff_t other, int shift, int from, int to, uint8_t *const *dst,
-                                                    size_t taps) {
+                                                    ptrdiff_t ahead, size_t taps) {
     const clipx_run_avx2 run = {clipx_order_quads(kind, step), (const uint8_t *)((uintptr_t)src - (uintptr_t)shift * step),
                                 other, axis->first, kind == CLIPX_EXACT ? axis->high : axis->fine,
                                 kind == CLIPX_EXACT ? axis->low : axis->fine, taps,
@@ -162,6 +162,14 @@ CLIPX_AVX2 CLIPX_INLINE void clipx_across_body_avx2(const clipx_axis *axis, int 
     const __m256i fewer = _mm256_set1_epi32((int)taps - CLIPX_TAPS_TOGETHER);
     int x;
     for (x = from; x < to; x = CLIPX_NEXT_OUTPUTS(x, 8)) {
+        /* The hardware foresees whole rows, but not those of a rectangle. */
+        const uint8_t *later = run.src + (ptrdiff_t)run.first[x] * (ptrdiff_t)step + ahead;
+        if (kind == CLIPX_EXACT) {
+            CLIPX_PREFETCH(later);
+            CLIPX_PREFETCH(later + CLIPX_LINE);
+            CLIPX_PREFETCH(later + other);
+            CLIPX_PREFETCH(later + other + CLIPX_LINE);
+        }
         /* Of many taps, most outputs have fewer than those that have the most. */
         __m256i counts = _mm256_loadu_si256((const __m256i *)(const void *)(count + x));
         if (taps <= 8 || _mm256_movemask_epi8(_mm256_cmpgt_epi32(counts, fewer)))
@@ -184,11 +192,11 @@ CLIPX_AVX2 CLIPX_INLINE void clipx_across_body_avx2(const clipx_axis *axis, int 
             clipx_across_body_avx2(axis, kind, step, __VA_ARGS__, (size_t)(axis)->taps);          \
     } while (0)
 CLIPX_AVX2 static void clipx_across_avx2(const clipx_axis *axis, int kind, int quads, const uint8_t *const *src, size_t step,
-                                         int shift, int from, int to, uint8_t *const *dst) {
+                                         int shift, int from, int to, uint8_t *const *dst, ptrdiff_t ahead) {
     if (to - from < 8 || quads < 2)
-        clipx_across_baseline(axis, kind, quads, src, step, shift, from, to, dst);
+        clipx_across_baseline(axis, kind, quads, src, step, shift, from, to, dst, ahead);
     else
-        CLIPX_ACROSS_KINDS(CLIPX_ACROSS_TAPS, src[0], src[1] - src[0], shift, from, to, dst);
+        CLIPX_ACROSS_KINDS(CLIPX_ACROSS_TAPS, src[0], src[1] - src[0], shift, from, to, dst, ahead);
 }
 
 #endif

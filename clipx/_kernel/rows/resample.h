@@ -27,10 +27,10 @@ enum { CLIPX_QUAD_MARGIN = 16 }; /* bytes that are read behind an output's taps,
  *
  * src: where each quad begins. step: bytes from one sample of the lines to the next, 3 where the last line is not wanted.
  * shift: the sample that they begin at. Bytes can be read up to CLIPX_QUAD_MARGIN behind `taps` samples from an output's
- * first on.
+ * first on. ahead: from what is read to what is read next, in bytes, for which memory is asked meanwhile.
  */
 typedef void (*clipx_across_fn)(const clipx_axis *axis, int kind, int quads, const uint8_t *const *src, size_t step,
-                                int shift, int from, int to, uint8_t *const *dst);
+                                int shift, int from, int to, uint8_t *const *dst, ptrdiff_t ahead);
 
 /* n samples of output y, from the lines of its `taps` taps: bytes, or of 15 bits. */
 typedef void (*clipx_down_fn)(const clipx_axis *axis, int kind, int y, const uint8_t *const *lines, size_t n,

@@ -84,7 +84,8 @@ static void clipx_across_packed(const clipx_stack *stack, int row, int count) {
         for (c = 0; c < 4; c++)
             dst[4 * i + c] = i < count && c < samples->packed && samples->order[c] >= 0
                                  ? clipx_stack_line(stack, row + i, samples->order[c]) : stack->none;
-    if (stack->safe > stack->from) stack->rows->across(x, CLIPX_EXACT, count, src, step, 0, stack->from, stack->safe, dst);
+    if (stack->safe > stack->from)
+        stack->rows->across(x, CLIPX_EXACT, count, src, step, 0, stack->from, stack->safe, dst, count * samples->row);
     if (stack->safe < stack->to) {
         int low = x->first[stack->safe];
         size_t bytes = (size_t)(stack->high - low) * step;
@@ -94,7 +95,7 @@ static void clipx_across_packed(const clipx_stack *stack, int row, int count) {
             src[i] = end;
         }
         for (i = 0; i < 8; i++) dst[i] += stack->safe - stack->from;
-        stack->rows->across(x, CLIPX_EXACT, count, src, step, low, stack->safe, stack->to, dst);
+        stack->rows->across(x, CLIPX_EXACT, count, src, step, low, stack->safe, stack->to, dst, 0);
     }
 }
 
@@ -117,7 +118,7 @@ static void clipx_across_lines(const clipx_stack *stack, int row, int count, int
                          (size_t)(stack->high - stack->low), stack->quads + (size_t)q * stack->quad_bytes);
     }
     stack->rows->across(stack->x, stack->kind, quads, begins, stack->kind == CLIPX_FINE16 ? 8 : 4, stack->low, stack->from,
-                        stack->to, dst);
+                        stack->to, dst, 0);
 }
 
 /* Have the rows that output y is made of in the ring. */
