@@ -124,7 +124,7 @@ def test_resized(resize, picture, size):
     assert ClipFormat(resize=resize).resized(*picture) == size
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(picture=st.tuples(sides, sides), n=st.integers(1, 600))
 def test_the_longer_side_is_as_asked_for(picture, n):
     size = ClipFormat(resize=("longer", n)).resized(*picture)
@@ -148,7 +148,7 @@ def test_fitted(room, picture, inner):
     assert fitted(("fit", *room, 0), *picture) == inner
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(picture=st.tuples(sides, sides), room=st.tuples(st.integers(1, 600), st.integers(1, 600)))
 def test_a_picture_fits_and_touches_two_sides(picture, room):
     h, w = fitted(("fit", *room, 0), *picture)
@@ -182,7 +182,7 @@ def test_smart_resize(resize, picture, size):
     assert ClipFormat(resize=resize).resized(*picture) == size
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(
     picture=st.tuples(st.integers(28, 4000), st.integers(28, 4000)),
     multiple=st.sampled_from([14, 16, 28]),
