@@ -12,13 +12,13 @@ build:  ## an editable install in .venv-dev with all that the other targets need
 	pip install --quiet --disable-pip-version-check -r .ci/requirements-lint.txt coverage -e '.[test,bench]'
 
 test:  ## all tests
-	pytest -q
+	pytest -q -n 2 --dist loadfile
 
 test-one:  ## some of them: make test-one T=tests/plan/test_plan.py, or T="tests/video -k orientation"
 	pytest -q -x $(T)
 
 test-portable:  ## the kernel's tests with the portable rows
-	CLIPX_SIMD=baseline pytest -q tests/kernel tests/arrays/test_windows_*.py
+	CLIPX_SIMD=baseline pytest -q -n 2 --dist loadfile tests/kernel tests/arrays/test_windows_*.py
 
 lint:  ## the linters and the contract of imports
 	.ci/lint
@@ -28,7 +28,7 @@ format:  ## sorts imports, mends what ruff can, and formats
 	ruff format .
 
 sanitize:  ## the kernel's tests under AddressSanitizer and UBSan: make sanitize T=tests/video for others
-	.ci/sanitize $(if $(filter-out tests,$(T)),$(T),tests/kernel tests/arrays/test_windows_*.py)
+	.ci/sanitize -n 2 --dist loadfile $(if $(filter-out tests,$(T)),$(T),tests/kernel tests/arrays/test_windows_*.py)
 
 fuzz:  ## ten thousand mutated inputs of each kind under the sanitizers
 	.ci/fuzz
