@@ -39,30 +39,32 @@ def taps(n: int, start: float, extent: float, size: int, interpolation: str, ant
     """Weights of n numbers, of which `extent` from `start` on become `size`.
 
     With antialias the filter is stretched where numbers become fewer, and ends at the first and the last of the n, as
-    in Pillow. Without, it is never stretched, and takes the first and the last number past the ends, as in torch. No
-    weight of 0 is first or last.
+    in Pillow. Without, it is never stretched, and takes the first and the last number past the ends, as in torch.
     """
     scale, made = extent / size, []
     stretch = max(scale, 1.0) if antialias else 1.0
     support, a = SUPPORT[interpolation] * stretch, -0.5 if antialias else -0.75
     for i in range(size):
         center = start + (i + 0.5) * scale
-        if interpolation == "nearest" or (interpolation == "area" and not antialias):
+        unchanged = scale == 1 and start == int(start)
+        if unchanged or interpolation == "nearest" or (interpolation == "area" and not antialias):
             made.append((min(int(center), n - 1), np.ones(1)))
             continue
         if antialias:
-            first, end = max(int(center - support + 0.5), 0), min(int(center + support + 0.5), n)
+            first = min(max(int(center - support + 0.5), 0), n - 1)
+            end = max(min(int(center + support + 0.5), n), first + 1)
         else:
             first = int(np.floor(center - 0.5)) - int(support) + 1
             end = first + 2 * int(support)
         weights = [_filter(interpolation, (k - center + 0.5) * (1.0 / stretch), a) for k in range(first, end)]
         total = sum(weights) if antialias else 1.0
+        if total == 0:  # where the last center is rounded up to the end
+            weights, total = [1.0], 1.0
         inside: dict[int, float] = {}
         for k, weight in enumerate(weights, first):
             position = min(max(k, 0), n - 1)
             inside[position] = inside.get(position, 0.0) + weight / total
-        used = [k for k, weight in inside.items() if weight != 0]
-        made.append((used[0], np.array([inside[k] for k in range(used[0], used[-1] + 1)])))
+        made.append((min(inside), np.array(list(inside.values()))))
     return made
 
 
@@ -94,10 +96,8 @@ def _sums(numbers: np.ndarray, axis: Taps) -> np.ndarray:
     """Weighted sums along axis 0, each added up in the order of its numbers."""
     made = []
     for first, weights in axis:
-        total = weights[0] * numbers[first]
-        for k, weight in enumerate(weights[1:], first + 1):
-            total = total + weight * numbers[k]
-        made.append(total)
+        terms = [weight * numbers[k] for k, weight in enumerate(weights, first)]
+        made.append(sum(terms[1:], start=terms[0]))
     return np.stack(made)
 
 
@@ -152,7 +152,7 @@ def resampled_planes(
 ) -> list[np.ndarray]:
     """Planes as `reference.picture` takes them, as Y or Y, U and V (h, w) of 15 bits, chroma as if it were repeated."""
     rows, columns = _axes(planes[0].shape[:2], box, size, interpolation, antialias)
-    if layout == "interleaved":
+    if layout == "interleaved" and len(planes) == 2:
         planes = [planes[0], planes[1][..., 0], planes[1][..., 1]]
     made = []
     for i, plane in enumerate(planes):
