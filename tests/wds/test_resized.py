@@ -109,3 +109,16 @@ def test_a_picture_that_resize_is_not_for_goes_to_the_handler():
     assert [clip["__key__"] for clip in clips] == ["s0_000000", "s2_000000"]
     assert [clip["npy"].shape for clip in clips] == [(4, 28, 28, 3)] * 2
     assert "the picture is 20 by 30, smaller than the multiple, 28" in errors[0]
+
+
+def test_fields_in_step():
+    """Of pictures of one size the same rectangle is shown, else each shows its own, and the first's is recorded."""
+    large, spec = array(12, shape=(31, 40, 3)), clipx.WindowSpec(1, 3)
+    for fields, same in (({"a.npy": FRAMES, "b.npy": FRAMES[::-1]}, True), ({"a.npy": FRAMES, "b.npy": large}, False)):
+        clips = run(fields, spec=spec, keys=["a.npy", "b.npy"])
+        own = [run({"npy": each}, spec=spec) for each in fields.values()]
+        assert drawn(clips) == drawn(own[0])
+        assert (drawn(own[0]) == drawn(own[1])) is same
+        for clip, first, second in zip(clips, *own, strict=True):
+            np.testing.assert_array_equal(clip["a.npy"], first["npy"])
+            np.testing.assert_array_equal(clip["b.npy"], second["npy"])
