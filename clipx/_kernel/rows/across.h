@@ -99,9 +99,9 @@ CLIPX_INLINE void clipx_across_body_baseline(const clipx_axis *axis, int kind, s
         } else {
             c01 = _mm_max_epi16(c01, _mm_setzero_si128()), c23 = _mm_max_epi16(c23, _mm_setzero_si128());
             _mm_storel_epi64((__m128i *)(void *)(dst[0] + 2 * at), c01);
-            _mm_storeh_pd((double *)(void *)(dst[1] + 2 * at), _mm_castsi128_pd(c01));
+            _mm_storeh_pi((__m64 *)(void *)(dst[1] + 2 * at), _mm_castsi128_ps(c01));
             _mm_storel_epi64((__m128i *)(void *)(dst[2] + 2 * at), c23);
-            _mm_storeh_pd((double *)(void *)(dst[3] + 2 * at), _mm_castsi128_pd(c23));
+            _mm_storeh_pi((__m64 *)(void *)(dst[3] + 2 * at), _mm_castsi128_ps(c23));
         }
     }
 }

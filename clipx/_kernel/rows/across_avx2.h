@@ -98,9 +98,9 @@ CLIPX_AVX2 CLIPX_INLINE __m256i clipx_words_avx2(int kind, const clipx_quad_orde
 CLIPX_AVX2 CLIPX_INLINE void clipx_put_lines_avx2(__m256i lines, uint8_t *d0, uint8_t *d1, uint8_t *d2, uint8_t *d3) {
     __m128i low = _mm256_castsi256_si128(lines), high = _mm256_extracti128_si256(lines, 1);
     _mm_storel_epi64((__m128i *)(void *)d0, low);
-    _mm_storeh_pd((double *)(void *)d1, _mm_castsi128_pd(low));
+    _mm_storeh_pi((__m64 *)(void *)d1, _mm_castsi128_ps(low));
     _mm_storel_epi64((__m128i *)(void *)d2, high);
-    _mm_storeh_pd((double *)(void *)d3, _mm_castsi128_pd(high));
+    _mm_storeh_pi((__m64 *)(void *)d3, _mm_castsi128_ps(high));
 }
 
 /* What does not change along a row; in a value of its own, since stores of bytes might change what a pointer leads to. */
