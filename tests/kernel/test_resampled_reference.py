@@ -3,23 +3,10 @@
 import numpy as np
 import pytest
 from helpers.pillow import resized
+from helpers.resampled import rectangles
 from reference_resampling import fine_weights, fold, of_dtype, resampled, taps
 
 FILTERS = ("bilinear", "bicubic", "area")
-
-
-def rectangles(count, seed, fractions=(1, 4, 256)):
-    """(height, width), box (y, x, h, w), (height, width) of what comes out: many small ones, often a whole side."""
-    rng = np.random.default_rng(seed)
-    for _ in range(count):
-        sides, wanted = rng.integers(1, rng.choice([3, 12, 50]), (2, 2), endpoint=True)
-        starts, extents = [], []
-        for side in sides:
-            parts = rng.choice(fractions)
-            start, end = np.sort(rng.choice(side * parts + 1, 2, replace=False)) / parts
-            start, end = (0, side) if rng.random() < 0.2 else (start, end)
-            starts.append(float(start)), extents.append(float(end - start))
-        yield tuple(sides.tolist()), (*starts, *extents), tuple(wanted.tolist())
 
 
 @pytest.mark.parametrize("interpolation", FILTERS)
