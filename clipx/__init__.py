@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from clipx._kernel import simd
     from clipx.audio.format import AudioFormat
     from clipx.clip import Clip
+    from clipx.datasets.files import Files
     from clipx.errors import MediaError, PoolExhausted, PoolTooSmall
     from clipx.format import ClipFormat, RandomResizedCrop
     from clipx.loader import Loader
@@ -27,6 +28,7 @@ _HOMES = {
     "Clip": "clip",
     "ClipFormat": "format",
     "ClipPool": "pool",
+    "Files": "datasets.files",
     "FrameList": "plan",
     "Loader": "loader",
     "MediaError": "errors",
@@ -48,6 +50,7 @@ __all__ = [
     "Clip",
     "ClipFormat",
     "ClipPool",
+    "Files",
     "FrameList",
     "Loader",
     "MediaError",

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Smaller than what a page shows, and what a test machine has.
 SMALLER = {"{000..099}": "{000..001}", "range(10)": "range(1)", "batch_size=16": "batch_size=2", '"cuda"': '"cpu"'}
+SMALLER |= {'root="/data"': 'root="."'}
 
 
 def name(path):
@@ -53,6 +54,9 @@ def files(tmp_path, monkeypatch, make_video):
     sound("talk.flac")
     Path("labels.csv").write_text("video,start,end,label\nvideo0,0,2,run\n")
     data = make_video(n=100, size=(240, 320)).read_bytes()
+    Path("video0.mp4").write_bytes(data)
+    Path("train.csv").write_text("video,label\nvideo0.mp4,1\n./video0.mp4,2\n")
+    Path("captions.csv").write_text("video,start,end,caption\nvideo0.mp4,0,2,it runs\nvideo0.mp4,1,3,it sleeps\n")
     for shard in range(2):
         with webdataset.TarWriter(f"videos-{shard:03}.tar") as tar:
             captions = [{"start": 0.5, "end": 2.5, "text": "a dog barks"}, {"start": 1, "end": 4, "text": "it sleeps"}]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from clipx.datasets.fields import is_metadata
+from clipx.datasets.stored import StoredFile
 
 __all__ = ["ENDS_BYTES", "Address", "UnreadMember", "checksum", "checksum_of"]
 
@@ -45,6 +46,8 @@ def checksum_of(sample: Mapping[str, Any]) -> int:
     for name, value in sample.items():
         if isinstance(value, UnreadMember):
             fields.append((name, *value))
+        elif isinstance(value, StoredFile):
+            fields.append((name, value.known_size, b"", b""))
         elif isinstance(value, bytes) and not is_metadata(name):
             fields.append((name, len(value), value[:ENDS_BYTES], value[-ENDS_BYTES:]))
     return checksum(sample.get("__key__"), fields)

@@ -21,10 +21,14 @@ from clipx.datasets.fields import (
     extension_of,
     is_metadata,
 )
+from clipx.datasets.stored import StoredFile
+from clipx.mapped import Member, open_member
 from clipx.media.opening import open_media, videos
+from clipx.media.sources import Source
 
 __all__ = [
     "BYTES",
+    "ENCODED",
     "ZIP_MAGIC",
     "array_length",
     "array_of",
@@ -32,6 +36,7 @@ __all__ = [
     "find_source",
     "has_source",
     "kind_of_bytes",
+    "media_of",
     "open_arrays",
     "remaining_members",
 ]
@@ -41,19 +46,27 @@ MOST_EMPTY = 1 << 20
 """Frames of no bytes that an array may have."""
 
 BYTES = (bytes, bytearray, memoryview)
+ENCODED = (*BYTES, StoredFile)
+"""Values of fields that hold a file."""
 
 
-def kind_of_bytes(field: str, value: bytes | bytearray | memoryview) -> str:
+def media_of(value: Any) -> Source:
+    """The value of a field as a source of video or sound: a stored file as its path or a file object."""
+    return value.source() if isinstance(value, StoredFile) else value
+
+
+def kind_of_bytes(field: str, value: bytes | bytearray | memoryview | StoredFile) -> str:
     """The kind of a field's bytes, "video", "sound", "npy" or "npz": by the field's name, else by how they begin."""
-    extension, head = extension_of(field), bytes(memoryview(value)[:8])
+    extension = extension_of(field)
     if extension in ("npy", "npz"):
         return extension
     if extension in AUDIO_EXTENSIONS or extension in VIDEO_EXTENSIONS:
         return "sound" if extension in AUDIO_EXTENSIONS else "video"
+    head = value.head(8) if isinstance(value, StoredFile) else bytes(memoryview(value)[:8])
     if head.startswith((NPY_MAGIC, ZIP_MAGIC)):
         return "npy" if head.startswith(NPY_MAGIC) else "npz"
     try:
-        with open_media(value, f"field {field!r}") as container:
+        with open_media(media_of(value), f"field {field!r}") as container:
             return "video" if videos(container) or not container.streams.audio else "sound"
     except ValueError:  # raised again where its clips are asked for
         return "video"
@@ -61,7 +74,9 @@ def kind_of_bytes(field: str, value: bytes | bytearray | memoryview) -> str:
 
 def _encoded(field: str, value: Any) -> Any:
     """The bytes of a file that is given as an array or a tensor of bytes; all other values as they are."""
-    return as_bytes(value) if extension_of(field) in SOURCE_EXTENSIONS else value
+    if isinstance(value, StoredFile) or extension_of(field) not in SOURCE_EXTENSIONS:
+        return value
+    return as_bytes(value)
 
 
 def _is_array(value: Any) -> bool:
@@ -75,16 +90,28 @@ def _npy(value: bytes | bytearray | memoryview) -> np.ndarray:
     return header.array(value, file.tell())
 
 
+def _mapped(path: str, stored: StoredFile) -> np.ndarray:
+    """The array of an .npy file or member, mapped and not read."""
+    return open_member(path, Member(path, stored.offset, stored.nbytes))
+
+
 def open_arrays(field: str, value: Any) -> Any:
     """The array of an encoded .npy field, or the members of an .npz field, each read when it is asked for.
 
-    All other values are returned as they are. Raises ValueError for a file that cannot be read.
+    A stored .npy file that is local is mapped; other stored files are read. All other values are returned as they are.
+    Raises ValueError for a file that cannot be read, and OSError for one that is not there.
     """
     value = _encoded(field, value)
-    if not isinstance(value, BYTES):
+    if not isinstance(value, ENCODED):
         return value
     kind = kind_of_bytes(field, value)
+    if kind not in ("npy", "npz"):
+        return value
     try:
+        if isinstance(value, StoredFile):
+            if kind == "npy" and value.path is not None:
+                return _mapped(value.path, value)
+            value = value.read()
         if kind == "npy":
             return _npy(value)
         if kind == "npz":
@@ -127,13 +154,13 @@ def default_fields(sample: Sample) -> list[Field]:
         encoded = [
             Field(field)
             for field, value in own.items()
-            if isinstance(value, BYTES) and extension_of(field) in extensions
+            if isinstance(value, ENCODED) and extension_of(field) in extensions
         ]
         if encoded:
             return encoded
     arrays = []
     for field, value in own.items():
-        if _is_array(value) or (isinstance(value, BYTES) and extension_of(field) == "npy"):
+        if _is_array(value) or (isinstance(value, ENCODED) and extension_of(field) == "npy"):
             arrays.append(Field(field))
         elif extension_of(field) == "npz":
             arrays += [Field.of_member(field, member) for member in _array_members(field, value)]
@@ -160,7 +187,7 @@ def find_source(sample: Sample, field: Field) -> tuple[str, Any]:
     if field.is_member_in(sample):
         return "array", value
     value = _encoded(field, value)
-    kind = kind_of_bytes(field, value) if isinstance(value, BYTES) else "array"
+    kind = kind_of_bytes(field, value) if isinstance(value, ENCODED) else "array"
     return kind if kind in ("sound", "video") else "array", value
 
 

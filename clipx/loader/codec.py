@@ -12,22 +12,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from clipx.datasets.addresses import Address
+from clipx.datasets.dataset import refuse
 
-__all__ = ["Decoder", "Encoder", "refuse", "whole"]
+__all__ = ["Decoder", "Encoder", "whole"]
 
 MOST = 1 << 53
 
 Value = TypeVar("Value")
 
 _hints = cache(typing.get_type_hints)
-
-
-def refuse(name: str, value: Any, rule: str) -> ValueError:
-    """The error of an entry that breaks a rule."""
-    text = repr(value)
-    return ValueError(
-        f"state is not as state_dict gave it: {name} is {text if len(text) < 100 else text[:100] + '...'}, but {rule}"
-    )
 
 
 def whole(name: str, value: Any, least: int = 0, most: int = MOST) -> int:

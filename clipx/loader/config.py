@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from clipx._blocks import slot_size
+from clipx.datasets.dataset import Dataset
 from clipx.datasets.fields import Sample
 from clipx.datasets.streamed_tars import ReadLimits
-from clipx.datasets.world import Share, World, share
+from clipx.datasets.world import Share, World
 from clipx.format import ClipFormat
 from clipx.loader.budget import Budget, divide, most_held, most_read
-from clipx.plan.draws import stream_random
 from clipx.video.options import VideoOptions
 from clipx.wds.layout import Ragged
 from clipx.wds.sample_clips import SampleClips
@@ -47,11 +47,11 @@ class LoaderConfig:
     """The arguments of a Loader that stay the same in all epochs; see Loader.
 
     Attributes:
-        urls: of the shards.
+        dataset: where samples come from.
         sample_clips: spec, format, options, audio, keys and seed.
     """
 
-    urls: list[str]
+    dataset: Dataset
     sample_clips: SampleClips
     batch_size: int
     memory: int
@@ -125,22 +125,21 @@ class LoaderConfig:
 
     def share(self, epoch: int, world: World) -> Share:
         """The part of the dataset that a process reads in an epoch, in its order."""
-        shards = list(range(len(self.urls)))
-        if self.shuffle:
-            stream_random(self.seed, epoch, "shards").shuffle(shards)
-        return share(shards, world)
+        return self.dataset.share(self.seed, epoch, self.shuffle, world)
 
-    def log_few_shards(self, share: Share, world: World) -> None:
-        """Log that a process takes one of several samples, where shards are too few to be shared."""
+    def log_few_parts(self, share: Share, world: World) -> None:
+        """Log that a process takes one of several samples, where the dataset's parts are too few to be shared."""
         if share.step > 1:
             logger.warning(
-                "Loader: %d shards are too few for %d ranks of %d workers: %s takes one of %d samples of %d shards",
-                len(self.urls),
+                "Loader: %d %ss are too few for %d ranks of %d workers: %s takes one of %d samples of %d %ss",
+                len(self.dataset),
+                self.dataset.noun,
                 world.ranks,
                 world.workers,
                 world,
                 share.step,
                 len(share.shards),
+                self.dataset.noun,
             )
 
     def limits(self, world: World) -> ReadLimits:

@@ -1,4 +1,4 @@
-"""Number of clips that shards give, counted without extracting them."""
+"""Number of clips that a dataset gives, counted without extracting them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from clipx._threads import call, task_executor
 from clipx.datasets.addresses import UnreadMember
-from clipx.datasets.shards import Shards
+from clipx.datasets.dataset import SampleReader
 from clipx.datasets.streamed_tars import IncompleteSample
 from clipx.datasets.world import Share, World
 from clipx.errors import NOT_A_SAMPLES_FAULT
@@ -22,18 +22,20 @@ logger = logging.getLogger("clipx")
 
 
 class Counts:
-    """Number of clips of every sample of every shard.
+    """Number of clips of every sample of every part of a dataset.
 
     Args:
-        shards: read once, on threads; of local, uncompressed ones only what shows the length of a source.
+        reader: of the parts, which are read once, on threads; of local, uncompressed shards only what shows the length
+            of a source.
+        parts: their number.
         count: gives the number of a sample's clips; a sample for which it raises an error has none.
     """
 
-    def __init__(self, shards: Shards, count: Callable[[dict[str, Any]], int], threads: int) -> None:
+    def __init__(self, reader: SampleReader, parts: int, count: Callable[[dict[str, Any]], int], threads: int) -> None:
         def count_all(is_stopped: Callable[[], bool]) -> list[np.ndarray]:
-            def count_shard(shard: int) -> np.ndarray:
+            def count_part(part: int) -> np.ndarray:
                 found: list[int] = []
-                for _, sample in () if is_stopped() else shards.views(shard):
+                for _, sample in () if is_stopped() else reader.views(part):
                     if is_stopped():
                         break
                     found.append(0)
@@ -49,15 +51,15 @@ class Counts:
                         continue
                 return np.array(found, dtype=np.int64)
 
-            with task_executor(min(threads, len(shards.urls)), "clipx-count") as pool:
-                return list(pool.map(count_shard, range(len(shards.urls))))
+            with task_executor(min(threads, parts), "clipx-count") as pool:
+                return list(pool.map(count_part, range(parts)))
 
-        self._of_shard: Sequence[np.ndarray] = call(count_all, "clipx-counts")
+        self._of_part: Sequence[np.ndarray] = call(count_all, "clipx-counts")
 
     def of(self, share: Share) -> int:
         """Number of clips of a share."""
         return sum(
-            int(self._of_shard[shard][(share.offset - at) % share.step :: share.step].sum())
+            int(self._of_part[shard][(share.offset - at) % share.step :: share.step].sum())
             for at, shard in enumerate(share.shards)
         )
 

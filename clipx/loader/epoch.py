@@ -122,7 +122,7 @@ class _Epoch:
         length = state.batch.count
         if not (state.finished or self._is_complete(state)):
             ended = state.interleave.ended
-            samples = iter(()) if ended else self._setup.shards.samples(self._setup.share, state.interleave.last_read)
+            samples = iter(()) if ended else self._setup.reader.samples(self._setup.share, state.interleave.last_read)
             length = self._hand_out(samples, length)
         if not self.handover.stopped:
             self._kept.length = length
@@ -142,14 +142,18 @@ class _Epoch:
             probe = Probe(extractor, silent, self._setup.workers, self._setup.handler, handover.check)
             probed = probe.run(samples)
             if probed is None:
-                logger.warning("Loader: no sample of %d shards gives a clip", len(self._setup.share.shards))
+                logger.warning(
+                    "Loader: no sample of %d %ss gives a clip",
+                    len(self._setup.share.shards),
+                    config.dataset.noun,
+                )
                 if state.target is not None:
                     raise self._setup.no_clips()
                 return count
             pools, samples = Pools.of(probed, config), probe.samples(samples)
         self._kept.pools, self._kept.probed = pools, pools.probed
         handover.pool = pools.batches
-        limits = self._setup.shards.limits
+        limits = self._setup.reader.limits
         limits.sample_bytes = min(limits.sample_bytes, pools.budget.sample_bytes)
         self._steps = steps = Steps(self._setup, state, pools, handover)
         try:

@@ -13,6 +13,7 @@ from clipx.datasets.fields import Field, Sample
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locating
 from clipx.datasets.segments import SEGMENT_BYTES, BadSegment
+from clipx.datasets.stored import StoredFile
 from clipx.datasets.streamed_tars import IncompleteSample, ReadLimits
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.budget import Budget
@@ -110,7 +111,11 @@ class Extractor:
     def _decoded(self, sample: Sample, fields: Iterable[Field]) -> Sample:
         """The fields of a sample beside its clips, decoded."""
         names = {field.holder for field in fields}
-        beside = {name: value for name, value in sample.items() if name not in names}
+        beside = {
+            name: value.read() if isinstance(value, StoredFile) else value
+            for name, value in sample.items()
+            if name not in names
+        }
         return decode(beside, self.limits.sample_bytes)
 
     def weigh(self, sample: Sample) -> Weight:

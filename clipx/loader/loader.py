@@ -1,4 +1,4 @@
-"""The Loader: shards to batches of clips, on threads, inside one number of bytes."""
+"""The Loader: samples to batches of clips, on threads, inside one number of bytes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import webdataset
 from clipx._checks import byte_count, check_kind, integer, patience
 from clipx._reprs import byte_text
 from clipx.audio.format import AudioFormat
+from clipx.datasets.dataset import Dataset
 from clipx.datasets.fields import Sample
 from clipx.datasets.iterable import DictDataset
 from clipx.datasets.keys import Keys
 from clipx.datasets.ledger import Ledger, Recorder
 from clipx.datasets.passes import Passes
 from clipx.datasets.segments import Segments, parse_segments
-from clipx.datasets.shards import Shards
-from clipx.datasets.urls import expand_urls
+from clipx.datasets.shard_list import as_dataset
 from clipx.datasets.world import World, find_ranks, find_world, in_worker
 from clipx.format import ClipFormat
 from clipx.loader.config import LoaderConfig
@@ -29,7 +29,7 @@ from clipx.loader.counts import Counts, clips_of_each_rank
 from clipx.loader.epoch import BatchIterator, Kept, Running
 from clipx.loader.probe import Pools
 from clipx.loader.progress import EpochState, Progress
-from clipx.loader.state import check_world, make_state, read_state, shard_sizes
+from clipx.loader.state import check_world, make_state, read_state
 from clipx.loader.steps import EpochSetup
 from clipx.plan import FrameSpec, check_bounded
 from clipx.plan.draws import Epoch, check_epoch, count_epoch
@@ -46,16 +46,16 @@ WORKER_SECONDS = 60.0
 
 
 class Loader(DictDataset):  # type: ignore[misc]
-    """Batches of clips from shards of videos, arrays or sound, extracted on threads within a number of bytes.
+    """Batches of clips from shards or files of videos, arrays or sound, extracted on threads within a number of bytes.
 
     >>> loader = clipx.Loader("videos-{000..099}.tar", spec, format, batch_size=16, memory="4GB")
     >>> for batch in loader:
     ...     clips = torch.as_tensor(batch["mp4"])
 
     Args:
-        dataset: shards as webdataset takes them: a text with braces, or a list; files, `pipe:` commands, remote
-            addresses; plain or compressed tars. Ranks share them, and a rank's DataLoader workers; samples, where
-            shards are too few.
+        dataset: a `clipx.Files`, or shards as webdataset takes them: a text with braces, or a list; files, `pipe:`
+            commands, remote addresses; plain or compressed tars. Ranks share files and shards, and a rank's DataLoader
+            workers; samples, where shards are too few.
         spec, format, options, audio, keys: which frames, how they are written and read, and of which fields; see
             `clipx.wds.clips`. A FrameList of a field needs `max_frames`.
         segments, min_seconds, max_seconds, trim_seconds: the segments that sources are divided into; see
@@ -113,7 +113,7 @@ class Loader(DictDataset):  # type: ignore[misc]
 
     def __init__(
         self,
-        dataset: str | Iterable[str | os.PathLike[str]],
+        dataset: str | Iterable[str | os.PathLike[str]] | Dataset,
         spec: FrameSpec,
         format: ClipFormat | None = None,
         *,
@@ -139,7 +139,7 @@ class Loader(DictDataset):  # type: ignore[misc]
         timeout: float | None = 0,
     ) -> None:
         super().__init__()
-        urls = expand_urls("dataset", dataset)
+        samples = as_dataset("dataset", dataset)
         found = parse_segments(segments, min_seconds=min_seconds, max_seconds=max_seconds, trim_seconds=trim_seconds)
         sample_clips = SampleClips(spec, format, options=options, audio=audio, keys=keys, seed=seed, segments=found)
         check_bounded(spec)
@@ -155,7 +155,7 @@ class Loader(DictDataset):  # type: ignore[misc]
                 "equal_batches is True, but ragged is 'bucket', whose batches cannot be counted: use 'pad'"
             )
         self._config = LoaderConfig(
-            urls,
+            samples,
             sample_clips,
             batch_size=integer("batch_size", batch_size, 1),
             memory=byte_count("memory", memory),
@@ -177,7 +177,6 @@ class Loader(DictDataset):  # type: ignore[misc]
         self._progress: Progress | None = None
         self._loaded_in: int | None = None
         self._ranks: tuple[int, int] | None = None
-        self._sizes: list[int | None] | None = None
         self._counts: tuple[int, Counts] | None = None
         known = self._config.known_clip()
         if known is not None:
@@ -238,11 +237,11 @@ class Loader(DictDataset):  # type: ignore[misc]
             progress.target = self._target(progress.epoch, world)
         self._progress = progress
         share = config.share(progress.epoch, world)
-        config.log_few_shards(share, world)
+        config.log_few_parts(share, world)
         handler = Recorder(self.errors, config.handler)
-        shards = Shards(config.urls, handler)
-        shards.limits = config.limits(world)
-        setup = EpochSetup(config, shards, share, world.workers, handler, self.errors)
+        reader = config.dataset.reader(handler)
+        reader.limits = config.limits(world)
+        setup = EpochSetup(config, reader, share, world.workers, handler, self.errors)
         # The worker of a DataLoader lets go of a batch when a thread of its own has sent it.
         timeout = WORKER_SECONDS if in_worker() and config.timeout == 0 else config.timeout
         batches = BatchIterator(setup, progress, self._kept, timeout)
@@ -265,15 +264,10 @@ class Loader(DictDataset):  # type: ignore[misc]
         config = self._config
         counted = epoch if config.sample_clips.spec.count_is_random else 0
         if self._counts is None or self._counts[0] != counted:
-            shards = Shards(config.urls, config.handler)
-            shards.limits = config.limits(world)
-            self._counts = counted, Counts(shards, partial(config.sample_clips.count, epoch=epoch), config.threads)
+            reader, count = config.dataset.reader(config.handler), partial(config.sample_clips.count, epoch=epoch)
+            reader.limits = config.limits(world)
+            self._counts = counted, Counts(reader, len(config.dataset), count, config.threads)
         return clips_of_each_rank(self._counts[1], config, epoch, world)
-
-    def _shard_sizes(self) -> list[int | None]:
-        if self._sizes is None:
-            self._sizes = shard_sizes(self._config.urls)
-        return self._sizes
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the loader behind the batch that was handed out last, for `load_state_dict`.
@@ -285,7 +279,7 @@ class Loader(DictDataset):  # type: ignore[misc]
         """
         world, progress = find_world(self._ranks), self._progress
         state = self._beginning(world, self._next_epoch()) if progress is None else progress.state()
-        return make_state(self._config.settings(), self._config.urls, self._shard_sizes(), world, state)
+        return make_state(self._config.settings(), self._config.dataset, world, state)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where a loader was: the next iteration begins with the batch that would have come next there.
@@ -300,7 +294,7 @@ class Loader(DictDataset):  # type: ignore[misc]
         number of workers. While iterating, ValueError for a sample that is not the one that was read.
         """
         config, world = self._config, find_world(self._ranks)
-        saved = read_state(state, config.settings(), config.urls, shard_sizes(config.urls), world)
+        saved = read_state(state, config.settings(), config.dataset, world)
         epoch = None if in_worker() and self._passes.epoch_was_set else self._epoch
         # In a worker, the DataLoader asks for the end of the epoch that it knows is over.
         if saved.finished and not in_worker():
@@ -328,8 +322,8 @@ class Loader(DictDataset):  # type: ignore[misc]
             self._running.close()
 
     def __repr__(self) -> str:
-        config, count = self._config, len(self._config.urls)
-        shards = f"{count} shard{'s' * (count != 1)}"
+        config, count = self._config, len(self._config.dataset)
+        shards = f"{count} {config.dataset.noun}{'s' * (count != 1)}"
         spec, memory = config.sample_clips.spec, byte_text(config.memory)
         return f"<Loader: {shards}, {spec!r}, batches of {config.batch_size}, {memory}>"
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from clipx.arrays.npz import Npz
 from clipx.datasets.decoding import TooLarge, decoded_bytes
 from clipx.datasets.fields import Field, Sample, extension_of, is_metadata
-from clipx.datasets.sources import BYTES, find_source
+from clipx.datasets.sources import ENCODED, find_source, kind_of_bytes, media_of
+from clipx.datasets.stored import StoredFile
 from clipx.video.decoder_memory import DecoderNeeds, decoder_needs
 
 __all__ = ["Needs", "encoded_bytes", "needs_of"]
@@ -61,12 +62,22 @@ def encoded_bytes(sample: Sample) -> int:
 def _source_needs(sample: Sample, field: Field, threads: int) -> tuple[int, DecoderNeeds]:
     """Bytes of a field's source when it is unpacked, and what its decoder needs."""
     kind, value = find_source(sample, field)
-    if not isinstance(value, BYTES):
+    if not isinstance(value, ENCODED):
         return 0, DecoderNeeds()
     if kind == "video":
-        return 0, decoder_needs(value, f"field {field!r}", threads)
+        return 0, decoder_needs(media_of(value), f"field {field!r}", threads)
     is_npz = kind == "array" and extension_of(field.holder) == "npz"
-    return Npz(value).unpacked_bytes if is_npz else 0, DecoderNeeds()
+    return _read_bytes(field.holder, value) if is_npz or isinstance(value, StoredFile) else 0, DecoderNeeds()
+
+
+def _read_bytes(field: str, value: bytes | bytearray | memoryview | StoredFile) -> int:
+    """Bytes of a file of arrays as it is read and unpacked beside the sample; none of one that is mapped."""
+    kind = kind_of_bytes(field, value)
+    if isinstance(value, StoredFile):
+        if kind == "sound" or (kind == "npy" and value.path is not None):
+            return 0
+        return value.nbytes + (Npz(value.read()).unpacked_bytes if kind == "npz" else 0)
+    return Npz(value).unpacked_bytes
 
 
 def needs_of(sample: Sample, fields: Sequence[Field], threads: int, most: int) -> Needs:
@@ -78,13 +89,17 @@ def needs_of(sample: Sample, fields: Sequence[Field], threads: int, most: int) -
     for field in _one_of_each(fields):
         try:
             unpacked, pictures = _source_needs(sample, field, threads)
-        except ValueError:
+        except (ValueError, OSError):
             continue
         decoded, decoder = decoded + unpacked, decoder + pictures.nbytes
         pixels = max(pixels, pictures.pixels)
     files = {field.holder for field in fields}
     for name, value in sample.items():
         if name in files or name in fields:
+            continue
+        if isinstance(value, StoredFile):
+            size = max(value.known_size, 0)
+            decoded, beside = decoded + size, beside + size
             continue
         try:
             size, passing = decoded_bytes(name, value, most)

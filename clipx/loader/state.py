@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import hashlib
 import json
-import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from clipx.datasets.addresses import Address
-from clipx.datasets.urls import local_path
+from clipx.datasets.dataset import Dataset, refuse
 from clipx.datasets.world import World
-from clipx.loader.codec import Decoder, Encoder, refuse, whole
+from clipx.loader.codec import Decoder, Encoder, whole
 from clipx.loader.config import Settings
 from clipx.loader.progress import EpochState
 from clipx.loader.state_checks import check_contents
 
-__all__ = ["check_world", "make_state", "read_state", "shard_sizes"]
+__all__ = ["check_world", "make_state", "read_state"]
 
 VERSION = 4
-NAME_BYTES = 4  # of the digest of a shard's name
 
 State = dict[str, Any]
 
 ENTRIES = frozenset({"settings", "shards", "samples", *(each.name for each in dataclasses.fields(EpochState))})
-
-
-def shard_sizes(urls: Iterable[str]) -> list[int | None]:
-    """Bytes of the shards that are local files; None for others, and for those that are missing."""
-    return [None if (path := local_path(url)) is None else _size(path) for url in urls]
-
-
-def _size(path: str) -> int | None:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return None
-
-
-def _names(urls: Iterable[str]) -> str:
-    """A short digest of each shard's name, one after the other."""
-    digests = [hashlib.blake2b(url.encode("utf-8", "surrogateescape"), digest_size=NAME_BYTES).digest() for url in urls]
-    return base64.b64encode(b"".join(digests)).decode()
 
 
 def _digest(state: Mapping[str, Any]) -> str:
@@ -52,12 +30,10 @@ def _digest(state: Mapping[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(signed, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def make_state(
-    settings: Settings, urls: Sequence[str], sizes: Sequence[int | None], world: World, epoch: EpochState
-) -> State:
+def make_state(settings: Settings, dataset: Dataset, world: World, epoch: EpochState) -> State:
     """The state of a loader, of numbers and strings alone; what follows from its settings is left out.
 
-    Its size is that of the shuffle, some 30 bytes a clip, and of the shards' names and sizes, some 16 bytes each.
+    Its size is that of the shuffle, some 30 bytes a clip, and of the dataset's facts, such as the names of shards.
 
     Raises TypeError where `map` gives fields whose names are not strings.
     """
@@ -68,16 +44,14 @@ def make_state(
     state: State = {
         "version": VERSION,
         "settings": settings,
-        "shards": {"names": _names(urls), "sizes": list(sizes)},
+        "shards": dataset.facts(),
         **encoder.encode(EpochState, dataclasses.replace(epoch, world=world)),
     }
     state["samples"] = [list(address) for address in encoder.addresses]
     return {**state, "digest": _digest(state)}
 
 
-def read_state(
-    state: Any, settings: Settings, urls: Sequence[str], sizes: Sequence[int | None], world: World
-) -> EpochState:
+def read_state(state: Any, settings: Settings, dataset: Dataset, world: World) -> EpochState:
     """The state of the epoch in a saved state.
 
     Raises TypeError for what is not a state, and ValueError for one that is damaged, or another loader's.
@@ -100,9 +74,9 @@ def read_state(
     if missing:
         raise ValueError(f"state has no {', '.join(sorted(missing))}: it is not as state_dict gave it")
     _check_settings(state["settings"], settings)
-    _check_shards(state["shards"], urls, sizes)
+    dataset.check(state["shards"])
     entries = {name: value for name, value in state.items() if name in ENTRIES - {"settings", "shards", "samples"}}
-    epoch = Decoder(_addresses(state["samples"], len(urls))).decode(EpochState, "", entries)
+    epoch = Decoder(_addresses(state["samples"], len(dataset))).decode(EpochState, "", entries)
     check_contents(epoch, settings)
     assert epoch.world is not None
     check_world(epoch.world, world)
@@ -150,24 +124,3 @@ def _check_settings(saved: Any, now: Any, name: str = "") -> None:
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) < 200 else f"{text[:200]}..."
-
-
-def _check_shards(saved: Any, urls: Sequence[str], sizes: Sequence[int | None]) -> None:
-    if not isinstance(saved, dict) or saved.keys() != {"names", "sizes"} or not isinstance(saved["sizes"], list):
-        raise refuse("shards", saved, "must have names and sizes")
-    if not isinstance(saved["names"], str) or not re.fullmatch(r"[A-Za-z0-9+/]*={0,2}", saved["names"]):
-        raise refuse("the names of shards", saved["names"], "must be base64")
-    if len(saved["sizes"]) != len(urls):
-        raise ValueError(f"state is of {len(saved['sizes'])} shards, but dataset names {len(urls)}")
-    try:
-        names, now = base64.b64decode(saved["names"]), base64.b64decode(_names(urls))
-    except ValueError as exn:
-        raise refuse("the names of shards", saved["names"], "must be base64") from exn
-    for shard, (url, before, size) in enumerate(zip(urls, saved["sizes"], sizes)):
-        here = slice(shard * NAME_BYTES, (shard + 1) * NAME_BYTES)
-        if names[here] != now[here]:
-            raise ValueError(f"shard {shard} of dataset is {url!r}, but was called otherwise when the state was saved")
-        if before is not None and size is None:
-            raise ValueError(f"shard {shard}, {url!r}, is missing; it had {before} bytes when the state was saved")
-        if before != size:
-            raise ValueError(f"shard {shard}, {url!r}, has {size} bytes, but had {before} when the state was saved")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clipx.datasets.dataset import refuse
 from clipx.loader.budget import MOST_SOURCES, Budget
-from clipx.loader.codec import refuse
 from clipx.loader.open_samples import ClipRef
 from clipx.loader.progress import EpochState, Probed
 from clipx.wds.layout import BatchLayout

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from clipx.datasets.addresses import Address
+from clipx.datasets.dataset import SampleReader
 from clipx.datasets.fields import Sample
 from clipx.datasets.ledger import Ledger
-from clipx.datasets.shards import Shards
 from clipx.datasets.world import Share
 from clipx.loader.batches import Batches, BatchRules
 from clipx.loader.config import LoaderConfig
@@ -38,15 +38,15 @@ class EpochSetup:
 
     Attributes:
         config: of the loader.
-        shards: where samples are read from.
-        share: those that this process reads, in their order.
+        reader: of the dataset's samples.
+        share: the parts that this process reads, in their order.
         workers: of a DataLoader, that share the loader's bytes.
         handler: called with the error of a broken shard or sample, which it notes in `ledger`.
         ledger: what is wrong with samples.
     """
 
     config: LoaderConfig
-    shards: Shards
+    reader: SampleReader
     share: Share
     workers: int
     handler: Callable[[Exception], bool]
@@ -54,13 +54,13 @@ class EpochSetup:
 
     def extractor(self, epoch: int) -> Extractor:
         """Extracts clips before it is known what they are like."""
-        return Extractor(self.config, epoch, self.shards.limits, ledger=self.ledger)
+        return Extractor(self.config, epoch, self.reader.limits, ledger=self.ledger)
 
     def no_clips(self) -> ValueError:
         """The error of a share that cannot fill its batches."""
         return ValueError(
-            f"equal_batches is True, but the {len(self.share.shards)} shards of this process give no clip to fill up "
-            f"its batches with"
+            f"equal_batches is True, but the {len(self.share.shards)} {self.config.dataset.noun}s of this process give "
+            f"no clip to fill up its batches with"
         )
 
 
@@ -166,13 +166,13 @@ class Steps:
             # With drop_last, a rank has at least as many clips as were counted for all, but for damage.
             logger.log(
                 logging.WARNING if config.drop_last else logging.INFO,
-                "Loader: the shards give %d clips, but all ranks have %d an epoch: the others are given again",
+                "Loader: the dataset gives %d clips, but all ranks have %d an epoch: the others are given again",
                 self._batches.given,
                 state.target,
             )
             self.stop()
             self._passes += 1
-            samples, interleave_state, opened = setup.shards.samples(setup.share), BEGINNING, []
+            samples, interleave_state, opened = setup.reader.samples(setup.share), BEGINNING, []
 
     def _extractor(self) -> Extractor:
         pools, extractor = self._pools, self._setup.extractor(self._state.epoch)
@@ -184,7 +184,7 @@ class Steps:
         rebuilt = rebuild(
             [*state.shuffle.held, *state.batch.held],
             state.interleave.active,
-            self._setup.shards.find,
+            self._setup.reader.find,
             extractor.weigh,
             extractor.extract,
             threads=min(self._setup.config.threads, budget.sources),
@@ -210,7 +210,7 @@ class Steps:
             opened=opened,
         )
         opened.clear()
-        setup.shards.limits.wait = interleave.wait_for_room
+        setup.reader.limits.wait = interleave.wait_for_room
         self._interleave = interleave
         # `stop` may have come before there was anything to be stopped.
         if self._handover.stopped:

@@ -30,6 +30,9 @@ __all__ = [
     "limit_pixels",
     "open_media",
     "raising_interrupts",
+    "restrictions",
+    "rewind",
+    "target_of",
     "videos",
 ]
 
@@ -104,7 +107,8 @@ def limit_pixels(stream: av.video.stream.VideoStream, max_pixels: int) -> None:
         context.options = {**context.options, "max_pixels": str(min(max_pixels, PIXELS_MAX))}
 
 
-def _target(src: Source, name: str, trusted: bool) -> Any:
+def target_of(src: Source, name: str, trusted: bool = False) -> Any:
+    """The argument of av.open for a source as `as_source` returns it."""
     if isinstance(src, (str, os.PathLike)):
         path = os.fsdecode(os.fspath(src))
         if trusted:
@@ -119,7 +123,8 @@ def _target(src: Source, name: str, trusted: bool) -> Any:
     return SeekableUnnamed(src) if src.seekable() else Unnamed(src)
 
 
-def _rewind(target: Any) -> None:
+def rewind(target: Any) -> None:
+    """Go back to the beginning of what `target_of` returned."""
     if isinstance(target, io.BytesIO):
         target.seek(0)
     elif isinstance(target, Unnamed):
@@ -127,7 +132,7 @@ def _rewind(target: Any) -> None:
 
 
 def _open(target: Any, max_pixels: int, restrictions: dict[str, str]) -> av.container.InputContainer:
-    _rewind(target)
+    rewind(target)
     # `options` also go to the decoders that probe the streams while the file is opened.
     return av.open(
         target,
@@ -138,7 +143,7 @@ def _open(target: Any, max_pixels: int, restrictions: dict[str, str]) -> av.cont
     )
 
 
-def _restrictions(target: Any, formats: str, decode: bool) -> dict[str, str]:
+def restrictions(target: Any, formats: str, decode: bool) -> dict[str, str]:
     """Options for av to open only these formats, and no protocol but that of paths; "none" is the name of nothing."""
     made = {"format_whitelist": formats, "protocol_whitelist": "file" if isinstance(target, str) else "none"}
     return made if decode else {**made, "codec_whitelist": "none"}
@@ -147,13 +152,13 @@ def _restrictions(target: Any, formats: str, decode: bool) -> dict[str, str]:
 def _open_listed(target: Any, max_pixels: int, options: dict[str, str]) -> av.container.InputContainer:
     """Open a file of one of the formats in the lists. Raises an error of av for all others."""
     try:
-        container = _open(target, max_pixels, {**options, **_restrictions(target, FORMATS, decode=True)})
+        container = _open(target, max_pixels, {**options, **restrictions(target, FORMATS, decode=True)})
     except av.FFmpegError as exn:
         if exn.errno != errno.EINVAL:
             raise
         # The limit does not reach the decoders of streams that begin late, so none may run while the file is opened.
         # Frames and times are the same without; only of a pipe that omits times are these guessed differently.
-        container = _open(target, max_pixels, {**options, **_restrictions(target, LATE_FORMATS, decode=False)})
+        container = _open(target, max_pixels, {**options, **restrictions(target, LATE_FORMATS, decode=False)})
         for stream in container.streams.video:
             context = cast(Any, stream.codec_context)
             if context is not None and context.name == "h264":
@@ -167,7 +172,7 @@ def _open_unprobed(
 ) -> av.container.InputContainer | None:
     """Open a MOV or MP4 of which `is_known` is true, without decoding any of it; None for other files."""
     try:
-        container = _open(target, max_pixels, {**options, **_restrictions(target, "mov", decode=False)})
+        container = _open(target, max_pixels, {**options, **restrictions(target, "mov", decode=False)})
     except av.FFmpegError:
         return None
     if is_known(container):
@@ -197,7 +202,7 @@ def _check_header(target: Any, name: str, max_pixels: int) -> None:
     """Check the sizes in the header; a decoder that refuses them leaves 0 by 0, and does not say why."""
     position = None if isinstance(target, str) else target.tell()
     try:
-        with _open(target, max_pixels, _restrictions(target, f"{FORMATS},{LATE_FORMATS}", decode=False)) as container:
+        with _open(target, max_pixels, restrictions(target, f"{FORMATS},{LATE_FORMATS}", decode=False)) as container:
             _check_sizes(container, name, max_pixels)
     except av.FFmpegError:
         return  # it has been opened, so that errors show when it is decoded
@@ -275,7 +280,7 @@ def open_media(
     read, for a format that may open other files, and for frames larger than `max_pixels`.
     """
     limit = MAX_PIXELS if max_pixels is None else max_pixels
-    target = _target(as_source(src, name), name, trusted)
+    target = target_of(as_source(src, name), name, trusted)
     has_boxes = not trusted and _check_claims(target, name)
     with failures(name, "opened"):
         if trusted:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from fractions import Fraction
 from typing import Any, NamedTuple, cast
 
 import av
 
-from clipx.media.opening import FORMATS, LATE_FORMATS, TEXTS, open_media, videos
-from clipx.media.sources import Source
+from clipx.media.opening import FORMATS, LATE_FORMATS, TEXTS, open_media, restrictions, rewind, target_of, videos
+from clipx.media.sources import Source, as_source
 from clipx.video.parameter_sets import Sequence, sequences
 
 __all__ = ["DecoderNeeds", "PictureMemory", "decoder_needs", "parameter_sets_memory"]
@@ -62,10 +61,10 @@ def _memory(found: Sequence) -> PictureMemory:
 
 def _open_header(src: Source, name: str) -> av.container.InputContainer:
     """A file, opened without decoders, which takes a tenth of a millisecond; with them where it lacks sizes then."""
-    target: Any = io.BytesIO(cast(bytes, src))
+    target = target_of(src, name)
     for formats in (FORMATS, LATE_FORMATS):
-        limits = {"format_whitelist": formats, "protocol_whitelist": "none", "codec_whitelist": "none"}
-        target.seek(0)
+        limits = restrictions(target, formats, decode=False)
+        rewind(target)
         try:
             container = av.open(target, mode="r", container_options=limits, **TEXTS)
         except av.FFmpegError:
@@ -105,7 +104,7 @@ def decoder_needs(src: Source, name: str, threads: int) -> DecoderNeeds:
     It is 0 for a file that cannot be opened, which raises where clips are made of it.
     """
     try:
-        with _open_header(src, name) as container:
+        with _open_header(as_source(src, name), name) as container:
             found = [each for each in map(_stream_memory, videos(container)) if each is not None]
     except (ValueError, OSError, av.FFmpegError):
         return DecoderNeeds()

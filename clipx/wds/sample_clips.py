@@ -19,7 +19,7 @@ from clipx.datasets.keys import Keys, find_fields, other_fields, parse_keys
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locate, locating
 from clipx.datasets.segments import BadSegment, SampleSegments, SegmentSource
-from clipx.datasets.sources import array_length, array_of, default_fields, find_source
+from clipx.datasets.sources import array_length, array_of, default_fields, find_source, media_of
 from clipx.format import ClipFormat
 from clipx.plan import ALL, FrameList, FrameSpec, Segment, Selection
 from clipx.plan.draws import sample_rng
@@ -249,8 +249,10 @@ class SampleClips:
         shared: dict[str, Any] = {"pool": pool, "rng": rng, "name": name, "in_step": in_step, "selection": selection}
         shared |= {"segments": segments, "max_slots": max_slots}
         if source.kind == "sound":
-            return selected_sound_clips(source.value, spec, self.audio, **shared)
-        return selected_video_clips(source.value, spec, self.format, options=options, audio=self.audio, **shared)
+            return selected_sound_clips(media_of(source.value), spec, self.audio, **shared)
+        return selected_video_clips(
+            media_of(source.value), spec, self.format, options=options, audio=self.audio, **shared
+        )
 
     def _why_none(self, counts: Iterable[int | None], found: SampleSegments | None) -> str:
         """The reason why sources of so many frames give no clips."""
@@ -279,16 +281,15 @@ class SampleClips:
         return min(self._count(sample, field, source, asked, epoch) for field, source in found.items())
 
     def _count(self, sample: Sample, field: Field, source: _Source, asked: _Asked, epoch: int) -> int:
-        (kind, value), segments, key = source, asked.segments, sample.get("__key__", "")
+        (kind, given), segments, key = source, asked.segments, sample.get("__key__", "")
         name, rng = f"field {field!r} of sample {key!r}", sample_rng(self.seed, epoch, key)
         spec = asked.spec.drawn(rng) if segments is None else asked.spec
         if kind == "array":
-            n = array_length(sample, field, value)
+            n = array_length(sample, field, given)
             if segments is None:
                 return spec.count(n)
             return count_planned(spec, frames_of_segments(segments, n)[0], rng)
-        if isinstance(value, memoryview):
-            value = BytesFile(value)
+        value: Any = BytesFile(given) if isinstance(given, memoryview) else media_of(given)
         if kind == "sound":
             return count_sound_clips(value, spec, self.audio, name, segments, rng)
         return count_clips(value, spec, self.options, name, segments, rng)

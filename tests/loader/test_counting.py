@@ -119,7 +119,7 @@ def shards(tmp_path):
 
 
 def counts_of(urls):
-    return Counts(Shards(urls, wds.log_and_continue), SampleClips(clipx.WindowSpec(4, 1)).count, 2)
+    return Counts(Shards(urls, wds.log_and_continue), len(urls), SampleClips(clipx.WindowSpec(4, 1)).count, 2)
 
 
 @pytest.mark.parametrize(("ranks", "workers"), [(1, 1), (2, 1), (3, 2), (4, 1), (5, 3), (1, 7)])
