@@ -7,8 +7,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from clipx.datasets.addresses import Address
 from clipx.datasets.fields import Sample
+from clipx.datasets.shares import Share, share
 from clipx.datasets.streamed_tars import ReadLimits
-from clipx.datasets.world import Share, World, share
+from clipx.datasets.world import World
 from clipx.plan.draws import stream_random
 
 __all__ = ["Dataset", "Handler", "SampleReader", "refuse", "share_parts"]
@@ -28,6 +29,8 @@ class SampleReader(Protocol):
 
     def samples(self, share: Share, after: Address | None = None) -> Iterator[tuple[Address, Sample]]:
         """The samples of a share in order, with their addresses: all, or those that come after an address.
+
+        `share.from_(after)` says what is read of each part, and from which sample on.
 
         Raises ValueError where there is another sample at `after`.
         """

@@ -15,10 +15,11 @@ from clipx.datasets.decoding import KINDS
 from clipx.datasets.fields import SOURCE_EXTENSIONS, Sample, extension_of, is_metadata
 from clipx.datasets.origins import locate
 from clipx.datasets.remote_names import expand_remote, is_remote, read_remote
+from clipx.datasets.shares import Share
 from clipx.datasets.stored import StoredFile
 from clipx.datasets.streamed_tars import ReadLimits
 from clipx.datasets.tables import TABLE_EXTENSIONS, Table, read_table_file, table_of, table_of_paths
-from clipx.datasets.world import Share, World
+from clipx.datasets.world import World
 
 __all__ = ["FileReader", "Files"]
 
@@ -260,16 +261,14 @@ class FileReader:
 
     def samples(self, share: Share, after: Address | None = None) -> Iterator[tuple[Address, Sample]]:
         """The samples of a share in order: all, or those after an address. Raises ValueError where that is another."""
-        first = 0
-        if after is not None:
-            first = share.shards.index(after.shard)
-            self._check(after)
-            first += 1
-        for index in range(first, len(share.shards)):
-            if not share.takes(index, 0):
+        for part in share.from_(after):
+            if part.after is not None:
+                self._check(part.after)
+                continue
+            if not part.takes(0):
                 continue
             try:
-                found = self._sample(share.shards[index])
+                found = self._sample(part.part)
             except ValueError as exn:
                 if not self._handler(exn):
                     return

@@ -11,8 +11,9 @@ from typing import Any
 
 from clipx.datasets.dataset import Dataset, Handler, refuse, share_parts
 from clipx.datasets.shards import Shards
+from clipx.datasets.shares import Share
 from clipx.datasets.urls import expand_urls, local_path
-from clipx.datasets.world import Share, World
+from clipx.datasets.world import World
 
 __all__ = ["ShardList", "as_dataset"]
 

@@ -15,9 +15,9 @@ from clipx.datasets.decoding import decode
 from clipx.datasets.fields import Sample, is_metadata
 from clipx.datasets.origins import describe_error, origin_of
 from clipx.datasets.shards import Shards
+from clipx.datasets.shares import Share
 from clipx.datasets.streamed_tars import IncompleteSample
 from clipx.datasets.urls import local_path
-from clipx.datasets.world import Share
 from clipx.jobs.findings import Finding, Summary
 from clipx.jobs.inspection import inspect
 from clipx.jobs.media_inspection import Cancelled

@@ -15,8 +15,9 @@ import numpy as np
 from clipx._blocks import slot_size
 from clipx.datasets.dataset import Dataset
 from clipx.datasets.fields import Sample
+from clipx.datasets.shares import Share
 from clipx.datasets.streamed_tars import ReadLimits
-from clipx.datasets.world import Share, World
+from clipx.datasets.world import World
 from clipx.format import ClipFormat
 from clipx.loader.budget import Budget, divide, most_held, most_read
 from clipx.video.options import VideoOptions

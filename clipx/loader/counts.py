@@ -11,8 +11,9 @@ import numpy as np
 from clipx._threads import call, task_executor
 from clipx.datasets.addresses import UnreadMember
 from clipx.datasets.dataset import SampleReader
+from clipx.datasets.shares import Share
 from clipx.datasets.streamed_tars import IncompleteSample
-from clipx.datasets.world import Share, World
+from clipx.datasets.world import World
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.config import LoaderConfig
 
@@ -58,10 +59,14 @@ class Counts:
 
     def of(self, share: Share) -> int:
         """Number of clips of a share."""
-        return sum(
-            int(self._of_part[shard][(share.offset - at) % share.step :: share.step].sum())
-            for at, shard in enumerate(share.shards)
-        )
+        found = 0
+        for part in share.from_():
+            counts = self._of_part[part.part]
+            first = part.offset
+            if part.after is not None and part.after.sample >= first:
+                first += ((part.after.sample - first) // part.step + 1) * part.step
+            found += int(counts[first :: part.step].sum())
+        return found
 
 
 def clips_of_each_rank(counts: Counts, config: LoaderConfig, epoch: int, world: World) -> int:

@@ -13,7 +13,7 @@ from clipx.datasets.addresses import Address
 from clipx.datasets.dataset import SampleReader
 from clipx.datasets.fields import Sample
 from clipx.datasets.ledger import Ledger
-from clipx.datasets.world import Share
+from clipx.datasets.shares import Share
 from clipx.loader.batches import Batches, BatchRules
 from clipx.loader.config import LoaderConfig
 from clipx.loader.extract import Extractor

@@ -11,8 +11,8 @@ import webdataset
 
 from clipx.datasets.addresses import Address
 from clipx.datasets.shards import Shards
+from clipx.datasets.shares import Share
 from clipx.datasets.urls import local_path
-from clipx.datasets.world import Share
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 

@@ -15,8 +15,8 @@ from helpers.shards import array_sample, write_shard
 
 from clipx.datasets.addresses import ENDS_BYTES, UnreadMember
 from clipx.datasets.shards import Shards
+from clipx.datasets.shares import Share
 from clipx.datasets.streamed_tars import ReadLimits, read_members
-from clipx.datasets.world import Share
 
 pytestmark = pytest.mark.usefixtures("small_decoders", "no_threads_left")
 
