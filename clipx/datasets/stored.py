@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, cast
 
 from clipx._reading import read_all
+from clipx.datasets.remote import open_range
 from clipx.datasets.urls import local_path
 from clipx.media.file_objects import OwnFile
 
@@ -87,7 +87,7 @@ class StoredFile:
         """The part as a file object that can seek. Raises OSError where it cannot be opened."""
         path = self.path
         if path is None:
-            return import_module("clipx.datasets.remote").open_range(self.url, self.offset, self.size)
+            return cast(IO[bytes], open_range(self.url, self.offset, self.size))
         if self.is_whole:
             return OwnFile(path)
         size = os.stat(path).st_size - self.offset if self.size is None else self.size
