@@ -32,6 +32,9 @@ __all__ = ["BEGINNING", "STOP_SECONDS", "Interleave", "InterleaveState"]
 STOP_SECONDS = 10.0
 """Seconds that the end of a thread is waited for: one that reads from a dead connection ends with the process."""
 
+MOST_WAITING = 64
+"""Samples that wait to become active: those that lie in files take no room, whatever their size."""
+
 
 class InterleaveState(NamedTuple):
     """The samples that give clips, and how far.
@@ -58,7 +61,7 @@ class Interleave:
     The order depends on the samples alone, not on the number of threads or on their speed.
 
     Args:
-        samples: with their addresses; read on a thread, as far ahead as `budget` has room (or one sample).
+        samples: with their addresses; read on a thread, as far ahead as `budget` has room, up to MOST_WAITING (or one).
         weigh: says what a sample takes.
         extract: gives clips of a sample; run by one thread at a time.
         budget: how many samples are `active` and how many wait after these with their first clips extracted, how many
@@ -226,7 +229,7 @@ class Interleave:
                     del opened, weight
                     self._arrived.notify_all()
                     self._has_work.notify_all()
-                    self._has_room.wait_for(lambda: self._stopped or not self._queue or self._room.has_room)
+                    self._has_room.wait_for(lambda: self._stopped or not self._queue or self._has_place())
                     if self._stopped:
                         return
         except BaseException as exn:
@@ -238,6 +241,9 @@ class Interleave:
                 self._read_all = True
                 self._arrived.notify_all()
                 self._has_work.notify_all()
+
+    def _has_place(self) -> bool:
+        return self._room.has_room and len(self._queue) < MOST_WAITING
 
     def wait_for_room(self, size: int) -> None:
         """Wait until a sample can be read up to so many bytes; called by the iterator of the samples."""
