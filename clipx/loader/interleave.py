@@ -122,6 +122,11 @@ class Interleave:
         """Bytes of the samples that have been read and not yet given up."""
         return self._room.held
 
+    @property
+    def decoder_bytes(self) -> int:
+        """Bytes that the decoders of active samples are counted with; takes no lock, and may be asked by any thread."""
+        return sum(each.weight.decoder for each in list(self._active))
+
     def clips(self) -> Iterator[Extracted]:
         """Every clip of every sample. Raises what is not a sample's fault, and what the handler does not take."""
         follows = False  # whether the sample of the last error gives its clip now

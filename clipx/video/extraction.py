@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from clipx._checks import check_total
+from clipx._timing import Timings
 from clipx._views import Views, draw_seed
 from clipx.audio.format import AudioFormat
 from clipx.clip import Clip
@@ -39,6 +40,7 @@ class Extraction:
         selection: of the clips that are given.
         segments: by their numbers; None where the video is not divided.
         max_slots: that their clips may take; None for any number.
+        timings: take the seconds that are spent on converting pictures.
 
     Attributes:
         passes: over the video.
@@ -62,6 +64,7 @@ class Extraction:
         selection: Selection,
         segments: Mapping[int, Segment] | None,
         max_slots: int | None,
+        timings: Timings | None,
     ) -> None:
         self._spec, self._format, self._pool, self._in_step, self._selection = spec, format, pool, in_step, selection
         self._keeps_damage = options.damage == "keep"
@@ -75,7 +78,7 @@ class Extraction:
         if spec.is_random or format.is_random:
             rng = as_generator(rng)
         self.name, src = name, as_source(src, name)
-        self._writer = PictureWriter(format, options, name)
+        self._writer = PictureWriter(format, options, name, timings)
         self.passes, self._plan, self.segment_errors = plan_video(
             src, spec, options, rng, name=name, audio=audio, selection=selection, segments=segments
         )
