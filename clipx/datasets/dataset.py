@@ -55,6 +55,10 @@ class Dataset(Protocol):
     def __len__(self) -> int:
         """Number of parts."""
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether some of it is read through fsspec."""
+
     def reader(self, handler: Handler) -> SampleReader:
         """A reader of the samples; `handler` is called with the error of a broken part or sample."""
 

@@ -6,6 +6,7 @@ import glob
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from clipx.datasets.dataset import Handler, refuse, share_parts
 from clipx.datasets.decoding import KINDS
 from clipx.datasets.fields import SOURCE_EXTENSIONS, Sample, extension_of, is_metadata
 from clipx.datasets.origins import locate
+from clipx.datasets.remote import RangeCache
 from clipx.datasets.remote_names import expand_remote, is_remote, read_remote
 from clipx.datasets.shares import Share
 from clipx.datasets.stored import StoredFile
@@ -189,8 +191,15 @@ class Files:
         """The `__key__` of each sample."""
         return self._keys
 
-    def sample(self, number: int) -> Sample:
-        """A sample by its number. Raises ValueError for one whose row is broken."""
+    @cached_property
+    def is_remote(self) -> bool:
+        """Whether some files are read through fsspec."""
+        if is_remote(self._root):
+            return True
+        return any(is_remote(str(cell)) for name in self._paths for cell in self._table.columns[name])
+
+    def sample(self, number: int, cache: RangeCache | None = None) -> Sample:
+        """A sample by its number, whose remote files share `cache`. Raises ValueError for one whose row is broken."""
         if number in self._errors:
             error = ValueError(*self._errors[number].args)
             locate(error, key=self._keys[number])
@@ -201,7 +210,7 @@ class Files:
         for column, path in zip(self._paths, paths):
             extension = extension_of(path.rpartition("/")[2]) if "." in path.rpartition("/")[2] else ""
             names = [column, extension] if len(self._paths) > 1 or not extension else [extension]
-            sample[".".join(filter(None, names))] = StoredFile(path)
+            sample[".".join(filter(None, names))] = StoredFile(path, cache=cache)
         taken = {*self._paths, self._key, *(self._segments or ())}
         others = [name for name in self._table.columns if name not in taken]
         if self._segments is None:
@@ -256,7 +265,7 @@ class FileReader:
         self._files, self._handler, self.limits = files, handler, ReadLimits()
 
     def _sample(self, number: int) -> tuple[Address, Sample]:
-        sample = self._files.sample(number)
+        sample = self._files.sample(number, self.limits.cache)
         return Address(number, 0, checksum_of(sample)), sample
 
     def samples(self, share: Share, after: Address | None = None) -> Iterator[tuple[Address, Sample]]:

@@ -225,12 +225,15 @@ class Steps:
         self, samples: Iterator[tuple[Address, Sample]], state: InterleaveState, opened: list[OpenSample]
     ) -> Iterator[Extracted]:
         """The clips of samples from a state on; `opened` is emptied."""
-        setup, extractor = self._setup, self._extractor()
+        setup, extractor, budget = self._setup, self._extractor(), self._pools.budget
+        cache = setup.reader.limits.cache
+        if cache is not None:
+            budget = replace(budget, encoded_bytes=max(budget.encoded_bytes - cache.nbytes, 1))
         interleave = Interleave(
             samples,
             extractor.weigh,
             extractor.extract,
-            self._pools.budget,
+            budget,
             threads=setup.config.threads,
             handler=setup.handler,
             state=state,
