@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from clipx.datasets.addresses import Address, checksum_of
+from clipx.datasets.addresses import START, Address, Position, checksum_of
 from clipx.datasets.dataset import Handler, refuse, share_parts
 from clipx.datasets.decoding import KINDS
 from clipx.datasets.fields import SOURCE_EXTENSIONS, Sample, extension_of, is_metadata
@@ -268,8 +268,8 @@ class FileReader:
         sample = self._files.sample(number, self.limits.cache)
         return Address(number, 0, checksum_of(sample)), sample
 
-    def samples(self, share: Share, after: Address | None = None) -> Iterator[tuple[Address, Sample]]:
-        """The samples of a share in order: all, or those after an address. Raises ValueError where that is another."""
+    def samples(self, share: Share, after: Position = START) -> Iterator[tuple[Address, Sample]]:
+        """The samples of a share in order: all, or those after a position. Raises ValueError where another was read."""
         for part in share.from_(after):
             if part.after is not None:
                 self._check(part.after)

@@ -1,4 +1,4 @@
-"""Samples of a dataset of shards: in order from any address on, at given addresses, or as views of mapped files."""
+"""Samples of a dataset of shards: in order from any position on, at given addresses, or as views of mapped files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import webdataset
 
-from clipx.datasets.addresses import Address, checksum_of
+from clipx.datasets.addresses import START, Address, Position, checksum_of
 from clipx.datasets.fields import Sample
 from clipx.datasets.local_tars import LocalSample, find_samples, view_members
 from clipx.datasets.origins import locate
@@ -64,11 +64,11 @@ class Shards:
     def __init__(self, urls: Sequence[str], handler: Callable[[Exception], bool]) -> None:
         self.urls, self._handler, self.limits = list(urls), handler, ReadLimits()
 
-    def samples(self, share: Share, after: Address | None = None) -> Iterator[tuple[Address, Sample]]:
-        """The samples of a share in order, with their addresses: all, or those that come after an address.
+    def samples(self, share: Share, after: Position = START) -> Iterator[tuple[Address, Sample]]:
+        """The samples of a share in order, with their addresses: all, or those that come after a position.
 
         Local, uncompressed shards are read from there on, others from their beginning. Raises ValueError where there is
-        another sample at `after`.
+        another sample than the one that was read last.
         """
         for part in share.from_(after):
             shard, begin = part.part, part.after

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from clipx.datasets.addresses import Address
+from clipx.datasets.addresses import START, Address, Position
 from clipx.datasets.world import World
 
 __all__ = ["JoinedShare", "PartShare", "Run", "Share", "share"]
@@ -19,16 +19,26 @@ class PartShare(NamedTuple):
         part: its number.
         step, offset: samples are read whose number in the part, divided by `step`, leaves `offset`.
         after: a sample of the part, behind which reading begins; None for all.
+        only: the number of the only sample that is read; None for all.
     """
 
     part: int
     step: int = 1
     offset: int = 0
     after: Address | None = None
+    only: int | None = None
 
     def takes(self, sample: int) -> bool:
         """True for samples that are read, by their numbers in the part; `after` plays no part."""
-        return sample % self.step == self.offset
+        return self.only in (None, sample) and sample % self.step == self.offset
+
+    def numbers(self, count: int) -> range:
+        """The numbers of the samples that are read, of a part that has so many."""
+        first = 0 if self.after is None else self.after.sample + 1
+        if self.only is not None:
+            is_read = first <= self.only < count and self.takes(self.only)
+            return range(self.only, self.only + is_read)
+        return range(first + (self.offset - first) % self.step, count, self.step)
 
 
 class Run(NamedTuple):
@@ -60,15 +70,39 @@ class Share:
     step: int = 1
     offset: int = 0
 
-    def from_(self, after: Address | None = None) -> Iterator[PartShare]:
-        """What is read of each part: of all, or from an address on, which is then that of `after` in the first.
+    def part(self, index: int) -> PartShare:
+        """What is read of the part `shards[index]`.
 
-        Raises ValueError where the address is not in the share.
+        The first sample read differs from part to part, so that small parts go to all processes.
         """
-        first = 0 if after is None else self.shards.index(after.shard)
-        for index in range(first, len(self.shards)):
-            part = _dealt(self, index)
-            yield part if after is None or index > first else part._replace(after=after)
+        return PartShare(self.shards[index], self.step, (self.offset - index) % self.step)
+
+    def dataset_of(self, part: int) -> int:
+        """The number of the dataset that a part is of: 0, unless this is of a mixture."""
+        return 0
+
+    def spans(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """The parts from `start` to `stop`, an index beyond the last, as such pairs, each of one dataset."""
+        if start < stop:
+            yield start, stop
+
+    def advance(self, position: Position, address: Address) -> Position:
+        """The position behind one more sample."""
+        return position.advance(address)
+
+    def pieces(self, after: Position = START) -> Iterator[tuple[Run, Share]]:
+        """What is read behind a position, as runs of shares, each of one dataset.
+
+        Raises ValueError where what was read last is not in this share.
+        """
+        return _behind(after, [(Run(WHOLE, 0, len(self.shards)), self)])
+
+    def from_(self, after: Position = START) -> Iterator[PartShare]:
+        """What is read of each part: of all, or behind a position, where the first part begins after a sample.
+
+        Raises ValueError where what was read last is not in this share.
+        """
+        return (_part(run, share, index) for run, share in self.pieces(after) for index in range(run.start, run.stop))
 
 
 @dataclass(frozen=True)
@@ -95,51 +129,55 @@ class JoinedShare(Share):
             parts += share.shards[run.start : run.stop]
         return cls(parts, max((run.split * share.step for run, share in found), default=1), runs=found)
 
-    def from_(self, after: Address | None = None) -> Iterator[PartShare]:
-        """What is read of each part; see `Share`."""
-        first, start = (0, 0) if after is None else self._find(after)
-        for number in range(first, len(self.runs)):
-            run, share = self.runs[number]
-            for index in range(start if number == first and after is not None else run.start, run.stop):
-                part = _part(run, share, index)
-                yield part if after is None else part._replace(after=after)
-                after = None
+    def advance(self, position: Position, address: Address) -> Position:
+        """The position behind one more sample."""
+        return self.runs[0][1].advance(position, address)
 
-    def rest(self, after: Address | None) -> list[Run]:
-        """The runs that are read after a sample of this share; all of them where it is None."""
-        if after is None:
-            return [run for run, _ in self.runs]
-        first, index = self._find(after)
-        rest = [run for run, _ in self.runs[first:]]
-        return [rest[0]._replace(start=index, after=after), *rest[1:]]
+    def pieces(self, after: Position = START) -> Iterator[tuple[Run, Share]]:
+        """What is read behind a position; see `Share`."""
+        return _behind(after, self.runs)
 
-    def _find(self, address: Address) -> tuple[int, int]:
-        """The run of a sample, and the index of its part in that run's share."""
-        for number, (run, share) in enumerate(self.runs):
-            index = run.start - 1
-            while True:
-                try:
-                    index = share.shards.index(address.shard, index + 1, run.stop)
-                except ValueError:
-                    break
-                if _is_in(address, _part(run, share, index)):
-                    return number, index
+    def rest(self, after: Position) -> list[Run]:
+        """The runs that are read behind a position of this share, each of one dataset."""
+        return [run for run, _ in self.pieces(after)]
+
+
+WHOLE = World(0, 1, 0, 1)
+
+
+def _behind(after: Position, runs: Iterable[tuple[Run, Share]]) -> Iterator[tuple[Run, Share]]:
+    """What runs have behind a position, each run of one dataset."""
+    wanted: dict[int, Address] | None = None
+    for run, share in runs:
+        if wanted is None:
+            wanted = {share.dataset_of(address.shard): address for address in after.last}
+        for start, stop in share.spans(run.start, run.stop):
+            dataset = share.dataset_of(share.shards[start])
+            if dataset not in wanted:
+                yield run._replace(start=start, stop=stop, after=run.after if start == run.start else None), share
+            elif (index := _find(wanted[dataset], run, share, start, stop)) is not None:
+                yield run._replace(start=index, stop=stop, after=wanted.pop(dataset)), share
+    for address in after.last if wanted is None else wanted.values():
         raise ValueError(f"{address} is not in the share that is read")
 
 
-def _dealt(share: Share, index: int) -> PartShare:
-    """What a share has of a part.
-
-    The first sample read differs from part to part, so that small parts go to all processes.
-    """
-    return PartShare(share.shards[index], share.step, (share.offset - index) % share.step)
+def _find(address: Address, run: Run, share: Share, start: int, stop: int) -> int | None:
+    """The index of the part of a run, from `start` to `stop`, that an address is in; None where it is in none."""
+    index = start - 1
+    while True:
+        try:
+            index = share.shards.index(address.shard, index + 1, stop)
+        except ValueError:
+            return None
+        if _is_in(address, _part(run, share, index)):
+            return index
 
 
 def _part(run: Run, share: Share, index: int) -> PartShare:
     """What a run takes of a part of its share."""
-    part = _dealt(share, index)
+    part = share.part(index)
     after = run.after if index == run.start else None
-    return PartShare(part.part, part.step * run.split, part.offset + part.step * run.number, after)
+    return part._replace(step=part.step * run.split, offset=part.offset + part.step * run.number, after=after)
 
 
 def _is_in(address: Address, part: PartShare) -> bool:

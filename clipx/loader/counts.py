@@ -63,10 +63,8 @@ class Counts:
         found = 0
         for part in share.from_():
             counts = self._of_part[part.part]
-            first = part.offset
-            if part.after is not None and part.after.sample >= first:
-                first += ((part.after.sample - first) // part.step + 1) * part.step
-            found += int(counts[first :: part.step].sum())
+            read = part.numbers(len(counts))
+            found += int(counts[read.start : read.stop : read.step].sum())
         return found
 
 

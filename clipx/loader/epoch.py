@@ -135,7 +135,7 @@ class _Epoch:
         length = state.batch.count
         if not (state.finished or self._is_complete(state)):
             ended = state.interleave.ended
-            samples = iter(()) if ended else self._setup.samples(state.interleave.last_read)
+            samples = iter(()) if ended else self._setup.samples(state.interleave.read)
             length = self._hand_out(samples, length)
         if not self.handover.stopped:
             self._kept.length = length

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from clipx._threads import TaskThread
-from clipx.datasets.addresses import Address
+from clipx.datasets.addresses import START, Address, Position
 from clipx.datasets.fields import Sample
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.budget import Budget
@@ -42,13 +42,13 @@ class InterleaveState(NamedTuple):
     Attributes:
         active: the samples that give clips in rotation.
         next: index of the one that gives the next clip.
-        last_read: the sample that was the last to become active; None before the first.
+        read: the samples that have become active.
         ended: whether the handler has ended them all.
     """
 
     active: Sequence[OpenState] = ()
     next: int = 0
-    last_read: Address | None = None
+    read: Position = START
     ended: bool = False
 
 
@@ -68,6 +68,7 @@ class Interleave:
             clips of each are `ready` ahead, and the bytes that samples and decoders may take.
         threads: that extract.
         handler: called with the error of a sample where its clip would come; as webdataset's are.
+        advance: gives the position of the samples behind one more.
         state: where to go on; `opened` are then the samples that are active there, and `samples` those after them.
 
     After `start`, `clips` is to be run once, by one thread. `stop` ends all threads, at any time, from any but these.
@@ -83,6 +84,7 @@ class Interleave:
         *,
         threads: int,
         handler: Callable[[Exception], bool],
+        advance: Callable[[Position, Address], Position] = Position.advance,
         state: InterleaveState = BEGINNING,
         opened: Sequence[OpenSample] = (),
     ) -> None:
@@ -94,7 +96,8 @@ class Interleave:
         self._arrived, self._has_work, self._has_room = (threading.Condition(self._lock) for _ in range(3))
         self._awaited: OpenSample | None = None
         self._active, self._queue = list(opened), deque[OpenSample | Failure]()
-        self._next, self._last_read, self._ended = state.next, state.last_read, state.ended
+        self._next, self._read_to, self._ended = state.next, state.read, state.ended
+        self._advance = advance
         self._room = Room(budget.encoded_bytes, budget.decoders_bytes)
         for each in opened:
             self._room.add(each.weight)
@@ -113,9 +116,9 @@ class Interleave:
         """The state behind the clip that `clips` gave last; asked for by the thread that runs it."""
         with self._lock:
             if self._ended:
-                return InterleaveState(last_read=self._last_read, ended=True)
+                return InterleaveState(read=self._read_to, ended=True)
             active = [OpenState(each.address, each.following, each.damaged) for each in self._active]
-            return InterleaveState(active, self._next, self._last_read)
+            return InterleaveState(active, self._next, self._read_to)
 
     @property
     def held_bytes(self) -> int:
@@ -181,7 +184,7 @@ class Interleave:
             if self._active and not self._room.fits([*self._weights(), first.weight]):
                 return
             self._queue.popleft()
-            self._last_read = first.address
+            self._read_to = self._advance(self._read_to, first.address)
             self._active.insert(at, first)
             at += 1
             self._has_work.notify_all()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from clipx.datasets.addresses import Address
+from clipx.datasets.addresses import START, Address, Position
 from clipx.datasets.dataset import SampleReader
 from clipx.datasets.fields import Sample
 from clipx.datasets.ledger import Ledger
@@ -56,8 +56,8 @@ class EpochSetup:
     ledger: Ledger
     counters: Counters
 
-    def samples(self, after: Address | None = None) -> Iterator[tuple[Address, Sample]]:
-        """The samples of the share, or those that come after an address, counted."""
+    def samples(self, after: Position = START) -> Iterator[tuple[Address, Sample]]:
+        """The samples of the share, or those that come after a position, counted."""
         return self.counters.read(self.reader.samples(self.share, after))
 
     def find(self, addresses: Iterable[Address]) -> Iterator[tuple[Address, Sample]]:
@@ -188,7 +188,7 @@ class Steps:
                 yield from clips
             if state.target is None:
                 return
-            if given == self._batches.given and interleave_state.last_read is None:
+            if given == self._batches.given and not interleave_state.read.samples:
                 raise setup.no_clips()
             # With drop_last, a rank has at least as many clips as were counted for all, but for damage.
             logger.log(
@@ -236,6 +236,7 @@ class Steps:
             budget,
             threads=setup.config.threads,
             handler=setup.handler,
+            advance=setup.share.advance,
             state=state,
             opened=opened,
         )

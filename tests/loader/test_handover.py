@@ -9,7 +9,7 @@ from helpers.threads import wait_until
 
 from clipx import ClipPool, PoolExhausted
 from clipx._threads import Task
-from clipx.datasets.addresses import Address
+from clipx.datasets.addresses import Address, Position
 from clipx.loader.batches import BatchState
 from clipx.loader.budget import Budget
 from clipx.loader.handover import EpochStopped, Handover, Ready
@@ -118,7 +118,8 @@ PROBED = Probed(
 def change(number):
     moves = [ClipRef(address(number), 0), ClipRef(address(number), 1, True), 0]
     opened = [OpenState(address(number), 2, False)]
-    return Change(0, PROBED, InterleaveState(opened, 0, address(number)), moves, BatchState(number, PROBED.layout))
+    interleave = InterleaveState(opened, 0, Position((address(number),), number))
+    return Change(0, PROBED, interleave, moves, BatchState(number, PROBED.layout))
 
 
 def test_progress_is_that_of_the_consumer():
