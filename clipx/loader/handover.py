@@ -28,11 +28,10 @@ class EpochStopped(Exception):
 
 
 class Ready(NamedTuple):
-    """A batch, its number among those of the epoch, from 1 on, and the number of its clips."""
+    """A batch, and its number among those of the epoch, from 1 on."""
 
     batch: dict[Any, Any]
     number: int
-    clips: int
 
 
 class _Failed(NamedTuple):
