@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Smaller than what a page shows, and what a test machine has.
 SMALLER = {"{000..099}": "{000..001}", "range(10)": "range(1)", "batch_size=16": "batch_size=2", '"cuda"': '"cpu"'}
-SMALLER |= {'root="/data"': 'root="."'}
+SMALLER |= {'root="/data"': 'root="."', "s3://bucket/videos/0001.mp4": "file://video0.mp4"}
 
 
 def name(path):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from clipx.datasets.fields import is_metadata
 from clipx.datasets.stored import StoredFile
 
-__all__ = ["ENDS_BYTES", "Address", "UnreadMember", "checksum", "checksum_of"]
+__all__ = ["ENDS_BYTES", "START", "Address", "Position", "UnreadMember", "checksum", "checksum_of"]
 
 ENDS_BYTES = 1024
 """Bytes of each end of a field that its checksum covers."""
@@ -21,6 +21,25 @@ class Address(NamedTuple):
     shard: int
     sample: int
     checksum: int
+
+
+class Position(NamedTuple):
+    """How far the samples of a share have been read.
+
+    Attributes:
+        last: the sample that was read last; of a mixture one of each dataset that any was read of. None before.
+        samples: how many have been read.
+    """
+
+    last: tuple[Address, ...] = ()
+    samples: int = 0
+
+    def advance(self, address: Address) -> Position:
+        """The position behind one more sample, of a share of one dataset."""
+        return Position((address,), self.samples + 1)
+
+
+START = Position()
 
 
 class UnreadMember(NamedTuple):

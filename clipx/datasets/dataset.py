@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
-from clipx.datasets.addresses import Address
+from clipx.datasets.addresses import START, Address, Position
 from clipx.datasets.fields import Sample
+from clipx.datasets.shares import Share, share
 from clipx.datasets.streamed_tars import ReadLimits
-from clipx.datasets.world import Share, World, share
+from clipx.datasets.world import World
 from clipx.plan.draws import stream_random
 
 __all__ = ["Dataset", "Handler", "SampleReader", "refuse", "share_parts"]
@@ -18,7 +19,7 @@ Handler = Callable[[Exception], bool]
 
 
 class SampleReader(Protocol):
-    """Reads the samples of a dataset: in order from any address on, or at given addresses.
+    """Reads the samples of a dataset: in order from any position on, or at given addresses.
 
     Attributes:
         limits: how much of a sample is read, and when.
@@ -26,10 +27,12 @@ class SampleReader(Protocol):
 
     limits: ReadLimits
 
-    def samples(self, share: Share, after: Address | None = None) -> Iterator[tuple[Address, Sample]]:
-        """The samples of a share in order, with their addresses: all, or those that come after an address.
+    def samples(self, share: Share, after: Position = START) -> Iterator[tuple[Address, Sample]]:
+        """The samples of a share in order, with their addresses: all, or those that come after a position.
 
-        Raises ValueError where there is another sample at `after`.
+        `share.from_(after)` says what is read of each part, and from which sample on.
+
+        Raises ValueError where there is another sample than the one that was read last.
         """
 
     def find(self, addresses: Iterable[Address]) -> Iterator[tuple[Address, Sample]]:
@@ -51,6 +54,10 @@ class Dataset(Protocol):
 
     def __len__(self) -> int:
         """Number of parts."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether some of it is read through fsspec."""
 
     def reader(self, handler: Handler) -> SampleReader:
         """A reader of the samples; `handler` is called with the error of a broken part or sample."""

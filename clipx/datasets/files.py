@@ -6,19 +6,22 @@ import glob
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from clipx.datasets.addresses import Address, checksum_of
+from clipx.datasets.addresses import START, Address, Position, checksum_of
 from clipx.datasets.dataset import Handler, refuse, share_parts
 from clipx.datasets.decoding import KINDS
 from clipx.datasets.fields import SOURCE_EXTENSIONS, Sample, extension_of, is_metadata
 from clipx.datasets.origins import locate
+from clipx.datasets.remote import RangeCache
 from clipx.datasets.remote_names import expand_remote, is_remote, read_remote
+from clipx.datasets.shares import Share
 from clipx.datasets.stored import StoredFile
 from clipx.datasets.streamed_tars import ReadLimits
 from clipx.datasets.tables import TABLE_EXTENSIONS, Table, read_table_file, table_of, table_of_paths
-from clipx.datasets.world import Share, World
+from clipx.datasets.world import World
 
 __all__ = ["FileReader", "Files"]
 
@@ -188,8 +191,15 @@ class Files:
         """The `__key__` of each sample."""
         return self._keys
 
-    def sample(self, number: int) -> Sample:
-        """A sample by its number. Raises ValueError for one whose row is broken."""
+    @cached_property
+    def is_remote(self) -> bool:
+        """Whether some files are read through fsspec."""
+        if is_remote(self._root):
+            return True
+        return any(is_remote(str(cell)) for name in self._paths for cell in self._table.columns[name])
+
+    def sample(self, number: int, cache: RangeCache | None = None) -> Sample:
+        """A sample by its number, whose remote files share `cache`. Raises ValueError for one whose row is broken."""
         if number in self._errors:
             error = ValueError(*self._errors[number].args)
             locate(error, key=self._keys[number])
@@ -200,7 +210,7 @@ class Files:
         for column, path in zip(self._paths, paths):
             extension = extension_of(path.rpartition("/")[2]) if "." in path.rpartition("/")[2] else ""
             names = [column, extension] if len(self._paths) > 1 or not extension else [extension]
-            sample[".".join(filter(None, names))] = StoredFile(path)
+            sample[".".join(filter(None, names))] = StoredFile(path, cache=cache)
         taken = {*self._paths, self._key, *(self._segments or ())}
         others = [name for name in self._table.columns if name not in taken]
         if self._segments is None:
@@ -255,21 +265,19 @@ class FileReader:
         self._files, self._handler, self.limits = files, handler, ReadLimits()
 
     def _sample(self, number: int) -> tuple[Address, Sample]:
-        sample = self._files.sample(number)
+        sample = self._files.sample(number, self.limits.cache)
         return Address(number, 0, checksum_of(sample)), sample
 
-    def samples(self, share: Share, after: Address | None = None) -> Iterator[tuple[Address, Sample]]:
-        """The samples of a share in order: all, or those after an address. Raises ValueError where that is another."""
-        first = 0
-        if after is not None:
-            first = share.shards.index(after.shard)
-            self._check(after)
-            first += 1
-        for index in range(first, len(share.shards)):
-            if not share.takes(index, 0):
+    def samples(self, share: Share, after: Position = START) -> Iterator[tuple[Address, Sample]]:
+        """The samples of a share in order: all, or those after a position. Raises ValueError where another was read."""
+        for part in share.from_(after):
+            if part.after is not None:
+                self._check(part.after)
+                continue
+            if not part.takes(0):
                 continue
             try:
-                found = self._sample(share.shards[index])
+                found = self._sample(part.part)
             except ValueError as exn:
                 if not self._handler(exn):
                     return

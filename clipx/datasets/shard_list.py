@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from clipx.datasets.dataset import Dataset, Handler, refuse, share_parts
+from clipx.datasets.remote_names import is_remote
 from clipx.datasets.shards import Shards
+from clipx.datasets.shares import Share
 from clipx.datasets.urls import expand_urls, local_path
-from clipx.datasets.world import Share, World
+from clipx.datasets.world import World
 
 __all__ = ["ShardList", "as_dataset"]
 
@@ -43,6 +45,11 @@ class ShardList:
 
     def __len__(self) -> int:
         return len(self.urls)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether some shards are read through fsspec."""
+        return any(map(is_remote, self.urls))
 
     def reader(self, handler: Handler) -> Shards:
         """A reader of the samples; see `Dataset`."""

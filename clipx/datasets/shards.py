@@ -1,4 +1,4 @@
-"""Samples of a dataset of shards: in order from any address on, at given addresses, or as views of mapped files."""
+"""Samples of a dataset of shards: in order from any position on, at given addresses, or as views of mapped files."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 import webdataset
 
-from clipx.datasets.addresses import Address, checksum_of
+from clipx.datasets.addresses import START, Address, Position, checksum_of
 from clipx.datasets.fields import Sample
 from clipx.datasets.local_tars import LocalSample, find_samples, view_members
 from clipx.datasets.origins import locate
+from clipx.datasets.shares import Share
 from clipx.datasets.streamed_tars import ReadLimits, read_samples
 from clipx.datasets.urls import local_path
-from clipx.datasets.world import Share
 
 __all__ = ["Shards"]
 
@@ -64,22 +64,17 @@ class Shards:
     def __init__(self, urls: Sequence[str], handler: Callable[[Exception], bool]) -> None:
         self.urls, self._handler, self.limits = list(urls), handler, ReadLimits()
 
-    def samples(self, share: Share, after: Address | None = None) -> Iterator[tuple[Address, Sample]]:
-        """The samples of a share in order, with their addresses: all, or those that come after an address.
+    def samples(self, share: Share, after: Position = START) -> Iterator[tuple[Address, Sample]]:
+        """The samples of a share in order, with their addresses: all, or those that come after a position.
 
         Local, uncompressed shards are read from there on, others from their beginning. Raises ValueError where there is
-        another sample at `after`.
+        another sample than the one that was read last.
         """
-        first = 0 if after is None else share.shards.index(after.shard)
-        for index in range(first, len(share.shards)):
-            shard = share.shards[index]
+        for part in share.from_(after):
+            shard, begin = part.part, part.after
             handler = _ShardHandler(self._handler, self.urls[shard])
-            if after is None or index > first:
-                samples = self._numbered(shard, handler)
-            else:
-                samples = self._numbered_after(after, handler)
-            for number, sample in samples:
-                if share.takes(index, number):
+            for number, sample in self._numbered(shard, handler) if begin is None else self._behind(begin, handler):
+                if part.takes(number):
                     yield Address(shard, number, checksum_of(sample)), sample
                 del sample
             if handler.stopped:
@@ -108,7 +103,7 @@ class Shards:
         path = local_path(self.urls[shard])
         return {} if path is None else find_samples(path, numbers)
 
-    def _numbered_after(self, after: Address, handler: _ShardHandler) -> Iterator[tuple[int, Sample]]:
+    def _behind(self, after: Address, handler: _ShardHandler) -> Iterator[tuple[int, Sample]]:
         """The samples of a shard that come after an address, with their numbers."""
         shard, last = after.shard, after.sample
         found = self._found(shard, [last]).get(last)

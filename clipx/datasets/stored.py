@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import dataclass
-from importlib import import_module
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
 from clipx._reading import read_all
+from clipx.datasets.remote import RangeCache, open_range
 from clipx.datasets.urls import local_path
 from clipx.media.file_objects import OwnFile
 
@@ -59,12 +59,14 @@ class StoredFile:
         url: path of a local file, or an address that fsspec opens.
         offset, size: of the part, in bytes; size None: up to the end of the file.
         facts: of the stream, from an index; None where there is none.
+        cache: of remote bytes that several files share; None for one of its own.
     """
 
     url: str
     offset: int = 0
     size: int | None = None
     facts: Any = None
+    cache: RangeCache | None = field(default=None, compare=False, repr=False)
 
     @property
     def path(self) -> str | None:
@@ -87,7 +89,7 @@ class StoredFile:
         """The part as a file object that can seek. Raises OSError where it cannot be opened."""
         path = self.path
         if path is None:
-            return import_module("clipx.datasets.remote").open_range(self.url, self.offset, self.size)
+            return cast(IO[bytes], open_range(self.url, self.offset, self.size, cache=self.cache))
         if self.is_whole:
             return OwnFile(path)
         size = os.stat(path).st_size - self.offset if self.size is None else self.size

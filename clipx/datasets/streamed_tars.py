@@ -13,6 +13,7 @@ import webdataset
 from clipx._reading import read_all, read_bytes
 from clipx.datasets.addresses import ENDS_BYTES, UnreadMember
 from clipx.datasets.fields import Sample, split_member_name
+from clipx.datasets.remote import RangeCache
 from clipx.datasets.tar_format import StreamedTar, open_tar
 
 __all__ = ["IncompleteSample", "ReadLimits", "read_members", "read_samples"]
@@ -32,11 +33,13 @@ class ReadLimits:
         sample_bytes: of a sample with more bytes, members are UnreadMember.
         sparse_bytes: size up to which a member with holes is read through to find its ends.
         wait: called before a member is read, with the bytes of its sample up to the member's end; may block.
+        cache: holds bytes of remote files; None where each has a cache of its own.
     """
 
     def __init__(self, sample_bytes: int = sys.maxsize) -> None:
         self.sample_bytes = self.sparse_bytes = sample_bytes
         self.wait: Callable[[int], None] = lambda size: None
+        self.cache: RangeCache | None = None
 
 
 def _ends(file: IO[bytes], size: int) -> UnreadMember:

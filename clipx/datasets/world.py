@@ -1,15 +1,14 @@
-"""The share of a dataset that this process reads, by its rank and its DataLoader worker."""
+"""The rank and the DataLoader worker of this process, and how many there are."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import webdataset
 
-__all__ = ["Share", "World", "find_ranks", "find_world", "in_worker", "share"]
+__all__ = ["World", "find_ranks", "find_world", "in_worker"]
 
 
 class World(NamedTuple):
@@ -57,32 +56,3 @@ def in_worker() -> bool:
     """True in a worker of a torch DataLoader."""
     data = sys.modules.get("torch.utils.data")
     return data is not None and data.get_worker_info() is not None
-
-
-class Share(NamedTuple):
-    """The shards that a process reads, and the samples of each: every `step`-th one.
-
-    The shares of all processes of a world hold every sample once.
-    """
-
-    shards: list[int]
-    step: int = 1
-    offset: int = 0
-
-    def takes(self, index: int, sample: int) -> bool:
-        """True for samples of shard `shards[index]`, by their numbers in it, that are read.
-
-        The first sample read differs from shard to shard, so that short shards go to all processes.
-        """
-        return (index + sample) % self.step == self.offset
-
-
-def share(shards: Sequence[int], world: World) -> Share:
-    """The share of a process: shards are dealt out to ranks, then to workers; where there are too few, samples are."""
-    found = Share(list(shards))
-    for number, count in ((world.rank, world.ranks), (world.worker, world.workers)):
-        if found.step == 1 and len(found.shards) >= count:
-            found = Share(found.shards[number::count])
-        else:
-            found = Share(found.shards, found.step * count, found.offset + found.step * number)
-    return found

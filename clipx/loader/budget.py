@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DECODER_BYTES", "LEAST_SAMPLE", "READY", "Budget", "divide", "most_held", "most_read"]
+__all__ = ["DECODER_BYTES", "LEAST_SAMPLE", "READY", "Budget", "cache_bytes", "divide", "most_held", "most_read"]
 
 READY = 2
 """Least number of finished clips of a source that wait while other sources give theirs."""
@@ -20,6 +20,9 @@ MOST_HELD = 32
 
 LEAST_SAMPLE = 1 << 24
 """Bytes that a sample may take however little memory there is."""
+
+LEAST_CACHED, MOST_CACHED = 1 << 16, 1 << 26
+"""Bytes of remote files that are held."""
 
 BESIDE_BYTES = 65_536
 """Bytes that a clip may have beside its slots however little memory there is."""
@@ -86,6 +89,11 @@ def most_held(least: int, memory: int, clip: int, decoder: int, workers: int) ->
     return max(least, min(fitting, MOST_HELD))
 
 
+def cache_bytes(memory: int) -> int:
+    """Bytes of remote files that are held: half of what is for samples that have been read, up to MOST_CACHED."""
+    return max(min(memory // 16, MOST_CACHED), LEAST_CACHED)
+
+
 def most_read(memory: int) -> int:
     """Bytes of a sample that are read before it is known how `memory` is divided."""
     return max(memory // 2, LEAST_SAMPLE)
@@ -107,7 +115,8 @@ def divide(
 ) -> Budget:
     """Divide `memory` bytes, first by `workers`; the number of threads plays no part.
 
-    - An eighth is for samples that have been read, with what they are decoded and unpacked to.
+    - An eighth is for samples that have been read, with what they are decoded and unpacked to; of a remote dataset,
+      `cache_bytes` of it are for bytes of files that are held.
     - Up to a third is for at most ten open sources. Each takes, for each field, `held` slots of clips that are being
       written and READY of finished ones; and for its decoder DECODER_BYTES plus `decoder`, which is what the first
       source's takes beyond these by its header. A source that takes more has fewer beside it.

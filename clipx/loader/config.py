@@ -15,10 +15,12 @@ import numpy as np
 from clipx._blocks import slot_size
 from clipx.datasets.dataset import Dataset
 from clipx.datasets.fields import Sample
+from clipx.datasets.remote import RangeCache
+from clipx.datasets.shares import Share
 from clipx.datasets.streamed_tars import ReadLimits
-from clipx.datasets.world import Share, World
+from clipx.datasets.world import World
 from clipx.format import ClipFormat
-from clipx.loader.budget import Budget, divide, most_held, most_read
+from clipx.loader.budget import Budget, cache_bytes, divide, most_held, most_read
 from clipx.video.options import VideoOptions
 from clipx.wds.layout import Ragged
 from clipx.wds.sample_clips import SampleClips
@@ -144,7 +146,10 @@ class LoaderConfig:
 
     def limits(self, world: World) -> ReadLimits:
         """Limits to what is read of a sample before the budget is known."""
-        return ReadLimits(most_read(self.memory // world.workers))
+        limits = ReadLimits(most_read(self.memory // world.workers))
+        if self.dataset.is_remote:
+            limits.cache = RangeCache(cache_bytes(self.memory // world.workers))
+        return limits
 
     def settings(self) -> Settings:
         """The arguments that a loader must share with a state to go on from it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,13 @@ import numpy as np
 from clipx._threads import call, task_executor
 from clipx.datasets.addresses import UnreadMember
 from clipx.datasets.dataset import SampleReader
+from clipx.datasets.shares import Share
 from clipx.datasets.streamed_tars import IncompleteSample
-from clipx.datasets.world import Share, World
+from clipx.datasets.world import World
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.config import LoaderConfig
 
-__all__ = ["Counts", "clips_of_each_rank"]
+__all__ = ["Counts", "Targets", "clips_of_each_rank"]
 
 logger = logging.getLogger("clipx")
 
@@ -58,10 +60,12 @@ class Counts:
 
     def of(self, share: Share) -> int:
         """Number of clips of a share."""
-        return sum(
-            int(self._of_part[shard][(share.offset - at) % share.step :: share.step].sum())
-            for at, shard in enumerate(share.shards)
-        )
+        found = 0
+        for part in share.from_():
+            counts = self._of_part[part.part]
+            read = part.numbers(len(counts))
+            found += int(counts[read.start : read.stop : read.step].sum())
+        return found
 
 
 def clips_of_each_rank(counts: Counts, config: LoaderConfig, epoch: int, world: World) -> int:
@@ -86,3 +90,24 @@ def clips_of_each_rank(counts: Counts, config: LoaderConfig, epoch: int, world: 
             config.batch_size,
         )
     return min(clips) // config.batch_size * config.batch_size
+
+
+class Targets:
+    """The clips that each rank is to give in an epoch, for all to have the same number of batches.
+
+    Samples are counted when they are asked for first; anew for every epoch only where the spec draws their clips.
+    """
+
+    def __init__(self, config: LoaderConfig) -> None:
+        self._config = config
+        self._counts: tuple[int, Counts] | None = None
+
+    def of(self, epoch: int, world: World) -> int:
+        """Number of clips of each rank in an epoch. Raises as `clips_of_each_rank`."""
+        config = self._config
+        counted = epoch if config.sample_clips.spec.count_is_random else 0
+        if self._counts is None or self._counts[0] != counted:
+            reader, count = config.dataset.reader(config.handler), partial(config.sample_clips.count, epoch=epoch)
+            reader.limits = config.limits(world)
+            self._counts = counted, Counts(reader, len(config.dataset), count, config.threads)
+        return clips_of_each_rank(self._counts[1], config, epoch, world)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import time
 import traceback
 import weakref
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clipx._threads import Task, TaskThread
@@ -16,6 +17,7 @@ from clipx.datasets.addresses import Address
 from clipx.datasets.fields import Sample
 from clipx.datasets.origins import locate, origin_of
 from clipx.errors import PoolExhausted, PoolTooSmall
+from clipx.loader.counters import Counters
 from clipx.loader.handover import EpochStopped, Handover, Ready
 from clipx.loader.interleave import STOP_SECONDS
 from clipx.loader.probe import Pools, Probe
@@ -36,11 +38,18 @@ class Kept:
         probed: what clips are like; None before the first.
         pools: memory for clips and batches.
         length: number of batches of the last epoch that came to its end.
+        counters: of the last epoch that was begun.
     """
 
     probed: Probed | None = None
     pools: Pools | None = None
     length: int | None = None
+    counters: Counters = field(default_factory=Counters)
+
+    def begin(self, epoch: int) -> Counters:
+        """The counters of an epoch that begins."""
+        self.counters = Counters(epoch)
+        return self.counters
 
 
 def _trim() -> None:
@@ -59,12 +68,13 @@ class _Epoch:
         task: the thread that ends all others when it is asked to.
         handover: where batches go.
         progress: where the epoch begins; the consumer moves it on.
+        counters: of the epoch.
     """
 
     def __init__(self, setup: EpochSetup, progress: Progress, kept: Kept, timeout: float | None) -> None:
         self.task = Task()
         self.handover = Handover(self.task, timeout)
-        self.progress = progress
+        self.progress, self.counters = progress, setup.counters
         self._setup, self._kept = setup, kept
         self._state = progress.state()
         self._steps: Steps | None = None
@@ -77,11 +87,13 @@ class _Epoch:
 
     def start(self) -> None:
         """Start the thread that starts all others."""
+        self.counters.begin()
         self.task.start(self._supervise, "clipx-loader")
 
     def close(self) -> None:
         """End all threads, and give up what they made."""
         self.handover.closed = True
+        self.counters.end()
         self.task.stop()
         self.handover.clear()
 
@@ -111,6 +123,7 @@ class _Epoch:
             error = exn
         if self._steps is not None:
             self._steps.close()
+        self._setup.counters.steps = None
         ledger.log_new("Loader", before)
         _trim()
         self.handover.end(error)
@@ -122,7 +135,7 @@ class _Epoch:
         length = state.batch.count
         if not (state.finished or self._is_complete(state)):
             ended = state.interleave.ended
-            samples = iter(()) if ended else self._setup.reader.samples(self._setup.share, state.interleave.last_read)
+            samples = iter(()) if ended else self._setup.samples(state.interleave.read)
             length = self._hand_out(samples, length)
         if not self.handover.stopped:
             self._kept.length = length
@@ -155,14 +168,18 @@ class _Epoch:
         handover.pool = pools.batches
         limits = self._setup.reader.limits
         limits.sample_bytes = min(limits.sample_bytes, pools.budget.sample_bytes)
-        self._steps = steps = Steps(self._setup, state, pools, handover)
+        counters = self._setup.counters
+        self._steps = counters.steps = steps = Steps(self._setup, state, pools, handover)
+        began, clips = time.thread_time(), steps.given
         try:
             for batch in steps.batches(samples):
                 handover.wait_until_taken()
                 change = steps.change()
                 self.progress.add(change)
                 count = change.batch.count
-                handover.put(Ready(batch, count))
+                counters.batching = time.thread_time() - began
+                handover.put(Ready(batch, count, steps.given - clips))
+                clips = steps.given
                 del batch
             return count
         except PoolTooSmall as exn:
@@ -220,13 +237,18 @@ class BatchIterator(Iterator[dict[str, Any]]):
         self._epoch.close()
 
     def __next__(self) -> dict[str, Any]:
-        handover, progress = self._epoch.handover, self._epoch.progress
+        handover, progress, counters = self._epoch.handover, self._epoch.progress, self._epoch.counters
         if handover.closed:
             raise StopIteration
         progress.begun = True
         try:
-            ready = handover.take()
+            counters.ask()
+            try:
+                ready = handover.take()
+            finally:
+                counters.answer()
             if ready is not None:
+                counters.hand_out(ready.clips)
                 # Nothing comes between this and the end: else a state would be behind a batch that nobody got.
                 progress.batches = ready.number
                 return ready.batch

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import perf_counter
 
 import numpy as np
 
+from clipx._timing import Timings
 from clipx.datasets.addresses import UnreadMember
 from clipx.datasets.decoding import decode
 from clipx.datasets.fields import Field, Sample
@@ -18,6 +20,7 @@ from clipx.datasets.streamed_tars import IncompleteSample, ReadLimits
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.budget import Budget
 from clipx.loader.config import LoaderConfig
+from clipx.loader.counters import Counters, Stopwatch
 from clipx.loader.needs import Needs, encoded_bytes, needs_of
 from clipx.loader.room import Weight
 from clipx.plan import Selection
@@ -47,6 +50,7 @@ class Extractor:
         ledger: where damage is noted, and samples without clips; None for nowhere.
         maps: whether clips are mapped.
         repeated: whether "clip.json" says that they have been given before.
+        counters: take the seconds that are spent.
     """
 
     config: LoaderConfig
@@ -57,6 +61,7 @@ class Extractor:
     ledger: Ledger | None = None
     maps: bool = False
     repeated: bool = False
+    counters: Counters = field(default_factory=Counters)
 
     def fields(self, sample: Sample) -> dict[Field, Field]:
         """The fields of a sample that clips are made of, by the names of their clips."""
@@ -75,6 +80,23 @@ class Extractor:
             raise weight.error
         if isinstance(sample, IncompleteSample):
             return
+        watch = Stopwatch(self.counters)
+        clips = self._extract(sample, selection, weight, watch.timings)
+        del sample
+        watch.run()
+        try:
+            for clip in clips:
+                watch.pause()
+                yield clip
+                del clip
+                watch.run()
+        finally:
+            watch.stop()
+            clips.close()
+
+    def _extract(
+        self, sample: Sample, selection: Selection, weight: Weight, timings: Timings
+    ) -> Generator[ClipSample | BadSegment]:
         with locating(sample, clips=0):
             fields = self.fields(sample)
             sample = {**sample, **self._decoded(sample, fields.values())}
@@ -85,6 +107,7 @@ class Extractor:
             selection=selection,
             limits=Limits(weight.pixels, self._most_segments, None if self.budget is None else self.budget.held),
             ledger=self.ledger,
+            timings=timings,
         )
         function = self.config.map if self.maps else None
         del sample
@@ -99,8 +122,10 @@ class Extractor:
             if function is None:
                 yield clip
             else:
+                began = perf_counter()
                 with locating(clip.sample, clips=given):
                     mapped = function(clip.sample)
+                    timings.mapping += perf_counter() - began
                     if not isinstance(mapped, Mapping):
                         raise TypeError(f"map gave {mapped!r}, but must give a sample, a dict")
                 yield clip._replace(sample=mapped)

@@ -28,10 +28,11 @@ class EpochStopped(Exception):
 
 
 class Ready(NamedTuple):
-    """A batch, and its number among those of the epoch, from 1 on."""
+    """A batch, its number among those of the epoch, from 1 on, and the number of its clips."""
 
     batch: dict[Any, Any]
     number: int
+    clips: int
 
 
 class _Failed(NamedTuple):

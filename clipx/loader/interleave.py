@@ -11,7 +11,7 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from clipx._threads import TaskThread
-from clipx.datasets.addresses import Address
+from clipx.datasets.addresses import START, Address, Position
 from clipx.datasets.fields import Sample
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.budget import Budget
@@ -32,6 +32,9 @@ __all__ = ["BEGINNING", "STOP_SECONDS", "Interleave", "InterleaveState"]
 STOP_SECONDS = 10.0
 """Seconds that the end of a thread is waited for: one that reads from a dead connection ends with the process."""
 
+MOST_WAITING = 64
+"""Samples that wait to become active: those that lie in files take no room, whatever their size."""
+
 
 class InterleaveState(NamedTuple):
     """The samples that give clips, and how far.
@@ -39,13 +42,13 @@ class InterleaveState(NamedTuple):
     Attributes:
         active: the samples that give clips in rotation.
         next: index of the one that gives the next clip.
-        last_read: the sample that was the last to become active; None before the first.
+        read: the samples that have become active.
         ended: whether the handler has ended them all.
     """
 
     active: Sequence[OpenState] = ()
     next: int = 0
-    last_read: Address | None = None
+    read: Position = START
     ended: bool = False
 
 
@@ -58,13 +61,14 @@ class Interleave:
     The order depends on the samples alone, not on the number of threads or on their speed.
 
     Args:
-        samples: with their addresses; read on a thread, as far ahead as `budget` has room (or one sample).
+        samples: with their addresses; read on a thread, as far ahead as `budget` has room, up to MOST_WAITING (or one).
         weigh: says what a sample takes.
         extract: gives clips of a sample; run by one thread at a time.
         budget: how many samples are `active` and how many wait after these with their first clips extracted, how many
             clips of each are `ready` ahead, and the bytes that samples and decoders may take.
         threads: that extract.
         handler: called with the error of a sample where its clip would come; as webdataset's are.
+        advance: gives the position of the samples behind one more.
         state: where to go on; `opened` are then the samples that are active there, and `samples` those after them.
 
     After `start`, `clips` is to be run once, by one thread. `stop` ends all threads, at any time, from any but these.
@@ -80,6 +84,7 @@ class Interleave:
         *,
         threads: int,
         handler: Callable[[Exception], bool],
+        advance: Callable[[Position, Address], Position] = Position.advance,
         state: InterleaveState = BEGINNING,
         opened: Sequence[OpenSample] = (),
     ) -> None:
@@ -91,7 +96,8 @@ class Interleave:
         self._arrived, self._has_work, self._has_room = (threading.Condition(self._lock) for _ in range(3))
         self._awaited: OpenSample | None = None
         self._active, self._queue = list(opened), deque[OpenSample | Failure]()
-        self._next, self._last_read, self._ended = state.next, state.last_read, state.ended
+        self._next, self._read_to, self._ended = state.next, state.read, state.ended
+        self._advance = advance
         self._room = Room(budget.encoded_bytes, budget.decoders_bytes)
         for each in opened:
             self._room.add(each.weight)
@@ -110,14 +116,19 @@ class Interleave:
         """The state behind the clip that `clips` gave last; asked for by the thread that runs it."""
         with self._lock:
             if self._ended:
-                return InterleaveState(last_read=self._last_read, ended=True)
+                return InterleaveState(read=self._read_to, ended=True)
             active = [OpenState(each.address, each.following, each.damaged) for each in self._active]
-            return InterleaveState(active, self._next, self._last_read)
+            return InterleaveState(active, self._next, self._read_to)
 
     @property
     def held_bytes(self) -> int:
         """Bytes of the samples that have been read and not yet given up."""
         return self._room.held
+
+    @property
+    def decoder_bytes(self) -> int:
+        """Bytes that the decoders of active samples are counted with; takes no lock, and may be asked by any thread."""
+        return sum(each.weight.decoder for each in list(self._active))
 
     def clips(self) -> Iterator[Extracted]:
         """Every clip of every sample. Raises what is not a sample's fault, and what the handler does not take."""
@@ -173,7 +184,7 @@ class Interleave:
             if self._active and not self._room.fits([*self._weights(), first.weight]):
                 return
             self._queue.popleft()
-            self._last_read = first.address
+            self._read_to = self._advance(self._read_to, first.address)
             self._active.insert(at, first)
             at += 1
             self._has_work.notify_all()
@@ -226,7 +237,7 @@ class Interleave:
                     del opened, weight
                     self._arrived.notify_all()
                     self._has_work.notify_all()
-                    self._has_room.wait_for(lambda: self._stopped or not self._queue or self._room.has_room)
+                    self._has_room.wait_for(lambda: self._stopped or not self._queue or self._has_place())
                     if self._stopped:
                         return
         except BaseException as exn:
@@ -238,6 +249,9 @@ class Interleave:
                 self._read_all = True
                 self._arrived.notify_all()
                 self._has_work.notify_all()
+
+    def _has_place(self) -> bool:
+        return self._room.has_room and len(self._queue) < MOST_WAITING
 
     def wait_for_room(self, size: int) -> None:
         """Wait until a sample can be read up to so many bytes; called by the iterator of the samples."""

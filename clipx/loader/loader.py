@@ -6,7 +6,6 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
 import webdataset
@@ -25,11 +24,12 @@ from clipx.datasets.shard_list import as_dataset
 from clipx.datasets.world import World, find_ranks, find_world, in_worker
 from clipx.format import ClipFormat
 from clipx.loader.config import LoaderConfig
-from clipx.loader.counts import Counts, clips_of_each_rank
+from clipx.loader.counts import Targets
 from clipx.loader.epoch import BatchIterator, Kept, Running
 from clipx.loader.probe import Pools
 from clipx.loader.progress import EpochState, Progress
 from clipx.loader.state import check_world, make_state, read_state
+from clipx.loader.stats import LoaderStats, stats_of
 from clipx.loader.steps import EpochSetup
 from clipx.plan import FrameSpec, check_bounded
 from clipx.plan.draws import Epoch, check_epoch, count_epoch
@@ -177,7 +177,7 @@ class Loader(DictDataset):  # type: ignore[misc]
         self._progress: Progress | None = None
         self._loaded_in: int | None = None
         self._ranks: tuple[int, int] | None = None
-        self._counts: tuple[int, Counts] | None = None
+        self._targets = Targets(self._config)
         known = self._config.known_clip()
         if known is not None:
             self._config.divide(*known)
@@ -209,9 +209,9 @@ class Loader(DictDataset):  # type: ignore[misc]
         if self._config.equal_batches:
             progress = self._progress
             if progress is None or progress.finished:
-                target = self._target(self._next_epoch(), find_world(self._ranks))
+                target = self._targets.of(self._next_epoch(), find_world(self._ranks))
             elif progress.target is None:
-                target = progress.target = self._target(progress.epoch, find_world(self._ranks))
+                target = progress.target = self._targets.of(progress.epoch, find_world(self._ranks))
             else:
                 target = progress.target
             return math.ceil(target / self._config.batch_size)
@@ -234,14 +234,15 @@ class Loader(DictDataset):  # type: ignore[misc]
             self._check_waiting(progress, world)
             progress = Progress(progress.state(), loaded=True)
         if progress.target is None and config.equal_batches:
-            progress.target = self._target(progress.epoch, world)
+            progress.target = self._targets.of(progress.epoch, world)
         self._progress = progress
         share = config.share(progress.epoch, world)
         config.log_few_parts(share, world)
         handler = Recorder(self.errors, config.handler)
         reader = config.dataset.reader(handler)
         reader.limits = config.limits(world)
-        setup = EpochSetup(config, reader, share, world.workers, handler, self.errors)
+        counters = self._kept.begin(progress.epoch)
+        setup = EpochSetup(config, reader, share, world.workers, handler, self.errors, counters)
         # The worker of a DataLoader lets go of a batch when a thread of its own has sent it.
         timeout = WORKER_SECONDS if in_worker() and config.timeout == 0 else config.timeout
         batches = BatchIterator(setup, progress, self._kept, timeout)
@@ -258,16 +259,6 @@ class Loader(DictDataset):  # type: ignore[misc]
         # A forked DataLoader worker has its parent's, whose bytes are divided by fewer.
         probed = self._kept.probed
         return EpochState(epoch, probed=probed if probed is not None and probed.workers == world.workers else None)
-
-    def _target(self, epoch: int, world: World) -> int:
-        """The clips that each rank is to give in an epoch, for all to have the same number of batches."""
-        config = self._config
-        counted = epoch if config.sample_clips.spec.count_is_random else 0
-        if self._counts is None or self._counts[0] != counted:
-            reader, count = config.dataset.reader(config.handler), partial(config.sample_clips.count, epoch=epoch)
-            reader.limits = config.limits(world)
-            self._counts = counted, Counts(reader, len(config.dataset), count, config.threads)
-        return clips_of_each_rank(self._counts[1], config, epoch, world)
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the loader behind the batch that was handed out last, for `load_state_dict`.
@@ -315,6 +306,12 @@ class Loader(DictDataset):  # type: ignore[misc]
             )
         if progress.world is not None:
             check_world(progress.world, world)
+
+    def stats(self) -> LoaderStats:
+        """What the epoch that runs has taken so far, or the last one in all. Any thread may call this at any time."""
+        if self._running is None or not self._running.alive:
+            self._kept.counters.drop()
+        return stats_of(self._kept.counters, self._config, self._kept.pools, self.errors.counts)
 
     def close(self) -> None:
         """End the iteration that is running, if any: its threads are gone when this returns."""

@@ -73,6 +73,9 @@ class Shuffle:
         while len(buffer):
             yield self._pick()
 
+    def __len__(self) -> int:
+        return len(self._buffer)
+
     def _pick(self) -> Extracted:
         index, clip = self._buffer.pick()
         self._beside -= clip.beside

@@ -18,7 +18,7 @@ from clipx.loader.state_checks import check_contents
 
 __all__ = ["check_world", "make_state", "read_state"]
 
-VERSION = 4
+VERSION = 5
 
 State = dict[str, Any]
 

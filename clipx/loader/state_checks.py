@@ -76,8 +76,11 @@ def _check_interleave(state: EpochState, budget: Budget | None) -> None:
         raise refuse("interleave.active", active, f"must be at most {most} different samples")
     if state.interleave.next > len(active):
         raise refuse("interleave.next", state.interleave.next, f"must be at most {len(active)}")
-    if state.interleave.last_read is None and active:
-        raise refuse("interleave.last_read", None, "samples are active")
+    read = state.interleave.read
+    if active and not read.samples:
+        raise refuse("interleave.read.samples", read.samples, f"{len(active)} samples are active")
+    if len({*read.last}) < len(read.last) or len(read.last) > read.samples or (read.samples and not read.last):
+        raise refuse("interleave.read.last", read.last, f"must be different ones of {read.samples}")
 
 
 def _check_held(name: str, held: Sequence[ClipRef], most: int, state: EpochState) -> None:

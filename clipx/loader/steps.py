@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from clipx.datasets.addresses import Address
+from clipx.datasets.addresses import START, Address, Position
 from clipx.datasets.dataset import SampleReader
 from clipx.datasets.fields import Sample
 from clipx.datasets.ledger import Ledger
-from clipx.datasets.world import Share
+from clipx.datasets.shares import Share
 from clipx.loader.batches import Batches, BatchRules
 from clipx.loader.config import LoaderConfig
+from clipx.loader.counters import Counters
 from clipx.loader.extract import Extractor
 from clipx.loader.handover import EpochStopped, Handover
 from clipx.loader.interleave import BEGINNING, Interleave, InterleaveState
@@ -43,6 +45,7 @@ class EpochSetup:
         workers: of a DataLoader, that share the loader's bytes.
         handler: called with the error of a broken shard or sample, which it notes in `ledger`.
         ledger: what is wrong with samples.
+        counters: of the epoch.
     """
 
     config: LoaderConfig
@@ -51,10 +54,19 @@ class EpochSetup:
     workers: int
     handler: Callable[[Exception], bool]
     ledger: Ledger
+    counters: Counters
+
+    def samples(self, after: Position = START) -> Iterator[tuple[Address, Sample]]:
+        """The samples of the share, or those that come after a position, counted."""
+        return self.counters.read(self.reader.samples(self.share, after))
+
+    def find(self, addresses: Iterable[Address]) -> Iterator[tuple[Address, Sample]]:
+        """The samples at addresses, counted."""
+        return self.counters.read(self.reader.find(addresses))
 
     def extractor(self, epoch: int) -> Extractor:
         """Extracts clips before it is known what they are like."""
-        return Extractor(self.config, epoch, self.reader.limits, ledger=self.ledger)
+        return Extractor(self.config, epoch, self.reader.limits, ledger=self.ledger, counters=self.counters)
 
     def no_clips(self) -> ValueError:
         """The error of a share that cannot fill its batches."""
@@ -125,6 +137,21 @@ class Steps:
         interleave = self._state.interleave if self._interleave is None else self._interleave.state()
         return Change(self._passes, self._pools.probed, interleave, moves, self._batches.state())
 
+    @property
+    def given(self) -> int:
+        """Number of clips that are in batches."""
+        return self._batches.given
+
+    @property
+    def shuffled(self) -> int:
+        """Number of clips that the shuffle holds."""
+        return 0 if self._shuffle is None else len(self._shuffle)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the samples that have been read and not yet given up, and of open decoders."""
+        return 0 if self._interleave is None else self._interleave.held_bytes + self._interleave.decoder_bytes
+
     def stop(self, seconds: float = 0) -> None:
         """End all threads, at any time, and wait so long for it."""
         interleave = self._interleave
@@ -161,7 +188,7 @@ class Steps:
                 yield from clips
             if state.target is None:
                 return
-            if given == self._batches.given and interleave_state.last_read is None:
+            if given == self._batches.given and not interleave_state.read.samples:
                 raise setup.no_clips()
             # With drop_last, a rank has at least as many clips as were counted for all, but for damage.
             logger.log(
@@ -172,7 +199,7 @@ class Steps:
             )
             self.stop()
             self._passes += 1
-            samples, interleave_state, opened = setup.reader.samples(setup.share), BEGINNING, []
+            samples, interleave_state, opened = setup.samples(), BEGINNING, []
 
     def _extractor(self) -> Extractor:
         pools, extractor = self._pools, self._setup.extractor(self._state.epoch)
@@ -184,7 +211,7 @@ class Steps:
         rebuilt = rebuild(
             [*state.shuffle.held, *state.batch.held],
             state.interleave.active,
-            self._setup.reader.find,
+            self._setup.find,
             extractor.weigh,
             extractor.extract,
             threads=min(self._setup.config.threads, budget.sources),
@@ -198,19 +225,23 @@ class Steps:
         self, samples: Iterator[tuple[Address, Sample]], state: InterleaveState, opened: list[OpenSample]
     ) -> Iterator[Extracted]:
         """The clips of samples from a state on; `opened` is emptied."""
-        setup, extractor = self._setup, self._extractor()
+        setup, extractor, budget = self._setup, self._extractor(), self._pools.budget
+        cache = setup.reader.limits.cache
+        if cache is not None:
+            budget = replace(budget, encoded_bytes=max(budget.encoded_bytes - cache.nbytes, 1))
         interleave = Interleave(
             samples,
             extractor.weigh,
             extractor.extract,
-            self._pools.budget,
+            budget,
             threads=setup.config.threads,
             handler=setup.handler,
+            advance=setup.share.advance,
             state=state,
             opened=opened,
         )
         opened.clear()
-        setup.reader.limits.wait = interleave.wait_for_room
+        setup.reader.limits.wait = partial(setup.counters.wait, interleave.wait_for_room)
         self._interleave = interleave
         # `stop` may have come before there was anything to be stopped.
         if self._handover.stopped:

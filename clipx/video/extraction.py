@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from clipx._checks import check_total
+from clipx._timing import Timings
 from clipx._views import Views, draw_seed
 from clipx.audio.format import AudioFormat
 from clipx.clip import Clip
@@ -15,7 +16,6 @@ from clipx.errors import MediaError
 from clipx.format import ClipFormat
 from clipx.media.frames import Frame
 from clipx.media.sources import Source, as_source
-from clipx.media.stream_facts import StreamFacts
 from clipx.plan import FrameSpec, Rng, Segment, Selection, as_generator, check_bounded, fill_bytes
 from clipx.plan.segmented import SegmentedPlan
 from clipx.pool import ClipPool
@@ -40,7 +40,7 @@ class Extraction:
         selection: of the clips that are given.
         segments: by their numbers; None where the video is not divided.
         max_slots: that their clips may take; None for any number.
-        facts: of a stream of the file, from an index; None where nothing is known.
+        timings: take the seconds that are spent on converting pictures.
 
     Attributes:
         passes: over the video.
@@ -64,7 +64,7 @@ class Extraction:
         selection: Selection,
         segments: Mapping[int, Segment] | None,
         max_slots: int | None,
-        facts: StreamFacts | None = None,
+        timings: Timings | None,
     ) -> None:
         self._spec, self._format, self._pool, self._in_step, self._selection = spec, format, pool, in_step, selection
         self._keeps_damage = options.damage == "keep"
@@ -78,9 +78,9 @@ class Extraction:
         if spec.is_random or format.is_random:
             rng = as_generator(rng)
         self.name, src = name, as_source(src, name)
-        self._writer = PictureWriter(format, options, name)
+        self._writer = PictureWriter(format, options, name, timings)
         self.passes, self._plan, self.segment_errors = plan_video(
-            src, spec, options, rng, name=name, audio=audio, selection=selection, segments=segments, facts=facts
+            src, spec, options, rng, name=name, audio=audio, selection=selection, segments=segments
         )
         if segments is not None and isinstance(self._plan, SegmentedPlan):
             self._plan.check_slots(max_slots)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from time import perf_counter
 
 import av
 import numpy as np
 
 from clipx import _kernel
 from clipx._resampling import Resampled, Resamplings
+from clipx._timing import Timings
 from clipx.format import ClipFormat, Size, View
 from clipx.video.open_pictures import Target
 from clipx.video.options import VideoOptions
@@ -87,13 +89,17 @@ class _Bytes:
 class PictureWriter:
     """Writes the frames of one stream as `format` and `options` say. The first frame sets it up; all must match that.
 
+    Args:
+        timings: take the seconds of `write`; None for no one.
+
     Attributes:
         size: (height, width) of pictures after rotation and `resize`; None before the first frame.
         channels: of the pictures that are written.
         orientation: how frames are rotated and flipped.
     """
 
-    def __init__(self, format: ClipFormat, options: VideoOptions, name: str) -> None:
+    def __init__(self, format: ClipFormat, options: VideoOptions, name: str, timings: Timings | None = None) -> None:
+        self._timings = timings or Timings()
         self._format, self._rotates = format, options.rotate
         self._reader = PictureReader(options, name)
         self._bytes: _Bytes | None = None
@@ -125,6 +131,7 @@ class PictureWriter:
         self.prepare(frame)
         if not targets:
             return
+        began = perf_counter()
         planes = self._reader.read(frame)
         first = targets[0][1]
         alike = [target for target, views in targets if views is first]
@@ -139,6 +146,7 @@ class PictureWriter:
                 source, how = self._as_bytes(resampling).take(planes, resampling), None
             for views, each in groups:
                 source.picture.write(source.buffers, source.line_sizes, self._output, views, each, footprint, how)
+        self._timings.converting += perf_counter() - began
 
     def _as_bytes(self, resampling: _kernel.Resampling | None) -> _Bytes:
         if self._bytes is None:

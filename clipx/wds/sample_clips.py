@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from clipx._checks import check_kind, integer
 from clipx._reading import BytesFile
+from clipx._timing import Timings
 from clipx.arrays.clips import ArrayClips
 from clipx.audio.clips import count_clips as count_sound_clips
 from clipx.audio.clips import selected_clips as selected_sound_clips
@@ -19,7 +21,7 @@ from clipx.datasets.keys import Keys, find_fields, other_fields, parse_keys
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locate, locating
 from clipx.datasets.segments import BadSegment, SampleSegments, SegmentSource
-from clipx.datasets.sources import array_length, array_of, default_fields, facts_of, find_source, media_of
+from clipx.datasets.sources import array_length, array_of, default_fields, find_source, media_of
 from clipx.format import ClipFormat
 from clipx.plan import ALL, FrameList, FrameSpec, Segment, Selection
 from clipx.plan.draws import sample_rng
@@ -28,7 +30,6 @@ from clipx.plan.segmented import frames_of_segments
 from clipx.pool import ClipPool
 from clipx.video.clips import VideoClips, count_clips
 from clipx.video.clips import selected_clips as selected_video_clips
-from clipx.video.counting import count_clips_by_facts
 from clipx.video.options import VideoOptions
 from clipx.wds.in_step import ClipSample, FieldClips, check_lengths, damages_of, joined, sound_of
 
@@ -126,6 +127,7 @@ class SampleClips:
         selection: Selection = ALL,
         limits: Limits = NO_LIMITS,
         ledger: Ledger | None = None,
+        timings: Timings | None = None,
     ) -> Generator[ClipSample | BadSegment]:
         """The segments of a sample that are bad, and then its clips, in order.
 
@@ -137,11 +139,12 @@ class SampleClips:
             selection: which of the clips.
             limits: most that the sample may take.
             ledger: where damage is noted, and that a sample gives no clips.
+            timings: take the seconds of opening and converting.
 
         Raises what reading and decoding raise, with the sample, the field and the number of clips before the error.
         """
         origin, given = _origin(sample), 0
-        clips = self._clips(sample, epoch, pool, selection, limits, ledger)
+        clips = self._clips(sample, epoch, pool, selection, limits, ledger, timings or Timings())
         del sample
         try:
             for clip in clips:
@@ -161,7 +164,9 @@ class SampleClips:
         selection: Selection,
         limits: Limits,
         ledger: Ledger | None,
+        timings: Timings,
     ) -> Iterator[ClipSample | BadSegment]:
+        began = perf_counter()
         fields, origin = self.fields(sample), _origin(sample)
         options = self._limited(limits.pixels)
         found = self._find(sample, fields)
@@ -170,8 +175,10 @@ class SampleClips:
         for field, source in found.items():
             with locating(field=field):
                 sources[field] = self._open(
-                    sample, field, source, asked, epoch, pool, options, len(fields), selection, limits.slots
+                    sample, field, source, asked, epoch, pool, options, len(fields), selection, limits.slots, timings
                 )
+        timings.decodes = any(source.kind != "array" for source in found.values())
+        timings.opening += perf_counter() - began
         del found, source
         with_audio = self.audio is not None and any(isinstance(source, VideoClips) for source in sources.values())
         made = ["clip.json", *fields, *([sound_of(name, fields) for name in fields] if with_audio else [])]
@@ -239,6 +246,7 @@ class SampleClips:
         in_step: int,
         selection: Selection,
         max_slots: int | None,
+        timings: Timings,
     ) -> FieldClips:
         """The clips of a field, one of `in_step` that share a plan."""
         key = sample.get("__key__", "")
@@ -251,7 +259,7 @@ class SampleClips:
         shared |= {"segments": segments, "max_slots": max_slots}
         if source.kind == "sound":
             return selected_sound_clips(media_of(source.value), spec, self.audio, **shared)
-        shared |= {"options": options, "audio": self.audio, "facts": facts_of(source.value)}
+        shared |= {"options": options, "audio": self.audio, "timings": timings}
         return selected_video_clips(media_of(source.value), spec, self.format, **shared)
 
     def _why_none(self, counts: Iterable[int | None], found: SampleSegments | None) -> str:
@@ -289,10 +297,6 @@ class SampleClips:
             if segments is None:
                 return spec.count(n)
             return count_planned(spec, frames_of_segments(segments, n)[0], rng)
-        if (facts := facts_of(given)) is not None and kind == "video":
-            known = count_clips_by_facts(facts, spec, self.options, name, segments, rng)
-            if known is not None:
-                return known
         value: Any = BytesFile(given) if isinstance(given, memoryview) else media_of(given)
         if kind == "sound":
             return count_sound_clips(value, spec, self.audio, name, segments, rng)

@@ -11,8 +11,8 @@ import pytest
 
 from clipx._reading import CHUNK_BYTES
 from clipx.datasets.shards import Shards
+from clipx.datasets.shares import Share
 from clipx.datasets.streamed_tars import ReadLimits, read_members
-from clipx.datasets.world import Share
 
 
 def tar_of(**files):

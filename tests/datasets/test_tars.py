@@ -13,10 +13,10 @@ import webdataset
 from helpers.loaders import of_arrays
 from helpers.shards import array_sample, write_shard
 
-from clipx.datasets.addresses import ENDS_BYTES, UnreadMember
+from clipx.datasets.addresses import ENDS_BYTES, START, UnreadMember
 from clipx.datasets.shards import Shards
+from clipx.datasets.shares import Share
 from clipx.datasets.streamed_tars import ReadLimits, read_members
-from clipx.datasets.world import Share
 
 pytestmark = pytest.mark.usefixtures("small_decoders", "no_threads_left")
 
@@ -176,7 +176,7 @@ def test_a_limit_changes_no_place(tmp_path):
         shards.limits = ReadLimits(limit)
         addresses.append([address for address, _ in shards.samples(Share([0]))])
         for i, address in enumerate(addresses[0]):
-            assert [after for after, _ in shards.samples(Share([0]), address)] == addresses[0][i + 1 :]
+            assert [after for after, _ in shards.samples(Share([0]), START.advance(address))] == addresses[0][i + 1 :]
             ((found, sample),) = shards.find([address])
             assert found == address
             assert isinstance(sample["txt"], UnreadMember) == (limit == 1 or (limit == 10_000 and address.sample == 2))

@@ -9,7 +9,8 @@ import pytest
 from helpers.loaders import clips_of, expected, of_arrays
 from helpers.shards import array_sample, write_shard
 
-from clipx.datasets.world import World, find_world, share
+from clipx.datasets.shares import share
+from clipx.datasets.world import World, find_world
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
@@ -24,7 +25,7 @@ def test_shares_are_disjoint_and_complete(shards, ranks, workers):
     for rank, worker in itertools.product(range(ranks), range(workers)):
         mine = share(order, World(rank, ranks, worker, workers))
         assert mine.shards == [shard for shard in order if shard in mine.shards]  # in the epoch's order
-        seen += [(shard, n) for at, shard in enumerate(mine.shards) for n in range(samples[shard]) if mine.takes(at, n)]
+        seen += [(part.part, n) for part in mine.from_() for n in range(samples[part.part]) if part.takes(n)]
         # Nobody reads a shard for a part of it where there are enough shards.
         assert (mine.step == 1) == (shards >= ranks and len(range(rank, shards, ranks)) >= workers)
     assert sorted(seen) == [(shard, n) for shard in range(shards) for n in range(samples[shard])]
@@ -33,7 +34,7 @@ def test_shares_are_disjoint_and_complete(shards, ranks, workers):
 def test_small_shards_are_shared_evenly():
     """Shards of one sample do not all go to the first."""
     shares = [share(range(3), World(rank, 6, 0, 1)) for rank in range(6)]
-    taken = [sum(mine.takes(at, 0) for at in range(3)) for mine in shares]
+    taken = [sum(part.takes(0) for part in mine.from_()) for mine in shares]
     assert sorted(taken) == [0, 0, 0, 1, 1, 1]
 
 

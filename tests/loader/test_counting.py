@@ -15,7 +15,8 @@ import clipx
 from clipx import wds
 from clipx._reading import BytesFile
 from clipx.datasets.shards import Shards
-from clipx.datasets.world import Share, World, share
+from clipx.datasets.shares import Share, share
+from clipx.datasets.world import World
 from clipx.loader.counts import Counts
 from clipx.wds.sample_clips import SampleClips
 
@@ -130,9 +131,7 @@ def test_shares(shards, ranks, workers):
     total, seen = 0, []
     for rank, worker in itertools.product(range(ranks), range(workers)):
         mine = share(order, World(rank, ranks, worker, workers))
-        here = [
-            (shard, n) for at, shard in enumerate(mine.shards) for n in range(len(wanted[shard])) if mine.takes(at, n)
-        ]
+        here = [(part.part, n) for part in mine.from_() for n in range(len(wanted[part.part])) if part.takes(n)]
         assert counts.of(mine) == sum(wanted[shard][n] for shard, n in here)
         total += counts.of(mine)
         seen += here

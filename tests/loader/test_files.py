@@ -2,12 +2,14 @@
 
 import csv
 import json
+import resource
 
 import numpy as np
 import pytest
 from helpers.arrays import array, npy
 from helpers.loaders import CROP, WINDOW, clips_of, everything
 from helpers.shards import write_shard
+from helpers.web import serving
 
 import clipx
 from clipx import wds
@@ -178,3 +180,38 @@ def test_a_stage_takes_files(folder):
     clips = list(wds.clips(WINDOW, CROP)(table(folder)))
     assert {clip["clip.json"]["url"] for clip in clips} == {str(folder[0] / "data" / row["video"]) for row in folder[1]}
     assert all(clip["label"] in (0, 1) for clip in clips)
+
+
+def test_the_size_of_a_file_takes_no_memory(tmp_path, make_video):
+    paths = [tmp_path / f"{i}.mp4" for i in range(2)]
+    for path in paths:
+        path.write_bytes(make_video(n=20).read_bytes())
+    size = 1 << 31
+    with paths[1].open("ab") as file:  # a box that is to be passed over, of two gigabytes without blocks on the disk
+        file.write((1).to_bytes(4, "big") + b"free" + (size).to_bytes(8, "big"))
+        file.truncate(file.tell() + size - 16)
+    found = {}
+    for number in (0, 1):
+        with of_files(clipx.Files([paths[number]]), drop_last=False) as loader:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            found[number] = [each for _, each in sorted(clips_of(loader, "mp4"))]
+            grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert found[0] == found[1]
+    assert grown < 100_000  # kilobytes
+
+
+def test_remote_files_give_the_clips_of_local_ones(folder):
+    with serving() as web:
+        rows = [
+            {**row, "video": web.add(row["video"], (folder[0] / "data" / row["video"]).read_bytes())}
+            for row in folder[1]
+        ]
+        remote = clipx.Files(rows, "video")
+        with of_files(remote, drop_last=False) as loader, of_files(table(folder), drop_last=False) as local:
+            found = clips_of(loader, "mp4")
+            cache = loader._config.limits(World(0, 1, 0, 1)).cache
+            assert cache.nbytes == 150_000_000 // 16
+            assert {clip for _, clip in found} == {clip for _, clip in clips_of(local, "mp4")}
+        web.always = 404
+        with of_files(clipx.Files(rows[:1], "video")) as loader, pytest.raises(FileNotFoundError, match=r"v0\.mp4"):
+            list(loader)

@@ -9,7 +9,7 @@ from helpers.threads import wait_until
 
 from clipx import ClipPool, PoolExhausted
 from clipx._threads import Task
-from clipx.datasets.addresses import Address
+from clipx.datasets.addresses import Address, Position
 from clipx.loader.batches import BatchState
 from clipx.loader.budget import Budget
 from clipx.loader.handover import EpochStopped, Handover, Ready
@@ -32,8 +32,8 @@ def test_batches_then_the_end():
     handover = make()
     for number in (1, 2):
         handover.wait_until_taken()
-        handover.put(Ready({"n": number}, number))
-        assert handover.take() == ({"n": number}, number)
+        handover.put(Ready({"n": number}, number, 1))
+        assert handover.take() == ({"n": number}, number, 1)
     handover.end(None)
     assert handover.take() is None
     assert handover.take() is None
@@ -41,9 +41,9 @@ def test_batches_then_the_end():
 
 def test_an_error_comes_behind_the_batches():
     handover = make()
-    handover.put(Ready({}, 1))
+    handover.put(Ready({}, 1, 1))
     handover.end(ValueError("broken"))
-    assert handover.take() == ({}, 1)
+    assert handover.take() == ({}, 1, 1)
     with pytest.raises(ValueError, match="broken"):
         handover.take()
 
@@ -54,7 +54,7 @@ def test_one_batch_waits():
     def work():
         for number in (1, 2, 3):
             handover.wait_until_taken()
-            handover.put(Ready({}, number))
+            handover.put(Ready({}, number, 1))
             put.append(number)
         handover.end(None)
 
@@ -75,7 +75,7 @@ def test_a_stopped_epoch():
         handover.memory((4,), np.dtype("uint8"))
     with pytest.raises(EpochStopped):
         handover.check()
-    handover.put(Ready({}, 1))
+    handover.put(Ready({}, 1, 1))
     with pytest.raises(EpochStopped):
         handover.wait_until_taken()
     del taken
@@ -83,7 +83,7 @@ def test_a_stopped_epoch():
 
 def test_a_closed_one_gives_nothing():
     handover = make()
-    handover.put(Ready({}, 1))
+    handover.put(Ready({}, 1, 1))
     handover.closed = True
     handover.clear()
     assert handover.take() is None
@@ -118,7 +118,8 @@ PROBED = Probed(
 def change(number):
     moves = [ClipRef(address(number), 0), ClipRef(address(number), 1, True), 0]
     opened = [OpenState(address(number), 2, False)]
-    return Change(0, PROBED, InterleaveState(opened, 0, address(number)), moves, BatchState(number, PROBED.layout))
+    interleave = InterleaveState(opened, 0, Position((address(number),), number))
+    return Change(0, PROBED, interleave, moves, BatchState(number, PROBED.layout))
 
 
 def test_progress_is_that_of_the_consumer():

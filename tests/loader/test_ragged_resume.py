@@ -229,7 +229,7 @@ EDITS = {
     "slots": (lambda state: state["probed"]["budget"].update(bucketed=10**5), r"probed\.budget is"),
     "bytes": (lambda state: state["probed"]["budget"].update(bucketed_beside=10**9), r"probed\.budget is"),
     "length": (lambda state: state["probed"]["layout"].update(length="x"), r"probed\.layout\.length is 'x'"),
-    "version": (lambda state: state.update(version=3), "version 3, but this clipx reads version 4"),
+    "version": (lambda state: state.update(version=4), "version 4, but this clipx reads version 5"),
 }
 
 

@@ -100,8 +100,8 @@ def test_edited_and_cut_short(videos, state):
     for _ in range(200):
         with pytest.raises(ValueError, match="state"):
             loader.load_state_dict(edit(state))
-    with pytest.raises(ValueError, match="version 3, but this clipx reads version 4"):
-        loader.load_state_dict({**state, "version": 3})
+    with pytest.raises(ValueError, match="version 4, but this clipx reads version 5"):
+        loader.load_state_dict({**state, "version": 4})
     with pytest.raises(ValueError, match="not as state_dict gave it"):
         loader.load_state_dict({**state, "more": object()})
     with pytest.raises(ValueError, match="truncated"):

@@ -67,8 +67,8 @@ EDITS = {
     "drawn": (put("shuffle", "drawn", value=TOO_LARGE), r"shuffle\.drawn is"),
     "passes": (put("passes", value=None), "passes is None"),
     "next": (put("interleave", "next", value=99), r"interleave\.next is 99"),
-    "read": (put("interleave", "last_read", value=99), r"interleave\.last_read is 99"),
-    "nothing read": (put("interleave", "last_read", value=None), r"interleave\.last_read is None"),
+    "read": (put("interleave", "read", "last", value=[99]), r"interleave\.read\.last\[0\] is 99"),
+    "nothing read": (put("interleave", "read", "samples", value=0), r"interleave\.read\.samples is 0"),
     "active twice": (
         lambda state: [column.append(column[0]) for column in state["interleave"]["active"][:2]],
         r"interleave\.active is",
@@ -135,9 +135,9 @@ def test_what_is_not_edited_goes_on(saved):
 
 def test_of_the_version_before(saved):
     state, load = saved
-    state["version"] = 3
+    state["version"] = 4
     state["digest"] = states._digest(state)
-    with pytest.raises(ValueError, match="version 3, but this clipx reads version 4"):
+    with pytest.raises(ValueError, match="version 4, but this clipx reads version 5"):
         load(state)
 
 

@@ -9,7 +9,7 @@ import pytest
 from helpers.steps import check_midpoints
 from helpers.threads import wait_until
 
-from clipx.datasets.addresses import Address
+from clipx.datasets.addresses import START, Address
 from clipx.loader.budget import Budget
 from clipx.loader.interleave import BEGINNING, Interleave, InterleaveState
 from clipx.loader.open_samples import OpenSample
@@ -44,9 +44,9 @@ def make_budget(active, waiting=1, ready=2, encoded_bytes=1000):
     )
 
 
-def samples(after=None, counts=COUNTS):
+def samples(after=START, counts=COUNTS):
     for number, count in enumerate(counts):
-        if after is None or number > after.sample:
+        if not after.last or number > after.last[0].sample:
             yield Address(0, number, 100 + number), {"name": "abcdefghijkl"[number], "count": count}
 
 
@@ -74,7 +74,7 @@ def make(budget, *, threads=2, state=None, read=samples, extract=extract, weigh=
         clips = extract(found[address], Selection(first=following), Weight(10))
         opened.append(OpenSample(address, Weight(10), clips, following, damaged))
     return Interleave(
-        read(state.last_read), weigh, extract, budget, threads=threads, handler=handler, state=state, opened=opened
+        read(state.read), weigh, extract, budget, threads=threads, handler=handler, state=state, opened=opened
     )
 
 
@@ -127,7 +127,7 @@ def test_state():
     # The second sample has no clips: the third gave its first at the beginning of the next round.
     active = [(each.address.sample, each.following, each.damaged) for each in state.active]
     assert active == [(2, 3, False), (0, 4, True)]
-    assert (state.next, state.last_read.sample, state.ended) == (2, 2, False)
+    assert (state.next, state.read.last[0].sample, state.ended) == (2, 2, False)
 
 
 def test_errors():
