@@ -4,6 +4,7 @@ loader     the public Loader; config its arguments, budget and needs how its byt
 epoch      the threads of one epoch; handover the queue to the consumer, progress the counters of both
 steps      interleave (of open_samples, within room), shuffle, batches: each with its state and made from one
 batch      a batch that is filled clip by clip, in columns
+counters   what an epoch takes; stats what they show, progress_line on a terminal
 extract    what the interleave runs for each sample; probe the first of them
 state      a saved state: codec as JSON, state_checks; restore what it held
 """

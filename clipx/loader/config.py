@@ -66,6 +66,7 @@ class LoaderConfig:
     handler: Callable[[Exception], bool]
     batches: int
     timeout: float | None
+    progress: bool = False
 
     @property
     def seed(self) -> int:

@@ -15,13 +15,17 @@ from typing import Any
 from clipx._threads import Task, TaskThread
 from clipx.datasets.addresses import Address
 from clipx.datasets.fields import Sample
+from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locate, origin_of
 from clipx.errors import PoolExhausted, PoolTooSmall
+from clipx.loader.config import LoaderConfig
 from clipx.loader.counters import Counters
 from clipx.loader.handover import EpochStopped, Handover, Ready
 from clipx.loader.interleave import STOP_SECONDS
 from clipx.loader.probe import Pools, Probe
 from clipx.loader.progress import EpochState, Probed, Progress
+from clipx.loader.progress_line import ProgressLine
+from clipx.loader.stats import LoaderStats, stats_of
 from clipx.loader.steps import EpochSetup, Steps
 from clipx.wds.layout import ADVICE, Ragged
 
@@ -51,6 +55,10 @@ class Kept:
         self.counters = Counters(epoch)
         return self.counters
 
+    def stats(self, config: LoaderConfig, ledger: Ledger) -> LoaderStats:
+        """The stats of that epoch, now."""
+        return stats_of(self.counters, config, self.pools, ledger.counts)
+
 
 def _trim() -> None:
     """Give freed memory back to the system, where the C library is glibc.
@@ -59,6 +67,10 @@ def _trim() -> None:
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+_MADE = object()
+"""Asks the supervisor for its end, as all batches have been made."""
 
 
 class _Epoch:
@@ -71,8 +83,10 @@ class _Epoch:
         counters: of the epoch.
     """
 
-    def __init__(self, setup: EpochSetup, progress: Progress, kept: Kept, timeout: float | None) -> None:
-        self.task = Task()
+    def __init__(
+        self, setup: EpochSetup, progress: Progress, kept: Kept, timeout: float | None, line: ProgressLine | None
+    ) -> None:
+        self.task, self._line = Task(), line
         self.handover = Handover(self.task, timeout)
         self.progress, self.counters = progress, setup.counters
         self._setup, self._kept = setup, kept
@@ -98,18 +112,26 @@ class _Epoch:
         self.handover.clear()
 
     def _supervise(self) -> None:
-        thread = TaskThread(self._work, "clipx-batches")
+        thread, line = TaskThread(self._work, "clipx-batches"), self._line
+        drawing = None if line is None else TaskThread(line.run, "clipx-progress")
         try:
             thread.start()
+            if drawing is not None:
+                drawing.start()
         except BaseException as exn:
             self.handover.end(exn)
-        self.task.stopping.get()
+        reason = self.task.stopping.get()
         self.handover.stop()
         steps = self._steps
         if steps is not None:
             steps.stop(STOP_SECONDS)
         if thread.ident is not None:
             thread.join(STOP_SECONDS)
+        if line is not None and drawing is not None and drawing.ident is not None:
+            if reason is _MADE:
+                self.task.stopping.get()  # the consumer has not taken all of them yet
+            line.stop()
+            drawing.join(STOP_SECONDS)
 
     def _work(self) -> None:
         ledger = self._setup.ledger
@@ -128,7 +150,7 @@ class _Epoch:
         _trim()
         self.handover.end(error)
         del error
-        self.task.stopping.put(None)
+        self.task.stopping.put(_MADE)
 
     def _make_batches(self) -> None:
         state = self._state
@@ -211,8 +233,15 @@ class BatchIterator(Iterator[dict[str, Any]]):
     The thread that iterates may be interrupted at any line: it takes no lock, and sends each message in one call of C.
     """
 
-    def __init__(self, setup: EpochSetup, progress: Progress, kept: Kept, timeout: float | None) -> None:
-        self._epoch = _Epoch(setup, progress, kept, timeout)
+    def __init__(
+        self,
+        setup: EpochSetup,
+        progress: Progress,
+        kept: Kept,
+        timeout: float | None,
+        line: ProgressLine | None = None,
+    ) -> None:
+        self._epoch = _Epoch(setup, progress, kept, timeout, line)
         self._epoch.end_with(self)
         self.running = Running(self, self._epoch.task)
 

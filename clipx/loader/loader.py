@@ -6,6 +6,8 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from operator import length_hint
 from typing import Any
 
 import webdataset
@@ -28,8 +30,9 @@ from clipx.loader.counts import Targets
 from clipx.loader.epoch import BatchIterator, Kept, Running
 from clipx.loader.probe import Pools
 from clipx.loader.progress import EpochState, Progress
+from clipx.loader.progress_line import ProgressLine
 from clipx.loader.state import check_world, make_state, read_state
-from clipx.loader.stats import LoaderStats, stats_of
+from clipx.loader.stats import LoaderStats
 from clipx.loader.steps import EpochSetup
 from clipx.plan import FrameSpec, check_bounded
 from clipx.plan.draws import Epoch, check_epoch, count_epoch
@@ -89,6 +92,8 @@ class Loader(DictDataset):  # type: ignore[misc]
             filled. Raise it for a consumer that holds several.
         timeout: seconds that the consumer waits where it holds all batches; None waits for ever. In the worker of a
             DataLoader, 0 means a minute: it lets go of batches when they are sent.
+        progress: whether standard error shows how an epoch goes on: a line that is kept up to date on a terminal, else
+            one every 30 seconds. Rank 0 alone has it, and DataLoader workers have none.
 
     A batch has every field that any of its samples has: clips in all of them, of one size, or as `ragged` says (else an
     error names both samples); other fields as lists with None where a sample lacks one.
@@ -137,6 +142,7 @@ class Loader(DictDataset):  # type: ignore[misc]
         handler: Callable[[Exception], bool] = webdataset.reraise_exception,
         batches: int = 3,
         timeout: float | None = 0,
+        progress: bool = False,
     ) -> None:
         super().__init__()
         samples = as_dataset("dataset", dataset)
@@ -150,6 +156,7 @@ class Loader(DictDataset):  # type: ignore[misc]
         check_kind("shuffle", shuffle, bool)
         check_kind("drop_last", drop_last, bool)
         check_kind("equal_batches", equal_batches, bool)
+        check_kind("progress", progress, bool)
         if equal_batches and ragged == "bucket":
             raise ValueError(
                 "equal_batches is True, but ragged is 'bucket', whose batches cannot be counted: use 'pad'"
@@ -168,6 +175,7 @@ class Loader(DictDataset):  # type: ignore[misc]
             handler=handler,
             batches=integer("batches", batches, 2),
             timeout=patience("timeout", timeout),
+            progress=progress,
         )
         self._epoch = check_epoch(epoch)
         self.errors = Ledger()
@@ -245,7 +253,10 @@ class Loader(DictDataset):  # type: ignore[misc]
         setup = EpochSetup(config, reader, share, world.workers, handler, self.errors, counters)
         # The worker of a DataLoader lets go of a batch when a thread of its own has sent it.
         timeout = WORKER_SECONDS if in_worker() and config.timeout == 0 else config.timeout
-        batches = BatchIterator(setup, progress, self._kept, timeout)
+        line = None
+        if config.progress and world.rank == 0 and not in_worker():
+            line = ProgressLine(partial(self._kept.stats, config, self.errors), progress, length_hint(self))
+        batches = BatchIterator(setup, progress, self._kept, timeout, line)
         self._running = batches.running
         # Where this is interrupted, the threads know of it, and `close` knows of them.
         batches.start()
@@ -311,7 +322,7 @@ class Loader(DictDataset):  # type: ignore[misc]
         """What the epoch that runs has taken so far, or the last one in all. Any thread may call this at any time."""
         if self._running is None or not self._running.alive:
             self._kept.counters.drop()
-        return stats_of(self._kept.counters, self._config, self._kept.pools, self.errors.counts)
+        return self._kept.stats(self._config, self.errors)
 
     def close(self) -> None:
         """End the iteration that is running, if any: its threads are gone when this returns."""

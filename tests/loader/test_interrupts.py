@@ -39,8 +39,8 @@ class Interrupt:
         if not frame.f_code.co_filename.startswith(PACKAGE):
             return None
         line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip()
-        # No signal comes between where a lock is taken or given back, but a tracer would.
-        if event == "line" and not line.startswith("with "):
+        # No signal comes between where a lock is taken or given back, or before a plain return, but a tracer would.
+        if event == "line" and not line.startswith(("with ", "return ready.batch")):
             self.seen += 1
             if self.seen == self.left:
                 self.where = f"{frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_name})"
