@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from clipx.audio.format import AudioFormat
     from clipx.clip import Clip
     from clipx.datasets.files import Files
+    from clipx.datasets.index import Index
     from clipx.errors import MediaError, PoolExhausted, PoolTooSmall
     from clipx.format import ClipFormat, RandomResizedCrop
     from clipx.loader import Loader
@@ -30,6 +31,7 @@ _HOMES = {
     "ClipPool": "pool",
     "Files": "datasets.files",
     "FrameList": "plan",
+    "Index": "datasets.index",
     "Loader": "loader",
     "MediaError": "errors",
     "PoolExhausted": "errors",
@@ -52,6 +54,7 @@ __all__ = [
     "ClipPool",
     "Files",
     "FrameList",
+    "Index",
     "Loader",
     "MediaError",
     "PoolExhausted",

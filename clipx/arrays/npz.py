@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import IO, Any, cast
 
 from clipx._reading import CHUNK_BYTES, read_all
-from clipx.arrays.npy import MAGIC, read_array, read_header
+from clipx.arrays.npy import MAGIC, Header, read_array, read_header
 
 __all__ = ["Npz"]
 
@@ -81,8 +81,13 @@ class Npz(Mapping[str, Any]):
 
     def shape(self, name: str) -> tuple[int, ...] | None:
         """Shape of a member, by its header; None for one that is not an array."""
+        header = self.header(name)
+        return None if header is None else header.shape
+
+    def header(self, name: str) -> Header | None:
+        """The header of a member; None for one that is not an array."""
         with self._opened(name) as (file, size, is_array):
-            return read_header(file, size).shape if is_array else None
+            return read_header(file, size) if is_array else None
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[tuple[IO[bytes], int, bool]]:

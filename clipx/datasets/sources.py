@@ -25,6 +25,7 @@ from clipx.datasets.stored import StoredFile
 from clipx.mapped import Member, open_member
 from clipx.media.opening import open_media, videos
 from clipx.media.sources import Source
+from clipx.media.stream_facts import StreamFacts
 
 __all__ = [
     "BYTES",
@@ -33,6 +34,7 @@ __all__ = [
     "array_length",
     "array_of",
     "default_fields",
+    "facts_of",
     "find_source",
     "has_source",
     "kind_of_bytes",
@@ -53,6 +55,11 @@ ENCODED = (*BYTES, StoredFile)
 def media_of(value: Any) -> Source:
     """The value of a field as a source of video or sound: a stored file as its path or a file object."""
     return value.source() if isinstance(value, StoredFile) else value
+
+
+def facts_of(value: Any) -> StreamFacts | None:
+    """Facts of the video in a field, where its value has them from an index."""
+    return value.facts if isinstance(value, StoredFile) and isinstance(value.facts, StreamFacts) else None
 
 
 def kind_of_bytes(field: str, value: bytes | bytearray | memoryview | StoredFile) -> str:

@@ -16,12 +16,12 @@ from clipx.datasets.fields import Sample, is_metadata
 from clipx.datasets.origins import describe_error, origin_of
 from clipx.datasets.shards import Shards
 from clipx.datasets.shares import Share
+from clipx.datasets.source_names import find_sources, is_shard, kind_of_name
 from clipx.datasets.streamed_tars import IncompleteSample
 from clipx.datasets.urls import local_path
 from clipx.jobs.findings import Finding, Summary
 from clipx.jobs.inspection import inspect
 from clipx.jobs.media_inspection import Cancelled
-from clipx.jobs.sources import find_sources, is_shard, kind_of_name
 
 __all__ = ["Finding", "Summary", "check", "find_sources"]
 

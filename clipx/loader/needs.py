@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from clipx.arrays.npz import Npz
 from clipx.datasets.decoding import TooLarge, decoded_bytes
 from clipx.datasets.fields import Field, Sample, extension_of, is_metadata
-from clipx.datasets.sources import ENCODED, find_source, kind_of_bytes, media_of
+from clipx.datasets.sources import ENCODED, facts_of, find_source, kind_of_bytes, media_of
 from clipx.datasets.stored import StoredFile
-from clipx.video.decoder_memory import DecoderNeeds, decoder_needs
+from clipx.video.decoder_memory import DecoderNeeds, decoder_needs, needs_by_facts
 
 __all__ = ["Needs", "encoded_bytes", "needs_of"]
 
@@ -65,6 +65,8 @@ def _source_needs(sample: Sample, field: Field, threads: int) -> tuple[int, Deco
     if not isinstance(value, ENCODED):
         return 0, DecoderNeeds()
     if kind == "video":
+        if (facts := facts_of(value)) is not None:
+            return 0, needs_by_facts(facts, threads)
         return 0, decoder_needs(media_of(value), f"field {field!r}", threads)
     is_npz = kind == "array" and extension_of(field.holder) == "npz"
     return _read_bytes(field.holder, value) if is_npz or isinstance(value, StoredFile) else 0, DecoderNeeds()

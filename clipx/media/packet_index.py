@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -150,6 +150,7 @@ class PacketIndex:
         packet_pts: time of each packet, int64 (n,); NO_TIME where it has not been read.
         keys: packets from which decoding can start, and the frames that they give, which have the same numbers. The
             packets from one key to the next give the frames from one to the next: none after a key is shown before it.
+        positions: byte of the file at which the packet of each key begins; None where that is not known.
     """
 
     pts: np.ndarray
@@ -157,6 +158,7 @@ class PacketIndex:
     frame_of: np.ndarray
     packet_pts: np.ndarray
     keys: np.ndarray
+    positions: np.ndarray | None = None
 
     @property
     def frames(self) -> int:
@@ -171,26 +173,32 @@ class PacketIndex:
         return k if k < self.frames and self.pts[k] == pts else None
 
     @staticmethod
-    def read(container: av.container.InputContainer, stream: av.VideoStream, announced: int = 0) -> PacketIndex | None:
+    def read(
+        container: av.container.InputContainer,
+        stream: av.VideoStream,
+        announced: int = 0,
+        packets: Iterable[av.Packet] | None = None,
+    ) -> PacketIndex | None:
         """The index of a stream, from its first packet on; None where packets may not match frames one by one.
 
         They may not in containers and codecs of other kinds, with packets without or with equal times, that an edit
         list drops, or that are damaged, with fewer than are announced, and where the first is not a key frame's.
+
+        packets: all of the stream; None: as av gives them.
         """
-        packets = _StretchReader(container, stream)
-        if not packets.known:
+        reader = _StretchReader(container, stream)
+        if not reader.known:
             return None
-        for packet in container.demux(stream):
-            if packet.size and not packets.add(packet):
+        for packet in container.demux(stream) if packets is None else packets:
+            if packet.size and not reader.add(packet):
                 return None
-        if len(packets.times) < announced:
+        if len(reader.times) < announced:
             return None
-        part = packets.finish()
-        return (
-            None
-            if part is None
-            else PacketIndex(part.pts, part.durations, part.frame_of, part.pts[part.frame_of], part.keys)
-        )
+        part = reader.finish()
+        if part is None:
+            return None
+        packet_pts = part.pts[part.frame_of]
+        return PacketIndex(part.pts, part.durations, part.frame_of, packet_pts, part.keys, part.positions)
 
     @staticmethod
     def read_part(
@@ -247,6 +255,7 @@ class _Stretch(NamedTuple):
     durations: np.ndarray
     frame_of: np.ndarray
     keys: np.ndarray
+    positions: np.ndarray | None
 
 
 class _StretchReader:
@@ -266,6 +275,7 @@ class _StretchReader:
         self.times: list[int] = []
         self._durations: list[int] = []
         self._keys: list[int] = []
+        self._positions: list[int | None] = []
 
     def add(self, packet: av.Packet) -> bool:
         """Add the next packet. Returns False for one that may not be one frame."""
@@ -275,6 +285,7 @@ class _StretchReader:
             return False
         if _starts_anew(packet, self._codec, self._extradata):
             self._keys.append(len(self.times))
+            self._positions.append(packet.pos)
         self.times.append(packet.pts)
         self._durations.append(packet.duration or 0)
         return True
@@ -295,7 +306,9 @@ class _StretchReader:
         key = np.array(self._keys, dtype=np.int64)
         # A key frame counts if all packets before it are shown before it, and all after it after it.
         latest_before = np.maximum.accumulate(np.concatenate(([-1], frame_of[:-1])))
-        key = key[(latest_before[key] == key - 1) & (frame_of[key] == key)]
+        counts = (latest_before[key] == key - 1) & (frame_of[key] == key)
+        key = key[counts]
         if not len(key) or key[0] != 0:
             return None
-        return _Stretch(pts[order], np.array(self._durations, dtype=np.int64)[order], frame_of, key)
+        positions = None if None in self._positions else np.array(self._positions, dtype=np.int64)[counts]
+        return _Stretch(pts[order], np.array(self._durations, dtype=np.int64)[order], frame_of, key, positions)

@@ -14,6 +14,7 @@ from clipx.format import ClipFormat
 from clipx.media.clip_iterator import ClipIterator
 from clipx.media.opening import raising_interrupts
 from clipx.media.sources import Source, describe
+from clipx.media.stream_facts import StreamFacts
 from clipx.plan import ALL, FrameSpec, Rng, Segment, Selection, as_segments
 from clipx.plan.segmented import SegmentErrors
 from clipx.pool import ClipPool, as_pool
@@ -84,12 +85,14 @@ def selected_clips(
     segments: Mapping[int, Segment] | None = None,
     max_slots: int | None = None,
     timings: Timings | None = None,
+    facts: StreamFacts | None = None,
 ) -> VideoClips:
     """`clips` of a selection, from a pool whose slots `in_step` sources hold side by side.
 
     segments: by their numbers. Their errors are in `segment_errors`, and are not raised; but where more of their clips
     are open at once than `max_slots` have room for, that is a ValueError.
     timings: take the seconds that are spent on converting pictures.
+    facts: of a stream of the file, from an index: what they say is not read from the file. The clips are the same.
     """
     options = at_rate(spec, options)
     with raising_interrupts():
@@ -108,6 +111,7 @@ def selected_clips(
                 segments=segments,
                 max_slots=max_slots,
                 timings=timings,
+                facts=facts,
             )
         )
 

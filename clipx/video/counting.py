@@ -10,13 +10,15 @@ from typing import IO, cast
 from clipx.errors import MediaError
 from clipx.media.damage import Report
 from clipx.media.sources import Source, as_source, can_rewind
+from clipx.media.stream_facts import StreamFacts
 from clipx.plan import Extent, FrameSpec, Rng, Segment, segmented
 from clipx.video.decoder import VideoDecoder
 from clipx.video.file import VideoFile
 from clipx.video.options import VideoOptions, at_rate
 from clipx.video.segments import frames_of_video, times_of_video
+from clipx.video.times import VideoTimes, are_of
 
-__all__ = ["count_clips", "count_frames"]
+__all__ = ["count_clips", "count_clips_by_facts", "count_frames"]
 
 
 def count_frames(src: Source, spec: FrameSpec, options: VideoOptions | None, name: str) -> int:
@@ -76,3 +78,34 @@ def count_clips(
         return spec.count_until_error(Extent(n, timeline.exact_times(times, n, file.frame_ticks)))
     finally:
         file.close()
+
+
+def count_clips_by_facts(
+    facts: StreamFacts,
+    spec: FrameSpec,
+    options: VideoOptions | None,
+    name: str,
+    segments: Mapping[int, Segment] | None = None,
+    rng: Rng = None,
+) -> int | None:
+    """`count_clips` of a file that is not opened; None where facts from an index do not suffice.
+
+    Raises ValueError where they contradict each other.
+    """
+    options = at_rate(spec, options)
+    if not are_of(facts, options) or facts.width * facts.height > options.max_pixels:
+        return None
+    video = VideoTimes.of(facts, name, options)
+    timeline = video.timeline()
+    if segments is None and not spec.needs_times and timeline.whole and facts.listed is not None:
+        return spec.count_until_error(facts.listed)
+    index = facts.index
+    if index is None:
+        return None
+    if segments is not None:
+        found, _ = frames_of_video(segments, video, index, spec)
+        return segmented.count_clips(spec, found, rng)
+    n = len(timeline.frames(index, video.frame_ticks))
+    if not spec.needs_times:
+        return spec.count_until_error(n)
+    return spec.count_until_error(Extent(n, timeline.exact_times(index, n, video.frame_ticks)))

@@ -9,9 +9,10 @@ import av
 
 from clipx.media.opening import FORMATS, LATE_FORMATS, TEXTS, open_media, restrictions, rewind, target_of, videos
 from clipx.media.sources import Source, as_source
+from clipx.media.stream_facts import StreamFacts
 from clipx.video.parameter_sets import Sequence, sequences
 
-__all__ = ["DecoderNeeds", "PictureMemory", "decoder_needs", "parameter_sets_memory"]
+__all__ = ["DecoderNeeds", "PictureMemory", "decoder_needs", "needs_by_facts", "parameter_sets_memory", "stream_memory"]
 
 REFERENCES = {"h264": 16, "hevc": 16, "vvc": 16, "av1": 8, "vp9": 8, "vp8": 4}
 """Pictures that a decoder may keep to refer to, where the stream does not say; of all other codecs, two."""
@@ -77,7 +78,8 @@ def _open_header(src: Source, name: str) -> av.container.InputContainer:
     return open_media(src, name)
 
 
-def _stream_memory(stream: Any) -> PictureMemory | None:
+def stream_memory(stream: Any) -> PictureMemory | None:
+    """The pictures of a video stream, by its header; None for one of a codec that is not known."""
     context = stream.codec_context
     if context is None:
         return None
@@ -98,6 +100,12 @@ class DecoderNeeds(NamedTuple):
     pixels: int = 0
 
 
+def needs_by_facts(facts: StreamFacts, threads: int) -> DecoderNeeds:
+    """`decoder_needs` of a file that is not opened, by facts from an index."""
+    memory = PictureMemory(*facts.memory)
+    return DecoderNeeds(memory.held(threads), memory.pixels)
+
+
 def decoder_needs(src: Source, name: str, threads: int) -> DecoderNeeds:
     """Memory that a decoder of a video will need with this number of threads, from the header.
 
@@ -105,7 +113,7 @@ def decoder_needs(src: Source, name: str, threads: int) -> DecoderNeeds:
     """
     try:
         with _open_header(as_source(src, name), name) as container:
-            found = [each for each in map(_stream_memory, videos(container)) if each is not None]
+            found = [each for each in map(stream_memory, videos(container)) if each is not None]
     except (ValueError, OSError, av.FFmpegError):
         return DecoderNeeds()
     return max((DecoderNeeds(each.held(threads), each.pixels) for each in found), default=DecoderNeeds())

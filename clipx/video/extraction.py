@@ -16,6 +16,7 @@ from clipx.errors import MediaError
 from clipx.format import ClipFormat
 from clipx.media.frames import Frame
 from clipx.media.sources import Source, as_source
+from clipx.media.stream_facts import StreamFacts
 from clipx.plan import FrameSpec, Rng, Segment, Selection, as_generator, check_bounded, fill_bytes
 from clipx.plan.segmented import SegmentedPlan
 from clipx.pool import ClipPool
@@ -41,6 +42,7 @@ class Extraction:
         segments: by their numbers; None where the video is not divided.
         max_slots: that their clips may take; None for any number.
         timings: take the seconds that are spent on converting pictures.
+        facts: of a stream of the file, from an index; None where nothing is known.
 
     Attributes:
         passes: over the video.
@@ -65,6 +67,7 @@ class Extraction:
         segments: Mapping[int, Segment] | None,
         max_slots: int | None,
         timings: Timings | None,
+        facts: StreamFacts | None = None,
     ) -> None:
         self._spec, self._format, self._pool, self._in_step, self._selection = spec, format, pool, in_step, selection
         self._keeps_damage = options.damage == "keep"
@@ -80,7 +83,7 @@ class Extraction:
         self.name, src = name, as_source(src, name)
         self._writer = PictureWriter(format, options, name, timings)
         self.passes, self._plan, self.segment_errors = plan_video(
-            src, spec, options, rng, name=name, audio=audio, selection=selection, segments=segments
+            src, spec, options, rng, name=name, audio=audio, selection=selection, segments=segments, facts=facts
         )
         if segments is not None and isinstance(self._plan, SegmentedPlan):
             self._plan.check_slots(max_slots)

@@ -20,9 +20,10 @@ from clipx.media.opening import best_video, open_media, videos
 from clipx.media.packet_index import PacketIndex, frames_listed, gives_frames, listed_stretches
 from clipx.media.rates import MEASURED_PACKETS, Grace, grace_of, likely_rate, stated_rate, time_base_of
 from clipx.media.sources import Source, can_rewind
-from clipx.media.timeline import Timeline
+from clipx.media.stream_facts import StreamFacts
 from clipx.video.known_headers import carries_other_sets, is_known
 from clipx.video.options import VideoOptions
+from clipx.video.times import VideoTimes, are_of
 
 __all__ = ["VideoFile", "choose_video"]
 
@@ -52,12 +53,14 @@ def choose_video(container: av.container.InputContainer, stream: int | str, name
     return best
 
 
-class VideoFile:
+class VideoFile(VideoTimes):
     """A file that is open at the start of a video stream, and is opened again by `rewind`.
 
     Args:
         probes: whether FFmpeg decodes first frames to learn of the streams also where `is_known` says that the header
             tells all of the video; of sound it may not.
+        facts: of a stream of the file, from an index: where they are of the one that options name, its packets are not
+            read to find the rate or to make an index. None: nothing is known.
 
     Attributes:
         container, stream: those of av, which are others after `rewind`.
@@ -67,16 +70,25 @@ class VideoFile:
         grace: by how much the container may have rounded the times of frames; none without `options.fps`.
     """
 
-    def __init__(self, src: Source, name: str, options: VideoOptions, probes: bool = True) -> None:
-        self.name, self._src, self._options, self._probes = name, src, options, probes
+    def __init__(
+        self, src: Source, name: str, options: VideoOptions, probes: bool = True, facts: StreamFacts | None = None
+    ) -> None:
+        super().__init__(name, options)
+        self._src, self._probes = src, probes
+        self._facts = facts if facts is not None and are_of(facts, options) else None
         self.rewinds = can_rewind(src)
         self._start = cast(IO[bytes], src).tell() if self.rewinds and hasattr(src, "read") else 0
         # Several threads conceal damage in other ways than one, and report it late: where it does not end the clips,
         # one decodes, and otherwise a file that has some is decoded again by one.
         self._threads = options.num_threads if options.damage == "stop" else 1
         self._open()
-        self.rate = self._find_rate()
-        self.grace = Grace(0, None) if options.fps is None else grace_of(self.container, self.stream, self.rate)
+        facts = self._facts
+        self.rate = self._find_rate() if facts is None else facts.rate
+        if options.fps is None:
+            self.grace = Grace(0, None)
+        else:
+            known = None if facts is None else facts.grace
+            self.grace = grace_of(self.container, self.stream, self.rate) if known is None else known
 
     def _open(self) -> None:
         options = self._options
@@ -101,6 +113,13 @@ class VideoFile:
         if options.quality == "fast":
             context.options = {**context.options, **FAST}
         self.time_base = time_base_of(self.stream)
+        if self._facts is not None and not self._is_of(self._facts):
+            self._facts = None
+
+    def _is_of(self, facts: StreamFacts) -> bool:
+        """True if facts are of the open stream, as far as its header shows."""
+        here = self.stream.index, self.codec, self.time_base
+        return here == (facts.stream, facts.codec, facts.time_base)
 
     def _find_rate(self) -> Fraction:
         rate = stated_rate(self.container, self.stream)
@@ -139,12 +158,9 @@ class VideoFile:
     @property
     def frames_listed(self) -> int | None:
         """Number of frames, where the header lists them."""
+        if self._facts is not None:
+            return self._facts.listed
         return frames_listed(self.container, self.stream)
-
-    @property
-    def frame_ticks(self) -> int:
-        """Ticks that a frame is shown where the file does not say: one frame at `rate`."""
-        return max(round(1 / (self.rate * self.time_base)), 1)
 
     @property
     def has_threads(self) -> bool:
@@ -154,28 +170,6 @@ class VideoFile:
     def use_one_thread(self) -> None:
         """Decode with one thread from the next `rewind` on."""
         self._threads = 1
-
-    @property
-    def has_part(self) -> bool:
-        """True if the options name a part of the video."""
-        return self._options.start_seconds is not None or self._options.end_seconds is not None
-
-    def timeline(self) -> Timeline:
-        """The time line of the part and at the rate of the options."""
-        options = self._options
-        return Timeline(
-            self.name,
-            self.time_base,
-            self.grace,
-            fps=options.fps,
-            start_seconds=options.start_seconds,
-            end_seconds=options.end_seconds,
-            at_start=options.at_start,
-        )
-
-    def whole_timeline(self) -> Timeline:
-        """The time line of all frames of the video."""
-        return Timeline(self.name, self.time_base, self.grace)
 
     def packets(self) -> Iterator[av.Packet]:
         """The packets of the stream, up to the end of the file."""
@@ -191,6 +185,8 @@ class VideoFile:
 
         wanted: from the number of frames, the frames that will be asked for, bool (n,); others may then be left out.
         """
+        if self._facts is not None and (known := self._facts.index) is not None:
+            return known
         index = None
         announced = 0 if wanted is None else self.announced
         stretches = listed_stretches(self.stream, wanted(announced)) if wanted is not None and announced else None

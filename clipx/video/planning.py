@@ -14,6 +14,7 @@ from clipx.audio.format import AudioFormat
 from clipx.media.damage import Report
 from clipx.media.packet_index import PacketIndex
 from clipx.media.sources import Source, can_rewind
+from clipx.media.stream_facts import StreamFacts
 from clipx.media.timeline import Timeline
 from clipx.plan import Extent, FrameSpec, Rng, Segment, Selection
 from clipx.plan.rows import Plan
@@ -53,8 +54,11 @@ def plan_video(
     audio: AudioFormat | None,
     selection: Selection,
     segments: Mapping[int, Segment] | None,
+    facts: StreamFacts | None = None,
 ) -> tuple[VideoPasses, Plan, SegmentErrors]:
     """Open a video, and plan its clips and the passes over it; also the errors of segments.
+
+    facts: of a stream of the file, as VideoFile takes them.
 
     Reads the packets that the plan needs, and decodes all frames where only that gives their number, or their times.
     Raises MediaError for what cannot be read, ValueError as `FrameSpec.plan`.
@@ -62,7 +66,8 @@ def plan_video(
     in_segments = segments is not None
     if (spec.needs_extent or in_segments) and not can_rewind(src):
         src = io.BytesIO(cast(IO[bytes], src).read())
-    file, report = VideoFile(src, name, options, probes=audio is not None), Report(name, options.damage)
+    file = VideoFile(src, name, options, probes=audio is not None, facts=facts)
+    report = Report(name, options.damage)
     # A pass for segments goes over the frames of the whole video: each segment has a time line of its own.
     decoder, timeline = VideoDecoder(file, report), file.timeline() if segments is None else file.whole_timeline()
     index = _read_index(file, timeline, spec, selection, options.damage, rng, in_segments)

@@ -23,7 +23,7 @@ from clipx.video.file import VideoFile
 from clipx.video.options import VideoOptions
 from clipx.video.orientation import UPRIGHT, Orientation, carries_orientation
 
-__all__ = ["SoundInfo", "VideoInfo", "probe"]
+__all__ = ["SoundInfo", "VideoInfo", "container_orientation", "probe"]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _info(file: VideoFile, rotate: bool) -> VideoInfo:
     stream, context = file.stream, file.stream.codec_context
     width, height = context.width, context.height
     frames, duration, sound = file.frames_listed, _duration(file), _sound(file)
-    orientation = _container_orientation(stream) if rotate else UPRIGHT
+    orientation = container_orientation(stream) if rotate else UPRIGHT
     packets = file.packets()
     first = next((packet for packet in packets if packet.size), None)
     if not width * height or orientation is None or (rotate and orientation == UPRIGHT and _may_rotate(file, first)):
@@ -137,7 +137,7 @@ def _duration(file: VideoFile) -> float | None:
     return None if file.container.duration is None else file.container.duration / 1e6
 
 
-def _container_orientation(stream: av.VideoStream) -> Orientation | None:
+def container_orientation(stream: av.VideoStream) -> Orientation | None:
     """The orientation that a container states; None where that is not known before a frame is decoded.
 
     av shows it with frames only. But a header of a MOV that is written for the stream has it (tkhd, ISO/IEC 14496-12

@@ -12,7 +12,7 @@ from clipx.plan import FrameSpec, Segment
 from clipx.plan.segmented import SegmentErrors, SegmentFrames
 from clipx.plan.segments import json_number
 from clipx.video.decoder import VideoDecoder
-from clipx.video.file import VideoFile
+from clipx.video.times import VideoTimes
 
 __all__ = ["frames_of_video", "times_of_video"]
 
@@ -23,7 +23,7 @@ def times_of_video(decoder: VideoDecoder, index: PacketIndex | None) -> PacketIn
 
 
 def frames_of_video(
-    segments: Mapping[int, Segment], file: VideoFile, times: PacketIndex | FrameTimes, spec: FrameSpec
+    segments: Mapping[int, Segment], file: VideoTimes, times: PacketIndex | FrameTimes, spec: FrameSpec
 ) -> tuple[list[SegmentFrames], SegmentErrors]:
     """The frames of segments, and the errors of those that have none."""
     whole, found = file.timeline(), []
@@ -50,7 +50,7 @@ def _as_range(frames: np.ndarray) -> range | np.ndarray:
     return frames
 
 
-def _no_frames(segment: Segment, file: VideoFile, times: PacketIndex | FrameTimes) -> ValueError:
+def _no_frames(segment: Segment, file: VideoTimes, times: PacketIndex | FrameTimes) -> ValueError:
     n = len(times.pts)
     if segment.unit == "frames":
         if segment.start >= n:

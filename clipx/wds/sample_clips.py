@@ -21,7 +21,7 @@ from clipx.datasets.keys import Keys, find_fields, other_fields, parse_keys
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locate, locating
 from clipx.datasets.segments import BadSegment, SampleSegments, SegmentSource
-from clipx.datasets.sources import array_length, array_of, default_fields, find_source, media_of
+from clipx.datasets.sources import array_length, array_of, default_fields, facts_of, find_source, media_of
 from clipx.format import ClipFormat
 from clipx.plan import ALL, FrameList, FrameSpec, Segment, Selection
 from clipx.plan.draws import sample_rng
@@ -30,6 +30,7 @@ from clipx.plan.segmented import frames_of_segments
 from clipx.pool import ClipPool
 from clipx.video.clips import VideoClips, count_clips
 from clipx.video.clips import selected_clips as selected_video_clips
+from clipx.video.counting import count_clips_by_facts
 from clipx.video.options import VideoOptions
 from clipx.wds.in_step import ClipSample, FieldClips, check_lengths, damages_of, joined, sound_of
 
@@ -259,7 +260,7 @@ class SampleClips:
         shared |= {"segments": segments, "max_slots": max_slots}
         if source.kind == "sound":
             return selected_sound_clips(media_of(source.value), spec, self.audio, **shared)
-        shared |= {"options": options, "audio": self.audio, "timings": timings}
+        shared |= {"options": options, "audio": self.audio, "timings": timings, "facts": facts_of(source.value)}
         return selected_video_clips(media_of(source.value), spec, self.format, **shared)
 
     def _why_none(self, counts: Iterable[int | None], found: SampleSegments | None) -> str:
@@ -297,6 +298,10 @@ class SampleClips:
             if segments is None:
                 return spec.count(n)
             return count_planned(spec, frames_of_segments(segments, n)[0], rng)
+        if (facts := facts_of(given)) is not None and kind == "video":
+            known = count_clips_by_facts(facts, spec, self.options, name, segments, rng)
+            if known is not None:
+                return known
         value: Any = BytesFile(given) if isinstance(given, memoryview) else media_of(given)
         if kind == "sound":
             return count_sound_clips(value, spec, self.audio, name, segments, rng)

@@ -1,4 +1,4 @@
-"""The files and shards that arguments of a job name."""
+"""The files and shards that paths, folders and patterns name."""
 
 from __future__ import annotations
 
