@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -10,14 +10,13 @@ import numpy as np
 
 from clipx._timing import Timings
 from clipx.datasets.addresses import UnreadMember
-from clipx.datasets.decoding import decode
 from clipx.datasets.fields import Field, Sample
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locating
 from clipx.datasets.segments import SEGMENT_BYTES, BadSegment
-from clipx.datasets.stored import StoredFile
 from clipx.datasets.streamed_tars import IncompleteSample, ReadLimits
 from clipx.errors import NOT_A_SAMPLES_FAULT
+from clipx.loader.beside import decoded_beside, mapped
 from clipx.loader.budget import Budget
 from clipx.loader.config import LoaderConfig
 from clipx.loader.counters import Counters, Stopwatch
@@ -99,7 +98,7 @@ class Extractor:
     ) -> Generator[ClipSample | BadSegment]:
         with locating(sample, clips=0):
             fields = self.fields(sample)
-            sample = {**sample, **self._decoded(sample, fields.values())}
+            sample = {**sample, **decoded_beside(sample, fields.values(), self.limits.sample_bytes)}
         clips = self.config.sample_clips.clips(
             sample,
             self.epoch,
@@ -124,24 +123,12 @@ class Extractor:
             else:
                 began = perf_counter()
                 with locating(clip.sample, clips=given):
-                    mapped = function(clip.sample)
+                    made = mapped(function, clip.sample)
                     timings.mapping += perf_counter() - began
-                    if not isinstance(mapped, Mapping):
-                        raise TypeError(f"map gave {mapped!r}, but must give a sample, a dict")
-                yield clip._replace(sample=mapped)
-                del mapped
+                yield clip._replace(sample=made)
+                del made
             given += 1
             del clip
-
-    def _decoded(self, sample: Sample, fields: Iterable[Field]) -> Sample:
-        """The fields of a sample beside its clips, decoded."""
-        names = {field.holder for field in fields}
-        beside = {
-            name: value.read() if isinstance(value, StoredFile) else value
-            for name, value in sample.items()
-            if name not in names
-        }
-        return decode(beside, self.limits.sample_bytes)
 
     def weigh(self, sample: Sample) -> Weight:
         """Bytes that a sample takes; with the error of one that takes more than the budget has for it."""

@@ -25,6 +25,7 @@ from clipx.datasets.segments import Segments, parse_segments
 from clipx.datasets.shard_list import as_dataset
 from clipx.datasets.world import World, find_ranks, find_world, in_worker
 from clipx.format import ClipFormat
+from clipx.loader.beside import check_map
 from clipx.loader.config import LoaderConfig
 from clipx.loader.counts import Targets
 from clipx.loader.epoch import BatchIterator, Kept, Running
@@ -151,8 +152,6 @@ class Loader(DictDataset):  # type: ignore[misc]
         check_bounded(spec)
         if not callable(handler):
             raise TypeError(f"handler is {handler!r}, but must be a function of an exception")
-        if map is not None and not callable(map):
-            raise TypeError(f"map is {map!r}, but must be a function of a sample")
         check_kind("shuffle", shuffle, bool)
         check_kind("drop_last", drop_last, bool)
         check_kind("equal_batches", equal_batches, bool)
@@ -167,7 +166,7 @@ class Loader(DictDataset):  # type: ignore[misc]
             batch_size=integer("batch_size", batch_size, 1),
             memory=byte_count("memory", memory),
             threads=integer("threads", (os.cpu_count() or 1) if threads is None else threads, 1),
-            map=map,
+            map=check_map(map),
             shuffle=shuffle,
             drop_last=drop_last,
             equal_batches=equal_batches,

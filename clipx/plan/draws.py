@@ -21,6 +21,7 @@ __all__ = [
     "segment_rng",
     "segment_seed",
     "stream_random",
+    "stream_rng",
 ]
 
 Rng = np.random.Generator | int | None
@@ -72,3 +73,8 @@ def segment_rng(seed: tuple[int, ...], number: int) -> np.random.Generator:
 def stream_random(seed: int, epoch: int, name: str) -> random.Random:
     """Random numbers for the order of a stream: the same for the same (seed, epoch, name), on any machine."""
     return random.Random(_digest(seed, epoch, name))
+
+
+def stream_rng(seed: int, epoch: int, name: str) -> np.random.Generator:
+    """Generator for the order of a stream: the same for the same (seed, epoch, name), on any machine."""
+    return np.random.default_rng(_digest(seed, epoch, name, "stream"))
