@@ -6,14 +6,14 @@ import os
 import tarfile
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from clipx._reading import irregular_kind
 from clipx.arrays.npy import read_header
 
-__all__ = ["Member", "members", "open", "open_member"]
+__all__ = ["Member", "members", "members_in", "open", "open_member"]
 
 
 class Member(NamedTuple):
@@ -48,9 +48,17 @@ def members(path: str | os.PathLike[str]) -> Generator[Member]:
     Raises FileNotFoundError, and ValueError for a file that is not a tar file, is damaged, or ends inside a member.
     """
     name = _path(path)
-    size = os.stat(name).st_size
+    with Path(name).open("rb") as file:
+        yield from members_in(file, os.stat(name).st_size, name)
+
+
+def members_in(file: IO[bytes], size: int, name: str) -> Generator[Member]:
+    """The regular members of an uncompressed tar file of `size` bytes that can seek; `name` is its name in messages.
+
+    Nothing but headers is read. Raises ValueError as `members` does.
+    """
     try:
-        with tarfile.open(name, "r:") as tar:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
                 if member.size < 0:
                     raise ValueError(f"{name!r} is damaged: member {member.name!r} has a size of {member.size}")
@@ -60,13 +68,10 @@ def members(path: str | os.PathLike[str]) -> Generator[Member]:
                     yield Member(member.name, member.offset_data, member.size, member.issparse(), member.offset)
                 tar.members = []  # type: ignore[attr-defined]  # it remembers all that it has passed
             # A header that cannot be read ends a tar file without a word; the end is a block of zeros.
-            with Path(name).open("rb") as file:
-                file.seek(tar.offset)
-                rest = file.read(tarfile.BLOCKSIZE)
+            file.seek(tar.offset)
+            rest = file.read(tarfile.BLOCKSIZE)
             if rest.strip(b"\0"):
                 raise ValueError(f"{name!r} is damaged at byte {tar.offset}: no header of a member is there")
-    except FileNotFoundError:
-        raise
     # Where headers extend others without an end, or by more than there is memory, that is their fault.
     except (tarfile.TarError, OSError, EOFError, OverflowError, IndexError, RecursionError, MemoryError) as exn:
         raise ValueError(f"{name!r} is not an uncompressed tar file: {exn or type(exn).__name__}") from exn

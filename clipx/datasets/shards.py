@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import IO, Any, cast
 
 import webdataset
 
@@ -13,11 +14,15 @@ from clipx.datasets.addresses import START, Address, Position, checksum_of
 from clipx.datasets.fields import Sample
 from clipx.datasets.local_tars import LocalSample, find_samples, view_members
 from clipx.datasets.origins import locate
+from clipx.datasets.remote import RangeCache, can_open, open_range, open_stream
 from clipx.datasets.shares import Share
 from clipx.datasets.streamed_tars import ReadLimits, read_samples
 from clipx.datasets.urls import local_path
 
 __all__ = ["Shards"]
+
+HEADER_BYTES = 2048
+"""Bytes that are read of a remote shard for a header: with small members, often those of the next one, too."""
 
 
 class _ShardHandler:
@@ -63,12 +68,13 @@ class Shards:
 
     def __init__(self, urls: Sequence[str], handler: Callable[[Exception], bool]) -> None:
         self.urls, self._handler, self.limits = list(urls), handler, ReadLimits()
+        self._own_cache = RangeCache()
 
     def samples(self, share: Share, after: Position = START) -> Iterator[tuple[Address, Sample]]:
         """The samples of a share in order, with their addresses: all, or those that come after a position.
 
-        Local, uncompressed shards are read from there on, others from their beginning. Raises ValueError where there is
-        another sample than the one that was read last.
+        Shards that are not compressed are read from there on, others and those of a pipe from their beginning. Raises
+        ValueError where there is another sample than the one that was read last.
         """
         for part in share.from_(after):
             shard, begin = part.part, part.after
@@ -80,6 +86,10 @@ class Shards:
             if handler.stopped:
                 return
 
+    @property
+    def _cache(self) -> RangeCache:
+        return self.limits.cache or self._own_cache
+
     def _numbered(self, shard: int, handler: Callable[[Exception], bool]) -> Iterator[tuple[int, Sample]]:
         yield from enumerate(self._streamed(shard, 0, handler))
 
@@ -87,9 +97,13 @@ class Shards:
         """The samples of a shard from byte `start` on, where one begins."""
         url = self.urls[shard]
         try:
-            stream = webdataset.tariterators.gopen.gopen(url)
-            if start:
-                stream.seek(start)
+            stream: IO[bytes]
+            if self._reads_ranges(url):
+                stream = open_stream(url, start, cache=self._cache)
+            else:
+                stream = webdataset.tariterators.gopen.gopen(url)
+                if start:
+                    stream.seek(start)
         except Exception as exn:
             exn.args = (*exn.args, url)
             handler(exn)
@@ -99,9 +113,22 @@ class Shards:
         yield from samples
 
     def _found(self, shard: int, numbers: Iterable[int]) -> dict[int, LocalSample]:
-        """The samples of these numbers, where the shard is local and uncompressed."""
-        path = local_path(self.urls[shard])
-        return {} if path is None else find_samples(path, numbers)
+        """The samples of these numbers, where the shard is uncompressed, and local or read by ranges."""
+        url = self.urls[shard]
+        path = local_path(url)
+        if path is not None:
+            return find_samples(path, numbers)
+        return find_samples(url, numbers, partial(self._open_part, url)) if self._reads_ranges(url) else {}
+
+    def _open_part(self, url: str, offset: int, size: int | None) -> IO[bytes]:
+        return cast(IO[bytes], open_range(url, offset, size, cache=self._cache, block=HEADER_BYTES))
+
+    def _reads_ranges(self, url: str) -> bool:
+        """True for an address that fsspec opens, unless WebDataset has been told another way to open it."""
+        if local_path(url) is not None or not can_open(url):
+            return False
+        known = webdataset.tariterators.gopen.gopen_schemes.get(url.partition(":")[0])
+        return known is None or known.__module__ == "webdataset.gopen"
 
     def _behind(self, after: Address, handler: _ShardHandler) -> Iterator[tuple[int, Sample]]:
         """The samples of a shard that come after an address, with their numbers."""

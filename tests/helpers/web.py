@@ -31,7 +31,7 @@ class WebServer:
 
     def reset(self):
         """No files, no faults, nothing sent."""
-        self.files, self.sent, self.requests = {}, 0, []
+        self.files, self._tags, self.sent, self.requests = {}, {}, 0, []
         self.faults, self.always = deque(), None
         self.ranges = self.says_size = self.tags = True
         self.latency = 0
@@ -39,6 +39,7 @@ class WebServer:
     def add(self, name, data):
         """Serves bytes under a name; returns the address."""
         self.files[name] = bytes(data)
+        self._tags[name] = f'"{sha256(data).hexdigest()[:16]}"'
         return f"{self.base}/{name}"
 
     async def answer(self, request):
@@ -57,7 +58,7 @@ class WebServer:
         if name not in self.files:
             return web.Response(status=404)
         data = self.files[name]
-        headers = {"ETag": f'"{sha256(data).hexdigest()[:16]}"'} if self.tags else {}
+        headers = {"ETag": self._tags[name]} if self.tags else {}
         if self.ranges and "Range" in request.headers:
             begin, end = asked.start, min(asked.stop, len(data))
             if begin >= len(data):
@@ -70,6 +71,8 @@ class WebServer:
         response = web.StreamResponse(status=status, headers=headers)
         if self.says_size or status == 206:
             response.content_length = len(body)
+        if request.method == "HEAD":
+            body = b""
         if fault == "short":
             body = body[: len(body) // 2]
         with suppress(ConnectionError):  # of a client that has seen enough

@@ -2,6 +2,8 @@
 
 from clipx.datasets.remote.cache import RangeCache
 from clipx.datasets.remote.counters import bytes_read
+from clipx.datasets.remote.filesystems import can_open
 from clipx.datasets.remote.ranged_file import RangedFile, open_range
+from clipx.datasets.remote.streams import open_stream
 
-__all__ = ["RangeCache", "RangedFile", "bytes_read", "open_range"]
+__all__ = ["RangeCache", "RangedFile", "bytes_read", "can_open", "open_range", "open_stream"]

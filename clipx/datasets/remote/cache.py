@@ -123,6 +123,10 @@ class RangeCache:
         """Bytes that came for its files in this process, those of failed requests too."""
         return self.state.received.total
 
+    def count(self, nbytes: int) -> None:
+        """Add to `bytes_read` bytes that came another way."""
+        self.state.received.add(nbytes)
+
     def clear(self) -> None:
         """Forget all bytes, and which versions files had that are not open."""
         state = self.state

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from clipx.datasets.remote.answers import Answer
 from clipx.datasets.remote.filesystems import shown
 from clipx.datasets.remote.retries import Refused, ShortAnswer
 
-__all__ = ["HttpRanges", "RangesIgnored"]
+__all__ = ["HttpAnswer", "HttpRanges", "RangesIgnored"]
 
 CONNECT_SECONDS, SILENT_SECONDS = 30, 60
 """Seconds until a connection stands, and until the next bytes come, before a request is given up."""
@@ -26,6 +28,49 @@ def _number(text: str | None) -> int | None:
     """A number of bytes in a header; None where there is none."""
     found = int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 20 else None
     return found if found is not None and found <= LARGEST else None
+
+
+async def _request(filesystem: Any, url: str, headers: dict[str, str]) -> Any:
+    """The response to a request for a file as it is stored, whose body has not been read."""
+    import aiohttp
+
+    options = dict(filesystem.kwargs)
+    headers = {**options.pop("headers", {}), "Accept-Encoding": "identity", **headers}
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS)
+    session = await filesystem.set_session()
+    return await session.get(filesystem.encode_url(url), headers=headers, **{"timeout": timeout, **options})
+
+
+class HttpAnswer:
+    """The body of the answer to a request for a whole file, as it comes. Raises what aiohttp raises."""
+
+    def __init__(self, filesystem: Any, url: str) -> None:
+        from fsspec.asyn import sync
+
+        self._loop, self._sync, self._process = filesystem.loop, sync, os.getpid()
+        self._response: Any = sync(self._loop, self._open, filesystem, url)
+
+    async def _open(self, filesystem: Any, url: str) -> Any:
+        response = await _request(filesystem, url, {})
+        try:
+            response.raise_for_status()
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+    def read(self, size: int) -> bytes:
+        """At least one byte and at most `size`; none at the end. Raises OSError in another process."""
+        if self._process != os.getpid():
+            raise OSError("the connection is that of another process")
+        data: bytes = self._sync(self._loop, self._response.content.read, size)
+        return data
+
+    def close(self) -> None:
+        """Give up the connection, if the answer has not been read to its end."""
+        if self._process == os.getpid():
+            with suppress(RuntimeError):  # of a loop that has ended
+                self._loop.call_soon_threadsafe(self._response.close)
 
 
 class HttpRanges:
@@ -55,16 +100,8 @@ class HttpRanges:
         return answer
 
     async def _fetch(self, start: int, stop: int, most_whole: int, count: Callable[[int], None]) -> Answer:
-        import aiohttp
-
-        filesystem = self._filesystem
-        options = dict(filesystem.kwargs)
-        headers = {**options.pop("headers", {}), "Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
-        options.setdefault(
-            "timeout", aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS)
-        )
-        session = await filesystem.set_session()
-        async with session.get(filesystem.encode_url(self._url), headers=headers, **options) as response:
+        headers = {"Range": f"bytes={start}-{stop - 1}"}
+        async with await _request(self._filesystem, self._url, headers) as response:
             return await self._answer(response, start, stop, most_whole, count)
 
     async def _answer(

@@ -12,6 +12,9 @@ BUFFER_BYTES = 1 << 15
 MOST_RUNS = 4
 """Runs that are followed at the same time, such as pictures and sound that lie apart."""
 
+MOST_LEARNED = 1 << 14
+"""Bytes up to which the first request of a run is as long as the run before, such as the headers between members."""
+
 NEAR_BYTES = 1 << 16
 """Bytes that a run may pass over: as a request takes longer than to read these."""
 
@@ -31,19 +34,22 @@ class _Run:
     """Reads that follow one another.
 
     Attributes:
+        start: byte at which the first of them begins.
         next: byte behind the last of them.
         fetched: bytes that were requested for them.
     """
 
     def __init__(self, start: int) -> None:
-        self.next, self.fetched = start, 0
+        self.start = self.next = start
+        self.fetched = 0
 
 
 class ReadAhead:
     """The end of each request, from the reads before it.
 
     A run of reads, each at most NEAR_BYTES behind the one before, doubles what is requested each time: what is too much
-    is less than what was read. Any other read requests `block` bytes, or what it asks for where that is more.
+    is less than what was read. Any other read requests `block` bytes, or what it asks for where that is more, or, up to
+    MOST_LEARNED, as many as the run before it read.
 
     Args:
         block: bytes of the first request of a run.
@@ -53,6 +59,7 @@ class ReadAhead:
     def __init__(self, block: int, most: int) -> None:
         self._block, self._most = block, most
         self._runs: list[_Run] = []
+        self._length = 0
         self._hinted: list[tuple[int, int]] = []
 
     def hint(self, ranges: Iterable[tuple[int, int]]) -> None:
@@ -66,7 +73,8 @@ class ReadAhead:
     def end(self, start: int, stop: int) -> int:
         """To where to request bytes for a read from `start` to `stop`, of which the first is not held."""
         run = self._run(start)
-        end = start + min(max(self._block, run.fetched), self._most)
+        learned = 0 if run.fetched else min(self._length, MOST_LEARNED)
+        end = start + min(max(self._block, run.fetched, learned), self._most)
         hinted = next((each for each in self._hinted if start < each[1]), None)
         if hinted is not None and hinted[0] <= start + self._block:
             run.fetched = 0
@@ -82,6 +90,8 @@ class ReadAhead:
                 self._runs.remove(run)
                 break
         else:
+            if self._runs:
+                self._length = self._runs[-1].next - self._runs[-1].start
             run = _Run(start)
             del self._runs[: max(len(self._runs) + 1 - MOST_RUNS, 0)]
         self._runs.append(run)

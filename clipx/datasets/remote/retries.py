@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from clipx.datasets.origins import shorten
 from clipx.datasets.remote.filesystems import shown
 
 __all__ = ["FIRST_WAIT", "MOST_WAIT", "TRIES", "Refused", "ShortAnswer", "changed", "repeat"]
@@ -102,7 +103,7 @@ def wait_asked(exn: Exception) -> float:
 
 def reason_of(exn: BaseException) -> str:
     """An error in words, with the status that it carries."""
-    status, text = status_of(exn), str(getattr(exn, "message", "") or exn)
+    status, text = status_of(exn), shorten(str(getattr(exn, "message", "") or exn))
     return f"status {status}, {text}" if status is not None and str(status) not in text else text or type(exn).__name__
 
 
