@@ -110,6 +110,11 @@ class SampleClips:
         listed = spec.field if isinstance(spec, FrameList) else None
         self._listed = None if listed is None else FieldPath("frames", listed)
 
+    @property
+    def has_fixed_spec(self) -> bool:
+        """Whether no field of a sample says which frames are taken."""
+        return self._listed is None
+
     def fields(self, sample: Sample) -> dict[Field, Field]:
         """The fields of a sample that clips are made of, by the names of their clips.
 

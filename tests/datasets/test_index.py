@@ -15,6 +15,7 @@ from helpers.corpus import sound_bytes, video_bytes
 from helpers.shards import write_tar
 
 import clipx
+from clipx.datasets.index import streamed
 from clipx.datasets.stored import StoredFile
 from clipx.wds.sample_clips import SampleClips
 
@@ -274,3 +275,63 @@ def test_sources_that_changed_are_refused_or_renewed(folder, tmp_path):
     film.unlink()
     with pytest.raises(FileNotFoundError):
         refusing.sample(at)
+
+
+def test_counts_are_those_of_each_sample(built, folder, tmp_path, monkeypatch):
+    specs = [
+        (SPEC, {}),
+        (SPEC, {"keys": "mp4"}),
+        (SPEC, {"keys": ("mp4;mkv",)}),
+        (SPEC, {"keys": "npy"}),
+        (clipx.WindowSpec(3, 2, offset="random", policy="repeat_last"), {}),
+        (clipx.WindowSpec(3, 2, policy="error"), {}),
+        (clipx.WindowSpec(3, 2), {"options": clipx.VideoOptions(fps=7)}),
+        (clipx.WindowSpec(3, 2), {"options": clipx.VideoOptions(max_pixels=1000)}),
+        (clipx.WindowSpec(3, 2), {"options": clipx.VideoOptions(stream=1)}),
+        (clipx.FrameList(seconds=[0.5]), {}),
+    ]
+    for spec, rest in specs:
+        extractor = SampleClips(spec, **rest)
+        one_by_one = []
+        for number in range(len(built)):
+            try:
+                one_by_one.append(extractor.count(built.sample(number), 2))
+            except (ValueError, OSError):
+                one_by_one.append(0)
+        found = built.counts(extractor, 2)
+        assert found.dtype == np.int64
+        assert found.tolist() == one_by_one, (spec, rest)
+    only_videos = Index.build([folder / "a.tar", folder / "files" / "film2.webm"], tmp_path / "index.parquet")
+    monkeypatch.setattr(Index, "sample", lambda *_: pytest.fail("a sample is looked into"))
+    assert only_videos.counts(SampleClips(SPEC)).tolist() == [7, 7, 7, 7]
+
+
+def test_groups_and_facts(built, folder, tmp_path):
+    sources = list(built.sources)
+    borders = built.groups.tolist()
+    assert (borders[0], borders[-1]) == (0, len(built))
+    for first, end in zip(borders, borders[1:]):
+        assert len(set(sources[first:end])) == 1
+        assert end - first == 1 or sources[first].endswith((".tar", ".gz"))
+    assert not built.is_remote
+    moved = Index(built.path, root=tmp_path)
+    moved.check(built.facts())
+    other = Index.build([folder / "a.tar"], tmp_path / "index.parquet")
+    with pytest.raises(ValueError, match=r"of an index of \d+ samples, but dataset has 3"):
+        other.check(built.facts())
+    with pytest.raises(ValueError, match="of another index"):
+        built.check({**built.facts(), "digest": "0" * 32})
+    with pytest.raises(ValueError, match="must have the number and the digest"):
+        built.check([])
+
+
+def test_samples_of_a_compressed_shard_are_read_in_one_pass(built, monkeypatch):
+    opened = []
+    real = streamed.Shards
+    monkeypatch.setattr(streamed, "Shards", lambda *given: opened.append(given) or real(*given))
+    index = Index(built.path)
+    at = list(index.keys).index("0010")
+    assert [json.loads(index.sample(at + k)["json"])["label"] for k in (0, 1)] == [10, 11]
+    assert len(opened) == 1
+    assert index.sample(at)["mp4"] == video_bytes(MP4)
+    assert len(opened) == 2

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import operator
 import os
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
 
 from clipx._checks import integer, one_of
+from clipx.datasets.dataset import refuse
 from clipx.datasets.fields import Sample
+from clipx.datasets.index.arrow import arrow
 from clipx.datasets.index.building import build_index
+from clipx.datasets.index.counting import count_all
 from clipx.datasets.index.places import check_inside, resolved_name
 from clipx.datasets.index.progress import Progress, showing
 from clipx.datasets.index.samples import SampleReading
 from clipx.datasets.index.staleness import Renewed
+from clipx.datasets.index.stores import SHARD
+from clipx.datasets.index.streamed import StreamedShards
 from clipx.datasets.index.table import IndexTable
+from clipx.datasets.remote_names import is_remote
 
 __all__ = ["Index"]
 
@@ -92,7 +100,7 @@ class Index:
         self.root = self._table.root if root is None else os.fspath(root)
         if not self.trusted:
             self._check_places()
-        self._renewed = Renewed()
+        self._renewed, self._shards = Renewed(), StreamedShards()
         begins = self._table.first[:-1]
         self.keys: Sequence[str] = _Texts(self._table.column("key"), begins)
         self.sources: Sequence[str] = _Texts(self._table.column("source"), begins, self.root)
@@ -191,7 +199,7 @@ class Index:
         that has changed, and rows that contradict each other; and OSError for a source that cannot be read.
         """
         renewed = self._renewed if self.stale == "renew" else None
-        return SampleReading(self._table, self.root, renewed).sample(self._rows(i))
+        return SampleReading(self._table, self.root, renewed, self._shards).sample(self._rows(i))
 
     def count(self, i: int, sample_clips: Any, epoch: int = 0) -> int:
         """Number of clips of sample i in an epoch: without opening it, where its facts suffice.
@@ -199,6 +207,58 @@ class Index:
         sample_clips: which clips are made, a `SampleClips`. Raises as `sample`, and what reading raises.
         """
         return int(sample_clips.count(self.sample(i), epoch))
+
+    def counts(self, sample_clips: Any, epoch: int = 0) -> np.ndarray:
+        """Number of clips of each sample in an epoch, int64 (samples,); 0 of those that cannot be read.
+
+        Where it depends on numbers of frames alone, no sample is looked into. Raises ValueError for a damaged index.
+        """
+        return count_all(self._table, self.keys, self.sample, sample_clips, epoch)
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """The first sample of each run of samples of one shard, or of a file of its own, and behind the last sample."""
+        begins, source = self._table.first[:-1], self._table.column("source")
+        codes = source.indices.fill_null(-1).to_numpy(zero_copy_only=False)[begins]
+        kinds = self._table.column("source_kind")
+        kind = kinds.indices.fill_null(-1).to_numpy(zero_copy_only=False)[begins]
+        shards = kinds.dictionary.to_pylist()
+        is_shard = kind == (shards.index(SHARD) if SHARD in shards else -2)
+        new = ~is_shard
+        new[1:] |= codes[1:] != codes[:-1]
+        new[:1] = True
+        return np.append(np.flatnonzero(new), len(self))
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether some sources are read through fsspec."""
+        names = self._table.column("source").dictionary.to_pylist()
+        return is_remote(self.root) or any(map(is_remote, names))
+
+    def facts(self) -> dict[str, Any]:
+        """Facts by which a saved state knows the index again: its number of samples, and a digest of their names."""
+        return {"samples": len(self), "digest": self._digest}
+
+    @cached_property
+    def _digest(self) -> str:
+        digest = hashlib.blake2b(digest_size=16)
+        begins = arrow().array(self._table.first[:-1])
+        for name in ("key", "source"):
+            column = self._table.column(name).take(begins)
+            column = column.dictionary_decode() if hasattr(column, "dictionary_decode") else column
+            lengths, texts = column.fill_null("").cast(arrow().large_string()).buffers()[1:]
+            for part in (lengths, texts):
+                digest.update(part or b"")
+        return digest.hexdigest()
+
+    def check(self, saved: Any) -> None:
+        """Raise ValueError where a state's facts are not those of this index."""
+        if not isinstance(saved, dict) or saved.keys() != {"samples", "digest"}:
+            raise refuse("dataset", saved, "must have the number and the digest of an index's samples")
+        if saved["samples"] != len(self):
+            raise ValueError(f"state is of an index of {saved['samples']} samples, but dataset has {len(self)}")
+        if saved["digest"] != self._digest:
+            raise ValueError("state is of another index: keys, sources or their order were others when it was saved")
 
 
 def _open(path: str, root: str | None, trusted: bool, stale: Literal["refuse", "renew"]) -> Index:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from itertools import islice
 from typing import Any
 
 from clipx.datasets.decoding import KINDS
@@ -13,10 +11,9 @@ from clipx.datasets.index.facts import facts_of_row, picture_memory
 from clipx.datasets.index.places import resolved_name
 from clipx.datasets.index.staleness import Renewed, change_of
 from clipx.datasets.index.stores import FILE, SHARD, Source
+from clipx.datasets.index.streamed import StreamedShards
 from clipx.datasets.index.table import ANEW, IndexTable
 from clipx.datasets.origins import locate
-from clipx.datasets.shards import Shards
-from clipx.datasets.shares import Share
 from clipx.datasets.stored import StoredFile
 
 __all__ = ["SampleReading"]
@@ -32,10 +29,11 @@ class SampleReading:
 
     Args:
         renewed: reads sources again that have changed; None: they are refused.
+        shards: reads shards that have no places of their fields.
     """
 
-    def __init__(self, table: IndexTable, root: str, renewed: Renewed | None) -> None:
-        self._table, self._root, self._renewed = table, root, renewed
+    def __init__(self, table: IndexTable, root: str, renewed: Renewed | None, shards: StreamedShards) -> None:
+        self._table, self._root, self._renewed, self._shards = table, root, renewed, shards
 
     def sample(self, rows: list[int]) -> Sample:
         """The sample of these rows. Raises as `Index.sample`."""
@@ -126,16 +124,10 @@ class SampleReading:
     def _add_streamed(self, sample: Sample, row: int) -> None:
         """The fields of a sample of a shard that is read from its beginning on."""
         number = int(self._table.numbers("shard_sample")[row])
-        with closing(Shards([sample["__url__"]], _raise).samples(Share([0]))) as samples:  # type: ignore[type-var]
-            for _, found in islice(samples, number, number + 1):
-                if found["__key__"] == sample["__key__"]:
-                    sample |= found
-                    return
-        raise self._table.error(row, f"is of sample {number} of its shard, which is not there")
-
-
-def _raise(exn: Exception) -> bool:
-    return True
+        found = self._shards.sample(sample["__url__"], number)
+        if found is None or found["__key__"] != sample["__key__"]:
+            raise self._table.error(row, f"is of sample {number} of its shard, which is not there")
+        sample |= found
 
 
 def _facts_of(videos: list[Row]) -> Any:

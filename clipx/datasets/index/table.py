@@ -142,6 +142,14 @@ class IndexTable:
         """A text that was read when the index was opened."""
         return self._eager.column(name)[row].as_py()
 
+    def read_columns(self, names: list[str]) -> Any:
+        """Other columns of all rows, as a table. Raises ValueError where the file is damaged."""
+        with self._lock:
+            try:
+                return self._file.read(columns=names, use_threads=False).combine_chunks()
+            except (OSError, ValueError) as exn:
+                raise ValueError(f"{self.path!r} is damaged: {exn}; {ANEW}") from exn
+
     def row(self, row: int) -> dict[str, Any]:
         """The values of the other columns of a row. Raises ValueError where its group is damaged."""
         group = int(np.searchsorted(self._groups, row, side="right")) - 1
