@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from clipx.datasets.addresses import START, Address, Position
+from clipx.datasets.addresses import Address
 from clipx.datasets.dataset import SampleReader
 from clipx.datasets.fields import Sample
 from clipx.datasets.ledger import Ledger
-from clipx.datasets.shares import Share
 from clipx.loader.batches import Batches, BatchRules
 from clipx.loader.config import LoaderConfig
 from clipx.loader.counters import Counters
@@ -23,7 +22,7 @@ from clipx.loader.handover import EpochStopped, Handover
 from clipx.loader.interleave import BEGINNING, Interleave, InterleaveState
 from clipx.loader.open_samples import Extracted, OpenSample
 from clipx.loader.probe import Pools
-from clipx.loader.progress import Change, EpochState
+from clipx.loader.progress import Change, EpochState, Reading
 from clipx.loader.restore import rebuild
 from clipx.loader.shuffle import Shuffle
 from clipx.plan.draws import stream_random
@@ -41,7 +40,7 @@ class EpochSetup:
     Attributes:
         config: of the loader.
         reader: of the dataset's samples.
-        share: the parts that this process reads, in their order.
+        reading: the parts that this process reads, in their order.
         workers: of a DataLoader, that share the loader's bytes.
         handler: called with the error of a broken shard or sample, which it notes in `ledger`.
         ledger: what is wrong with samples.
@@ -50,19 +49,30 @@ class EpochSetup:
 
     config: LoaderConfig
     reader: SampleReader
-    share: Share
+    reading: Reading
     workers: int
     handler: Callable[[Exception], bool]
     ledger: Ledger
     counters: Counters
 
-    def samples(self, after: Position = START) -> Iterator[tuple[Address, Sample]]:
-        """The samples of the share, or those that come after a position, counted."""
-        return self.counters.read(self.reader.samples(self.share, after))
-
     def find(self, addresses: Iterable[Address]) -> Iterator[tuple[Address, Sample]]:
         """The samples at addresses, counted."""
         return self.counters.read(self.reader.find(addresses))
+
+    def samples(self, state: InterleaveState) -> Iterator[tuple[Address, Sample]]:
+        """The samples that come next, counted: those that are left of others, and then those of the share."""
+        return self.counters.read(self._following(state))
+
+    def _following(self, state: InterleaveState) -> Iterator[tuple[Address, Sample]]:
+        if state.ended:
+            return
+        if state.left:
+            yield from self.reader.find([each.address for each in state.left])
+        yield from self.reader.samples(self.reading.first, state.read)
+
+    def repeated(self) -> Iterator[tuple[Address, Sample]]:
+        """The samples of the whole share once more, counted."""
+        return self.counters.read(self.reader.samples(self.reading.whole))
 
     def extractor(self, epoch: int) -> Extractor:
         """Extracts clips before it is known what they are like."""
@@ -71,8 +81,8 @@ class EpochSetup:
     def no_clips(self) -> ValueError:
         """The error of a share that cannot fill its batches."""
         return ValueError(
-            f"equal_batches is True, but the {len(self.share.shards)} {self.config.dataset.noun}s of this process give "
-            f"no clip to fill up its batches with"
+            f"equal_batches is True, but the {len(self.reading.whole.shards)} {self.config.dataset.noun}s of this "
+            f"process give no clip to fill up its batches with"
         )
 
 
@@ -175,6 +185,7 @@ class Steps:
         del held[len(state.shuffle.held) :]
         while bucketed:
             yield bucketed.pop(0)
+        is_part = setup.reading.is_part
         while True:
             given = self._batches.given
             clips = self._interleaved(samples, interleave_state, opened)
@@ -188,8 +199,9 @@ class Steps:
                 yield from clips
             if state.target is None:
                 return
-            if given == self._batches.given and not interleave_state.read.samples:
+            if given == self._batches.given and not is_part:
                 raise setup.no_clips()
+            is_part = False
             # With drop_last, a rank has at least as many clips as were counted for all, but for damage.
             logger.log(
                 logging.WARNING if config.drop_last else logging.INFO,
@@ -199,7 +211,7 @@ class Steps:
             )
             self.stop()
             self._passes += 1
-            samples, interleave_state, opened = setup.samples(), BEGINNING, []
+            samples, interleave_state, opened = setup.repeated(), BEGINNING, []
 
     def _extractor(self) -> Extractor:
         pools, extractor = self._pools, self._setup.extractor(self._state.epoch)
@@ -236,7 +248,7 @@ class Steps:
             budget,
             threads=setup.config.threads,
             handler=setup.handler,
-            advance=setup.share.advance,
+            advance=setup.reading.whole.advance,
             state=state,
             opened=opened,
         )
