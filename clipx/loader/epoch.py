@@ -17,6 +17,7 @@ from clipx.datasets.addresses import Address
 from clipx.datasets.fields import Sample
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locate, origin_of
+from clipx.datasets.remote import RangeCache
 from clipx.errors import PoolExhausted, PoolTooSmall
 from clipx.loader.config import LoaderConfig
 from clipx.loader.counters import Counters
@@ -50,9 +51,9 @@ class Kept:
     length: int | None = None
     counters: Counters = field(default_factory=Counters)
 
-    def begin(self, epoch: int) -> Counters:
-        """The counters of an epoch that begins."""
-        self.counters = Counters(epoch)
+    def begin(self, epoch: int, cache: RangeCache | None) -> Counters:
+        """The counters of an epoch that begins, with the cache of its remote files."""
+        self.counters = Counters(epoch, cache=cache)
         return self.counters
 
     def stats(self, config: LoaderConfig, ledger: Ledger) -> LoaderStats:
@@ -195,14 +196,14 @@ class _Epoch:
         limits.sample_bytes = min(limits.sample_bytes, pools.budget.sample_bytes)
         counters = self._setup.counters
         self._steps = counters.steps = steps = Steps(self._setup, state, pools, handover)
-        began, clips = time.thread_time(), steps.given
+        began, clips = time.perf_counter(), steps.given
         try:
             for batch in steps.batches(samples):
                 handover.wait_until_taken()
                 change = steps.change()
                 self.progress.add(change)
                 count = change.batch.count
-                counters.batching = time.thread_time() - began
+                counters.batching = time.perf_counter() - began - steps.waited
                 handover.put(Ready(batch, count, steps.given - clips))
                 clips = steps.given
                 del batch

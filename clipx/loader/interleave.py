@@ -8,7 +8,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clipx._threads import TaskThread
 from clipx.datasets.addresses import START, Address, Position
@@ -80,9 +80,14 @@ class Interleave:
         state: where to go on; `opened` are then the samples that are active there, and `samples` those after them: the
             ones that are left, by their addresses, and then the others.
 
+    Attributes:
+        starved: seconds that `clips` has waited for samples and their clips.
+
     After `start`, `clips` is to be run once, by one thread. `stop` ends all threads, at any time, from any but these.
     None of this is for a thread that may be interrupted.
     """
+
+    starved = 0.0
 
     def __init__(
         self,
@@ -178,7 +183,7 @@ class Interleave:
         """Let samples that wait replace those that have ended."""
         at = self._next
         while len(self._active) < self._budget.active:
-            self._arrived.wait_for(lambda: self._stopped or self._queue or self._read_all or self._is_full())
+            self._wait_until(lambda: self._stopped or self._queue or self._read_all or self._is_full())
             if self._stopped or not self._queue:
                 return
             first = self._queue[0]
@@ -205,7 +210,7 @@ class Interleave:
         opened = self._active[self._next]
         if not opened.ready:
             self._awaited = opened
-            self._arrived.wait_for(lambda: self._stopped or opened.ready or opened.done)
+            self._wait_until(lambda: self._stopped or opened.ready or opened.done)
             self._awaited = None
         if self._stopped:
             return None
@@ -224,6 +229,11 @@ class Interleave:
         number, damaged, sample = clip.number, clip.damaged, clip.sample
         opened.note_given(number, damaged)
         return Extracted(ClipRef(opened.address, number, damaged), sample, opened.weight.beside)
+
+    def _wait_until(self, condition: Callable[[], Any]) -> None:
+        began = time.perf_counter()
+        self._arrived.wait_for(condition)
+        self.starved += time.perf_counter() - began
 
     def _weights(self) -> Iterator[Weight]:
         return (each.weight for each in self._active)

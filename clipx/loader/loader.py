@@ -235,7 +235,7 @@ class Loader(DictDataset):  # type: ignore[misc]
         handler = Recorder(self.errors, config.handler)
         reader = config.dataset.reader(handler)
         reader.limits = config.limits(world)
-        counters = self._kept.begin(progress.epoch)
+        counters = self._kept.begin(progress.epoch, reader.limits.cache)
         setup = EpochSetup(config, reader, reading, world.workers, handler, self.errors, counters)
         # The worker of a DataLoader lets go of a batch when a thread of its own has sent it.
         timeout = WORKER_SECONDS if in_worker() and config.timeout == 0 else config.timeout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -124,6 +125,7 @@ class Steps:
             batch = replace(batch, layout=pools.probed.layout)
         self._interleave: Interleave | None = None
         self._shuffle: Shuffle | None = None
+        self._rebuilding = 0.0
         budget = pools.budget
         rules = BatchRules(
             config.batch_size,
@@ -153,6 +155,12 @@ class Steps:
         return self._batches.given
 
     @property
+    def waited(self) -> float:
+        """Seconds that the thread that runs this has waited, for clips and for the consumer."""
+        starved = 0.0 if self._interleave is None else self._interleave.starved
+        return self._rebuilding + starved + self._handover.stalled
+
+    @property
     def shuffled(self) -> int:
         """Number of clips that the shuffle holds."""
         return 0 if self._shuffle is None else len(self._shuffle)
@@ -180,7 +188,9 @@ class Steps:
         """
         setup, state = self._setup, self._state
         config, interleave_state = setup.config, state.interleave
+        began = time.perf_counter()
         held, opened = self._rebuild()
+        self._rebuilding = time.perf_counter() - began
         bucketed = held[len(state.shuffle.held) :]
         del held[len(state.shuffle.held) :]
         while bucketed:
@@ -254,6 +264,8 @@ class Steps:
         )
         opened.clear()
         setup.reader.limits.wait = partial(setup.counters.wait, interleave.wait_for_room)
+        if self._interleave is not None:
+            interleave.starved = self._interleave.starved
         self._interleave = interleave
         # `stop` may have come before there was anything to be stopped.
         if self._handover.stopped:
