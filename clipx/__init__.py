@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from clipx.errors import MediaError, PoolExhausted, PoolTooSmall
     from clipx.format import ClipFormat, RandomResizedCrop
     from clipx.loader import Loader
-    from clipx.loader.reshard import reshard_states
     from clipx.plan import FrameList, RateSpec, Segment, UniformSpec, WindowSpec
     from clipx.pool import ClipPool, PoolStats
     from clipx.video.options import VideoOptions
@@ -44,7 +43,6 @@ _HOMES = {
     "UniformSpec": "plan",
     "VideoOptions": "video.options",
     "WindowSpec": "plan",
-    "reshard_states": "loader.reshard",
     "simd": "_kernel",
 }
 _MODULES = ("audio", "errors", "mapped", "memory", "plan", "pool", "segments", "video", "wds", "windows")
@@ -75,7 +73,6 @@ __all__ = [
     "memory",
     "plan",
     "pool",
-    "reshard_states",
     "segments",
     "simd",
     "video",

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 import clipx
-from clipx.cli.bench import bench
 from clipx.cli.check import check
 from clipx.cli.demo import demo
 from clipx.cli.info import info
@@ -35,5 +34,5 @@ def main() -> None:
     """Clips out of long videos, audio and arrays, inside a memory budget."""
 
 
-for command in (info, preview, check, bench, demo):
+for command in (info, preview, check, demo):
     main.add_command(command)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
 
 from clipx._timing import Timings
 from clipx.datasets.addresses import UnreadMember
+from clipx.datasets.clip_shares import CLIPS, WHOLE, Piece
 from clipx.datasets.fields import Field, Sample
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locating
@@ -96,6 +97,10 @@ class Extractor:
     def _extract(
         self, sample: Sample, selection: Selection, weight: Weight, timings: Timings
     ) -> Generator[ClipSample | BadSegment]:
+        piece: Piece = sample.get(CLIPS, WHOLE)
+        sample = {name: value for name, value in sample.items() if name != CLIPS}
+        if selection.first is not None and selection.first < piece.first:
+            selection = replace(selection, first=piece.first)
         with locating(sample, clips=0):
             fields = self.fields(sample)
             sample = {**sample, **decoded_beside(sample, fields.values(), self.limits.sample_bytes)}
@@ -115,6 +120,8 @@ class Extractor:
             if isinstance(clip, BadSegment):
                 yield clip
                 continue
+            if piece.stop is not None and clip.number >= piece.stop:
+                return
             _check_clip(clip.sample, fields)
             if self.repeated:
                 clip.sample["clip.json"]["repeated"] = True

@@ -1,0 +1,142 @@
+"""An index as the dataset of a Loader: exact shares by clips, and samples read where the index says they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from clipx.datasets.addresses import START, Address, Position, checksum_of
+from clipx.datasets.clip_shares import CLIPS, WHOLE, ClipShare, Piece, share_clips
+from clipx.datasets.dataset import Handler
+from clipx.datasets.fields import Sample
+from clipx.datasets.index import Index
+from clipx.datasets.origins import locate
+from clipx.datasets.shares import Share
+from clipx.datasets.streamed_tars import ReadLimits
+from clipx.datasets.world import World
+from clipx.plan.draws import stream_random
+from clipx.wds.sample_clips import SampleClips
+
+__all__ = ["IndexReader", "IndexedSamples"]
+
+
+class IndexedSamples:
+    """The samples of an index; each is a part, and of those on the borders of shares, some clips alone.
+
+    Args:
+        index: of the samples.
+        sample_clips: which clips each of them gives.
+    """
+
+    noun = "sample"
+
+    def __init__(self, index: Index, sample_clips: SampleClips) -> None:
+        self.index, self._clips = index, sample_clips
+        self._counted: tuple[int, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether some samples are read through fsspec."""
+        return self.index.is_remote
+
+    def counts(self, epoch: int) -> np.ndarray:
+        """Number of clips of each sample in an epoch, int64 (samples,)."""
+        drawn = epoch if self._clips.spec.count_is_random else 0
+        if self._counted is None or self._counted[0] != drawn:
+            self._counted = drawn, self.index.counts(self._clips, drawn)
+        return self._counted[1]
+
+    def reader(self, handler: Handler) -> IndexReader:
+        """A reader of the samples; see `clipx.datasets.dataset.Dataset`."""
+        return IndexReader(self.index, handler)
+
+    def share(self, seed: int, epoch: int, shuffle: bool, world: World) -> ClipShare:
+        """The samples that a process reads: shards one after the other, each in its order, and files one by one."""
+        return share_clips(self._order(seed, epoch, shuffle), self.counts(epoch), world)
+
+    def _order(self, seed: int, epoch: int, shuffle: bool) -> np.ndarray:
+        groups = self.index.groups
+        if not shuffle:
+            return np.arange(len(self), dtype=np.int64)
+        order = list(range(len(groups) - 1))
+        stream_random(seed, epoch, "shards").shuffle(order)
+        return np.concatenate([np.arange(groups[i], groups[i + 1], dtype=np.int64) for i in order])
+
+    def clips_of(self, share: Share, epoch: int) -> int:
+        """Number of clips that a share gives in an epoch."""
+        counts, found = self.counts(epoch), 0
+        for part in share.from_():
+            number, count = part.only or 0, int(counts[part.part])
+            if not part.takes(number) or (part.after is not None and part.after.sample == number):
+                continue
+            piece = Piece.of(number)
+            found += min(count, count if piece.stop is None else piece.stop) - piece.first
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """Facts of the index; see `clipx.datasets.dataset.Dataset`."""
+        return self.index.facts()
+
+    def check(self, saved: Any) -> None:
+        """Raise ValueError where a state's facts are not those of the index."""
+        self.index.check(saved)
+
+
+class IndexReader:
+    """Reads the samples of an index at their places; see `clipx.datasets.dataset.SampleReader`."""
+
+    def __init__(self, index: Index, handler: Handler) -> None:
+        self._index, self._handler, self.limits = index, handler, ReadLimits()
+
+    def _read(self, row: int, number: int) -> tuple[Address, Sample]:
+        sample = self._index.sample(row)
+        address = Address(row, number, checksum_of(sample))
+        piece = Piece.of(number)
+        return address, sample if piece == WHOLE else {**sample, CLIPS: piece}
+
+    def samples(self, share: Share, after: Position = START) -> Iterator[tuple[Address, Sample]]:
+        """The samples of a share in order: all, or those after a position. Raises ValueError where another was read."""
+        for part in share.from_(after):
+            number = part.only or 0
+            if part.after is not None:
+                self._check(part.after)
+                if part.after.sample == number:
+                    continue
+            if not part.takes(number):
+                continue
+            try:
+                found = self._read(part.part, number)
+            except (ValueError, OSError) as exn:
+                locate(exn, key=self._index.keys[part.part], shard=self._index.sources[part.part])
+                if not self._handler(exn):
+                    return
+                continue
+            yield found
+            del found
+
+    def find(self, addresses: Iterable[Address]) -> Iterator[tuple[Address, Sample]]:
+        """The samples at addresses. Raises ValueError where there is another."""
+        for address in sorted(set(addresses)):
+            yield address, self._check(address)
+
+    def _check(self, address: Address) -> Sample:
+        found, sample = self._read(address.shard, address.sample)
+        if found != address:
+            raise ValueError(
+                f"sample {sample['__key__']!r} of {sample['__url__']!r} has changed: it is not the one that was read "
+                f"when the state was saved"
+            )
+        return sample
+
+    def views(self, part: int) -> Iterator[tuple[int, Sample]]:
+        """The sample of a part; none where it is broken."""
+        try:
+            found = self._index.sample(part)
+        except (ValueError, OSError):
+            return
+        yield 0, found
