@@ -5,24 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
-from clipx.cli.output import counted, printable, progress_bar
-
-if TYPE_CHECKING:
-    from clipx.jobs.check import Summary
+from clipx.cli.output import printable, progress_bar
+from clipx.cli.summary import print_summary
 
 __all__ = ["check"]
-
-MOST_COMMON = 6
-"""Values of a property that the summary names."""
 
 
 @click.command()
@@ -69,30 +61,6 @@ def check(src: tuple[str, ...], out: Path | None, headers: bool, threads: int | 
                 line = printable(f"{each.name}: {each.status}: {each.error}")
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
     if not quiet:
-        _print_summary(console, summary)
+        print_summary(console, summary)
     if summary.failed:
         raise click.exceptions.Exit(1)
-
-
-def _print_summary(console: Console, summary: Summary) -> None:
-    table = Table(show_header=False, box=None)
-
-    def row(name: str, counts: Mapping[Any, int], text: Callable[[int, Any], str]) -> None:
-        common = sorted(counts.items(), key=lambda each: -each[1])
-        texts = [text(count, value) for value, count in common[:MOST_COMMON]]
-        if texts:
-            more = len(common) - MOST_COMMON
-            table.add_row(name, ", ".join(texts) + (f" and {more} more" if more > 0 else ""))
-
-    row("found", summary.kinds, lambda count, kind: counted(count, kind or "unknown file"))
-    row("status", summary.statuses, lambda count, status: f"{count} {status}")
-    row("sizes", summary.sizes, lambda count, size: f"{count} of {size[1]}x{size[0]}")
-    row("frame rates", summary.rates, lambda count, rate: f"{count} at {rate:g}")
-    row("sample rates", summary.sample_rates, lambda count, rate: f"{count} at {rate}")
-    for kind in ("video", "sound"):
-        if summary.kinds[kind]:
-            frames = f", {counted(summary.frames, 'frame')}" if kind == "video" else ""
-            table.add_row(kind, f"{summary.seconds[kind] / 3600:.2f} hours{frames}")
-    if summary.silent:
-        table.add_row("without sound", f"{summary.silent} of {counted(summary.kinds['video'], 'video')}")
-    console.print(table)

@@ -1,4 +1,4 @@
-"""`clipx info`: versions and processor features, or the facts of a video."""
+"""`clipx info`: versions and processor features, or the facts of files, shards and indexes."""
 
 from __future__ import annotations
 
@@ -13,25 +13,50 @@ from rich.table import Table
 
 import clipx
 from clipx.cli.output import counted, printable
+from clipx.cli.summary import print_rows, print_summary
+from clipx.datasets.source_names import is_shard, kind_of_name
 
 __all__ = ["info"]
 
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def info(file: Path | None) -> None:
-    """Show versions, or the facts of a video.
+@click.option("--rows", type=click.IntRange(0), default=50, show_default=True, help="Most rows of a table to print.")
+def info(file: Path | None, rows: int) -> None:
+    """Show versions, or the facts of a video, a sound, arrays, a shard or an index.
 
-    Without FILE: the versions of clipx and its libraries, and the vector instructions in use. With FILE: its size in
-    pixels, frame rate, number of frames, duration, codec, rotation and sound, from the header.
+    Without FILE: the versions of clipx and its libraries, and the vector instructions in use. With a video: its size in
+    pixels, frame rate, number of frames, duration, codec, rotation and sound, from the header. With a shard or an index
+    (.parquet): a line for each stream, and of an index, counts over all. Nothing is decoded.
 
     \b
-    Example:
+    Examples:
       clipx info video.mp4
+      clipx info shard-000.tar
+      clipx info index.parquet --rows 0
     """
-    table = Table(show_header=False, box=None)
-    _add_versions(table) if file is None else _add_facts(table, file)
-    Console().print(table)
+    console = Console()
+    if file is not None and file.suffix.lower() == ".parquet":
+        _show_index(console, file, rows)
+    elif file is not None and (is_shard(str(file)) or kind_of_name(file.name) in ("sound", "npy", "npz")):
+        from clipx.jobs.index_summary import rows_of_source
+
+        print_rows(console, rows_of_source(str(file)), rows)
+    else:
+        table = Table(show_header=False, box=None)
+        _add_versions(table) if file is None else _add_facts(table, file)
+        console.print(table)
+
+
+def _show_index(console: Console, file: Path, most: int) -> None:
+    from clipx.jobs.index_summary import findings_of, summary_of
+
+    index = clipx.Index(file, trusted=True)  # no source is opened
+    if most:
+        print_rows(console, index.rows(), most)
+    print_summary(console, summary_of(findings_of(index)))
+    line = f"{counted(len(index), 'sample')}, from {index.root}"
+    console.print(printable(line), markup=False, highlight=False)
 
 
 def _add_facts(table: Table, file: Path) -> None:

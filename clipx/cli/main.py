@@ -9,6 +9,7 @@ import click
 import clipx
 from clipx.cli.check import check
 from clipx.cli.demo import demo
+from clipx.cli.index import index
 from clipx.cli.info import info
 from clipx.cli.output import one_line
 from clipx.cli.preview import preview
@@ -34,5 +35,5 @@ def main() -> None:
     """Clips out of long videos, audio and arrays, inside a memory budget."""
 
 
-for command in (info, preview, check, demo):
+for command in (info, preview, check, index, demo):
     main.add_command(command)

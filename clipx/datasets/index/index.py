@@ -181,6 +181,10 @@ class Index:
         # Behind a shard's last sample may stand rows of the shard.
         return [row for row in range(first, end) if self._table.numbers("sample")[row] == at]
 
+    def rows(self, names: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The rows of the file, one by one, with all columns or those of these names; see the documentation."""
+        return self._table.all_rows(None if names is None else list(names))
+
     def status(self, i: int) -> str | None:
         """The error of sample i, as it was found when the index was built; None where it is whole."""
         for row in self._rows(i):

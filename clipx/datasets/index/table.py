@@ -6,12 +6,13 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from clipx.datasets.index.arrow import VERSION, arrow, columns, parquet, schema
+from clipx.datasets.index.arrow import ROW_GROUP, VERSION, arrow, columns, parquet, schema
 from clipx.datasets.index.packed import PackedLists
 
 __all__ = ["IndexTable"]
@@ -149,6 +150,15 @@ class IndexTable:
                 return self._file.read(columns=names, use_threads=False).combine_chunks()
             except (OSError, ValueError) as exn:
                 raise ValueError(f"{self.path!r} is damaged: {exn}; {ANEW}") from exn
+
+    def all_rows(self, names: list[str] | None) -> Iterator[dict[str, Any]]:
+        """The rows, one by one. Raises ValueError where the file is damaged."""
+        try:
+            with parquet().ParquetFile(self.path) as file:
+                for batch in file.iter_batches(ROW_GROUP, columns=names, use_threads=False):
+                    yield from batch.to_pylist()
+        except (OSError, ValueError) as exn:
+            raise ValueError(f"{self.path!r} is damaged: {exn}; {ANEW}") from exn
 
     def row(self, row: int) -> dict[str, Any]:
         """The values of the other columns of a row. Raises ValueError where its group is damaged."""

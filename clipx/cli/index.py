@@ -1,0 +1,84 @@
+"""`clipx index`: an index of shards, files and folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+import clipx
+from clipx.cli.output import counted, printable
+from clipx.cli.summary import print_summary
+
+__all__ = ["index"]
+
+MOST_PROBLEMS = 20
+
+
+@click.command()
+@click.argument("src", nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="Parquet file to write, or to renew.",
+)
+@click.option("--root", help="Folder or address that sources are relative to.  [default: the one that all lie in]")
+@click.option("--table", "is_table", is_flag=True, help="SRC is one table of files: CSV, TSV, JSON lines or Parquet.")
+@click.option("--path", "columns", multiple=True, help="With --table: a column of paths.  [default: path]")
+@click.option("--key", help="With --table: the column of keys.  [default: the first path, without its extension]")
+@click.option("--threads", type=click.IntRange(1), help="Threads that read.  [default: one per processor]")
+@click.option("--processes", type=click.IntRange(0), default=0, help="Processes that read, instead of threads.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
+def index(
+    src: tuple[str, ...],
+    out: Path,
+    root: str | None,
+    is_table: bool,
+    columns: tuple[str, ...],
+    key: str | None,
+    threads: int | None,
+    processes: int,
+    quiet: bool,
+) -> None:
+    """Write an index of SRC, by which samples are read at random.
+
+    SRC are shards, videos, sound files, arrays, and folders of them; or, with --table, a table of files. Headers and
+    packets are read, and nothing is decoded. What is broken becomes the status of its row. A build that was interrupted
+    goes on where it was, and an index that is there is renewed: only what has changed is read.
+
+    \b
+    Examples:
+      clipx index shards/ extra.mp4 -o index.parquet
+      clipx index train.csv --table --path video --root /data -o index.parquet
+    """
+    from clipx.jobs.index_summary import findings_of, summary_of
+
+    dataset: object = list(src)
+    if is_table:
+        if len(src) > 1:
+            raise click.UsageError(f"--table takes one table, but there are {len(src)} SRC")
+        dataset = clipx.Files(src[0], path=list(columns) or "path", root=root, key=key)
+    elif columns or key:
+        raise click.UsageError("--path and --key go with --table")
+    built = clipx.Index.build(
+        dataset,
+        out,
+        root=None if is_table else root,
+        threads=threads,
+        processes=processes,
+        progress=not quiet,
+    )
+    if quiet:
+        return
+    console, findings = Console(), list(findings_of(built))
+    problems = [each for each in findings if each.status != "ok"]
+    for each in problems[:MOST_PROBLEMS]:
+        line = printable(f"{each.name}: {each.status}: {each.error}")
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if len(problems) > MOST_PROBLEMS:
+        console.print(f"and {counted(len(problems) - MOST_PROBLEMS, 'problem')} more", highlight=False)
+    print_summary(console, summary_of(findings))
+    console.print(f"{counted(len(built), 'sample')}: {printable(str(out))}", markup=False, highlight=False)
