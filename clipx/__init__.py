@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from clipx.errors import MediaError, PoolExhausted, PoolTooSmall
     from clipx.format import ClipFormat, RandomResizedCrop
     from clipx.loader import Loader
+    from clipx.loader.reshard import reshard_states
     from clipx.plan import FrameList, RateSpec, Segment, UniformSpec, WindowSpec
     from clipx.pool import ClipPool, PoolStats
     from clipx.video.options import VideoOptions
@@ -43,6 +44,7 @@ _HOMES = {
     "UniformSpec": "plan",
     "VideoOptions": "video.options",
     "WindowSpec": "plan",
+    "reshard_states": "loader.reshard",
     "simd": "_kernel",
 }
 _MODULES = ("audio", "errors", "mapped", "memory", "plan", "pool", "segments", "video", "wds", "windows")
@@ -73,6 +75,7 @@ __all__ = [
     "memory",
     "plan",
     "pool",
+    "reshard_states",
     "segments",
     "simd",
     "video",

@@ -15,10 +15,12 @@ class Timings:
         opening: headers and packets were read, and clips were planned.
         converting: pictures were resampled and written to clips.
         mapping: the user's function of a sample ran.
+        nbytes: bytes of packets that were decoded of files that are opened where they lie; known at the end.
         decodes: whether there is anything to decode: all other work on arrays is converting.
     """
 
     opening: float = 0.0
     converting: float = 0.0
     mapping: float = 0.0
+    nbytes: int = 0
     decodes: bool = True

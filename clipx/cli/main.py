@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 import clipx
+from clipx.cli.bench import bench
 from clipx.cli.check import check
 from clipx.cli.demo import demo
 from clipx.cli.index import index
@@ -35,5 +36,5 @@ def main() -> None:
     """Clips out of long videos, audio and arrays, inside a memory budget."""
 
 
-for command in (info, preview, check, index, demo):
+for command in (info, preview, check, index, bench, demo):
     main.add_command(command)

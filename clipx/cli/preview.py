@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 import clipx
+from clipx.cli.format_options import read_crop, read_resize
 from clipx.cli.output import counted, needs_matplotlib, one_line, printable
 from clipx.cli.spec_options import read_segments, spec_of, spec_options
 
@@ -87,8 +88,8 @@ def preview(src: Path, out: Path, seed: int, rows: int, no_rotate: bool, **chose
         spec, segments = spec_of(chosen), read_segments(chosen["segments"])
         resize, crop = chosen["resize"], chosen["crop"]
         format = clipx.ClipFormat(
-            resize=None if resize is None else _resize(resize),
-            crop=None if crop is None else _crop(crop),
+            resize=None if resize is None else read_resize(resize),
+            crop=None if crop is None else read_crop(crop),
             flip=chosen["flip"],
             **pick("interpolation"),
         )
@@ -121,32 +122,3 @@ def _length(src: Path, options: clipx.VideoOptions, frames: int | None) -> str:
     seconds = clipx.video.probe(src, options=options).duration_seconds
     lasts = "" if seconds is None else f" lasts {seconds:g} s and"
     return f"{src}{lasts} has {counted(frames or 0, 'frame')} to take clips from"
-
-
-def _resize(text: str) -> Any:
-    """Numbers, or from "longer,256" a name with its numbers."""
-    name, numbers = _named(text)
-    return (name, *numbers) if name and isinstance(numbers, tuple) else (name, numbers) if name else numbers
-
-
-def _crop(text: str) -> Any:
-    """Numbers, or from "three,224" a name and its numbers."""
-    name, numbers = _named(text)
-    if name == "resized":
-        return clipx.RandomResizedCrop(numbers)
-    return (name, numbers) if name else numbers
-
-
-def _named(text: str) -> tuple[str, int | tuple[int, ...]]:
-    """The name that numbers have before them, "" without one, and the numbers."""
-    name, comma, numbers = text.partition(",")
-    return (name, _numbers(numbers)) if comma and name.isalpha() else ("", _numbers(text))
-
-
-def _numbers(text: str) -> int | tuple[int, ...]:
-    """An integer from "224", or several from "224,320". Raises ValueError for any other text."""
-    try:
-        numbers = tuple(int(each) for each in text.split(","))
-    except ValueError:
-        raise ValueError(f"{text!r} is not a number, or numbers with commas between") from None
-    return numbers[0] if len(numbers) == 1 else numbers

@@ -159,10 +159,14 @@ class Passes:
 
     def epoch(self, epoch: Epoch) -> int:
         """Epoch of the pass that begins now: `epoch`, or the counted one where it is None or another has been set."""
+        return self.begin(epoch)[0]
+
+    def begin(self, epoch: Epoch) -> tuple[int, int]:
+        """Epoch of the pass that begins now, as `epoch` gives it, and as it is counted."""
         if not in_worker():
             following = self.following
             self.advance_to(following + 1)
-            return count_epoch(epoch, following)
+            return count_epoch(epoch, following), following
         info = sys.modules["torch.utils.data"].get_worker_info()
         if self._process != os.getpid():
             self._process, self._runs = os.getpid(), 0
@@ -171,7 +175,7 @@ class Passes:
         self._board.add(self._key, self._main(), BEGUN, *identity)
         count = self._count()
         counted = count.begun[identity[0], identity[1], count.times[identity] - 1]
-        return counted if count.was_set else count_epoch(epoch, counted)
+        return counted if count.was_set else count_epoch(epoch, counted), counted
 
     def advance_to(self, epoch: int) -> None:
         """Make `epoch` the epoch of the next pass."""

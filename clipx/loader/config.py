@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from clipx._blocks import slot_size
 from clipx.datasets.dataset import Dataset
 from clipx.datasets.fields import Sample
 from clipx.datasets.remote import RangeCache
-from clipx.datasets.shares import Share
+from clipx.datasets.shares import JoinedShare, Run, Share
 from clipx.datasets.streamed_tars import ReadLimits
 from clipx.datasets.world import World
 from clipx.format import ClipFormat
@@ -129,6 +129,15 @@ class LoaderConfig:
     def share(self, epoch: int, world: World) -> Share:
         """The part of the dataset that a process reads in an epoch, in its order."""
         return self.dataset.share(self.seed, epoch, self.shuffle, world)
+
+    def joined(self, epoch: int, runs: Sequence[Run]) -> JoinedShare:
+        """Runs of the shares of processes in an epoch, read one after the other. Raises ValueError for other runs."""
+        return JoinedShare.of(runs, partial(self.share, epoch))
+
+    def whole(self, epoch: int, world: World) -> JoinedShare:
+        """The part of the dataset that a process reads, as one run."""
+        share = self.share(epoch, world)
+        return JoinedShare.of([Run(world, 0, len(share.shards))], lambda _: share)
 
     def log_few_parts(self, share: Share, world: World) -> None:
         """Log that a process takes one of several samples, where the dataset's parts are too few to be shared."""

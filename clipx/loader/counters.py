@@ -13,6 +13,7 @@ from typing import Protocol
 from clipx._timing import Timings
 from clipx.datasets.addresses import Address
 from clipx.datasets.fields import Sample
+from clipx.datasets.remote import RangeCache
 from clipx.loader.needs import encoded_bytes
 
 __all__ = ["RECENT_SECONDS", "Counters", "Holder", "Stopwatch"]
@@ -54,8 +55,9 @@ class Counters:
         waited: seconds that the consumer has waited.
         samples, bytes_read: number of samples read, and their bytes.
         reading, opening, decoding, converting, mapping: seconds that threads spent.
-        batching: seconds of processor time that the thread took which shuffles clips and fills batches.
+        batching: seconds that the thread took which shuffles clips and fills batches, without its waits.
         steps: those that run; None before and after.
+        cache: of remote files, which knows how many bytes came; None where there are none.
         began, ended: times on `time.perf_counter`; None before.
     """
 
@@ -73,6 +75,7 @@ class Counters:
     mapping: float = 0.0
     batching: float = 0.0
     steps: Holder | None = None
+    cache: RangeCache | None = None
     began: float | None = None
     ended: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -157,6 +160,7 @@ class Counters:
         with self._lock:
             self.opening += new.opening
             self.mapping += new.mapping
+            self.bytes_read += new.nbytes
             self.converting += converting
             self.decoding += decoding
 
@@ -172,6 +176,10 @@ class Counters:
         """Seconds that the consumer has waited, now included."""
         since = self._waiting_since
         return self.waited + (0.0 if since is None else time.perf_counter() - since)
+
+    def all_bytes_read(self) -> int:
+        """Bytes that were read, those of remote files included."""
+        return self.bytes_read + (0 if self.cache is None else self.cache.bytes_read)
 
     def recent_rate(self) -> float:
         """Clips a second of the last RECENT_SECONDS, or since the beginning; 0 before it."""
@@ -213,6 +221,11 @@ class Stopwatch:
 
     def _report(self) -> None:
         now, before = self.timings, self._before
-        new = Timings(now.opening - before.opening, now.converting - before.converting, now.mapping - before.mapping)
+        new = Timings(
+            now.opening - before.opening,
+            now.converting - before.converting,
+            now.mapping - before.mapping,
+            now.nbytes - before.nbytes,
+        )
         self._counters.extracted(self._spent, new, now.decodes)
         self._before, self._spent = replace(now), 0.0

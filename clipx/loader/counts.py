@@ -6,12 +6,12 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from clipx._threads import call, task_executor
-from clipx.datasets.addresses import UnreadMember
+from clipx.datasets.addresses import Address, UnreadMember
 from clipx.datasets.dataset import SampleReader
 from clipx.datasets.shares import Share
 from clipx.datasets.streamed_tars import IncompleteSample
@@ -19,6 +19,7 @@ from clipx.datasets.world import World
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.config import LoaderConfig
 from clipx.loader.indexed import IndexedSamples
+from clipx.loader.progress import Rest
 
 __all__ = ["Counts", "Targets", "clips_of_each_rank"]
 
@@ -69,19 +70,42 @@ class Counts:
             found += int(counts[read.start : read.stop : read.step].sum())
         return found
 
+    def of_sample(self, address: Address) -> int:
+        """The number behind that of the last clip of a sample."""
+        return int(self._of_part[address.shard][address.sample : address.sample + 1].sum())
 
-def clips_of_each_rank(count: Callable[[Share], int], config: LoaderConfig, epoch: int, world: World) -> int:
+
+class _ClipCounts(Protocol):
+    """Numbers of clips, counted or known."""
+
+    def of(self, share: Share) -> int:
+        """Number of clips of a share."""
+
+    def of_sample(self, address: Address) -> int:
+        """The number behind that of the last clip of a sample."""
+
+
+def _of_rest(counts: _ClipCounts, rest: Rest, config: LoaderConfig, epoch: int) -> int:
+    """Number of clips of the rest of an epoch."""
+    opened = sum(max(counts.of_sample(each.address) - each.first, 0) for each in rest.opened if each.first is not None)
+    return rest.clips + opened + counts.of(config.joined(epoch, rest.runs))
+
+
+def clips_of_each_rank(
+    counts: _ClipCounts, config: LoaderConfig, epoch: int, world: World, peers: Sequence[Rest] = ()
+) -> int:
     """The clips that each rank is to give in an epoch, for all to have the same number of batches.
 
-    count: gives the number of clips of a share.
+    `peers` are the rest of each rank, of an epoch that was resharded.
 
     Raises ValueError where a rank is to fill up its batches and has no clips.
     """
-    clips = [count(config.share(epoch, world._replace(rank=rank))) for rank in range(world.ranks)]
+    own = [counts.of(config.share(epoch, world._replace(rank=rank))) for rank in range(world.ranks)]
+    clips = [_of_rest(counts, rest, config, epoch) for rest in peers] if peers else own
     if not config.drop_last:
-        if max(clips) and not min(clips):
+        if max(clips) and not min(own):
             raise ValueError(
-                f"equal_batches is True, but rank {clips.index(0)} of {world.ranks} has no clips to fill its batches "
+                f"equal_batches is True, but rank {own.index(0)} of {world.ranks} has no clips to fill its batches "
                 f"with in epoch {epoch}"
             )
         return max(clips)
@@ -107,26 +131,25 @@ class Targets:
         self._config = config
         self._counts: tuple[int, Counts] | None = None
 
-    def of(self, epoch: int, world: World) -> int:
-        """Number of clips of each rank in an epoch. Raises as `clips_of_each_rank`."""
-        return clips_of_each_rank(self._of_epoch(epoch, world), self._config, epoch, world)
+    def of(self, epoch: int, world: World, peers: Sequence[Rest] = ()) -> int:
+        """Number of clips of each rank in an epoch, or in the rest of one. Raises as `clips_of_each_rank`."""
+        return clips_of_each_rank(self._of_epoch(epoch, world), self._config, epoch, world, peers)
 
     def batches(self, epoch: int, world: World) -> int | None:
         """Number of batches of a process in an epoch, where the dataset is an index and there are no buckets."""
         config = self._config
         if not isinstance(config.dataset, IndexedSamples) or config.ragged == "bucket":
             return None
-        clips = config.dataset.clips_of(config.share(epoch, world), epoch)
+        clips = config.dataset.counts(epoch).of(config.share(epoch, world))
         return clips // config.batch_size if config.drop_last else math.ceil(clips / config.batch_size)
 
-    def _of_epoch(self, epoch: int, world: World) -> Callable[[Share], int]:
-        """Gives the number of clips of a share."""
+    def _of_epoch(self, epoch: int, world: World) -> _ClipCounts:
         config = self._config
         if isinstance(config.dataset, IndexedSamples):
-            return partial(config.dataset.clips_of, epoch=epoch)
+            return config.dataset.counts(epoch)
         counted = epoch if config.sample_clips.spec.count_is_random else 0
         if self._counts is None or self._counts[0] != counted:
             reader, count = config.dataset.reader(config.handler), partial(config.sample_clips.count, epoch=epoch)
             reader.limits = config.limits(world)
             self._counts = counted, Counts(reader, len(config.dataset), count, config.threads)
-        return self._counts[1].of
+        return self._counts[1]

@@ -17,11 +17,12 @@ from clipx.datasets.addresses import Address
 from clipx.datasets.fields import Sample
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locate, origin_of
+from clipx.datasets.remote import RangeCache
 from clipx.errors import PoolExhausted, PoolTooSmall
 from clipx.loader.config import LoaderConfig
 from clipx.loader.counters import Counters
 from clipx.loader.handover import EpochStopped, Handover, Ready
-from clipx.loader.interleave import STOP_SECONDS
+from clipx.loader.interleave import BEGINNING, STOP_SECONDS
 from clipx.loader.probe import Pools, Probe
 from clipx.loader.progress import EpochState, Probed, Progress
 from clipx.loader.progress_line import ProgressLine
@@ -50,9 +51,9 @@ class Kept:
     length: int | None = None
     counters: Counters = field(default_factory=Counters)
 
-    def begin(self, epoch: int) -> Counters:
-        """The counters of an epoch that begins."""
-        self.counters = Counters(epoch)
+    def begin(self, epoch: int, cache: RangeCache | None) -> Counters:
+        """The counters of an epoch that begins, with the cache of its remote files."""
+        self.counters = Counters(epoch, cache=cache)
         return self.counters
 
     def stats(self, config: LoaderConfig, ledger: Ledger) -> LoaderStats:
@@ -156,9 +157,7 @@ class _Epoch:
         state = self._state
         length = state.batch.count
         if not (state.finished or self._is_complete(state)):
-            ended = state.interleave.ended
-            samples = iter(()) if ended else self._setup.samples(state.interleave.read)
-            length = self._hand_out(samples, length)
+            length = self._hand_out(self._setup.samples(state.interleave), length)
         if not self.handover.stopped:
             self._kept.length = length
 
@@ -166,22 +165,27 @@ class _Epoch:
         """Whether a state has as many clips as its epoch is to have."""
         return state.target is not None and state.batch.count * self._setup.config.batch_size >= state.target
 
+    def _probe(self, samples: Iterator[tuple[Address, Sample]]) -> tuple[Probe, Probed | None]:
+        extractor = self._setup.extractor(self._state.epoch)
+        silent = replace(extractor, ledger=None)
+        probe = Probe(extractor, silent, self._setup.workers, self._setup.handler, self.handover.check)
+        return probe, probe.run(samples)
+
     def _hand_out(self, samples: Iterator[tuple[Address, Sample]], count: int) -> int:
         """Hand out the batches of samples, which follow `count` others; returns the number of all."""
         config, state, handover = self._setup.config, self._state, self.handover
         if state.probed is not None:
             pools = self._kept.pools or Pools.of(state.probed, config)
         else:
-            extractor = self._setup.extractor(state.epoch)
-            silent = replace(extractor, ledger=None)
-            probe = Probe(extractor, silent, self._setup.workers, self._setup.handler, handover.check)
-            probed = probe.run(samples)
+            probe, probed = self._probe(samples)
+            if probed is None and self._setup.reading.is_part and state.target is not None:
+                # Others have handed out all that was this process's.
+                state, samples = replace(state, passes=state.passes + 1, interleave=BEGINNING), self._setup.repeated()
+                probe, probed = self._probe(samples)
             if probed is None:
-                logger.warning(
-                    "Loader: no sample of %d %ss gives a clip",
-                    len(self._setup.share.shards),
-                    config.dataset.noun,
-                )
+                parts = len(self._setup.reading.whole.shards)
+                if not self._setup.reading.is_part:
+                    logger.warning("Loader: no sample of %d %ss gives a clip", parts, config.dataset.noun)
                 if state.target is not None:
                     raise self._setup.no_clips()
                 return count
@@ -192,14 +196,14 @@ class _Epoch:
         limits.sample_bytes = min(limits.sample_bytes, pools.budget.sample_bytes)
         counters = self._setup.counters
         self._steps = counters.steps = steps = Steps(self._setup, state, pools, handover)
-        began, clips = time.thread_time(), steps.given
+        began, clips = time.perf_counter(), steps.given
         try:
             for batch in steps.batches(samples):
                 handover.wait_until_taken()
                 change = steps.change()
                 self.progress.add(change)
                 count = change.batch.count
-                counters.batching = time.thread_time() - began
+                counters.batching = time.perf_counter() - began - steps.waited
                 handover.put(Ready(batch, count, steps.given - clips))
                 clips = steps.given
                 del batch

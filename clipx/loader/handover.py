@@ -60,12 +60,14 @@ class Handover:
         stopped: whether the thread that makes batches is to end.
         done: whether it has made all batches that it will.
         closed: whether the consumer has given up the rest.
+        stalled: seconds that the thread that makes batches has waited for the consumer.
     """
 
     def __init__(self, task: Task, timeout: float | None) -> None:
         self._task, self._timeout = task, timeout
         self.pool: ClipPool | None = None
         self.stopped = self.done = self.closed = False
+        self.stalled = 0.0
         # A batch, the next one only when that has been taken; the end is _WAKE or _Failed.
         self._ready: queue.SimpleQueue[Ready | _Failed | _Wake] = queue.SimpleQueue()
         # Filled by the consumer, before and after it takes from `_ready`.
@@ -89,7 +91,7 @@ class Handover:
                 return pool.acquire(shape, dtype)
             except PoolExhausted:
                 pass
-            self._starved = True
+            self._starved, began = True, time.perf_counter()
             if self._asking:
                 self._ready.put(_WAKE)
             while not pool.stats().free:
@@ -97,14 +99,17 @@ class Handover:
                 with suppress(queue.Empty):
                     self._asked.get(timeout=WAKE_SECONDS)
             self._starved = False
+            self.stalled += time.perf_counter() - began
 
     def wait_until_taken(self) -> None:
         """Wait until the consumer has taken the batch before."""
         with suppress(queue.Empty):
             while True:
                 self._asked.get_nowait()
+        began = time.perf_counter()
         while not self.stopped and not self._ready.empty():
             self._asked.get()
+        self.stalled += time.perf_counter() - began
         self.check()
 
     def put(self, ready: Ready) -> None:

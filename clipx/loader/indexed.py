@@ -19,7 +19,29 @@ from clipx.datasets.world import World
 from clipx.plan.draws import stream_random
 from clipx.wds.sample_clips import SampleClips
 
-__all__ = ["IndexReader", "IndexedSamples"]
+__all__ = ["IndexCounts", "IndexReader", "IndexedSamples"]
+
+
+class IndexCounts:
+    """Numbers of clips as an index says them: `clips` of each sample, int64 (samples,)."""
+
+    def __init__(self, clips: np.ndarray) -> None:
+        self.clips = clips
+
+    def of(self, share: Share) -> int:
+        """Number of clips of a share."""
+        found = 0
+        for part in share.from_():
+            number = part.only or 0
+            if part.takes(number) and not (part.after is not None and part.after.sample == number):
+                stop = self.of_sample(Address(part.part, number, 0))
+                found += max(stop - Piece.of(number).first, 0)
+        return found
+
+    def of_sample(self, address: Address) -> int:
+        """The number behind that of the last clip of a sample, or of a piece of it."""
+        count, piece = int(self.clips[address.shard]), Piece.of(address.sample)
+        return count if piece.stop is None else min(count, piece.stop)
 
 
 class IndexedSamples:
@@ -34,7 +56,7 @@ class IndexedSamples:
 
     def __init__(self, index: Index, sample_clips: SampleClips) -> None:
         self.index, self._clips = index, sample_clips
-        self._counted: tuple[int, np.ndarray] | None = None
+        self._counted: tuple[int, IndexCounts] | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -44,11 +66,11 @@ class IndexedSamples:
         """Whether some samples are read through fsspec."""
         return self.index.is_remote
 
-    def counts(self, epoch: int) -> np.ndarray:
-        """Number of clips of each sample in an epoch, int64 (samples,)."""
+    def counts(self, epoch: int) -> IndexCounts:
+        """Number of clips of each sample in an epoch."""
         drawn = epoch if self._clips.spec.count_is_random else 0
         if self._counted is None or self._counted[0] != drawn:
-            self._counted = drawn, self.index.counts(self._clips, drawn)
+            self._counted = drawn, IndexCounts(self.index.counts(self._clips, drawn))
         return self._counted[1]
 
     def reader(self, handler: Handler) -> IndexReader:
@@ -57,7 +79,7 @@ class IndexedSamples:
 
     def share(self, seed: int, epoch: int, shuffle: bool, world: World) -> ClipShare:
         """The samples that a process reads: shards one after the other, each in its order, and files one by one."""
-        return share_clips(self._order(seed, epoch, shuffle), self.counts(epoch), world)
+        return share_clips(self._order(seed, epoch, shuffle), self.counts(epoch).clips, world)
 
     def _order(self, seed: int, epoch: int, shuffle: bool) -> np.ndarray:
         groups = self.index.groups
@@ -66,17 +88,6 @@ class IndexedSamples:
         order = list(range(len(groups) - 1))
         stream_random(seed, epoch, "shards").shuffle(order)
         return np.concatenate([np.arange(groups[i], groups[i + 1], dtype=np.int64) for i in order])
-
-    def clips_of(self, share: Share, epoch: int) -> int:
-        """Number of clips that a share gives in an epoch."""
-        counts, found = self.counts(epoch), 0
-        for part in share.from_():
-            number, count = part.only or 0, int(counts[part.part])
-            if not part.takes(number) or (part.after is not None and part.after.sample == number):
-                continue
-            piece = Piece.of(number)
-            found += min(count, count if piece.stop is None else piece.stop) - piece.first
-        return found
 
     def facts(self) -> dict[str, Any]:
         """Facts of the index; see `clipx.datasets.dataset.Dataset`."""

@@ -8,7 +8,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clipx._threads import TaskThread
 from clipx.datasets.addresses import START, Address, Position
@@ -23,6 +23,7 @@ from clipx.loader.open_samples import (
     NumberedClip,
     OpenSample,
     OpenState,
+    choose,
 )
 from clipx.loader.room import Room, Weight
 from clipx.plan import ALL
@@ -44,12 +45,19 @@ class InterleaveState(NamedTuple):
         next: index of the one that gives the next clip.
         read: the samples that have become active.
         ended: whether the handler has ended them all.
+        left: samples of an epoch that was resharded, which others had begun; they become active before all others.
     """
 
     active: Sequence[OpenState] = ()
     next: int = 0
     read: Position = START
     ended: bool = False
+    left: Sequence[OpenState] = ()
+
+    @property
+    def left_by_address(self) -> dict[Address, OpenState]:
+        """The samples that are left, by their addresses."""
+        return {each.address: each for each in self.left}
 
 
 BEGINNING = InterleaveState()
@@ -69,11 +77,17 @@ class Interleave:
         threads: that extract.
         handler: called with the error of a sample where its clip would come; as webdataset's are.
         advance: gives the position of the samples behind one more.
-        state: where to go on; `opened` are then the samples that are active there, and `samples` those after them.
+        state: where to go on; `opened` are then the samples that are active there, and `samples` those after them: the
+            ones that are left, by their addresses, and then the others.
+
+    Attributes:
+        starved: seconds that `clips` has waited for samples and their clips.
 
     After `start`, `clips` is to be run once, by one thread. `stop` ends all threads, at any time, from any but these.
     None of this is for a thread that may be interrupted.
     """
+
+    starved = 0.0
 
     def __init__(
         self,
@@ -97,7 +111,7 @@ class Interleave:
         self._awaited: OpenSample | None = None
         self._active, self._queue = list(opened), deque[OpenSample | Failure]()
         self._next, self._read_to, self._ended = state.next, state.read, state.ended
-        self._advance = advance
+        self._advance, self._left = advance, state.left_by_address
         self._room = Room(budget.encoded_bytes, budget.decoders_bytes)
         for each in opened:
             self._room.add(each.weight)
@@ -117,8 +131,8 @@ class Interleave:
         with self._lock:
             if self._ended:
                 return InterleaveState(read=self._read_to, ended=True)
-            active = [OpenState(each.address, each.following, each.damaged) for each in self._active]
-            return InterleaveState(active, self._next, self._read_to)
+            active = [each.state for each in self._active]
+            return InterleaveState(active, self._next, self._read_to, left=list(self._left.values()))
 
     @property
     def held_bytes(self) -> int:
@@ -169,7 +183,7 @@ class Interleave:
         """Let samples that wait replace those that have ended."""
         at = self._next
         while len(self._active) < self._budget.active:
-            self._arrived.wait_for(lambda: self._stopped or self._queue or self._read_all or self._is_full())
+            self._wait_until(lambda: self._stopped or self._queue or self._read_all or self._is_full())
             if self._stopped or not self._queue:
                 return
             first = self._queue[0]
@@ -184,7 +198,8 @@ class Interleave:
             if self._active and not self._room.fits([*self._weights(), first.weight]):
                 return
             self._queue.popleft()
-            self._read_to = self._advance(self._read_to, first.address)
+            if self._left.pop(first.address, None) is None:
+                self._read_to = self._advance(self._read_to, first.address)
             self._active.insert(at, first)
             at += 1
             self._has_work.notify_all()
@@ -195,7 +210,7 @@ class Interleave:
         opened = self._active[self._next]
         if not opened.ready:
             self._awaited = opened
-            self._arrived.wait_for(lambda: self._stopped or opened.ready or opened.done)
+            self._wait_until(lambda: self._stopped or opened.ready or opened.done)
             self._awaited = None
         if self._stopped:
             return None
@@ -212,8 +227,13 @@ class Interleave:
         if clip is None or isinstance(clip, Failure):
             return clip
         number, damaged, sample = clip.number, clip.damaged, clip.sample
-        opened.following, opened.damaged = number + 1, damaged
+        opened.note_given(number, damaged)
         return Extracted(ClipRef(opened.address, number, damaged), sample, opened.weight.beside)
+
+    def _wait_until(self, condition: Callable[[], Any]) -> None:
+        began = time.perf_counter()
+        self._arrived.wait_for(condition)
+        self.starved += time.perf_counter() - began
 
     def _weights(self) -> Iterator[Weight]:
         return (each.weight for each in self._active)
@@ -228,9 +248,8 @@ class Interleave:
             for address, sample in self._samples:
                 weight = self._weigh(sample)
                 # Of one that gives no clips, nothing is kept until its error is due.
-                clips = self._extract(sample if weight.error is None else {}, ALL, weight)
-                opened = OpenSample(address, weight, clips)
-                del sample, clips
+                opened = self._open(address, sample if weight.error is None else {}, weight)
+                del sample
                 with self._lock:
                     self._queue.append(opened)
                     self._room.add(weight)
@@ -252,6 +271,12 @@ class Interleave:
 
     def _has_place(self) -> bool:
         return self._room.has_room and len(self._queue) < MOST_WAITING
+
+    def _open(self, address: Address, sample: Sample, weight: Weight) -> OpenSample:
+        left = self._left.get(address)
+        if left is None:
+            return OpenSample(address, weight, self._extract(sample, ALL, weight))
+        return OpenSample(address, weight, choose(self._extract, sample, left, weight), left)
 
     def wait_for_room(self, size: int) -> None:
         """Wait until a sample can be read up to so many bytes; called by the iterator of the samples."""

@@ -15,6 +15,7 @@ import webdataset
 from clipx._checks import byte_count, check_kind, integer, patience
 from clipx._reprs import byte_text
 from clipx.audio.format import AudioFormat
+from clipx.datasets.addresses import START
 from clipx.datasets.dataset import Dataset
 from clipx.datasets.fields import Sample
 from clipx.datasets.index import Index
@@ -32,9 +33,10 @@ from clipx.loader.counts import Targets
 from clipx.loader.epoch import BatchIterator, Kept, Running
 from clipx.loader.indexed import IndexedSamples
 from clipx.loader.probe import Pools
-from clipx.loader.progress import EpochState, Progress
+from clipx.loader.progress import EpochState, Reading
 from clipx.loader.progress_line import ProgressLine
-from clipx.loader.state import check_world, make_state, read_state
+from clipx.loader.resuming import Resuming
+from clipx.loader.state import join_states, make_state
 from clipx.loader.stats import LoaderStats
 from clipx.loader.steps import EpochSetup
 from clipx.plan import FrameSpec, check_bounded
@@ -187,8 +189,7 @@ class Loader(DictDataset):  # type: ignore[misc]
         self._passes = Passes()
         self._running: Running | None = None
         self._kept = Kept()
-        self._progress: Progress | None = None
-        self._loaded_in: int | None = None
+        self._resuming = Resuming(self._config, self._passes)
         self._ranks: tuple[int, int] | None = None
         self._targets = Targets(self._config)
         known = self._config.known_clip()
@@ -205,12 +206,7 @@ class Loader(DictDataset):  # type: ignore[misc]
 
         A state of that epoch which has been loaded stays: the next iteration goes on in it.
         """
-        epoch = integer("epoch", epoch, 0)
-        waiting, running = self._waiting, self._running
-        if waiting is None or waiting.epoch != epoch:
-            self._passes.set_epoch(epoch)
-            if waiting is not None or running is None or not running.alive:
-                self._progress = None
+        self._resuming.set_epoch(integer("epoch", epoch, 0), self._running is not None and self._running.alive)
         self._epoch = None
 
     def __len__(self) -> int:
@@ -220,48 +216,39 @@ class Loader(DictDataset):  # type: ignore[misc]
         epoch, as if it had no workers. Raises TypeError otherwise before the end of the first epoch, or with buckets:
         only then are they known.
         """
+        progress, world = self._resuming.progress, find_world(self._ranks)
         if self._config.equal_batches:
-            progress = self._progress
             if progress is None or progress.finished:
-                target = self._targets.of(self._next_epoch(), find_world(self._ranks))
+                target = self._targets.of(self._next_epoch(), world)
             elif progress.target is None:
-                target = progress.target = self._targets.of(progress.epoch, find_world(self._ranks))
+                target = progress.target = self._targets.of(progress.epoch, world, progress.peers)
             else:
                 target = progress.target
             return math.ceil(target / self._config.batch_size)
-        progress = self._progress
-        epoch = self._next_epoch() if progress is None or progress.finished else progress.epoch
-        known = self._targets.batches(epoch, find_world(self._ranks))
+        known = self._targets.batches(
+            self._next_epoch() if progress is None or progress.finished else progress.epoch, world
+        )
         if known is not None:
             return known
         if self._kept.length is None:
             raise TypeError("the number of batches is not known before the end of the first epoch")
         return self._kept.length
 
-    @property
-    def _waiting(self) -> Progress | None:
-        """A state that has been loaded, as long as no batch has been asked for since."""
-        progress = self._progress
-        return progress if progress is not None and progress.loaded and not progress.begun else None
-
     def __iter__(self) -> Iterator[dict[str, Any]]:
         self.close()
-        config, world, progress = self._config, find_world(self._ranks), self._waiting
-        if progress is None:
-            progress = Progress(self._beginning(world, self._passes.epoch(self._epoch)))
-        else:
-            self._check_waiting(progress, world)
-            progress = Progress(progress.state(), loaded=True)
+        config, world = self._config, find_world(self._ranks)
+        progress = self._resuming.begin(world, self._epoch, self._beginning(world, 0))
         if progress.target is None and config.equal_batches:
-            progress.target = self._targets.of(progress.epoch, world)
-        self._progress = progress
-        share = config.share(progress.epoch, world)
-        config.log_few_parts(share, world)
+            progress.target = self._targets.of(progress.epoch, world, progress.peers)
+        whole = config.whole(progress.epoch, world)
+        progress.reading = reading = Reading.of(progress.state(), whole, partial(config.joined, progress.epoch))
+        self._resuming.progress = progress
+        config.log_few_parts(whole, world)
         handler = Recorder(self.errors, config.handler)
         reader = config.dataset.reader(handler)
         reader.limits = config.limits(world)
-        counters = self._kept.begin(progress.epoch)
-        setup = EpochSetup(config, reader, share, world.workers, handler, self.errors, counters)
+        counters = self._kept.begin(progress.epoch, reader.limits.cache)
+        setup = EpochSetup(config, reader, reading, world.workers, handler, self.errors, counters)
         # The worker of a DataLoader lets go of a batch when a thread of its own has sent it.
         timeout = WORKER_SECONDS if in_worker() and config.timeout == 0 else config.timeout
         line = None
@@ -290,9 +277,16 @@ class Loader(DictDataset):  # type: ignore[misc]
 
         Raises ValueError for a rank outside the world, TypeError where `map` gives fields whose names are not strings.
         """
-        world, progress = find_world(self._ranks), self._progress
+        world, progress = find_world(self._ranks), self._resuming.progress
+        if self._resuming.waits_for_workers:
+            return join_states([self._state_of(each.world or world, each) for each in self._resuming.dealt])
         state = self._beginning(world, self._next_epoch()) if progress is None else progress.state()
-        return make_state(self._config.settings(), self._config.dataset, world, state)
+        return self._state_of(world, state)
+
+    def _state_of(self, world: World, state: EpochState) -> dict[str, Any]:
+        if state.runs is None:
+            state.runs = self._config.whole(state.epoch, world).rest(START)
+        return make_state(self._config.settings(), self._config.dataset.facts(), world, state)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where a loader was: the next iteration begins with the batch that would have come next there.
@@ -306,28 +300,10 @@ class Loader(DictDataset):  # type: ignore[misc]
         message names; for shards that are missing, or have another name or size; and for another rank, world size or
         number of workers. While iterating, ValueError for a sample that is not the one that was read.
         """
-        config, world = self._config, find_world(self._ranks)
-        saved = read_state(state, config.settings(), config.dataset, world)
         epoch = None if in_worker() and self._passes.epoch_was_set else self._epoch
-        # In a worker, the DataLoader asks for the end of the epoch that it knows is over.
-        if saved.finished and not in_worker():
-            saved = EpochState(count_epoch(epoch, saved.epoch + 1), probed=saved.probed)
-        if epoch is not None and count_epoch(epoch, 0) != saved.epoch:
-            raise ValueError(f"state is of epoch {saved.epoch}, but epoch of the loader says {count_epoch(epoch, 0)}")
+        saved = self._resuming.load(state, find_world(self._ranks), epoch)
         self.close()
-        self._passes.advance_to(saved.epoch + 1)
-        self._progress, self._loaded_in = Progress(saved, loaded=True), os.getpid()
         self._kept.probed, self._kept.pools = saved.probed, None
-
-    def _check_waiting(self, progress: Progress, world: World) -> None:
-        """Raise ValueError where a state was loaded, and this is not the process that it is for."""
-        if self._loaded_in != os.getpid():
-            raise ValueError(
-                "a state was loaded before this process was started, and each process goes on from a state of its own: "
-                "load it there, in DataLoader workers through torchdata's StatefulDataLoader"
-            )
-        if progress.world is not None:
-            check_world(progress.world, world)
 
     def stats(self) -> LoaderStats:
         """What the epoch that runs has taken so far, or the last one in all. Any thread may call this at any time."""

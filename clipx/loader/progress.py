@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from clipx.datasets.shares import JoinedShare, Run
 from clipx.datasets.world import World
 from clipx.loader.batches import BatchState
 from clipx.loader.budget import Budget
 from clipx.loader.interleave import BEGINNING, InterleaveState
+from clipx.loader.open_samples import OpenState
 from clipx.loader.shuffle import Move, ShuffleState
 from clipx.wds.layout import BatchLayout
 
-__all__ = ["Change", "EpochState", "Probed", "Progress"]
+__all__ = ["Change", "EpochState", "Probed", "Progress", "Reading", "Rest"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,48 @@ class Probed:
     layout: BatchLayout
 
 
+class Rest(NamedTuple):
+    """The rest of an epoch that was resharded, of a rank.
+
+    Attributes:
+        runs: the parts that it is to read.
+        clips: number of clips that others had taken, and not handed out.
+        opened: samples that others had begun.
+    """
+
+    runs: Sequence[Run]
+    clips: int
+    opened: Sequence[OpenState]
+
+
+class Reading(NamedTuple):
+    """The share of an epoch that a process reads.
+
+    Attributes:
+        first: in the pass that the epoch began, or was resumed, in.
+        whole: in each after that, in which clips are repeated.
+        passes: number of passes before the first.
+        is_part: whether `first` leaves out what had been read before.
+    """
+
+    first: JoinedShare
+    whole: JoinedShare
+    passes: int = 0
+    is_part: bool = False
+
+    @classmethod
+    def of(cls, state: EpochState, whole: JoinedShare, joined: Callable[[Sequence[Run]], JoinedShare]) -> Reading:
+        """What is read from a state on; `joined` gives the share of runs."""
+        if state.runs is None:
+            return cls(whole, whole, state.passes)
+        return cls(joined(state.runs), whole, state.passes, is_part=True)
+
+    def rest(self, state: EpochState) -> list[Run]:
+        """The parts that are to be read behind a state."""
+        share = self.first if state.passes == self.passes else self.whole
+        return share.rest(state.interleave.read)
+
+
 @dataclass
 class EpochState:
     """The state of an epoch behind a batch: numbers and names alone, no clips.
@@ -48,6 +92,8 @@ class EpochState:
         epoch: its number.
         world: the process that it belongs to; None for any.
         target: clips that the epoch has; None for as many as there are.
+        runs: parts of the dataset that are still to be read in this pass; None for the share of the process.
+        peers: the rest of all ranks, of an epoch that was resharded and has no target yet.
         passes: over the process's share of the dataset before this one.
         finished: whether the end of the epoch has been reached.
         probed: what is known of its clips; None before the first.
@@ -57,6 +103,8 @@ class EpochState:
     epoch: int
     world: World | None = None
     target: int | None = None
+    runs: Sequence[Run] | None = None
+    peers: Sequence[Rest] = field(default_factory=list)
     passes: int = 0
     finished: bool = False
     probed: Probed | None = None
@@ -98,10 +146,12 @@ class Progress:
         batches: number of batches handed out.
         finished: whether the consumer has reached the end.
         begun: whether a batch has been asked for.
+        reading: the share that is read; None before anything is.
     """
 
     def __init__(self, state: EpochState, loaded: bool = False) -> None:
         self.loaded, self.begun = loaded, False
+        self.reading: Reading | None = None
         self.batches, self.finished = state.batch.count, state.finished
         self._state, self._changes = state, deque[Change]()
         self._protect()
@@ -111,7 +161,14 @@ class Progress:
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.state()
-        return {**self.__dict__, "_state": state, "batches": state.batch.count, "_changes": deque(), "_lock": None}
+        fresh: dict[str, Any] = {
+            "_state": state,
+            "reading": None,
+            "batches": state.batch.count,
+            "_changes": deque(),
+            "_lock": None,
+        }
+        return {**self.__dict__, **fresh}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -134,7 +191,12 @@ class Progress:
 
     @target.setter
     def target(self, target: int) -> None:
-        self._state.target = target
+        self._state.target, self._state.peers = target, []
+
+    @property
+    def peers(self) -> Sequence[Rest]:
+        """The rest of all ranks, of an epoch that was resharded and has no target yet."""
+        return self._state.peers
 
     def add(self, change: Change) -> None:
         """Add the change of a batch that is about to be handed out. Called by the thread that makes batches."""
@@ -153,4 +215,6 @@ class Progress:
             if state.batch.count < batches:
                 state.apply(change)
         state.finished = finished
+        if self.reading is not None:
+            state.runs = self.reading.rest(state)
         return state

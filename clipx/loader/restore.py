@@ -13,7 +13,7 @@ from clipx.datasets.addresses import Address
 from clipx.datasets.fields import Sample
 from clipx.datasets.segments import BadSegment
 from clipx.errors import NOT_A_SAMPLES_FAULT
-from clipx.loader.open_samples import ClipRef, Extract, Extracted, NumberedClip, OpenSample, OpenState
+from clipx.loader.open_samples import ClipRef, Extract, Extracted, NumberedClip, OpenSample, OpenState, choose
 from clipx.loader.room import Weight
 from clipx.plan import ALL, Selection
 
@@ -47,7 +47,7 @@ def rebuild(
     numbers: dict[Address, list[int]] = defaultdict(list)
     for ref in held:
         numbers[ref.address].append(ref.number)
-    following = {opened.address: opened.following for opened in active}
+    following = {opened.address: opened for opened in active}
     read, weights = dict[Address, Sample](), dict[Address, Weight]()
     found, opened = Clips(), dict[Address, OpenSample]()
     # Of these, what had been found is found again only where they are decoded from their start.
@@ -125,17 +125,21 @@ class _Rebuilder:
         ) from error
 
     def on(
-        self, address: Address, sample: Sample, numbers: list[int], following: int, damaged: bool, weight: Weight
+        self, address: Address, sample: Sample, numbers: list[int], state: OpenState, damaged: bool, weight: Weight
     ) -> tuple[Clips, OpenSample | None]:
-        """The clips of a sample that have these numbers, and the sample, which goes on with clip `following`."""
-        clips = self._extract(sample, Selection(tuple(numbers), following, damaged), weight)
+        """The clips of a sample that have these numbers, and the sample, which goes on behind its `state`."""
+        state = state._replace(damaged=damaged)
+        if state.some or state.first is None:
+            found = self.again(address, sample, numbers, damaged, weight)[0] if numbers else {}
+            return found, OpenSample(address, weight, choose(self._extract, sample, state, weight), state)
+        clips = self._extract(sample, Selection(tuple(numbers), state.first, damaged), weight)
         found, _ = self._take(address, clips, numbers)
         if len(found) < len(numbers):
             clips.close()
             found.clear()
             found, _ = self.again(address, sample, numbers, damaged, weight)
-            clips = self._extract(sample, Selection(first=following, damaged=damaged), weight)
-        return found, OpenSample(address, weight, clips, following, damaged)
+            clips = self._extract(sample, state.selection, weight)
+        return found, OpenSample(address, weight, clips, state)
 
     def _take(
         self, address: Address, clips: Generator[NumberedClip | BadSegment], wanted: Sequence[int]

@@ -9,16 +9,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from clipx.datasets.addresses import Address
-from clipx.datasets.dataset import Dataset, refuse
+from clipx.datasets.dataset import refuse
 from clipx.datasets.world import World
 from clipx.loader.codec import Decoder, Encoder, whole
-from clipx.loader.config import Settings
+from clipx.loader.config import LoaderConfig, Settings
 from clipx.loader.progress import EpochState
 from clipx.loader.state_checks import check_contents
 
-__all__ = ["check_world", "make_state", "read_state"]
+__all__ = [
+    "check_whole",
+    "check_world",
+    "decode_settings",
+    "decode_state",
+    "is_joined",
+    "join_states",
+    "make_state",
+    "read_state",
+    "split_states",
+]
 
 VERSION = 5
+
+FREE = ("memory", "batch_size", "batches")
+"""Settings that may differ where no batch has been asked for."""
 
 State = dict[str, Any]
 
@@ -30,10 +43,10 @@ def _digest(state: Mapping[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(signed, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def make_state(settings: Settings, dataset: Dataset, world: World, epoch: EpochState) -> State:
+def make_state(settings: Settings, facts: Any, world: World, epoch: EpochState) -> State:
     """The state of a loader, of numbers and strings alone; what follows from its settings is left out.
 
-    Its size is that of the shuffle, some 30 bytes a clip, and of the dataset's facts, such as the names of shards.
+    Its size is that of the shuffle, some 30 bytes a clip, and of the dataset's `facts`, such as the names of shards.
 
     Raises TypeError where `map` gives fields whose names are not strings.
     """
@@ -44,18 +57,15 @@ def make_state(settings: Settings, dataset: Dataset, world: World, epoch: EpochS
     state: State = {
         "version": VERSION,
         "settings": settings,
-        "shards": dataset.facts(),
+        "shards": facts,
         **encoder.encode(EpochState, dataclasses.replace(epoch, world=world)),
     }
     state["samples"] = [list(address) for address in encoder.addresses]
     return {**state, "digest": _digest(state)}
 
 
-def read_state(state: Any, settings: Settings, dataset: Dataset, world: World) -> EpochState:
-    """The state of the epoch in a saved state.
-
-    Raises TypeError for what is not a state, and ValueError for one that is damaged, or another loader's.
-    """
+def check_whole(state: Any) -> None:
+    """Raise TypeError for what is not a state, ValueError for one that was edited or is of another version."""
     if not isinstance(state, Mapping):
         raise TypeError(f"state is a {type(state).__name__}, but must be a dict that state_dict gave")
     if "version" not in state or "digest" not in state:
@@ -63,7 +73,10 @@ def read_state(state: Any, settings: Settings, dataset: Dataset, world: World) -
             f"state has {', '.join(map(str, state)) or 'nothing'}, but no version and digest: it is truncated"
         )
     if state["version"] != VERSION:
-        raise ValueError(f"state has version {state['version']!r}, but this clipx reads version {VERSION}")
+        raise ValueError(
+            f"state has version {state['version']!r}, but this clipx reads version {VERSION}: go on with the "
+            f"clipx that saved it up to the end of its epoch"
+        )
     try:
         found = _digest(state)
     except (TypeError, ValueError) as exn:
@@ -73,14 +86,71 @@ def read_state(state: Any, settings: Settings, dataset: Dataset, world: World) -
     missing = ENTRIES - state.keys()
     if missing:
         raise ValueError(f"state has no {', '.join(sorted(missing))}: it is not as state_dict gave it")
-    _check_settings(state["settings"], settings)
-    dataset.check(state["shards"])
+
+
+def decode_settings(value: Any) -> Settings:
+    """The settings in a state, as far as checks of its other entries need them. Raises ValueError for others."""
+    kinds = {"memory": int, "batches": int, "batch_size": int, "shuffle": bool, "equal_batches": bool, "ragged": str}
+    if not isinstance(value, Mapping) or any(type(value.get(name)) is not kind for name, kind in kinds.items()):
+        raise refuse("settings", value, f"must have {', '.join(kinds)}")
+    return dict(value)
+
+
+def decode_state(state: Mapping[str, Any], settings: Settings, parts: int) -> EpochState:
+    """The state of the epoch in a state of a loader with these settings, whose dataset has so many parts.
+
+    Raises ValueError for what cannot be one.
+    """
     entries = {name: value for name, value in state.items() if name in ENTRIES - {"settings", "shards", "samples"}}
-    epoch = Decoder(_addresses(state["samples"], len(dataset))).decode(EpochState, "", entries)
+    epoch = Decoder(_addresses(state["samples"], parts)).decode(EpochState, "", entries)
     check_contents(epoch, settings)
+    return epoch
+
+
+def read_state(state: Any, config: LoaderConfig, world: World) -> EpochState:
+    """The state of the epoch in a saved state.
+
+    Raises TypeError for what is not a state, and ValueError for one that is damaged, or another loader's.
+    """
+    check_whole(state)
+    settings, saved = config.settings(), state["settings"]
+    if is_untouched(state) and isinstance(saved, Mapping):
+        saved = {**saved, **{name: settings[name] for name in FREE}}
+    _check_settings(saved, settings)
+    config.dataset.check(state["shards"])
+    epoch = decode_state(state, settings, len(config.dataset))
     assert epoch.world is not None
     check_world(epoch.world, world)
+    try:
+        for runs in (epoch.runs or (), *(peer.runs for peer in epoch.peers)):
+            config.joined(epoch.epoch, runs)
+    except ValueError as exn:
+        raise refuse("runs", epoch.runs, f"must be of the dataset: {exn}") from exn
     return epoch
+
+
+def join_states(states: list[State]) -> State:
+    """The states of all DataLoader workers of a rank as one, which its main process loads."""
+    return {"version": VERSION, "workers": states}
+
+
+def is_joined(state: Any) -> bool:
+    """Whether a state is that of all workers of a rank."""
+    return isinstance(state, Mapping) and state.keys() == {"version", "workers"}
+
+
+def split_states(state: Any) -> list[tuple[int | None, Any]]:
+    """The states of all workers of a rank, with their numbers; that of one process has none."""
+    if not is_joined(state):
+        return [(None, state)]
+    if not isinstance(state["workers"], (list, tuple)) or not state["workers"]:
+        raise refuse("workers", state["workers"], "must be a list of states")
+    return list(enumerate(state["workers"]))
+
+
+def is_untouched(state: Mapping[str, Any]) -> bool:
+    """Whether no batch has been asked for since an epoch began or was resharded: no memory has been divided yet."""
+    return state["probed"] is None and state["target"] is None
 
 
 def _addresses(value: Any, shards: int) -> list[Address]:

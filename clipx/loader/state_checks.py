@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clipx.datasets.dataset import refuse
+from clipx.datasets.shares import Run
 from clipx.loader.budget import MOST_SOURCES, Budget
 from clipx.loader.open_samples import ClipRef
 from clipx.loader.progress import EpochState, Probed
@@ -20,6 +22,14 @@ def check_contents(state: EpochState, settings: Mapping[str, Any]) -> None:
     """Raise ValueError for a state that cannot be that of a loader with these settings."""
     if state.world is None:
         raise refuse("world", None, "must be known")
+    if state.runs is None:
+        raise refuse("runs", None, "must be known")
+    for runs in (state.runs, *(peer.runs for peer in state.peers)):
+        _check_runs(runs)
+    if state.peers and len(state.peers) != state.world.ranks:
+        raise refuse("peers", state.peers, f"the world has {state.world.ranks} ranks")
+    if not {*state.interleave.read.last} <= {run.after for run in state.runs}:
+        raise refuse("interleave.read.last", state.interleave.read.last, "must be where runs begin")
     if state.shuffle.drawn > MOST_CLIPS:
         raise refuse("shuffle.drawn", state.shuffle.drawn, f"must be at most {MOST_CLIPS}")
     if state.probed is not None:
@@ -77,10 +87,25 @@ def _check_interleave(state: EpochState, budget: Budget | None) -> None:
     if state.interleave.next > len(active):
         raise refuse("interleave.next", state.interleave.next, f"must be at most {len(active)}")
     read = state.interleave.read
-    if active and not read.samples:
-        raise refuse("interleave.read.samples", read.samples, f"{len(active)} samples are active")
     if len({*read.last}) < len(read.last) or len(read.last) > read.samples or (read.samples and not read.last):
         raise refuse("interleave.read.last", read.last, f"must be different ones of {read.samples}")
+    left = [opened.address for opened in (*state.interleave.left, *active)]
+    if len({*left}) < len(left):
+        raise refuse("interleave.left", state.interleave.left, "must be different samples, and none that are active")
+    for opened in (*state.interleave.left, *active):
+        numbers = [opened.following - 1, *opened.some, *([] if opened.first is None else [opened.first])]
+        if any(number >= after for number, after in itertools.pairwise(numbers)):
+            raise refuse("the clips of a sample", opened, "must be in order")
+
+
+def _check_runs(runs: Sequence[Run]) -> None:
+    """Check numbers that need no dataset."""
+    for run in runs:
+        world = run.world
+        if not (world.rank < world.ranks <= MOST_CLIPS and world.worker < world.workers <= MOST_CLIPS):
+            raise refuse("the world of a run", world, "must be a process of a world")
+        if not (run.start <= run.stop and run.number < run.split <= MOST_CLIPS):
+            raise refuse("a run", run, "must be of parts, and of one of several samples")
 
 
 def _check_held(name: str, held: Sequence[ClipRef], most: int, state: EpochState) -> None:

@@ -26,8 +26,8 @@ BUSY_SHARE = 0.7
 class LoaderStats:
     """Counters of an epoch of a Loader in one process, at one moment.
 
-    Seconds are those of the wall clock unless said otherwise; those of threads are summed over them, and include what
-    they wait for a processor.
+    Seconds are those of the wall clock; those of threads are summed over them, and include what they wait for a
+    processor and for each other's Python.
 
     Attributes:
         epoch: its number; None before the first.
@@ -36,13 +36,15 @@ class LoaderStats:
         clips_per_second: `clips` by `seconds`.
         recent_clips_per_second: clips of the last 10 seconds of these, to half a second.
         waited_seconds: the consumer waited for batches.
-        samples, bytes_read: number of samples that were read, and bytes of their fields as they were read.
+        samples: number of those that were read.
+        bytes_read: bytes of samples' fields as they were read; of a local video that is opened where it lies, those of
+            the packets that were decoded, once its clips have been given; of remote files, those that came.
         reading_seconds: one thread read samples; without its waits for room.
         opening_seconds: headers and packets were read, and clips were planned.
         decoding_seconds: packets were decoded, fields were decoded; of sound, all that is done.
         converting_seconds: pictures were resampled and written to clips; of arrays, all that is done.
         mapping_seconds: `map` ran.
-        batching_seconds: seconds of processor time in which clips were shuffled and batches filled, by one thread.
+        batching_seconds: one thread shuffled clips and filled batches; without its waits for clips and the consumer.
         threads: number of threads that extract clips.
         sources: number of sources that can be open at a time.
         slots, slots_taken: number of the pool's slots, all and those that hold clips.
@@ -158,7 +160,7 @@ def stats_of(counters: Counters, config: LoaderConfig, pools: Pools | None, erro
         recent_clips_per_second=counters.recent_rate(),
         waited_seconds=counters.waited_so_far(),
         samples=counters.samples,
-        bytes_read=counters.bytes_read,
+        bytes_read=counters.all_bytes_read(),
         reading_seconds=counters.reading,
         opening_seconds=counters.opening,
         decoding_seconds=counters.decoding,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from clipx.datasets.addresses import START, Address, Position
+from clipx.datasets.addresses import Address
 from clipx.datasets.dataset import SampleReader
 from clipx.datasets.fields import Sample
 from clipx.datasets.ledger import Ledger
-from clipx.datasets.shares import Share
 from clipx.loader.batches import Batches, BatchRules
 from clipx.loader.config import LoaderConfig
 from clipx.loader.counters import Counters
@@ -23,7 +23,7 @@ from clipx.loader.handover import EpochStopped, Handover
 from clipx.loader.interleave import BEGINNING, Interleave, InterleaveState
 from clipx.loader.open_samples import Extracted, OpenSample
 from clipx.loader.probe import Pools
-from clipx.loader.progress import Change, EpochState
+from clipx.loader.progress import Change, EpochState, Reading
 from clipx.loader.restore import rebuild
 from clipx.loader.shuffle import Shuffle
 from clipx.plan.draws import stream_random
@@ -41,7 +41,7 @@ class EpochSetup:
     Attributes:
         config: of the loader.
         reader: of the dataset's samples.
-        share: the parts that this process reads, in their order.
+        reading: the parts that this process reads, in their order.
         workers: of a DataLoader, that share the loader's bytes.
         handler: called with the error of a broken shard or sample, which it notes in `ledger`.
         ledger: what is wrong with samples.
@@ -50,19 +50,30 @@ class EpochSetup:
 
     config: LoaderConfig
     reader: SampleReader
-    share: Share
+    reading: Reading
     workers: int
     handler: Callable[[Exception], bool]
     ledger: Ledger
     counters: Counters
 
-    def samples(self, after: Position = START) -> Iterator[tuple[Address, Sample]]:
-        """The samples of the share, or those that come after a position, counted."""
-        return self.counters.read(self.reader.samples(self.share, after))
-
     def find(self, addresses: Iterable[Address]) -> Iterator[tuple[Address, Sample]]:
         """The samples at addresses, counted."""
         return self.counters.read(self.reader.find(addresses))
+
+    def samples(self, state: InterleaveState) -> Iterator[tuple[Address, Sample]]:
+        """The samples that come next, counted: those that are left of others, and then those of the share."""
+        return self.counters.read(self._following(state))
+
+    def _following(self, state: InterleaveState) -> Iterator[tuple[Address, Sample]]:
+        if state.ended:
+            return
+        if state.left:
+            yield from self.reader.find([each.address for each in state.left])
+        yield from self.reader.samples(self.reading.first, state.read)
+
+    def repeated(self) -> Iterator[tuple[Address, Sample]]:
+        """The samples of the whole share once more, counted."""
+        return self.counters.read(self.reader.samples(self.reading.whole))
 
     def extractor(self, epoch: int) -> Extractor:
         """Extracts clips before it is known what they are like."""
@@ -71,8 +82,8 @@ class EpochSetup:
     def no_clips(self) -> ValueError:
         """The error of a share that cannot fill its batches."""
         return ValueError(
-            f"equal_batches is True, but the {len(self.share.shards)} {self.config.dataset.noun}s of this process give "
-            f"no clip to fill up its batches with"
+            f"equal_batches is True, but the {len(self.reading.whole.shards)} {self.config.dataset.noun}s of this "
+            f"process give no clip to fill up its batches with"
         )
 
 
@@ -114,6 +125,7 @@ class Steps:
             batch = replace(batch, layout=pools.probed.layout)
         self._interleave: Interleave | None = None
         self._shuffle: Shuffle | None = None
+        self._rebuilding = 0.0
         budget = pools.budget
         rules = BatchRules(
             config.batch_size,
@@ -143,6 +155,12 @@ class Steps:
         return self._batches.given
 
     @property
+    def waited(self) -> float:
+        """Seconds that the thread that runs this has waited, for clips and for the consumer."""
+        starved = 0.0 if self._interleave is None else self._interleave.starved
+        return self._rebuilding + starved + self._handover.stalled
+
+    @property
     def shuffled(self) -> int:
         """Number of clips that the shuffle holds."""
         return 0 if self._shuffle is None else len(self._shuffle)
@@ -170,11 +188,14 @@ class Steps:
         """
         setup, state = self._setup, self._state
         config, interleave_state = setup.config, state.interleave
+        began = time.perf_counter()
         held, opened = self._rebuild()
+        self._rebuilding = time.perf_counter() - began
         bucketed = held[len(state.shuffle.held) :]
         del held[len(state.shuffle.held) :]
         while bucketed:
             yield bucketed.pop(0)
+        is_part = setup.reading.is_part
         while True:
             given = self._batches.given
             clips = self._interleaved(samples, interleave_state, opened)
@@ -188,8 +209,9 @@ class Steps:
                 yield from clips
             if state.target is None:
                 return
-            if given == self._batches.given and not interleave_state.read.samples:
+            if given == self._batches.given and not is_part:
                 raise setup.no_clips()
+            is_part = False
             # With drop_last, a rank has at least as many clips as were counted for all, but for damage.
             logger.log(
                 logging.WARNING if config.drop_last else logging.INFO,
@@ -199,7 +221,7 @@ class Steps:
             )
             self.stop()
             self._passes += 1
-            samples, interleave_state, opened = setup.samples(), BEGINNING, []
+            samples, interleave_state, opened = setup.repeated(), BEGINNING, []
 
     def _extractor(self) -> Extractor:
         pools, extractor = self._pools, self._setup.extractor(self._state.epoch)
@@ -236,12 +258,14 @@ class Steps:
             budget,
             threads=setup.config.threads,
             handler=setup.handler,
-            advance=setup.share.advance,
+            advance=setup.reading.whole.advance,
             state=state,
             opened=opened,
         )
         opened.clear()
         setup.reader.limits.wait = partial(setup.counters.wait, interleave.wait_for_room)
+        if self._interleave is not None:
+            interleave.starved = self._interleave.starved
         self._interleave = interleave
         # `stop` may have come before there was anything to be stopped.
         if self._handover.stopped:

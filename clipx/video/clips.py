@@ -53,6 +53,11 @@ class VideoClips(ClipIterator[VideoClip]):
         return self._extraction.passes.decoder.frames_decoded
 
     @property
+    def bytes_decoded(self) -> int:
+        """Bytes of the packets that the decoder has got so far."""
+        return self._extraction.passes.decoder.bytes_decoded
+
+    @property
     def frames_skipped(self) -> int:
         """Number of frames that were not decoded; known when the last clip has been given."""
         return self._extraction.frames_skipped

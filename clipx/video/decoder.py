@@ -39,13 +39,14 @@ class VideoDecoder:
 
     Attributes:
         frames_decoded: number of frames that it has given.
+        bytes_decoded: bytes of the packets that it has got.
         lost: whether packets gave no frame where each gives one, so that frames are not numbered like packets.
         orientation: of the first frame, which is that of all; None before one has been decoded.
     """
 
     def __init__(self, file: VideoFile, report: Report) -> None:
         self._file, self._report = file, report
-        self.frames_decoded, self.lost = 0, False
+        self.frames_decoded, self.bytes_decoded, self.lost = 0, 0, False
         self.orientation: Orientation | None = None
 
     def frames(self, packets: Packets | None = None, report: Report | None = None) -> Iterator[Frame]:
@@ -106,8 +107,7 @@ class VideoDecoder:
         file, packets = self._file, start()
         file.stream.codec_context.skip_frame = "DEFAULT"
         # Up to a key frame there are as many packets as frames.
-        k, last_pts, last_duration, listed = first, None, 0, first
-        taint, begun = Taint(), False
+        k, last_pts, last_duration, listed, taint, begun = first, None, 0, first, Taint(), False
         pending = PendingPackets(file.codec) if report is None or file.gives_frames else None
         announced, counts_packets = file.announced, file.counts_packets
 
@@ -133,6 +133,7 @@ class VideoDecoder:
                     listed += packet.dts is not None
                     continue
                 listed += 1
+                self.bytes_decoded += packet.size
                 taint.send(packet)
                 if pending is not None:
                     pending.send(packet)
@@ -243,6 +244,7 @@ class VideoDecoder:
         skips = skips_exactly(context)
         for is_wanted in wanted:
             packet = packets.next()
+            self.bytes_decoded += packet.size
             if skips:
                 context.skip_frame = "DEFAULT" if is_wanted else "NONREF"
             yield from packet.decode()

@@ -14,7 +14,7 @@ from clipx.errors import Damage
 from clipx.plan import Selection
 from clipx.video.clips import VideoClips
 
-__all__ = ["ClipSample", "FieldClips", "check_lengths", "damages_of", "joined", "sound_of"]
+__all__ = ["ClipSample", "FieldClips", "bytes_decoded", "check_lengths", "damages_of", "joined", "sound_of"]
 
 
 class ClipSample(NamedTuple):
@@ -33,6 +33,11 @@ class ClipSample(NamedTuple):
 
 FieldClips = ArrayClips | AudioClips | VideoClips
 """Iterator of the clips of one field."""
+
+
+def bytes_decoded(clips: FieldClips) -> int:
+    """Bytes of the packets of a video that have been decoded; 0 of sound and arrays."""
+    return clips.bytes_decoded if isinstance(clips, VideoClips) else 0
 
 
 def sound_of(name: str, fields: Collection[str]) -> str:

@@ -22,6 +22,7 @@ from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locate, locating
 from clipx.datasets.segments import BadSegment, SampleSegments, SegmentSource
 from clipx.datasets.sources import array_length, array_of, default_fields, facts_of, find_source, media_of
+from clipx.datasets.stored import StoredFile
 from clipx.format import ClipFormat
 from clipx.plan import ALL, FrameList, FrameSpec, Segment, Selection
 from clipx.plan.draws import sample_rng
@@ -32,7 +33,15 @@ from clipx.video.clips import VideoClips, count_clips
 from clipx.video.clips import selected_clips as selected_video_clips
 from clipx.video.counting import count_clips_by_facts
 from clipx.video.options import VideoOptions
-from clipx.wds.in_step import ClipSample, FieldClips, check_lengths, damages_of, joined, sound_of
+from clipx.wds.in_step import (
+    ClipSample,
+    FieldClips,
+    bytes_decoded,
+    check_lengths,
+    damages_of,
+    joined,
+    sound_of,
+)
 
 __all__ = ["NO_LIMITS", "Limits", "SampleClips"]
 
@@ -185,6 +194,7 @@ class SampleClips:
                 )
         timings.decodes = any(source.kind != "array" for source in found.values())
         timings.opening += perf_counter() - began
+        local = [field for field, (_, value) in found.items() if isinstance(value, StoredFile) and value.path]
         del found, source
         with_audio = self.audio is not None and any(isinstance(source, VideoClips) for source in sources.values())
         made = ["clip.json", *fields, *([sound_of(name, fields) for name in fields] if with_audio else [])]
@@ -205,6 +215,7 @@ class SampleClips:
                     ledger.note("no clips", origin, self._why_none(counts.values(), asked.found), clips=0)
                 check_lengths(counts)
         finally:
+            timings.nbytes += sum(bytes_decoded(sources[field]) for field in local)
             if ledger is not None:
                 for field, damage in damages_of(sources):
                     ledger.note("damage", origin, damage.reason, field=field)

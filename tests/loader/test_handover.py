@@ -117,8 +117,8 @@ PROBED = Probed(
 
 def change(number):
     moves = [ClipRef(address(number), 0), ClipRef(address(number), 1, True), 0]
-    opened = [OpenState(address(number), 2, False)]
-    interleave = InterleaveState(opened, 0, Position((address(number),), number))
+    opened = [OpenState(address(number), 2, False, [], 2)]
+    interleave = InterleaveState(opened, 0, Position((address(number),), number), left=[])
     return Change(0, PROBED, interleave, moves, BatchState(number, PROBED.layout))
 
 

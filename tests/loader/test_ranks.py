@@ -162,7 +162,7 @@ def test_a_state_that_was_loaded_before_this_process_was_started(arrays):
     process.join(30)
     assert process.exitcode == 7
     copy = pickle.loads(pickle.dumps(loader))
-    copy._loaded_in = -1
+    copy._resuming.loaded_in = -1
     with pytest.raises(ValueError, match="StatefulDataLoader"):
         iter(copy)
 

@@ -6,10 +6,12 @@ import pickle
 import threading
 import time
 
+import av
 import pytest
 from helpers.loaders import EACH, SHARDS, of_arrays, of_videos
 from helpers.processes import in_child
 
+import clipx
 from clipx.loader import counters as counting
 from clipx.loader.counters import Counters, Stopwatch
 from clipx.loader.stats import LoaderStats
@@ -203,3 +205,13 @@ SECONDS = {"clips": 1, "seconds": 10.0, "threads": 2, "waited_seconds": 5.0}
 )
 def test_what_bounds_it(changes, bound):
     assert LoaderStats(**SECONDS | changes).bound == bound
+
+
+def test_bytes_of_files(make_video):
+    """Of a video that is opened where it lies, the packets that were decoded, however often it was read."""
+    path = make_video(n=40)
+    loader = of_videos(clipx.Files([path]), drop_last=False)
+    assert sum(1 for _ in loader)
+    with av.open(str(path)) as container:
+        size = sum(packet.size for packet in container.demux(video=0))
+    assert loader.stats().bytes_read == size

@@ -70,9 +70,9 @@ def make(budget, *, threads=2, state=None, read=samples, extract=extract, weigh=
     state = state or BEGINNING
     found = dict(samples())
     opened = []
-    for address, following, damaged in state.active:
-        clips = extract(found[address], Selection(first=following), Weight(10))
-        opened.append(OpenSample(address, Weight(10), clips, following, damaged))
+    for each in state.active:
+        clips = extract(found[each.address], Selection(first=each.following), Weight(10))
+        opened.append(OpenSample(each.address, Weight(10), clips, each))
     return Interleave(
         read(state.read), weigh, extract, budget, threads=threads, handler=handler, state=state, opened=opened
     )

@@ -1,0 +1,97 @@
+"""`clipx bench`: the rate at which this machine gives clips of a dataset."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+import clipx
+from clipx.cli.format_options import read_crop, read_resize
+from clipx.cli.output import counted, megabytes
+from clipx.cli.spec_options import spec_of, spec_options
+
+if TYPE_CHECKING:
+    from clipx.jobs.bench import Measured
+
+__all__ = ["bench"]
+
+
+@click.command()
+@click.argument("src", nargs=-1, required=True)
+@spec_options
+@click.option("--fps", help="Frames per second to resample videos to, such as 8 or 30000/1001.")
+@click.option("--resize", help="As of `clipx preview`.")
+@click.option("--crop", help="As of `clipx preview`.")
+@click.option("--dtype", help="Numbers of clips, such as float32.  [default: uint8]")
+@click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Clips of a batch.")
+@click.option("--memory", default="1GB", show_default=True, help="Bytes of the Loader.")
+@click.option("--threads", type=click.IntRange(1), help="Threads that extract clips.  [default: one per processor]")
+@click.option("--no-shuffle", is_flag=True, help="Clips in the order of the dataset.")
+@click.option(
+    "--duration",
+    type=click.FloatRange(0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Seconds to measure.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
+def bench(src: tuple[str, ...], duration: float, as_json: bool, no_shuffle: bool, **chosen: Any) -> None:
+    """Measure how fast this machine gives clips of SRC.
+
+    SRC are shards, or videos, sounds and arrays, or folders of either, or a table of files. A Loader runs over them;
+    what it gives is thrown away. Prints rates, where the time went, and which part bounds it.
+
+    \b
+    Example:
+      clipx bench 'shards-{000..009}.tar' --length 16 --num-clips 1 --sampling random --resize 224 --crop 224
+    """
+    from clipx.jobs import bench as benching
+
+    try:
+        spec, resize, crop = spec_of(chosen), chosen["resize"], chosen["crop"]
+        format = clipx.ClipFormat(
+            resize=None if resize is None else read_resize(resize),
+            crop=None if crop is None else read_crop(crop),
+            dtype=chosen["dtype"],
+        )
+        measured = benching.measure(
+            benching.dataset_of(src),
+            spec,
+            format,
+            options=None if chosen["fps"] is None else clipx.VideoOptions(fps=chosen["fps"]),
+            batch_size=chosen["batch_size"],
+            memory_bytes=chosen["memory"],
+            threads=chosen["threads"],
+            shuffle=not no_shuffle,
+            seconds=duration,
+        )
+    except TypeError as exn:
+        raise click.ClickException(str(exn)) from exn
+    if as_json:
+        click.echo(json.dumps(measured.as_json(), indent=2))
+    else:
+        _print(Console(), measured)
+
+
+def _print(console: Console, measured: Measured) -> None:
+    stats = measured.stats
+    table = Table(show_header=False, box=None)
+    whole = f", {counted(measured.epochs, 'epoch')}" if measured.epochs else ""
+    table.add_row("run", f"{stats.seconds:.1f} s, {counted(stats.clips, 'clip')}{whole}")
+    table.add_row("rate", f"{stats.clips_per_second:,.1f} clips/s, {measured.frames / stats.seconds:,.0f} frames/s")
+    table.add_row("read", f"{stats.bytes_read / 1e6 / stats.seconds:,.1f} MB/s, {counted(stats.samples, 'sample')}")
+    table.add_row("memory", f"{megabytes(measured.peak_bytes)} at most, of a budget of {megabytes(stats.memory_bytes)}")
+    of_threads = ", ".join(
+        f"{name} {spent / stats.seconds / stats.threads:.0%}" for name, spent in stats.work_seconds.items() if spent
+    )
+    table.add_row(counted(stats.threads, "thread"), of_threads)
+    table.add_row("one thread", f"reading {stats.reading_seconds / stats.seconds:.0%}")
+    table.add_row("one thread", f"batching {stats.batching_seconds / stats.seconds:.0%}")
+    if stats.errors:
+        table.add_row("errors", ", ".join(f"{count} {kind}" for kind, count in stats.errors.items()))
+    table.add_row("bound by", f"{stats.bound}: {measured.advice}")
+    console.print(table)
