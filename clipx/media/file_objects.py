@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import io
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from clipx._kernel import callbacks
 from clipx.errors import MediaError
+from clipx.media.hints import ByteRange, HintedFile
 
 __all__ = ["CheckedFile", "Interrupted", "OwnFile", "SeekableUnnamed", "Unnamed"]
 
@@ -67,6 +68,7 @@ class CheckedFile:
         if read is None:
             raise TypeError(f"{name} has a read that is not a method")
         self._read, self._seek, self._tell = read, _method(file, "seek"), _method(file, "tell")
+        self._hint = file.hint if isinstance(file, HintedFile) else None
         self._start = self._at = 0
         says = _method(file, "seekable")
         self._can_seek = self._seek is not None and (says is None or bool(says()))
@@ -137,6 +139,16 @@ class CheckedFile:
     def tell(self) -> int:
         """The current position."""
         return self._at
+
+    @property
+    def takes_hints(self) -> bool:
+        """True if `hint` has an effect."""
+        return self._hint is not None
+
+    def hint(self, ranges: Iterable[ByteRange]) -> None:
+        """Say which bytes will be read, to a file that fetches them together."""
+        if self._hint is not None:
+            self._hint((begin + self._start, end + self._start) for begin, end in ranges)
 
 
 class Unnamed:

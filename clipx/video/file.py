@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from functools import partial
@@ -16,6 +16,8 @@ import numpy as np
 from clipx.audio.file_bytes import FileBytes
 from clipx.errors import MediaError
 from clipx.media.demuxing import demuxed
+from clipx.media.file_objects import CheckedFile
+from clipx.media.hints import ByteRange, listed_ranges
 from clipx.media.opening import best_video, open_media, videos
 from clipx.media.packet_index import PacketIndex, frames_listed, gives_frames, listed_stretches
 from clipx.media.rates import MEASURED_PACKETS, Grace, grace_of, likely_rate, stated_rate, time_base_of
@@ -191,6 +193,8 @@ class VideoFile(VideoTimes):
         announced = 0 if wanted is None else self.announced
         stretches = listed_stretches(self.stream, wanted(announced)) if wanted is not None and announced else None
         if stretches is not None:
+            if self.takes_hints:
+                self.hint(listed_ranges(self.stream, stretches))
             with suppress(av.FFmpegError):
                 index = PacketIndex.read_part(self.container, self.stream, stretches)
             if index is not None:
@@ -201,6 +205,16 @@ class VideoFile(VideoTimes):
         if index is None:
             self.rewind()
         return index
+
+    @property
+    def takes_hints(self) -> bool:
+        """True if `hint` has an effect: for remote files."""
+        return isinstance(self._src, CheckedFile) and self._src.takes_hints
+
+    def hint(self, ranges: Iterable[ByteRange]) -> None:
+        """Say which bytes will be read, so that they are fetched together."""
+        if isinstance(self._src, CheckedFile):
+            self._src.hint(ranges)
 
     @property
     def opens_again(self) -> bool:

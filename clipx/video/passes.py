@@ -9,6 +9,7 @@ import numpy as np
 from clipx.errors import Damage, MediaError
 from clipx.media.damage import Report
 from clipx.media.frames import Frame
+from clipx.media.hints import stretch_ranges
 from clipx.media.packet_index import NO_TIME, PacketIndex
 from clipx.media.timeline import Timeline
 from clipx.video.decoder import VideoDecoder
@@ -100,9 +101,17 @@ class VideoPasses:
         assert self.index is not None
         assert self.frames is not None
         yield from self._wanted(wanted & (self.frames < first), with_sound=False)
+        selected = np.zeros(self.index.frames, dtype=bool)
+        selected[first : self.frames[wanted].max(initial=first) + 1] = True
+        self._hint(selected)
         # Nothing is left out between frames, nor before the first: frame p of the time line is frame p of the video.
         for _, frame in self._timeline.follow(self.decoder.frames_from(self.index, first)):
             yield frame.k, frame
+
+    def _hint(self, selected: np.ndarray) -> None:
+        """Say which frames of the video will be read, to a file that fetches their bytes together."""
+        if self.file.takes_hints and self.index is not None and self.index.positions is not None:
+            self.file.hint(stretch_ranges(self.index, selected, self.file.container.size))
 
     def _wanted(self, wanted: np.ndarray, with_sound: bool) -> Frames:
         index, frames = self.index, self.frames
@@ -112,6 +121,7 @@ class VideoPasses:
         while not self._by_time:
             selected = np.zeros(index.frames, dtype=bool)
             selected[frames[left]] = True
+            self._hint(selected)
             try:
                 for frame in self.decoder.selected(index, selected):
                     for p in range(*np.searchsorted(frames, [frame.k, frame.k + 1]).tolist()):

@@ -20,7 +20,7 @@ __all__ = ["CachedFile", "file_of"]
 MOST_WHOLE = 1 << 26
 """Most bytes of a file that is held whole because its server ignores ranges; at most half of the cache, too."""
 
-FIRST_BYTES = 1 << 16
+FIRST_BYTES = 1 << 15
 """Bytes from the beginning that are read where the size alone is asked for: headers are there."""
 
 

@@ -12,11 +12,12 @@ from clipx.datasets.remote.cache import CacheState, RangeCache
 from clipx.datasets.remote.cached_file import CachedFile, file_of
 from clipx.datasets.remote.filesystems import shown
 from clipx.datasets.remote.read_ahead import ReadAhead
+from clipx.media.hints import HintedFile
 
 __all__ = ["BLOCK_BYTES", "RangedFile", "open_range"]
 
-BLOCK_BYTES = 1 << 16
-"""Bytes of the first request at a place: two of FFmpeg's buffers."""
+BLOCK_BYTES = 1 << 15
+"""Bytes of the first request at a place: one of FFmpeg's buffers."""
 
 MOST_AHEAD = 1 << 22
 """Most bytes that a run of reads requests at once; at most a quarter of the cache, too."""
@@ -25,7 +26,7 @@ OWN_CACHE = 1 << 24
 """Bytes of the cache of a file that is opened without one."""
 
 
-class RangedFile(io.RawIOBase):
+class RangedFile(HintedFile):
     """A remote file, or a range of one, as `open_range` opens it. Positions are those in the range.
 
     A thread at a time may use it, as with any file; its cache may be shared by threads. A child that was forked goes on

@@ -20,10 +20,10 @@ NEAR_BYTES = 1 << 16
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Ranges (begin, end) in order, those that touch or overlap as one."""
+    """Ranges (begin, end) in order, those that overlap, or lie at most NEAR_BYTES apart, as one."""
     found: list[tuple[int, int]] = []
     for begin, end in sorted(each for each in ranges if each[0] < each[1]):
-        if found and begin <= found[-1][1]:
+        if found and begin <= found[-1][1] + NEAR_BYTES:
             found[-1] = found[-1][0], max(found[-1][1], end)
         else:
             found.append((begin, end))

@@ -58,13 +58,13 @@ def test_reads_in_order_request_more_each_time_and_others_little(server, data):
     while file.read(32768):
         pass
     assert server.sent == file.bytes_read == len(data)
-    assert len(server.requests) == 7
+    assert len(server.requests) == 8
     server.sent = 0
     file = open_range(url)
     for at in (2_000_000, 1_000_000, 0):
         file.seek(at)
         file.read(100)
-    assert server.sent == 3 * 65536
+    assert server.sent == 3 * 32768
 
 
 def test_two_runs_of_reads_are_followed_at_once(server, data):
@@ -153,7 +153,7 @@ def test_the_bytes_of_the_process_are_counted(server, data):
     server.faults.append("short")
     file = open_range(server.add("a", data))
     file.read(10)
-    assert bytes_read() - before == file.bytes_read == 65536 + 32768 == server.sent
+    assert bytes_read() - before == file.bytes_read == 32768 + 16384 == server.sent
 
 
 def test_a_forked_child_goes_on_with_connections_of_its_own(server, data):
@@ -187,7 +187,7 @@ def test_a_file_in_memory_of_fsspec(data):
     file = open_range("memory://clipx-test/a")
     assert file.read() == data
     assert file.seek(0, io.SEEK_END) == len(data)
-    with pytest.raises(FileNotFoundError, match=r"memory://clipx-test/none', bytes 0 to 65536: there is no such file"):
+    with pytest.raises(FileNotFoundError, match=r"memory://clipx-test/none', bytes 0 to 32768: there is no such file"):
         open_range("memory://clipx-test/none").read(1)
 
 
