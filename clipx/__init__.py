@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from clipx.errors import MediaError, PoolExhausted, PoolTooSmall
     from clipx.format import ClipFormat, RandomResizedCrop
     from clipx.loader import Loader
+    from clipx.loader.clip_dataset import ClipDataset
+    from clipx.loader.clip_sampler import ClipSampler
     from clipx.loader.reshard import reshard_states
     from clipx.plan import FrameList, RateSpec, Segment, UniformSpec, WindowSpec
     from clipx.pool import ClipPool, PoolStats
@@ -28,8 +30,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "AudioFormat": "audio.format",
     "Clip": "clip",
+    "ClipDataset": "loader.clip_dataset",
     "ClipFormat": "format",
     "ClipPool": "pool",
+    "ClipSampler": "loader.clip_sampler",
     "Files": "datasets.files",
     "FrameList": "plan",
     "Index": "datasets.index",
@@ -52,8 +56,10 @@ _MODULES = ("audio", "errors", "mapped", "memory", "plan", "pool", "segments", "
 __all__ = [
     "AudioFormat",
     "Clip",
+    "ClipDataset",
     "ClipFormat",
     "ClipPool",
+    "ClipSampler",
     "Files",
     "FrameList",
     "Index",

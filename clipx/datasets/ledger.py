@@ -20,7 +20,7 @@ from clipx._registry import Registry
 from clipx.datasets.origins import describe_error, origin_of, shorten
 from clipx.datasets.world import in_worker
 
-__all__ = ["Entry", "Ledger", "Recorder"]
+__all__ = ["MOST_ENTRIES", "Entry", "Ledger", "Recorder"]
 
 logger = logging.getLogger("clipx")
 

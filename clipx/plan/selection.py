@@ -14,7 +14,7 @@ class Selection:
     """Clips of a source: `some`, by ascending indices, and all from `first` on, which comes after these.
 
     Without a `first` there are no others. Selected clips equal those of a run over all, bit for bit; those of `some`
-    have been given before, and are given again whatever damage their source has.
+    have been given before, and are given again whatever damage their source has, unless `again` is false.
 
     `damaged` says that damage has been found in the source: it is then decoded from its start.
     """
@@ -22,6 +22,7 @@ class Selection:
     some: tuple[int, ...] = ()
     first: int | None = 0
     damaged: bool = False
+    again: bool = True
 
     @property
     def passes_over(self) -> bool:

@@ -12,6 +12,7 @@ from clipx.clip import Clip, VideoClip
 from clipx.errors import Damage
 from clipx.format import ClipFormat
 from clipx.media.clip_iterator import ClipIterator
+from clipx.media.clip_memory import ClipMemory
 from clipx.media.opening import raising_interrupts
 from clipx.media.sources import Source, describe
 from clipx.media.stream_facts import StreamFacts
@@ -81,7 +82,7 @@ def selected_clips(
     format: ClipFormat | None = None,
     *,
     options: VideoOptions | None = None,
-    pool: ClipPool | None = None,
+    pool: ClipMemory | None = None,
     audio: AudioFormat | None = None,
     rng: Rng = None,
     name: str,

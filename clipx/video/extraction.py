@@ -14,12 +14,12 @@ from clipx.audio.format import AudioFormat
 from clipx.clip import Clip
 from clipx.errors import MediaError
 from clipx.format import ClipFormat
+from clipx.media.clip_memory import ClipMemory
 from clipx.media.frames import Frame
 from clipx.media.sources import Source, as_source
 from clipx.media.stream_facts import StreamFacts
 from clipx.plan import FrameSpec, Rng, Segment, Selection, as_generator, check_bounded, fill_bytes
 from clipx.plan.segmented import SegmentedPlan
-from clipx.pool import ClipPool
 from clipx.video.open_pictures import ClipArray, FrameFacts, KeptFrames, OpenPictures, UnfinishedPictures
 from clipx.video.options import VideoOptions
 from clipx.video.planning import plan_video
@@ -58,7 +58,7 @@ class Extraction:
         format: ClipFormat,
         options: VideoOptions,
         *,
-        pool: ClipPool | None,
+        pool: ClipMemory | None,
         audio: AudioFormat | None,
         rng: Rng,
         name: str,
@@ -208,7 +208,9 @@ class Extraction:
 
     def _gives(self, clip: Clip) -> bool:
         """True if a clip is given, whatever damage may show in it; its sound is then read."""
-        gives = not clip.damaged or self._keeps_damage or clip.number in self._selection.some
+        gives = (
+            not clip.damaged or self._keeps_damage or (self._selection.again and clip.number in self._selection.some)
+        )
         sound = self.passes.sound
         if gives and sound is not None:
             assert isinstance(clip.pts_seconds, np.ndarray)

@@ -24,6 +24,7 @@ from clipx.datasets.segments import BadSegment, SampleSegments, SegmentSource
 from clipx.datasets.sources import array_length, array_of, default_fields, facts_of, find_source, media_of
 from clipx.datasets.stored import StoredFile
 from clipx.format import ClipFormat
+from clipx.media.clip_memory import ClipMemory
 from clipx.plan import ALL, FrameList, FrameSpec, Segment, Selection
 from clipx.plan.draws import sample_rng
 from clipx.plan.segmented import count_clips as count_planned
@@ -138,7 +139,7 @@ class SampleClips:
         sample: Sample,
         epoch: int,
         *,
-        pool: ClipPool | None = None,
+        pool: ClipMemory | None = None,
         selection: Selection = ALL,
         limits: Limits = NO_LIMITS,
         ledger: Ledger | None = None,
@@ -150,7 +151,8 @@ class SampleClips:
 
         Args:
             epoch: what is random is drawn from it.
-            pool: clips are slots of it; None gives each clip memory of its own.
+            pool: clips are slots of it; None gives each clip memory of its own, as clips of arrays and sound have it
+                where it is no ClipPool.
             selection: which of the clips.
             limits: most that the sample may take.
             ledger: where damage is noted, and that a sample gives no clips.
@@ -175,7 +177,7 @@ class SampleClips:
         self,
         sample: Sample,
         epoch: int,
-        pool: ClipPool | None,
+        pool: ClipMemory | None,
         selection: Selection,
         limits: Limits,
         ledger: Ledger | None,
@@ -258,7 +260,7 @@ class SampleClips:
         source: _Source,
         asked: _Asked,
         epoch: int,
-        pool: ClipPool | None,
+        pool: ClipMemory | None,
         options: VideoOptions | None,
         in_step: int,
         selection: Selection,
@@ -270,11 +272,12 @@ class SampleClips:
         spec, segments = asked.spec, asked.segments
         rng, name = sample_rng(self.seed, epoch, key), f"field {field!r} of sample {key!r}"
         if source.kind == "array":
-            array = array_of(sample, field, source.value)
-            return ArrayClips(array, spec, self.format, pool, rng, in_step, selection, segments)
+            array, slots = array_of(sample, field, source.value), pool if isinstance(pool, ClipPool) else None
+            return ArrayClips(array, spec, self.format, slots, rng, in_step, selection, segments)
         shared: dict[str, Any] = {"pool": pool, "rng": rng, "name": name, "in_step": in_step, "selection": selection}
         shared |= {"segments": segments, "max_slots": max_slots}
         if source.kind == "sound":
+            shared["pool"] = pool if isinstance(pool, ClipPool) else None
             return selected_sound_clips(media_of(source.value), spec, self.audio, **shared)
         shared |= {"options": options, "audio": self.audio, "timings": timings, "facts": facts_of(source.value)}
         return selected_video_clips(media_of(source.value), spec, self.format, **shared)
