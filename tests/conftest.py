@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import logging
+import multiprocessing.util
 import os
 import signal
 import subprocess
@@ -31,6 +32,8 @@ def pytest_report_header():
 
 
 def pytest_sessionstart():
+    # Sockets of processes lie in the folder that the first one makes: not in that of a test, whose path is too long.
+    multiprocessing.util.get_temp_dir()
     # A shell's background jobs ignore Ctrl-C, and so would all that they start; tests send it.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
