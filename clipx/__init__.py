@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from clipx.clip import Clip
     from clipx.datasets.files import Files
     from clipx.datasets.index import Index
+    from clipx.datasets.mix import Mix
     from clipx.errors import MediaError, PoolExhausted, PoolTooSmall
     from clipx.format import ClipFormat, RandomResizedCrop
     from clipx.loader import Loader
@@ -39,6 +40,7 @@ _HOMES = {
     "Index": "datasets.index",
     "Loader": "loader",
     "MediaError": "errors",
+    "Mix": "datasets.mix",
     "PoolExhausted": "errors",
     "PoolStats": "pool",
     "PoolTooSmall": "errors",
@@ -65,6 +67,7 @@ __all__ = [
     "Index",
     "Loader",
     "MediaError",
+    "Mix",
     "PoolExhausted",
     "PoolStats",
     "PoolTooSmall",

@@ -10,6 +10,8 @@ from webdataset.tariterators import base_plus_ext
 
 __all__ = [
     "AUDIO_EXTENSIONS",
+    "DATASET",
+    "PASS",
     "SOURCE_EXTENSIONS",
     "VIDEO_EXTENSIONS",
     "Field",
@@ -20,6 +22,9 @@ __all__ = [
 ]
 
 Sample = dict[str, Any]
+
+DATASET, PASS = "__dataset__", "__pass__"
+"""Fields of the samples of a mixture: the name of their dataset, and the number of the pass over it."""
 
 
 def _names(text: str) -> frozenset[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 from clipx._registry import Registry
+from clipx.datasets.fields import DATASET
 from clipx.datasets.origins import describe_error, origin_of, shorten
 from clipx.datasets.world import in_worker
 
@@ -45,6 +46,7 @@ class Entry(NamedTuple):
         error: the error's type, such as "MediaError"; None for the other kinds.
         message: a description in English.
         clips: number of clips that the sample gave before; None where that is not known.
+        dataset: the name of its dataset in a mixture; None elsewhere.
     """
 
     kind: str
@@ -54,9 +56,10 @@ class Entry(NamedTuple):
     error: str | None
     message: str
     clips: int | None
+    dataset: str | None = None
 
     def __str__(self) -> str:
-        names = (("shard", self.shard), ("sample", self.key), ("field", self.field))
+        names = (("dataset", self.dataset), ("shard", self.shard), ("sample", self.key), ("field", self.field))
         origin = ", ".join(f"{kind} {shorten(name)!r}" for kind, name in names if name is not None)
         before = f" after {self.clips} clip{'s' * (self.clips > 1)}" if self.clips else ""
         return f"{origin or 'unknown'}: {self.kind}{before}: {self.message}"
@@ -108,6 +111,7 @@ class Ledger(Sequence[Entry]):
                 type(exn).__name__,
                 shorten(describe_error(exn), MOST_TEXT),
                 origin.clips,
+                _text(origin.dataset),
             )
         )
 
@@ -116,7 +120,8 @@ class Ledger(Sequence[Entry]):
     ) -> None:
         """Add an entry that is not an error: "damage" of a sample that still gives clips, or "no clips"."""
         shard, key = sample.get("__url__"), sample.get("__key__")
-        self._add(Entry(kind, _text(shard), _text(key), _text(field), None, shorten(message, MOST_TEXT), clips))
+        names = _text(shard), _text(key), _text(field)
+        self._add(Entry(kind, *names, None, shorten(message, MOST_TEXT), clips, _text(sample.get(DATASET))))
 
     def note_left_out(self, clips: Iterable[Mapping[str, Any]], batch_size: int) -> None:
         """Add an entry for each clip of a bucket that has too few at the end of an epoch."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
+from clipx.datasets.fields import DATASET
+
 __all__ = ["Origin", "describe_error", "locate", "locating", "origin_of", "shorten"]
 
 MOST_TEXT = 200
@@ -15,7 +17,7 @@ MOST_TEXT = 200
 class Origin(NamedTuple):
     """The sample's key, the field and the shard of an error, and the number of clips that the sample gave before it.
 
-    Where only a segment of the sample is wrong, its number.
+    Where only a segment of the sample is wrong, its number. In a mixture, the name of the dataset.
     """
 
     key: str | None = None
@@ -23,10 +25,11 @@ class Origin(NamedTuple):
     shard: str | None = None
     clips: int | None = None
     segment: int | None = None
+    dataset: str | None = None
 
     def missing_in(self, text: str) -> str:
         """ "sample 'a', field 'mp4', shard 'x.tar'", without the parts that `text` has already."""
-        names = (("sample", self.key), ("field", self.field), ("shard", self.shard))
+        names = (("dataset", self.dataset), ("sample", self.key), ("field", self.field), ("shard", self.shard))
         parts = (f"{kind} {shorten(name)!r}" for kind, name in names if name is not None)
         return ", ".join(each for each in parts if each not in text)
 
@@ -82,11 +85,12 @@ def locate(exn: BaseException, sample: Mapping[str, Any] | None = None, **known:
     """Add the origin of an error to its attributes `key`, `field` and `shard` and to its message; its type stays.
 
     Args:
-        sample: its `__key__` and `__url__` are the key and the shard.
+        sample: its `__key__` and `__url__` are the key and the shard, and `__dataset__` the dataset.
         known: parts of an Origin beside those. Parts that an earlier call has added stay.
     """
     if sample is not None:
-        known = {"key": sample.get("__key__"), "shard": sample.get("__url__"), **known}
+        of_sample = {"key": sample.get("__key__"), "shard": sample.get("__url__"), "dataset": sample.get(DATASET)}
+        known = {**of_sample, **known}
     parts: dict[str, Any] = {
         name: value if name in ("clips", "segment") else str(value)
         for name, value in known.items()
@@ -99,6 +103,7 @@ def locate(exn: BaseException, sample: Mapping[str, Any] | None = None, **known:
     with suppress(AttributeError, TypeError):
         exn._clipx_origin, exn._clipx_args = origin, args  # type: ignore[attr-defined]
         exn.key, exn.field, exn.shard = origin[:3]  # type: ignore[attr-defined]
+        exn.dataset = origin.dataset  # type: ignore[attr-defined]
     _set_remark(exn, args, "")
     missing = origin.missing_in(_text_of(exn))
     _set_remark(exn, args, f"({missing})" if missing else "")

@@ -81,8 +81,13 @@ class Shards:
             handler = _ShardHandler(self._handler, self.urls[shard])
             for number, sample in self._numbered(shard, handler) if begin is None else self._behind(begin, handler):
                 if part.takes(number):
-                    yield Address(shard, number, checksum_of(sample)), sample
-                del sample
+                    # It holds none while it waits to go on: of several datasets, each waits at a sample of its own.
+                    address, taken = Address(shard, number, checksum_of(sample)), [type(sample)(sample)]
+                    sample.clear()
+                    del sample
+                    yield address, taken.pop()
+                else:
+                    del sample
             if handler.stopped:
                 return
 

@@ -77,6 +77,11 @@ class Share:
         """
         return PartShare(self.shards[index], self.step, (self.offset - index) % self.step)
 
+    @property
+    def begins_anew(self) -> bool:
+        """Whether all of it may be read again in the same epoch."""
+        return False
+
     def dataset_of(self, part: int) -> int:
         """The number of the dataset that a part is of: 0, unless this is of a mixture."""
         return 0
@@ -109,13 +114,18 @@ class Share:
 class JoinedShare(Share):
     """Runs of parts, read one after the other; each with the share that it is of.
 
+    Attributes:
+        runs: of a mixture, those of each dataset are read one after the other.
+        own: the share of the process that reads them, from the beginning of the epoch.
+
     Raises ValueError for a run that is not of its share.
     """
 
     runs: Sequence[tuple[Run, Share]] = ()
+    own: Share | None = None
 
     @classmethod
-    def of(cls, runs: Sequence[Run], share_of: Callable[[World], Share]) -> JoinedShare:
+    def of(cls, runs: Sequence[Run], share_of: Callable[[World], Share], own: Share | None = None) -> JoinedShare:
         """Runs of shares; `share_of` gives the share of a process."""
         shares: dict[World, Share] = {}
         found, parts = [], list[int]()
@@ -127,18 +137,23 @@ class JoinedShare(Share):
                 raise ValueError(f"{run} does not begin in its first part")
             found.append((run, share))
             parts += share.shards[run.start : run.stop]
-        return cls(parts, max((run.split * share.step for run, share in found), default=1), runs=found)
+        return cls(parts, max((run.split * share.step for run, share in found), default=1), runs=found, own=own)
 
     def advance(self, position: Position, address: Address) -> Position:
         """The position behind one more sample."""
-        return self.runs[0][1].advance(position, address)
+        return (self.own or self.runs[0][1]).advance(position, address)
 
     def pieces(self, after: Position = START) -> Iterator[tuple[Run, Share]]:
         """What is read behind a position; see `Share`."""
         return _behind(after, self.runs)
 
     def rest(self, after: Position) -> list[Run]:
-        """The runs that are read behind a position of this share, each of one dataset."""
+        """The runs that are read behind a position of this share, each of one dataset.
+
+        Of shares that begin anew, all: only the position says how far they have been read.
+        """
+        if any(share.begins_anew for _, share in self.runs):
+            after = START
         return [run for run, _ in self.pieces(after)]
 
 

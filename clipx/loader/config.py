@@ -15,6 +15,8 @@ import numpy as np
 from clipx._blocks import slot_size
 from clipx.datasets.dataset import Dataset
 from clipx.datasets.fields import Sample
+from clipx.datasets.mix import Mix
+from clipx.datasets.mix_share import MixShare
 from clipx.datasets.remote import RangeCache
 from clipx.datasets.shares import JoinedShare, Run, Share
 from clipx.datasets.streamed_tars import ReadLimits
@@ -130,29 +132,39 @@ class LoaderConfig:
         """The part of the dataset that a process reads in an epoch, in its order."""
         return self.dataset.share(self.seed, epoch, self.shuffle, world)
 
-    def joined(self, epoch: int, runs: Sequence[Run]) -> JoinedShare:
-        """Runs of the shares of processes in an epoch, read one after the other. Raises ValueError for other runs."""
-        return JoinedShare.of(runs, partial(self.share, epoch))
+    def joined(self, epoch: int, runs: Sequence[Run], own: Share | None = None) -> JoinedShare:
+        """Runs of the shares of processes in an epoch, read one after the other, by the process whose share is `own`.
+
+        Raises ValueError for other runs.
+        """
+        return JoinedShare.of(runs, partial(self.share, epoch), own)
 
     def whole(self, epoch: int, world: World) -> JoinedShare:
         """The part of the dataset that a process reads, as one run."""
         share = self.share(epoch, world)
-        return JoinedShare.of([Run(world, 0, len(share.shards))], lambda _: share)
+        return JoinedShare.of([Run(world, 0, len(share.shards))], lambda _: share, share)
 
     def log_few_parts(self, share: Share, world: World) -> None:
         """Log that a process takes one of several samples, where the dataset's parts are too few to be shared."""
-        if share.step > 1:
-            logger.warning(
-                "Loader: %d %ss are too few for %d ranks of %d workers: %s takes one of %d samples of %d %ss",
-                len(self.dataset),
-                self.dataset.noun,
-                world.ranks,
-                world.workers,
-                world,
-                share.step,
-                len(share.shards),
-                self.dataset.noun,
-            )
+        share = share.own or share if isinstance(share, JoinedShare) else share
+        each: list[tuple[str, Dataset, Share]] = [("", self.dataset, share)]
+        if isinstance(self.dataset, Mix) and isinstance(share, MixShare):
+            own = zip(self.dataset.datasets.items(), share.shares)
+            each = [(f" of dataset {name!r}", dataset, found) for (name, dataset), found in own]
+        for of_dataset, dataset, found in each:
+            if found.step > 1:
+                logger.warning(
+                    "Loader: %d %ss%s are too few for %d ranks of %d workers: %s takes one of %d samples of %d %ss",
+                    len(dataset),
+                    dataset.noun,
+                    of_dataset,
+                    world.ranks,
+                    world.workers,
+                    world,
+                    found.step,
+                    len(found.shards),
+                    dataset.noun,
+                )
 
     def limits(self, world: World) -> ReadLimits:
         """Limits to what is read of a sample before the budget is known."""

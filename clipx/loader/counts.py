@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -12,7 +12,9 @@ import numpy as np
 
 from clipx._threads import call, task_executor
 from clipx.datasets.addresses import Address, UnreadMember
-from clipx.datasets.dataset import SampleReader
+from clipx.datasets.dataset import Dataset, SampleReader
+from clipx.datasets.mix import Mix
+from clipx.datasets.mix_share import Borders, MixShare
 from clipx.datasets.shares import Share
 from clipx.datasets.streamed_tars import IncompleteSample
 from clipx.datasets.world import World
@@ -20,6 +22,7 @@ from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.config import LoaderConfig
 from clipx.loader.indexed import IndexedSamples
 from clipx.loader.progress import Rest
+from clipx.wds.sample_clips import SampleClips
 
 __all__ = ["Counts", "Targets", "clips_of_each_rank"]
 
@@ -74,6 +77,13 @@ class Counts:
         """The number behind that of the last clip of a sample."""
         return int(self._of_part[address.shard][address.sample : address.sample + 1].sum())
 
+    def each(self, share: Share) -> Iterator[int]:
+        """Number of clips of each sample of a share, in its order."""
+        for part in share.from_():
+            counts = self._of_part[part.part]
+            read = part.numbers(len(counts))
+            yield from counts[read.start : read.stop : read.step].tolist()
+
 
 class _ClipCounts(Protocol):
     """Numbers of clips, counted or known."""
@@ -81,8 +91,36 @@ class _ClipCounts(Protocol):
     def of(self, share: Share) -> int:
         """Number of clips of a share."""
 
+    def each(self, share: Share) -> Iterator[int]:
+        """Number of clips of each sample of a share, in its order."""
+
     def of_sample(self, address: Address) -> int:
         """The number behind that of the last clip of a sample."""
+
+
+class _MixCounts:
+    """Numbers of clips of a mixture, by those of each of its datasets.
+
+    Where datasets begin anew, every pass counts as the first.
+    """
+
+    def __init__(self, borders: Borders, counts: Sequence[_ClipCounts]) -> None:
+        self._borders, self._counts = borders, counts
+
+    def of(self, share: Share) -> int:
+        """Number of clips of a share: of runs, all that they have; else of those samples that are drawn."""
+        if isinstance(share, MixShare):
+            return share.total(lambda dataset, own: self._counts[dataset].each(own))
+        return sum(counts.of(own) for counts, own in zip(self._counts, self._borders.divide(share)))
+
+    def each(self, share: Share) -> Iterator[int]:
+        """Number of clips of each sample of a share, dataset by dataset."""
+        for counts, own in zip(self._counts, self._borders.divide(share)):
+            yield from counts.each(own)
+
+    def of_sample(self, address: Address) -> int:
+        """The number behind that of the last clip of a sample."""
+        return self._counts[self._borders.split(address.shard)[0]].of_sample(self._borders.own(address))
 
 
 def _of_rest(counts: _ClipCounts, rest: Rest, config: LoaderConfig, epoch: int) -> int:
@@ -129,27 +167,39 @@ class Targets:
 
     def __init__(self, config: LoaderConfig) -> None:
         self._config = config
-        self._counts: tuple[int, Counts] | None = None
+        self._counts: tuple[int, _ClipCounts] | None = None
 
     def of(self, epoch: int, world: World, peers: Sequence[Rest] = ()) -> int:
         """Number of clips of each rank in an epoch, or in the rest of one. Raises as `clips_of_each_rank`."""
         return clips_of_each_rank(self._of_epoch(epoch, world), self._config, epoch, world, peers)
 
     def batches(self, epoch: int, world: World) -> int | None:
-        """Number of batches of a process in an epoch, where the dataset is an index and there are no buckets."""
-        config = self._config
-        if not isinstance(config.dataset, IndexedSamples) or config.ragged == "bucket":
+        """Number of batches of a process in an epoch, where indexes say the clips of all samples, without buckets."""
+        config, dataset = self._config, self._config.dataset
+        datasets = dataset.datasets.values() if isinstance(dataset, Mix) else [dataset]
+        if not all(isinstance(each, IndexedSamples) for each in datasets) or config.ragged == "bucket":
             return None
-        clips = config.dataset.counts(epoch).of(config.share(epoch, world))
+        if isinstance(dataset, Mix) and dataset.stop == "never" and config.sample_clips.spec.count_is_random:
+            return None  # each pass draws other numbers
+        clips = self._of_epoch(epoch, world).of(config.share(epoch, world))
         return clips // config.batch_size if config.drop_last else math.ceil(clips / config.batch_size)
 
     def _of_epoch(self, epoch: int, world: World) -> _ClipCounts:
         config = self._config
-        if isinstance(config.dataset, IndexedSamples):
-            return config.dataset.counts(epoch)
         counted = epoch if config.sample_clips.spec.count_is_random else 0
         if self._counts is None or self._counts[0] != counted:
-            reader, count = config.dataset.reader(config.handler), partial(config.sample_clips.count, epoch=epoch)
-            reader.limits = config.limits(world)
-            self._counts = counted, Counts(reader, len(config.dataset), count, config.threads)
+            self._counts = counted, self._count(config.dataset, config.sample_clips, epoch, world)
         return self._counts[1]
+
+    def _count(self, dataset: Dataset, sample_clips: SampleClips, epoch: int, world: World) -> _ClipCounts:
+        """The numbers of clips of a dataset."""
+        if isinstance(dataset, IndexedSamples):
+            return dataset.counts(epoch)
+        if isinstance(dataset, Mix):
+            each = [
+                self._count(own, sample_clips.of_dataset(name), epoch, world) for name, own in dataset.datasets.items()
+            ]
+            return _MixCounts(dataset.borders, each)
+        reader, config = dataset.reader(self._config.handler), self._config
+        reader.limits = config.limits(world)
+        return Counts(reader, len(dataset), partial(sample_clips.count, epoch=epoch), config.threads)

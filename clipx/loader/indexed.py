@@ -9,17 +9,19 @@ import numpy as np
 
 from clipx.datasets.addresses import START, Address, Position, checksum_of
 from clipx.datasets.clip_shares import CLIPS, WHOLE, ClipShare, Piece, share_clips
-from clipx.datasets.dataset import Handler
+from clipx.datasets.dataset import Dataset, Handler
 from clipx.datasets.fields import Sample
 from clipx.datasets.index import Index
+from clipx.datasets.mix import Mix
 from clipx.datasets.origins import locate
+from clipx.datasets.shard_list import as_dataset
 from clipx.datasets.shares import Share
 from clipx.datasets.streamed_tars import ReadLimits
 from clipx.datasets.world import World
 from clipx.plan.draws import stream_random
 from clipx.wds.sample_clips import SampleClips
 
-__all__ = ["IndexCounts", "IndexReader", "IndexedSamples"]
+__all__ = ["IndexCounts", "IndexReader", "IndexedSamples", "bind"]
 
 
 class IndexCounts:
@@ -30,13 +32,15 @@ class IndexCounts:
 
     def of(self, share: Share) -> int:
         """Number of clips of a share."""
-        found = 0
+        return sum(self.each(share))
+
+    def each(self, share: Share) -> Iterator[int]:
+        """Number of clips of each sample of a share, in its order."""
         for part in share.from_():
             number = part.only or 0
             if part.takes(number) and not (part.after is not None and part.after.sample == number):
                 stop = self.of_sample(Address(part.part, number, 0))
-                found += max(stop - Piece.of(number).first, 0)
-        return found
+                yield max(stop - Piece.of(number).first, 0)
 
     def of_sample(self, address: Address) -> int:
         """The number behind that of the last clip of a sample, or of a piece of it."""
@@ -151,3 +155,12 @@ class IndexReader:
         except (ValueError, OSError):
             return
         yield 0, found
+
+
+def bind(dataset: Any, sample_clips: SampleClips) -> Dataset:
+    """The dataset that a user gives, as a Loader of such clips reads it. Raises TypeError and ValueError for others."""
+    if isinstance(dataset, Index):
+        return IndexedSamples(dataset, sample_clips)
+    if isinstance(dataset, Mix):
+        return dataset.bound(lambda name, each: bind(each, sample_clips.of_dataset(name)))
+    return as_dataset("dataset", dataset)

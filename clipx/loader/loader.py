@@ -24,14 +24,13 @@ from clipx.datasets.keys import Keys
 from clipx.datasets.ledger import Ledger, Recorder
 from clipx.datasets.passes import Passes
 from clipx.datasets.segments import Segments, parse_segments
-from clipx.datasets.shard_list import as_dataset
 from clipx.datasets.world import World, find_ranks, find_world, in_worker
 from clipx.format import ClipFormat
 from clipx.loader.beside import check_map
 from clipx.loader.config import LoaderConfig
 from clipx.loader.counts import Targets
 from clipx.loader.epoch import BatchIterator, Kept, Running
-from clipx.loader.indexed import IndexedSamples
+from clipx.loader.indexed import bind
 from clipx.loader.probe import Pools
 from clipx.loader.progress import EpochState, Reading
 from clipx.loader.progress_line import ProgressLine
@@ -61,9 +60,10 @@ class Loader(DictDataset):  # type: ignore[misc]
     ...     clips = torch.as_tensor(batch["mp4"])
 
     Args:
-        dataset: a `clipx.Files`, a `clipx.Index`, or shards as webdataset takes them: a text with braces, or a list;
-            files, `pipe:` commands, remote addresses; plain or compressed tars. Ranks share files and shards, and a
-            rank's DataLoader workers; samples, where shards are too few; of an index, clips, to within one.
+        dataset: a `clipx.Files`, a `clipx.Index`, a `clipx.Mix` of several datasets, or shards as webdataset takes
+            them: a text with braces, or a list; files, `pipe:` commands, remote addresses; plain or compressed tars.
+            Ranks share files and shards, and a rank's DataLoader workers; samples, where shards are too few; of an
+            index, clips, to within one.
         spec, format, options, audio, keys: which frames, how they are written and read, and of which fields; see
             `clipx.wds.clips`. A FrameList of a field needs `max_frames`.
         segments, min_seconds, max_seconds, trim_seconds: the segments that sources are divided into; see
@@ -152,11 +152,7 @@ class Loader(DictDataset):  # type: ignore[misc]
         super().__init__()
         found = parse_segments(segments, min_seconds=min_seconds, max_seconds=max_seconds, trim_seconds=trim_seconds)
         sample_clips = SampleClips(spec, format, options=options, audio=audio, keys=keys, seed=seed, segments=found)
-        samples: Dataset
-        if isinstance(dataset, Index):
-            samples = IndexedSamples(dataset, sample_clips)
-        else:
-            samples = as_dataset("dataset", dataset)
+        samples = bind(dataset, sample_clips)
         check_bounded(spec)
         if not callable(handler):
             raise TypeError(f"handler is {handler!r}, but must be a function of an exception")
@@ -241,7 +237,9 @@ class Loader(DictDataset):  # type: ignore[misc]
         if progress.target is None and config.equal_batches:
             progress.target = self._targets.of(progress.epoch, world, progress.peers)
         whole = config.whole(progress.epoch, world)
-        progress.reading = reading = Reading.of(progress.state(), whole, partial(config.joined, progress.epoch))
+        progress.reading = reading = Reading.of(
+            progress.state(), whole, partial(config.joined, progress.epoch, own=whole.own)
+        )
         self._resuming.progress = progress
         config.log_few_parts(whole, world)
         handler = Recorder(self.errors, config.handler)

@@ -61,7 +61,7 @@ def reshard_states(states: Iterable[Mapping[str, Any]], *, ranks: int, workers: 
     memory, batch_size and number of batches. `state_dict` and resharding go on from there.
 
     Raises TypeError for what is not a state; ValueError where one is missing, comes twice, was edited, or is of other
-    settings, another dataset, epoch or version than the others.
+    settings, another dataset, epoch or version than the others, and for those of a Mix with stop "first" or "never".
     """
     ranks, workers = integer("ranks", ranks, 1), integer("workers", workers, 0)
     found = [each for state in states for each in find_states(state)]
@@ -69,6 +69,7 @@ def reshard_states(states: Iterable[Mapping[str, Any]], *, ranks: int, workers: 
         raise ValueError("states holds no state of a Loader")
     epochs = [_decode(each) for each in found]
     _check_same(found, epochs)
+    _check_stop(found[0]["shards"])
     epochs.sort(key=lambda epoch: epoch.world or ())
     worlds = [World(rank, ranks, worker, max(workers, 1)) for worker in range(max(workers, 1)) for rank in range(ranks)]
     try:
@@ -100,6 +101,16 @@ def reshard_states(states: Iterable[Mapping[str, Any]], *, ranks: int, workers: 
 def _decode(state: Mapping[str, Any]) -> EpochState:
     check_whole(state)
     return decode_state(state, decode_settings(state["settings"]), MOST)
+
+
+def _check_stop(facts: Any) -> None:
+    """Raise ValueError for a mixture whose epoch is not all that its datasets have."""
+    stop = facts.get("stop", "all") if isinstance(facts, Mapping) else "all"
+    if stop != "all":
+        raise ValueError(
+            f"states are of a Mix with stop={stop!r}, whose epoch is what each process draws, but only epochs of all "
+            f"samples go on in another world: begin the next epoch there"
+        )
 
 
 def _rest(runs: Sequence[Any], left: Sequence[OpenState]) -> Rest:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from clipx.datasets.addresses import Address
-from clipx.datasets.dataset import refuse
+from clipx.datasets.dataset import Dataset, refuse
+from clipx.datasets.mix import Mix
 from clipx.datasets.world import World
 from clipx.loader.codec import Decoder, Encoder, whole
 from clipx.loader.config import LoaderConfig, Settings
@@ -118,7 +119,7 @@ def read_state(state: Any, config: LoaderConfig, world: World) -> EpochState:
         saved = {**saved, **{name: settings[name] for name in FREE}}
     _check_settings(saved, settings)
     config.dataset.check(state["shards"])
-    epoch = decode_state(state, settings, len(config.dataset))
+    epoch = decode_state(state, settings, _most_parts(config.dataset))
     assert epoch.world is not None
     check_world(epoch.world, world)
     try:
@@ -127,6 +128,11 @@ def read_state(state: Any, config: LoaderConfig, world: World) -> EpochState:
     except ValueError as exn:
         raise refuse("runs", epoch.runs, f"must be of the dataset: {exn}") from exn
     return epoch
+
+
+def _most_parts(dataset: Dataset) -> int:
+    """Number of parts that addresses may name."""
+    return dataset.most_parts if isinstance(dataset, Mix) else len(dataset)
 
 
 def join_states(states: list[State]) -> State:

@@ -28,7 +28,9 @@ def check_contents(state: EpochState, settings: Mapping[str, Any]) -> None:
         _check_runs(runs)
     if state.peers and len(state.peers) != state.world.ranks:
         raise refuse("peers", state.peers, f"the world has {state.world.ranks} ranks")
-    if not {*state.interleave.read.last} <= {run.after for run in state.runs}:
+    # Runs of a mixture whose datasets begin anew have no beginning: those are of the first pass.
+    after = {run.after for run in state.runs} - {None}
+    if after and not {*state.interleave.read.last} <= after:
         raise refuse("interleave.read.last", state.interleave.read.last, "must be where runs begin")
     if state.shuffle.drawn > MOST_CLIPS:
         raise refuse("shuffle.drawn", state.shuffle.drawn, f"must be at most {MOST_CLIPS}")

@@ -17,6 +17,7 @@ __all__ = [
     "as_generator",
     "check_epoch",
     "count_epoch",
+    "derived_seed",
     "sample_rng",
     "segment_rng",
     "segment_seed",
@@ -55,9 +56,17 @@ def _digest(*what: Any) -> int:
     return int.from_bytes(hashlib.blake2b(repr(what).encode(), digest_size=16).digest(), "little")
 
 
-def sample_rng(seed: int, epoch: int, key: str) -> np.random.Generator:
-    """Generator for the random choices of a sample: the same for the same (seed, epoch, `__key__`), on any machine."""
-    return np.random.default_rng(_digest(seed, epoch, key))
+def derived_seed(seed: int, *names: Any) -> int:
+    """A seed of its own for what has these names: the same for the same seed and names, on any machine."""
+    return _digest(seed, *names)
+
+
+def sample_rng(seed: int, epoch: int, key: str, *more: Any) -> np.random.Generator:
+    """Generator for the random choices of a sample: the same for the same (seed, epoch, `__key__`), on any machine.
+
+    more: the name of its dataset in a mixture, and the number of the pass over it after the first.
+    """
+    return np.random.default_rng(_digest(seed, epoch, key, *more))
 
 
 def segment_seed(rng: Rng) -> tuple[int, ...]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from time import perf_counter
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from clipx._checks import check_kind, integer
 from clipx._reading import BytesFile
@@ -16,7 +19,7 @@ from clipx.audio.clips import selected_clips as selected_sound_clips
 from clipx.audio.format import AudioFormat
 from clipx.datasets.decoding import decode
 from clipx.datasets.field_paths import MOST_BYTES, FieldPath
-from clipx.datasets.fields import Field, Sample
+from clipx.datasets.fields import DATASET, PASS, Field, Sample
 from clipx.datasets.keys import Keys, find_fields, other_fields, parse_keys
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locate, locating
@@ -84,7 +87,7 @@ class _Asked(NamedTuple):
 
 def _origin(sample: Sample) -> Sample:
     """The fields of a sample that name its origin."""
-    return {name: sample[name] for name in ("__key__", "__url__") if name in sample}
+    return {name: sample[name] for name in ("__key__", "__url__", DATASET, PASS) if name in sample}
 
 
 class SampleClips:
@@ -119,11 +122,23 @@ class SampleClips:
         self.keys, self.seed, self.segments = parse_keys(keys), integer("seed", seed, 0), segments
         listed = spec.field if isinstance(spec, FrameList) else None
         self._listed = None if listed is None else FieldPath("frames", listed)
+        self.dataset: str | None = None
 
     @property
     def has_fixed_spec(self) -> bool:
         """Whether no field of a sample says which frames are taken."""
         return self._listed is None
+
+    def of_dataset(self, name: str) -> SampleClips:
+        """The same for samples of a dataset of a mixture that do not name it themselves."""
+        found = copy.copy(self)
+        found.dataset = name
+        return found
+
+    def rng_of(self, sample: Sample, epoch: int) -> np.random.Generator:
+        """Generator for the random choices of a sample in an epoch."""
+        more = [part for part in (sample.get(DATASET, self.dataset), sample.get(PASS)) if part]
+        return sample_rng(self.seed, epoch, sample.get("__key__", ""), *more)
 
     def fields(self, sample: Sample) -> dict[Field, Field]:
         """The fields of a sample that clips are made of, by the names of their clips.
@@ -270,7 +285,7 @@ class SampleClips:
         """The clips of a field, one of `in_step` that share a plan."""
         key = sample.get("__key__", "")
         spec, segments = asked.spec, asked.segments
-        rng, name = sample_rng(self.seed, epoch, key), f"field {field!r} of sample {key!r}"
+        rng, name = self.rng_of(sample, epoch), f"field {field!r} of sample {key!r}"
         if source.kind == "array":
             array, slots = array_of(sample, field, source.value), pool if isinstance(pool, ClipPool) else None
             return ArrayClips(array, spec, self.format, slots, rng, in_step, selection, segments)
@@ -310,7 +325,7 @@ class SampleClips:
 
     def _count(self, sample: Sample, field: Field, source: _Source, asked: _Asked, epoch: int) -> int:
         (kind, given), segments, key = source, asked.segments, sample.get("__key__", "")
-        name, rng = f"field {field!r} of sample {key!r}", sample_rng(self.seed, epoch, key)
+        name, rng = f"field {field!r} of sample {key!r}", self.rng_of(sample, epoch)
         spec = asked.spec.drawn(rng) if segments is None else asked.spec
         if kind == "array":
             n = array_length(sample, field, given)

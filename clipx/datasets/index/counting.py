@@ -13,7 +13,6 @@ from clipx.datasets.fields import VIDEO_EXTENSIONS, Sample, extension_of
 from clipx.datasets.index.table import IndexTable
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.plan import FrameSpec
-from clipx.plan.draws import sample_rng
 from clipx.video.options import BEST, VideoOptions, at_rate
 
 __all__ = ["count_all"]
@@ -37,7 +36,7 @@ def count_all(table: IndexTable, keys: Any, read: Callable[[int], Sample], sampl
     spec: FrameSpec = sample_clips.spec
     if spec.count_is_random:
         for number in np.flatnonzero(known).tolist():
-            drawn = spec.drawn(sample_rng(sample_clips.seed, epoch, keys[number]))
+            drawn = spec.drawn(sample_clips.rng_of({"__key__": keys[number]}, epoch))
             found[number] = _count(drawn, int(frames[number]))
     elif known.any():
         lengths, places = np.unique(frames[known], return_inverse=True)
