@@ -1,10 +1,9 @@
 """The command line, as a person runs it."""
 
-import subprocess
-import sys
-
 import pytest
 from click.testing import CliRunner
+from helpers.processes import run_python
+from helpers.torchless import WITHOUT_TORCH
 
 import clipx
 from clipx.cli import demo_runs as demo
@@ -12,14 +11,8 @@ from clipx.cli.main import main
 from clipx.cli.output import counted
 
 
-def run(*arguments, timeout=100):
-    return subprocess.run(
-        [sys.executable, "-m", "clipx", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+def run(*arguments):
+    return run_python("-m", "clipx", *arguments, timeout=100)
 
 
 def check_refused(done, message):
@@ -73,6 +66,7 @@ def test_demo(tmp_path, real_video):
 def test_demo_shows_what_views_retain(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "VIDEOS", 4)
     monkeypatch.setattr(demo, "FRAMES", 120)
+    monkeypatch.syspath_prepend(WITHOUT_TORCH)  # for the processes that it starts
     reported = []
     dataset = demo.make_dataset(tmp_path, report=reported.append)
     assert reported == [1, 2, 3, 4]

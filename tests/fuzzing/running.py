@@ -25,6 +25,7 @@ from typing import Any
 
 import av
 import psutil
+from helpers.torchless import WITHOUT_TORCH
 
 import clipx
 from fuzzing import arrays, media, sounds, states, tars, use_arrays, use_media
@@ -159,7 +160,7 @@ def run(kind: str, first: int, inputs: int, bounds: Bounds, failures: Path | Non
 def _start(kind: str, first: int, end: int, errors: Any) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-X", "faulthandler", "-m", "fuzzing", kind, "--child", "--first", str(first)]
     command += ["--inputs", str(end - first)]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(FOLDERS), "OPENBLAS_NUM_THREADS": "1"}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([WITHOUT_TORCH, *FOLDERS]), "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=env)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import clipx
+from clipx.datasets import shard_list
 from clipx.loader import state as states
 from fuzzing.structure import Random, number
 from fuzzing.tars import member
@@ -63,7 +64,7 @@ def saved(shuffle: bool, batches: int) -> str:
         for batch in islice(each, batches):
             del batch
         reported = each.state_dict()
-    reported["shards"]["names"] = states._names(ANYWHERE)  # not those of this process's folder
+    reported["shards"]["names"] = shard_list._names(ANYWHERE)  # not those of this process's folder
     reported["digest"] = states._digest(reported)
     return json.dumps(reported)
 
@@ -135,8 +136,8 @@ def use_state(data: bytes, random: Random, documented: tuple[type[Exception], ..
     shuffle, reported = json.loads(data)
     if isinstance(reported, dict) and isinstance(reported.get("shards"), dict):
         right = reported.get("digest") == states._digest(reported)
-        if reported["shards"].get("names") == states._names(ANYWHERE):
-            reported["shards"]["names"] = states._names(shards())
+        if reported["shards"].get("names") == shard_list._names(ANYWHERE):
+            reported["shards"]["names"] = shard_list._names(shards())
         if right:
             reported["digest"] = states._digest(reported)
     with loader(shuffle) as each:

@@ -9,13 +9,20 @@ import warnings
 import pytest
 
 from clipx import _kernel
+from helpers.torchless import WITHOUT_TORCH
 
 
-def run_python(*arguments, timeout=60, **environment):
-    """A finished process of Python with arguments such as "-c" and code, and the import path of this process."""
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment}
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=timeout, check=False)
+def environment(**changes):
+    """Of a process with the import path of this one, but without torch."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([WITHOUT_TORCH, *filter(None, sys.path)]), **changes}
+
+
+def run_python(*arguments, timeout=60, **changes):
+    """A finished process of Python with arguments such as "-c" and code, in an `environment` with changes."""
+    command = list(map(str, [sys.executable, *arguments]))
+    return subprocess.run(
+        command, env=environment(**changes), capture_output=True, text=True, timeout=timeout, check=False
+    )
 
 
 def printed_by_implementations(script):

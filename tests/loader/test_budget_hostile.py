@@ -4,11 +4,10 @@ The slack is for what is not the loader's: threads' stacks, the allocator, and t
 """
 
 import json
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers.processes import run_python
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a process holds"),
@@ -170,8 +169,8 @@ def test_bytes_hold(tmp_path, kinds):
     """Samples that fit come, those that do not are told, and the process stays within its bytes."""
     script = tmp_path / "run.py"
     script.write_text(SCRIPT)
-    command = [sys.executable, str(script), str(tmp_path), *kinds]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=160, check=True, cwd=Path.cwd())
+    done = run_python(script, tmp_path, *kinds, timeout=160)
+    assert done.returncode == 0, done.stderr
     lines = [line.partition(" ") for line in done.stdout.splitlines() if line.partition(" ")[0] in kinds]
     assert [name for name, _, _ in lines] == kinds, done.stderr
     held = {}

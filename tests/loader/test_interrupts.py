@@ -4,7 +4,6 @@ import linecache
 import os
 import random
 import signal
-import subprocess
 import sys
 import textwrap
 import threading
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from helpers.arrays import array
 from helpers.loaders import PACKAGE, check_ended, clips_of, of_arrays, of_videos
+from helpers.processes import run_python
 from helpers.threads import clipx_threads, wait_until
 
 from clipx import memory, windows
@@ -350,14 +350,7 @@ def test_signals_to_a_child(arrays, videos, tmp_path, number):
     kind = rng.choice(["arrays", "videos"])
     what = ["all", "drop", "state", "len"][number % 4]
     urls = (arrays if kind == "arrays" else videos)[0]
-    child = subprocess.run(
-        [sys.executable, script, " ".join(urls), kind, what, str(rng.uniform(0, 0.4))],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )
+    child = run_python(script, " ".join(urls), kind, what, rng.uniform(0, 0.4))
     reported = (kind, what, child.stdout, child.stderr)
     assert child.stdout == "ready\nleft []\n", reported
     assert child.returncode == -signal.SIGINT, reported
