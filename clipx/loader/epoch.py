@@ -22,7 +22,8 @@ from clipx.errors import PoolExhausted, PoolTooSmall
 from clipx.loader.config import LoaderConfig
 from clipx.loader.counters import Counters
 from clipx.loader.handover import EpochStopped, Handover, Ready
-from clipx.loader.interleave import BEGINNING, STOP_SECONDS
+from clipx.loader.interleave import STOP_SECONDS
+from clipx.loader.interleave_state import BEGINNING
 from clipx.loader.probe import Pools, Probe
 from clipx.loader.progress import EpochState, Probed, Progress
 from clipx.loader.progress_line import ProgressLine

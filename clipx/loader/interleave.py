@@ -8,13 +8,14 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from clipx._threads import TaskThread
-from clipx.datasets.addresses import START, Address, Position
+from clipx.datasets.addresses import Address, Position
 from clipx.datasets.fields import Sample
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.budget import Budget
+from clipx.loader.interleave_state import BEGINNING, InterleaveState
 from clipx.loader.open_samples import (
     ClipRef,
     Extract,
@@ -22,45 +23,18 @@ from clipx.loader.open_samples import (
     Failure,
     NumberedClip,
     OpenSample,
-    OpenState,
     choose,
 )
 from clipx.loader.room import Room, Weight
 from clipx.plan import ALL
 
-__all__ = ["BEGINNING", "STOP_SECONDS", "Interleave", "InterleaveState"]
+__all__ = ["STOP_SECONDS", "Interleave"]
 
 STOP_SECONDS = 10.0
 """Seconds that the end of a thread is waited for: one that reads from a dead connection ends with the process."""
 
 MOST_WAITING = 64
 """Samples that wait to become active: those that lie in files take no room, whatever their size."""
-
-
-class InterleaveState(NamedTuple):
-    """The samples that give clips, and how far.
-
-    Attributes:
-        active: the samples that give clips in rotation.
-        next: index of the one that gives the next clip.
-        read: the samples that have become active.
-        ended: whether the handler has ended them all.
-        left: samples of an epoch that was resharded, which others had begun; they become active before all others.
-    """
-
-    active: Sequence[OpenState] = ()
-    next: int = 0
-    read: Position = START
-    ended: bool = False
-    left: Sequence[OpenState] = ()
-
-    @property
-    def left_by_address(self) -> dict[Address, OpenState]:
-        """The samples that are left, by their addresses."""
-        return {each.address: each for each in self.left}
-
-
-BEGINNING = InterleaveState()
 
 
 class Interleave:

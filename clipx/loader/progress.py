@@ -13,7 +13,7 @@ from clipx.datasets.shares import JoinedShare, Run
 from clipx.datasets.world import World
 from clipx.loader.batches import BatchState
 from clipx.loader.budget import Budget
-from clipx.loader.interleave import BEGINNING, InterleaveState
+from clipx.loader.interleave_state import BEGINNING, InterleaveState
 from clipx.loader.open_samples import OpenState
 from clipx.loader.shuffle import Move, ShuffleState
 from clipx.wds.layout import BatchLayout

@@ -9,7 +9,7 @@ from clipx._checks import integer
 from clipx.datasets.world import World
 from clipx.loader.codec import MOST
 from clipx.loader.dealing import deal_runs, deal_samples, open_samples_of, runs_of
-from clipx.loader.interleave import InterleaveState
+from clipx.loader.interleave_state import InterleaveState
 from clipx.loader.open_samples import OpenState
 from clipx.loader.progress import EpochState, Rest
 from clipx.loader.state import check_whole, decode_settings, decode_state, join_states, make_state

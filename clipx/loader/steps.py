@@ -20,7 +20,8 @@ from clipx.loader.config import LoaderConfig
 from clipx.loader.counters import Counters
 from clipx.loader.extract import Extractor
 from clipx.loader.handover import EpochStopped, Handover
-from clipx.loader.interleave import BEGINNING, Interleave, InterleaveState
+from clipx.loader.interleave import Interleave
+from clipx.loader.interleave_state import BEGINNING, InterleaveState
 from clipx.loader.open_samples import Extracted, OpenSample
 from clipx.loader.probe import Pools
 from clipx.loader.progress import Change, EpochState, Reading

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 from abc import abstractmethod
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import av
 import numpy as np
 
-from clipx.media.packet_index import PacketIndex, Stretches
+if TYPE_CHECKING:
+    import av
+
+    from clipx.media.packet_index import PacketIndex, Stretches
 
 __all__ = ["ByteRange", "HintedFile", "listed_ranges", "stretch_ranges"]
 

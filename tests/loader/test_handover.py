@@ -13,7 +13,7 @@ from clipx.datasets.addresses import Address, Position
 from clipx.loader.batches import BatchState
 from clipx.loader.budget import Budget
 from clipx.loader.handover import EpochStopped, Handover, Ready
-from clipx.loader.interleave import InterleaveState
+from clipx.loader.interleave_state import InterleaveState
 from clipx.loader.open_samples import ClipRef, OpenState
 from clipx.loader.progress import Change, EpochState, Probed, Progress
 from clipx.wds.layout import BatchLayout

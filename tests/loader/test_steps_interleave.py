@@ -11,7 +11,8 @@ from helpers.threads import wait_until
 
 from clipx.datasets.addresses import START, Address
 from clipx.loader.budget import Budget
-from clipx.loader.interleave import BEGINNING, Interleave, InterleaveState
+from clipx.loader.interleave import Interleave
+from clipx.loader.interleave_state import BEGINNING, InterleaveState
 from clipx.loader.open_samples import OpenSample
 from clipx.loader.room import Weight
 from clipx.plan import Selection
