@@ -125,6 +125,14 @@ _ALL = (
             Figure("states", "Size of a state", "state_bytes", "kB", 1e-3, lower=True),
         ),
     ),
+    Question(
+        "remote",
+        "How fast is one clip of a remote file, and how fast does a run over a remote shard go on?",
+        (
+            Figure("clips", "One clip of a remote file", "of_file", "of the file read", lower=True),
+            Figure("resume", "Going on with a remote shard", "of_file", "of the shard read", lower=True),
+        ),
+    ),
     Question("mapped", "How fast are clips made from mapped files?", (SPEED, PEAK)),
     Question("audio", "How fast does sound become clips?", (SPEED,)),
     Question(

@@ -25,7 +25,8 @@ def check_boxes(file: IO[bytes], size: int, name: str) -> bool:
     """Raise MediaError where a MOV or MP4 of `size` bytes claims more samples than it has bytes.
 
     FFmpeg takes 24 bytes and more for each sample that a header claims. Other files pass, and so do boxes that are
-    wrong in other ways. The file is left at an undefined position.
+    wrong in other ways. The file is left at an undefined position. One that takes hints is told where
+    its header lies, which is read as a whole.
 
     Returns whether the file begins with a box that a MOV or MP4 begins with.
     """
@@ -42,6 +43,7 @@ class _Walk:
     def __init__(self, file: IO[bytes], size: int, name: str) -> None:
         self.file, self.size, self.name = file, size, name
         self.left, self.has_boxes = MOST_BOXES, False
+        self._hint = getattr(file, "hint", None)
 
     def check(self, at: int, end: int, depth: int) -> None:
         """Check the boxes between two positions. Raises MediaError for one that claims too much."""
@@ -60,6 +62,8 @@ class _Walk:
                 if not self.has_boxes:
                     return
             length = length or end - at
+            if depth == 0 and kind == b"moov" and self._hint is not None:
+                self._hint([(at, at + length)])
             if kind in COUNTS:
                 _check_count(self.file, begin, kind, self.size, self.name)
             elif kind in CONTAINERS and depth < MOST_DEPTH:

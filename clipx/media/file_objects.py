@@ -188,6 +188,10 @@ class Unnamed:
                 self._head = None
         return data
 
+    def hint(self, ranges: Iterable[ByteRange]) -> None:
+        """Say which bytes will be read, to a file that fetches them together."""
+        self._file.hint(ranges)
+
     def rewind(self) -> None:
         """Go back to the beginning; of a file that cannot seek, only while all that was read is kept."""
         self._failed = False
