@@ -26,7 +26,7 @@ from clipx.loader.room import Weight
 from clipx.plan import Selection
 from clipx.pool import ClipPool
 from clipx.wds.in_step import ClipSample
-from clipx.wds.sample_clips import Limits
+from clipx.wds.limits import Limits
 
 __all__ = ["Extractor"]
 

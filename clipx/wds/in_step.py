@@ -10,11 +10,21 @@ from clipx.audio.clips import AudioClips
 from clipx.clip import Clip
 from clipx.datasets.fields import Field, Sample
 from clipx.datasets.origins import locate
+from clipx.datasets.segments import BadSegment, SampleSegments
 from clipx.errors import Damage
 from clipx.plan import Selection
 from clipx.video.clips import VideoClips
 
-__all__ = ["ClipSample", "FieldClips", "bytes_decoded", "check_lengths", "damages_of", "joined", "sound_of"]
+__all__ = [
+    "ClipSample",
+    "FieldClips",
+    "bad_segments",
+    "bytes_decoded",
+    "check_lengths",
+    "damages_of",
+    "joined",
+    "sound_of",
+]
 
 
 class ClipSample(NamedTuple):
@@ -145,3 +155,18 @@ def check_lengths(counts: Mapping[Field, int | None]) -> None:
         # A stream that is longer than another was left before its end, and does not know its length.
         found = ", ".join(f"{field}: {'more' if n is None else n}" for field, n in counts.items())
         raise ValueError(f"the fields of a sample must have the same number of frames, but have {found}")
+
+
+def bad_segments(found: SampleSegments, sources: Mapping[Field, FieldClips], origin: Sample) -> Iterator[BadSegment]:
+    """The errors of segments in the order of their numbers, one of each."""
+    errors = dict(found.errors)
+    for field, source in sources.items():
+        for number, error in source.segment_errors:
+            if number not in errors:
+                locate(error, field=field)
+                errors[number] = error
+    for number in sorted(errors):
+        error = errors.pop(number)
+        locate(error, origin, clips=0, segment=number)
+        yield BadSegment(error)
+        del error

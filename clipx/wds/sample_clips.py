@@ -40,31 +40,16 @@ from clipx.video.options import VideoOptions
 from clipx.wds.in_step import (
     ClipSample,
     FieldClips,
+    bad_segments,
     bytes_decoded,
     check_lengths,
     damages_of,
     joined,
     sound_of,
 )
+from clipx.wds.limits import NO_LIMITS, Limits
 
-__all__ = ["NO_LIMITS", "Limits", "SampleClips"]
-
-
-class Limits(NamedTuple):
-    """Most that a sample may take; None for no limit of its own.
-
-    Attributes:
-        pixels: of a picture, where that is below the limit of `options`.
-        segment_bytes: of its segments, and of a list of frames.
-        slots: of a pool that clips of a field are written to at the same time, where it is divided into segments.
-    """
-
-    pixels: int | None = None
-    segment_bytes: int = MOST_BYTES
-    slots: int | None = None
-
-
-NO_LIMITS = Limits()
+__all__ = ["SampleClips"]
 
 
 class _Source(NamedTuple):
@@ -218,7 +203,7 @@ class SampleClips:
         rest = other_fields(sample, fields, made)
         del sample
         if asked.found is not None and selection.first == 0 and not selection.some:
-            yield from _bad_segments(asked.found, sources, origin)
+            yield from bad_segments(asked.found, sources, origin)
         given = False
         try:
             for clip in joined(fields, sources, rest, origin, selection):
@@ -348,18 +333,3 @@ def _decoded(sample: Sample, fields: Mapping[Field, Field]) -> Sample:
     beside = {name: value for name, value in sample.items() if name not in files}
     plain = {name: bytes(value) if isinstance(value, memoryview) else value for name, value in beside.items()}
     return decode(plain, MOST_BYTES)
-
-
-def _bad_segments(found: SampleSegments, sources: Mapping[Field, FieldClips], origin: Sample) -> Iterator[BadSegment]:
-    """The errors of segments in the order of their numbers, one of each."""
-    errors = dict(found.errors)
-    for field, source in sources.items():
-        for number, error in source.segment_errors:
-            if number not in errors:
-                locate(error, field=field)
-                errors[number] = error
-    for number in sorted(errors):
-        error = errors.pop(number)
-        locate(error, origin, clips=0, segment=number)
-        yield BadSegment(error)
-        del error
