@@ -30,6 +30,14 @@ def protocol_of(url: str) -> str:
     return found[1].lower() if found else ""
 
 
+def _options(protocol: str, configured: dict[str, Any]) -> dict[str, Any]:
+    """Options of a file system beside those that are configured: that aiohttp heeds proxies, as other programs do."""
+    if protocol not in ("http", "https"):
+        return {}
+    given = [configured.get(name, {}).get("client_kwargs", {}) for name in ("http", "https")]
+    return {"client_kwargs": {"trust_env": True, **given[0], **given[1]}}
+
+
 def can_open(url: str) -> bool:
     """True if fsspec, and what it needs for this address, is installed. Says nothing about the file."""
     protocol = protocol_of(url)
@@ -63,7 +71,9 @@ def filesystem_of(url: str) -> tuple[Any, str]:
     try:
         if key not in made:
             # Instances of fsspec's own cache are those of a thread, and may remember listings that have changed.
-            made[key] = fsspec.core.url_to_fs(url, skip_instance_cache=True, use_listings_cache=False)
+            made[key] = fsspec.core.url_to_fs(
+                url, skip_instance_cache=True, use_listings_cache=False, **_options(protocol, fsspec.config.conf)
+            )
         filesystem, path = made[key]
         return filesystem, path if chained else filesystem._strip_protocol(url)
     except ImportError as exn:

@@ -36,9 +36,11 @@ async def _request(filesystem: Any, url: str, headers: dict[str, str]) -> Any:
 
     options = dict(filesystem.kwargs)
     headers = {**options.pop("headers", {}), "Accept-Encoding": "identity", **headers}
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS)
+    if "timeout" not in filesystem.client_kwargs:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS)
+        options = {"timeout": timeout, **options}
     session = await filesystem.set_session()
-    return await session.get(filesystem.encode_url(url), headers=headers, **{"timeout": timeout, **options})
+    return await session.get(filesystem.encode_url(url), headers=headers, **options)
 
 
 class HttpAnswer:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from clipx.datasets.remote import RangeCache, open_range, retries, stores
+from clipx.datasets.remote import RangeCache, cached_file, open_range, retries, stores
 
 
 @pytest.mark.parametrize("fault", ["reset", "short", 500, 503, 429, 408])
@@ -145,3 +145,54 @@ def test_waits_grow_and_have_an_end(waits):
             retries.repeat(fail, "s3://a/b", "bytes 0 to 1")
         assert all(a < 2.0001 * 2 * b for a, b in pairwise(waits))
         assert max(waits) <= retries.MOST_WAIT
+
+
+class Objects:
+    """A file system of one object of several versions, which are asked for as `protocol` has it."""
+
+    def __init__(self, protocol, *versions):
+        self.protocol, self._versions, self.now, self.asked = protocol, versions, 0, []
+
+    def invalidate_cache(self, path):
+        pass
+
+    def info(self, path):
+        return {"size": len(self._versions[self.now]), "ETag": f"e{self.now}", "generation": self.now}
+
+    def cat_file(self, path, start, end, generation=None):
+        self.asked.append(generation)
+        if generation is not None and int(generation) != self.now:
+            raise FileNotFoundError(path)
+        return self._versions[self.now][start:end]
+
+    def open(self, path, mode, cache_type):
+        return ObjectFile(self, self.now)
+
+
+class FileExpired(OSError):
+    pass
+
+
+class ObjectFile:
+    def __init__(self, objects, version):
+        self._objects, self._version = objects, version
+
+    def _fetch_range(self, start, stop):
+        if self._objects.now != self._version:
+            raise FileExpired
+        return self._objects.cat_file("", start, stop)
+
+
+@pytest.mark.parametrize("protocol", ["gs", "s3"])
+def test_an_object_store_is_asked_for_one_version(data, monkeypatch, protocol):
+    pytest.importorskip("fsspec")
+    objects = Objects(protocol, data, data[::-1])
+    monkeypatch.setattr(cached_file, "filesystem_of", lambda url: (objects, "a"))
+    file = open_range(f"{protocol}://bucket/a")
+    assert file.read(100) == data[:100]
+    assert objects.asked == (["0"] if protocol == "gs" else [None])
+    objects.now = 1
+    file.seek(1_000_000)
+    with pytest.raises(OSError, match=r"bucket/a' has changed while it was read: its (ETag|generation)"):
+        file.read(100)
+    assert open_range(f"{protocol}://bucket/a").read(100) == data[::-1][:100]
