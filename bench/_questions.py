@@ -80,6 +80,14 @@ _ALL = (
         (SPEED._replace(key="results", title="From bytes and paths"), SPEED._replace(key="batches", title="Batches")),
     ),
     Question(
+        "clipdataset",
+        "How fast is a map-style dataset of clips, and what does a true shuffle cost?",
+        (
+            SPEED._replace(title="A random clip of each video"),
+            SPEED._replace(key="orders", title="Clips by their order", charted=None),
+        ),
+    ),
+    Question(
         "sampling",
         "How fast are a few frames of a long file read: spread over it, or of its segments?",
         (SPEED._replace(title="Clips of long files"),),
