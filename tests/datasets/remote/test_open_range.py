@@ -1,12 +1,12 @@
 """Files that are read by ranges: their bytes, positions and ends, from servers that behave well."""
 
 import io
-import os
 import pickle
 import random
 import threading
 
 import pytest
+from helpers.processes import in_child
 
 from clipx.datasets.remote import RangeCache, bytes_read, open_range
 
@@ -160,12 +160,16 @@ def test_a_forked_child_goes_on_with_connections_of_its_own(server, data):
     cache = RangeCache()
     file = open_range(server.add("a", data), cache=cache)
     file.read(100)
-    child = os.fork()
-    if child == 0:
-        good = cache.held == 0 and file.tell() == 100 and file.read() == data[100:] and cache.held == len(data) - 100
+
+    def go_on():
+        before, at = cache.held, file.tell()
+        rest = file.read()
         file.close()
-        os._exit(not good)
-    assert os.waitpid(child, 0)[1] == 0
+        return before, at, rest == data[100:], cache.held, file.bytes_read
+
+    read = file.bytes_read
+    assert in_child(go_on) == (0, 100, True, len(data) - 100, read + len(data) - 100)
+    assert file.bytes_read == read
     assert file.read() == data[100:]
 
 
@@ -189,6 +193,18 @@ def test_a_file_in_memory_of_fsspec(data):
     assert file.seek(0, io.SEEK_END) == len(data)
     with pytest.raises(FileNotFoundError, match=r"memory://clipx-test/none', bytes 0 to 32768: there is no such file"):
         open_range("memory://clipx-test/none").read(1)
+
+
+def test_a_file_that_is_dropped_is_left(server, data):
+    cache = RangeCache()
+    file = open_range(server.add("a", data), cache=cache)
+    file.read(100)
+    (held,) = cache.state.files.values()
+    assert held.users == 1
+    del file
+    assert held.users == 0
+    cache.clear()
+    assert not cache.state.files
 
 
 def test_a_closed_file_is_not_read(server, data):
