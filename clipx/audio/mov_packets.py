@@ -9,6 +9,7 @@ import numpy as np
 
 from clipx.audio.even_packets import EvenPackets
 from clipx.audio.file_bytes import FileBytes
+from clipx.media.sample_table import begins_of
 
 __all__ = ["packets_of_mov"]
 
@@ -73,23 +74,8 @@ def _listed(file: FileBytes, track: int) -> tuple[np.ndarray, np.ndarray] | None
     runs = _numbers(file, *boxes[b"stsc"], 8, ">u4", 3)
     if sizes is None or places is None or runs is None or not len(runs) or not len(sizes):
         return None
-    return _begins(sizes[:, 0], places[:, 0], runs)
-
-
-def _begins(sizes: np.ndarray, places: np.ndarray, runs: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Begins and sizes of packets in chunks at these places, by runs (first chunk, packets in each, description)."""
-    chunks = np.diff(np.append(runs[:, 0] - 1, len(places)))
-    if runs[0, 0] != 1 or np.any(chunks <= 0) or np.any(runs[:, 2] != runs[0, 2]):
-        return None
-    # Not one number for each chunk before their sum is known to be that of the packets.
-    if np.any(runs[:, 1] > len(sizes)) or int(np.dot(chunks, runs[:, 1])) != len(sizes):
-        return None
-    packets = np.repeat(runs[:, 1], chunks)
-    ends = np.cumsum(sizes)
-    first = np.cumsum(packets) - packets
-    if np.any(packets == 0):
-        return None
-    return ends - sizes + np.repeat(places - (ends - sizes)[first], packets), sizes
+    begins = begins_of(sizes[:, 0], places[:, 0], runs)
+    return None if begins is None else (begins, sizes[:, 0])
 
 
 def packets_of_mov(file: FileBytes, stream: Any, step: int) -> tuple[EvenPackets, int] | None:

@@ -11,23 +11,17 @@ from typing import IO, Any, cast
 from clipx._reading import read_all
 from clipx.datasets.remote import RangeCache, open_range
 from clipx.datasets.urls import local_path
-from clipx.media.file_objects import OwnFile
+from clipx.media.file_objects import OwnFile, OwnPart
 
 __all__ = ["FilePart", "StoredFile"]
 
 
-class FilePart(io.RawIOBase):
+class FilePart(OwnPart):
     """A part of a local file, as a file of its own that can seek."""
 
     def __init__(self, path: str, offset: int, size: int) -> None:
         self._file = OwnFile(path)
         self._offset, self._size, self._at = offset, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
 
     def readinto(self, out: Any) -> int:
         view = memoryview(out).cast("B")

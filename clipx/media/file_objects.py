@@ -14,7 +14,7 @@ from clipx._kernel import callbacks
 from clipx.errors import MediaError
 from clipx.media.hints import ByteRange, HintedFile
 
-__all__ = ["CheckedFile", "Interrupted", "OwnFile", "SeekableUnnamed", "Unnamed"]
+__all__ = ["CheckedFile", "Interrupted", "OwnFile", "OwnPart", "SeekableUnnamed", "Unnamed"]
 
 LARGEST = 2**63 - 1
 
@@ -44,6 +44,16 @@ class OwnFile(io.FileIO):
         self.close()
 
 
+class OwnPart(io.RawIOBase):
+    """A file object of clipx's own, which can be read again from its beginning as cheaply as a path."""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+
 def _kind(value: Any) -> str:
     return "None" if value is None else f"a {type(value).__name__}"
 
@@ -59,11 +69,14 @@ class CheckedFile:
     Position 0 is the file's position when this is made; that is taken for its beginning where neither `tell` nor
     `seek` gives it.
 
+    Attributes:
+        is_own: whether it is an OwnPart.
+
     Raises TypeError for results of another type, MediaError for impossible ones, and what the file itself raises.
     """
 
     def __init__(self, file: Any, name: str) -> None:
-        self.name = name
+        self.name, self.is_own = name, isinstance(file, OwnPart)
         read = _method(file, "read")
         if read is None:
             raise TypeError(f"{name} has a read that is not a method")
@@ -191,6 +204,11 @@ class Unnamed:
     def hint(self, ranges: Iterable[ByteRange]) -> None:
         """Say which bytes will be read, to a file that fetches them together."""
         self._file.hint(ranges)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is an OwnPart."""
+        return self._file.is_own
 
     def rewind(self) -> None:
         """Go back to the beginning; of a file that cannot seek, only while all that was read is kept."""

@@ -273,7 +273,7 @@ def open_media(
             the options of a codec context, don't replace them.
         options: of demuxers, which ignore those that they don't have.
         is_known: whether probing would tell no more of a file that was opened without decoding its first frames, which
-            takes most of the time; asked for paths and bytes of MOV and MP4. None: all files are probed.
+            takes most of the time; asked for MOV and MP4, not for file objects of users. None: all files are probed.
         can_trust: whether messages may name VideoOptions(trusted=True), which sound does not have.
 
     Raises FileNotFoundError for a path that does not exist (with `trusted`, MediaError), MediaError for what av cannot
@@ -287,7 +287,8 @@ def open_media(
             container = _open(target, limit, options or {})
         else:
             found = None
-            if is_known is not None and has_boxes and isinstance(target, (str, io.BytesIO)):
+            rereads = isinstance(target, (str, io.BytesIO)) or (isinstance(target, Unnamed) and target.is_own)
+            if is_known is not None and has_boxes and rereads:
                 found = _open_unprobed(target, limit, options or {}, is_known)
             try:
                 container = found or _open_listed(target, limit, options or {})

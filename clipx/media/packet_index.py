@@ -19,6 +19,7 @@ __all__ = [
     "listed_stretches",
     "nal_units",
     "skips_exactly",
+    "starts_anew",
 ]
 
 NO_TIME = np.iinfo(np.int64).min
@@ -59,14 +60,12 @@ def _nal_type(first: int, codec: str) -> int:
     return first & 31 if codec == "h264" else first >> 1 & 63
 
 
-def _starts_anew(packet: av.Packet, codec: str, extradata: bytes) -> bool:
-    """True if nothing from this packet on, in the order of decoding, refers to a packet before it."""
-    if not packet.is_keyframe:
-        return False
+def starts_anew(data: bytes, codec: str, extradata: bytes) -> bool:
+    """True if nothing from a key frame's packet on, in the order of decoding, refers to a packet before it."""
     if codec not in ("h264", "hevc"):
         return True
     idr = H264_IDR if codec == "h264" else HEVC_IDR
-    return any(kind in idr for kind, _, _ in nal_units(bytes(packet), extradata, codec))
+    return any(kind in idr for kind, _, _ in nal_units(data, extradata, codec))
 
 
 def gives_frames(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
@@ -189,9 +188,8 @@ class PacketIndex:
         reader = _StretchReader(container, stream)
         if not reader.known:
             return None
-        for packet in container.demux(stream) if packets is None else packets:
-            if packet.size and not reader.add(packet):
-                return None
+        if not reader.add_all(container.demux(stream) if packets is None else packets):
+            return None
         if len(reader.times) < announced:
             return None
         part = reader.finish()
@@ -277,13 +275,30 @@ class _StretchReader:
         self._keys: list[int] = []
         self._positions: list[int | None] = []
 
+    def add_all(self, packets: Iterable[av.Packet]) -> bool:
+        """Add packets but the empty ones. Returns False at one that may not be one frame."""
+        # As `add`, whose call would take longer than the rest.
+        add_time, add_duration, hides = self.times.append, self._durations.append, self._codec == "vp8"
+        for packet in packets:
+            pts = packet.pts
+            if packet.is_keyframe or hides or pts is None:
+                if packet.size and not self.add(packet):
+                    return False
+                continue
+            if packet.size:
+                if packet.is_corrupt or packet.is_discard:
+                    return False
+                add_time(pts)
+                add_duration(packet.duration or 0)
+        return True
+
     def add(self, packet: av.Packet) -> bool:
         """Add the next packet. Returns False for one that may not be one frame."""
         if packet.pts is None or packet.is_corrupt or packet.is_discard:
             return False
         if not is_shown(packet, self._codec):
             return False
-        if _starts_anew(packet, self._codec, self._extradata):
+        if packet.is_keyframe and starts_anew(bytes(packet), self._codec, self._extradata):
             self._keys.append(len(self.times))
             self._positions.append(packet.pos)
         self.times.append(packet.pts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 import av
@@ -28,6 +29,9 @@ BESIDE_PICTURES = Fraction(5, 4)
 
 UNKNOWN_PIXELS = 1920 * 1088
 
+MOST_KEPT = 4096
+"""Bytes of parameter sets whose memory is kept for the next file; a set has some 30."""
+
 CHROMA = (1, Fraction(3, 2), 2, 3)
 """Samples of a pixel: gray, 4:2:0, 4:2:2, 4:4:4."""
 
@@ -47,8 +51,15 @@ class PictureMemory(NamedTuple):
 
 def parameter_sets_memory(codec: str, extradata: bytes) -> PictureMemory | None:
     """The largest pictures that the parameter sets of H.264 or HEVC announce; None where none can be read."""
+    return (_kept_memory if len(extradata) <= MOST_KEPT else _sets_memory)(codec, extradata)
+
+
+def _sets_memory(codec: str, extradata: bytes) -> PictureMemory | None:
     found = [_memory(each) for each in sequences(codec, extradata)]
     return PictureMemory(*map(max, zip(*found))) if found else None
+
+
+_kept_memory = lru_cache(maxsize=16)(_sets_memory)
 
 
 def _memory(found: Sequence) -> PictureMemory:

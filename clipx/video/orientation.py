@@ -15,7 +15,7 @@ from av.sidedata.sidedata import Type as SideDataType
 
 from clipx.media.packet_index import nal_units
 
-__all__ = ["UPRIGHT", "Orientation", "carries_orientation"]
+__all__ = ["SEI_TYPES", "UPRIGHT", "Orientation", "carries_orientation"]
 
 SEI_TYPES = {"h264": frozenset({6}), "hevc": frozenset({39, 40})}
 NAL_HEADER = {"h264": 1, "hevc": 2}

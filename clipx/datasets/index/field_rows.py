@@ -23,6 +23,9 @@ __all__ = ["broken_row", "rows_of_field"]
 MOST_ERROR = 1000
 """Characters of an error that are kept."""
 
+SMALL_BYTES = 1 << 22
+"""Bytes up to which a member of a shard is read as a whole: reading it in pieces takes longer."""
+
 
 def broken_row(kind: str, error: BaseException | str, status: str = "broken") -> Row:
     """A row for what cannot be read."""
@@ -60,7 +63,9 @@ def rows_of_field(field: str, value: StoredFile | bytes, is_file: bool = False) 
 @contextmanager
 def _media(value: StoredFile | bytes) -> Iterator[Any]:
     """A source of video or sound: a path, a file object or bytes."""
-    src = value.source() if isinstance(value, StoredFile) else value
+    src: Any = value
+    if isinstance(value, StoredFile):
+        src = value.read() if value.nbytes <= SMALL_BYTES and not value.is_whole else value.source()
     try:
         yield src
     finally:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
-from itertools import islice
-from typing import Any, cast
+from itertools import chain, islice
+from typing import IO, Any, cast
 
 import av
 
+from clipx._reading import BytesFile
 from clipx.audio.format import AudioFormat
 from clipx.audio.layouts import channels_of
 from clipx.audio.pcm import open_pcm
@@ -20,12 +22,13 @@ from clipx.media.demuxing import demuxed
 from clipx.media.opening import best_video, open_media, videos
 from clipx.media.packet_index import PacketIndex, frames_listed
 from clipx.media.rates import MEASURED_PACKETS, grace_of, likely_rate, stated_rate, time_base_of
+from clipx.media.sample_table import Header, header_of, index_of_header
 from clipx.media.sources import Source, as_source
 from clipx.media.stream_facts import KnownPackets
 from clipx.video.decoder_memory import stream_memory
 from clipx.video.known_headers import is_known
 from clipx.video.options import VideoOptions
-from clipx.video.orientation import UPRIGHT, carries_orientation
+from clipx.video.orientation import SEI_TYPES, UPRIGHT, Orientation, carries_orientation
 from clipx.video.probing import container_orientation
 
 __all__ = ["Row", "sound_rows", "video_rows"]
@@ -36,6 +39,10 @@ Row = dict[str, Any]
 EXACT = frozenset({"flac"})
 """Containers of sound whose header states the number of audio samples."""
 
+MATROSKA_HEAD = 1 << 16
+CLUSTER, PROJECTION = b"\x1f\x43\xb6\x75", b"\x76\x70"
+"""Elements of Matroska (RFC 9559): packets, and what rotates the pictures of a track."""
+
 
 class _Opened:
     """A file that is open for its header and packets.
@@ -45,12 +52,48 @@ class _Opened:
     """
 
     def __init__(self, src: Source, name: str) -> None:
-        self.unprobed = False
+        self._src, self.unprobed = src, False
         self.container = open_media(src, name, can_trust=False, is_known=self._is_known)
+
+    def read_header(self, stream: av.VideoStream) -> tuple[Header | None, PacketIndex | None]:
+        """The header of a MOV or MP4, and the index of a stream by it; None where they are not plain."""
+        if "mp4" not in self.container.format.name:
+            return None, None
+        with _reading(self._src) as file:
+            size = file.seek(0, io.SEEK_END)
+            header = header_of(file, size)
+            if header is None:
+                return None, None
+            return header, index_of_header(self.container, stream, header, file, size)
+
+    def has_no_projection(self) -> bool:
+        """True for a Matroska file whose header, up to the first cluster, does not rotate pictures."""
+        if "matroska" not in self.container.format.name:
+            return False
+        with _reading(self._src) as file:
+            file.seek(0)
+            head, cluster, _ = file.read(MATROSKA_HEAD).partition(CLUSTER)
+        return bool(cluster) and PROJECTION not in head
 
     def _is_known(self, container: av.container.InputContainer) -> bool:
         self.unprobed = is_known(container, VideoOptions())
         return self.unprobed
+
+
+@contextmanager
+def _reading(src: Any) -> Iterator[IO[bytes]]:
+    """A file over a source, which is left where it was."""
+    if isinstance(src, (bytes, bytearray, memoryview)):
+        yield cast(IO[bytes], BytesFile(memoryview(src)))
+    elif hasattr(src, "read"):
+        at = src.tell()
+        try:
+            yield src
+        finally:
+            src.seek(at)
+    else:
+        with open(src, "rb") as file:
+            yield file
 
 
 def video_rows(src: Source, name: str) -> list[Row]:
@@ -96,16 +139,20 @@ def _video_row(opened: _Opened, stream: av.VideoStream, number: int, is_best: bo
     if context is None:
         return {**row, "status": "broken", "error": "its codec is not known"}
     time_base, codec = time_base_of(stream), context.codec.canonical_name
-    announced = len(stream.index_entries) if "mp4" in container.format.name else 0
-    listed = frames_listed(container, stream)
+    extradata = bytes(context.extradata or b"")
+    header, index = opened.read_header(stream)
     first: list[av.Packet] = []
-    packets = _keeping(demuxed(container, stream), first)
-    index = None
-    with suppress(av.FFmpegError):
-        index = PacketIndex.read(container, stream, announced, packets)
-    with suppress(av.FFmpegError):
-        next(islice(packets, max(MEASURED_PACKETS - len(first), 0), None), None)
-    rate = stated_rate(container, stream) or likely_rate(stream, first)
+    announced = len(stream.index_entries) if "mp4" in container.format.name else 0
+    rate = stated_rate(container, stream)
+    if index is None or rate is None:
+        packets = demuxed(container, stream)
+        with suppress(av.FFmpegError):
+            first.extend(islice(packets, MEASURED_PACKETS))
+            index = PacketIndex.read(container, stream, announced, chain(first, packets))
+        rate = rate or likely_rate(stream, first)
+        listed = frames_listed(container, stream)
+    else:
+        listed = index.frames if container.size >= 0 else None
     row |= {
         "codec": codec,
         "width": context.width or None,
@@ -118,10 +165,16 @@ def _video_row(opened: _Opened, stream: av.VideoStream, number: int, is_best: bo
         "frames": listed if index is None else index.frames,
         "exact": index is not None,
     }
-    orientation = container_orientation(stream)
-    start = next((packet for packet in first if packet.size), None)
-    may_rotate = start is not None and carries_orientation(start, codec, bytes(context.extradata or b""))
-    if orientation is not None and (orientation != UPRIGHT or not may_rotate):
+    matrix = None if header is None else header.matrix_of(stream.id)
+    if matrix is None:
+        orientation = UPRIGHT if opened.has_no_projection() else container_orientation(stream)
+    else:
+        orientation = Orientation.of_matrix(*matrix)
+    if orientation == UPRIGHT and codec in SEI_TYPES:
+        start = next((packet for packet in chain(first, demuxed(container, stream)) if packet.size), None)
+        if start is not None and carries_orientation(start, codec, extradata):
+            orientation = None
+    if orientation is not None:
         row["rotation"], row["mirrored"] = orientation
     steady = (1 / (rate * time_base)).denominator == 1
     if not opened.unprobed or steady:
@@ -135,14 +188,6 @@ def _video_row(opened: _Opened, stream: av.VideoStream, number: int, is_best: bo
     if index is not None:
         row |= _packets(KnownPackets.of(index))
     return _status(row, container, stream, announced)
-
-
-def _keeping(packets: Iterable[av.Packet], first: list[av.Packet]) -> Iterator[av.Packet]:
-    """The packets, of which the first are kept."""
-    for packet in packets:
-        if len(first) < MEASURED_PACKETS:
-            first.append(packet)
-        yield packet
 
 
 def _packets(known: KnownPackets) -> Row:
