@@ -21,7 +21,7 @@ from clipx.datasets.world import World
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.config import LoaderConfig
 from clipx.loader.indexed import IndexedSamples
-from clipx.loader.progress import Rest
+from clipx.loader.progress import EpochState, Rest
 from clipx.wds.sample_clips import SampleClips
 
 __all__ = ["Counts", "Targets", "clips_of_each_rank"]
@@ -173,15 +173,26 @@ class Targets:
         """Number of clips of each rank in an epoch, or in the rest of one. Raises as `clips_of_each_rank`."""
         return clips_of_each_rank(self._of_epoch(epoch, world), self._config, epoch, world, peers)
 
-    def batches(self, epoch: int, world: World) -> int | None:
-        """Number of batches of a process in an epoch, where indexes say the clips of all samples, without buckets."""
-        config, dataset = self._config, self._config.dataset
+    def batches(self, state: EpochState, world: World) -> int | None:
+        """Number of batches of a process in the epoch of a state, those before it among them; None where unknown.
+
+        They are known with `equal_batches`, and where indexes say the clips of all samples, without buckets.
+        """
+        config, dataset, epoch = self._config, self._config.dataset, state.epoch
+        if config.equal_batches:
+            target = self.of(epoch, world, state.peers) if state.target is None else state.target
+            return math.ceil(target / config.batch_size)
         datasets = dataset.datasets.values() if isinstance(dataset, Mix) else [dataset]
         if not all(isinstance(each, IndexedSamples) for each in datasets) or config.ragged == "bucket":
             return None
-        if isinstance(dataset, Mix) and dataset.stop == "never" and config.sample_clips.spec.count_is_random:
+        is_whole = isinstance(dataset, Mix) and dataset.stop != "all"
+        if is_whole and config.sample_clips.spec.count_is_random:
             return None  # each pass draws other numbers
-        clips = self._of_epoch(epoch, world).of(config.share(epoch, world))
+        counts = self._of_epoch(epoch, world)
+        if state.runs is None or is_whole:
+            clips = counts.of(config.share(epoch, world))
+        else:
+            clips = state.batch.count * config.batch_size + _of_rest(counts, Rest.of(state), config, epoch)
         return clips // config.batch_size if config.drop_last else math.ceil(clips / config.batch_size)
 
     def _of_epoch(self, epoch: int, world: World) -> _ClipCounts:

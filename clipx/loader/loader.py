@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -27,6 +26,7 @@ from clipx.datasets.segments import Segments, parse_segments
 from clipx.datasets.world import World, find_ranks, find_world, in_worker
 from clipx.format import ClipFormat
 from clipx.loader.beside import check_map
+from clipx.loader.callers import data_loader_over, refuse_second_sharing
 from clipx.loader.config import LoaderConfig
 from clipx.loader.counts import Targets
 from clipx.loader.epoch import BatchIterator, Kept, Running
@@ -202,35 +202,35 @@ class Loader(DictDataset):  # type: ignore[misc]
 
         A state of that epoch which has been loaded stays: the next iteration goes on in it.
         """
+        refuse_second_sharing()
         self._resuming.set_epoch(integer("epoch", epoch, 0), self._running is not None and self._running.alive)
         self._epoch = None
 
     def __len__(self) -> int:
-        """Batches of an epoch of this process: the one that runs, or the next.
+        """Batches of an epoch of this process: the one that runs, or the next; of a resharded one, from there on.
 
-        With `equal_batches` they are counted, and an index says them; in the main process of a DataLoader, for the next
-        epoch, as if it had no workers. Raises TypeError otherwise before the end of the first epoch, or with buckets:
-        only then are they known.
+        With `equal_batches` they are counted, and an index says them; of a DataLoader, those of all its workers, in the
+        next epoch, or in that of a state that has been loaded. Raises TypeError otherwise before the end of the first
+        epoch, with workers, or with buckets: only then are they known.
         """
-        progress, world = self._resuming.progress, find_world(self._ranks)
-        if self._config.equal_batches:
-            if progress is None or progress.finished:
-                target = self._targets.of(self._next_epoch(), world)
-            elif progress.target is None:
-                target = progress.target = self._targets.of(progress.epoch, world, progress.peers)
-            else:
-                target = progress.target
-            return math.ceil(target / self._config.batch_size)
-        known = self._targets.batches(
-            self._next_epoch() if progress is None or progress.finished else progress.epoch, world
-        )
-        if known is not None:
-            return known
+        data, world = data_loader_over(self), find_world(self._ranks)
+        if data is not None and data.num_workers and not in_worker():
+            worlds = [world._replace(worker=worker, workers=data.num_workers) for worker in range(data.num_workers)]
+            states = self._resuming.of_workers(worlds, self._next_epoch(), getattr(data, "next_iter_state", None))
+        else:
+            progress, worlds = self._resuming.progress, [world]
+            runs = progress is not None and not progress.finished
+            states = [progress.state() if progress is not None and runs else EpochState(self._next_epoch())]
+        lengths = [self._targets.batches(state, own) for state, own in zip(states, worlds)]
+        known = [length for length in lengths if length is not None]
+        if len(known) == len(lengths):
+            return sum(known)
         if self._kept.length is None:
             raise TypeError("the number of batches is not known before the end of the first epoch")
         return self._kept.length
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        refuse_second_sharing()
         self.close()
         config, world = self._config, find_world(self._ranks)
         progress = self._resuming.begin(world, self._epoch, self._beginning(world, 0))

@@ -41,17 +41,24 @@ class Probed:
 
 
 class Rest(NamedTuple):
-    """The rest of an epoch that was resharded, of a rank.
+    """The rest of an epoch of a rank.
 
     Attributes:
         runs: the parts that it is to read.
-        clips: number of clips that others had taken, and not handed out.
-        opened: samples that others had begun.
+        clips: number of clips that were taken by number, and not handed out.
+        opened: samples that were begun, and the number of the clip from which on each gives all.
     """
 
     runs: Sequence[Run]
     clips: int
     opened: Sequence[OpenState]
+
+    @classmethod
+    def of(cls, state: EpochState) -> Rest:
+        """The rest of an epoch behind a state."""
+        opened = [*state.interleave.left, *state.interleave.active]
+        clips = len(state.shuffle.held) + len(state.batch.held) + sum(len(each.some) for each in opened)
+        return cls(state.runs or (), clips, [each._replace(some=()) for each in opened if each.first is not None])
 
 
 class Reading(NamedTuple):

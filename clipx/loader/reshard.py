@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from clipx._checks import integer
@@ -10,32 +11,10 @@ from clipx.datasets.world import World
 from clipx.loader.codec import MOST
 from clipx.loader.dealing import deal_runs, deal_samples, open_samples_of, runs_of
 from clipx.loader.interleave_state import InterleaveState
-from clipx.loader.open_samples import OpenState
 from clipx.loader.progress import EpochState, Rest
-from clipx.loader.state import check_whole, decode_settings, decode_state, join_states, make_state
+from clipx.loader.state import check_whole, decode_settings, decode_state, find_states, join_states, make_state
 
-__all__ = ["find_states", "reshard_states"]
-
-
-def find_states(value: Any) -> Iterator[Mapping[str, Any]]:
-    """The states of Loaders in a state that may be one, or hold them, such as that of a StatefulDataLoader.
-
-    Raises ValueError where it holds them as they were some batches before.
-    """
-    if isinstance(value, Mapping):
-        if {"version", "digest", "settings"} <= value.keys():
-            yield value
-            return
-        if value.get("_steps_since_snapshot"):
-            raise ValueError(
-                "the state of a StatefulDataLoader is that of its workers some batches before: give it "
-                "snapshot_every_n_steps=1"
-            )
-        for each in value.values():
-            yield from find_states(each)
-    elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from find_states(each)
+__all__ = ["reshard_states"]
 
 
 def reshard_states(states: Iterable[Mapping[str, Any]], *, ranks: int, workers: int = 0) -> list[dict[str, Any]]:
@@ -76,21 +55,18 @@ def reshard_states(states: Iterable[Mapping[str, Any]], *, ranks: int, workers: 
         samples = open_samples_of(epochs)
     except ValueError as exn:
         raise ValueError(f"states are not those of one epoch of all processes: {exn}") from exn
-    shares = list(
-        zip(
-            worlds,
-            deal_runs([run for epoch in epochs for run in runs_of(epoch)], len(worlds)),
-            deal_samples(samples, len(worlds)),
-        )
-    )
-    settings, facts = found[0]["settings"], found[0]["shards"]
+    dealt_runs = deal_runs([run for epoch in epochs for run in runs_of(epoch)], len(worlds))
     finished = all(epoch.finished for epoch in epochs)
+    beginnings = {
+        world: EpochState(epochs[0].epoch, world, runs=runs, finished=finished, interleave=InterleaveState(left=left))
+        for world, runs, left in zip(worlds, dealt_runs, deal_samples(samples, len(worlds)))
+    }
+    settings, facts = found[0]["settings"], found[0]["shards"]
     dealt: dict[World, dict[str, Any]] = {}
-    for world, runs, left in shares:
-        epoch = EpochState(epochs[0].epoch, world, runs=runs, finished=finished, interleave=InterleaveState(left=left))
-        if settings["equal_batches"] and not finished:
-            epoch.peers = [_rest(runs, left) for other, runs, left in shares if other.worker == world.worker]
-        dealt[world] = make_state(settings, facts, world, epoch)
+    for world, epoch in beginnings.items():
+        peers = [beginnings[world._replace(rank=rank)] for rank in range(ranks)] if settings["equal_batches"] else []
+        with_peers = replace(epoch, peers=[] if finished else [Rest.of(each) for each in peers])
+        dealt[world] = make_state(settings, facts, world, with_peers)
     if not workers:
         return [dealt[world] for world in worlds]
     return [
@@ -111,11 +87,6 @@ def _check_stop(facts: Any) -> None:
             f"states are of a Mix with stop={stop!r}, whose epoch is what each process draws, but only epochs of all "
             f"samples go on in another world: begin the next epoch there"
         )
-
-
-def _rest(runs: Sequence[Any], left: Sequence[OpenState]) -> Rest:
-    opened = [each._replace(some=()) for each in left if each.first is not None]
-    return Rest(runs, sum(len(each.some) for each in left), opened)
 
 
 def _check_same(states: Sequence[Mapping[str, Any]], epochs: Sequence[EpochState]) -> None:

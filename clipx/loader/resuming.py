@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from clipx.datasets.passes import Passes
 from clipx.datasets.world import World, in_worker
+from clipx.loader.codec import MOST
 from clipx.loader.config import LoaderConfig
 from clipx.loader.progress import EpochState, Progress
-from clipx.loader.state import check_world, is_joined, read_state, split_states
+from clipx.loader.state import check_world, decode_state, find_states, is_joined, read_state, split_states
 from clipx.plan.draws import Epoch, count_epoch
 
 __all__ = ["Resuming"]
@@ -46,6 +48,21 @@ class Resuming:
     def waits_for_workers(self) -> bool:
         """Whether the next iteration is that of DataLoader workers for which states have been loaded."""
         return bool(self.dealt) and not in_worker() and self._passes.following == self.dealt[0].epoch
+
+    def of_workers(self, worlds: Sequence[World], epoch: int, pending: Any) -> list[EpochState]:
+        """The states with which the workers of a DataLoader will begin: of `epoch`, unless others have been loaded.
+
+        `pending` is the state that a StatefulDataLoader has loaded.
+        """
+        settings = self._config.settings()
+        found = [decode_state(each, settings, MOST) for each in find_states(pending, exact=False)]
+        if not found and self.waits_for_workers:
+            found = self.dealt
+        by_worker = {each.world.worker: each for each in found if each.world is not None}
+        if by_worker.keys() != {world.worker for world in worlds}:
+            return [EpochState(epoch)] * len(worlds)
+        states = [by_worker[world.worker] for world in worlds]
+        return [EpochState(each.epoch + 1) if each.finished else each for each in states]
 
     def load(self, state: Any, world: World, epoch: Epoch) -> EpochState:
         """Go on from a saved state; returns the one that the iteration begins with. Raises as `load_state_dict`."""

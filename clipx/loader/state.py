@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from clipx.datasets.addresses import Address
@@ -22,6 +22,7 @@ __all__ = [
     "check_world",
     "decode_settings",
     "decode_state",
+    "find_states",
     "is_joined",
     "join_states",
     "make_state",
@@ -133,6 +134,27 @@ def read_state(state: Any, config: LoaderConfig, world: World) -> EpochState:
 def _most_parts(dataset: Dataset) -> int:
     """Number of parts that addresses may name."""
     return dataset.most_parts if isinstance(dataset, Mix) else len(dataset)
+
+
+def find_states(value: Any, exact: bool = True) -> Iterator[Mapping[str, Any]]:
+    """The states of Loaders in a state that may be one, or hold them, such as that of a StatefulDataLoader.
+
+    Raises ValueError where that holds them as they were some batches before, unless `exact` is False.
+    """
+    if isinstance(value, Mapping):
+        if {"version", "digest", "settings"} <= value.keys():
+            yield value
+            return
+        if exact and value.get("_steps_since_snapshot"):
+            raise ValueError(
+                "the state of a StatefulDataLoader is that of its workers some batches before: give it "
+                "snapshot_every_n_steps=1"
+            )
+        for each in value.values():
+            yield from find_states(each, exact)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from find_states(each, exact)
 
 
 def join_states(states: list[State]) -> State:

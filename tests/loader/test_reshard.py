@@ -370,3 +370,41 @@ def test_what_others_had_taken_is_extracted_by_number(as_world, tmp_path):
     assert all(batches_of([state])[0] for state in states)
     rest, _ = run(make, as_world, processes(2, 1), states)
     assert len(seen) + len(rest) == len({*seen, *rest}) == 99
+
+
+@pytest.mark.parametrize("kind", ["index", "files", "mix", "mixed indexes"])
+def test_kinds_of_datasets(tmp_path, as_world, kind):
+    """Pieces of an index's samples on the borders of shares; files, which are parts of one sample; mixtures."""
+    rng, samples = random.Random(kind), [array_sample(f"s{i}", 4 + 5 * (i % 7)) for i in range(20)]
+    wanted = expected(samples)
+    urls = [write_shard(tmp_path / f"{i}.tar", samples[5 * i : 5 * i + 5]) for i in range(4)]
+    if kind in ("index", "mixed indexes"):
+        pytest.importorskip("pyarrow")
+    if kind == "files":
+        for sample in samples:
+            (tmp_path / f"{sample['__key__']}.npy").write_bytes(sample["npy"])
+        dataset = clipx.Files([str(tmp_path / f"{sample['__key__']}.npy") for sample in samples])
+    elif kind == "index":
+        dataset = clipx.Index.build(urls, tmp_path / "a.parquet")
+    else:
+        halves = [urls[:2], urls[2:]]
+        if kind == "mixed indexes":
+            halves = [clipx.Index.build(half, tmp_path / f"{at}.parquet") for at, half in enumerate(halves)]
+        dataset = clipx.Mix({"a": (halves[0], 1), "b": (halves[1], 2)})
+
+    def make():
+        return of_arrays(dataset, drop_last=False, batch_size=2, memory="200kB")
+
+    for _ in range(3):
+        world, seen, states = rng.choice(WORLDS), [], None
+        for last in (False, False, True):
+            clips, saved = run(
+                make, as_world, processes(*world), states, (lambda: None) if last else (lambda: rng.randrange(6))
+            )
+            seen += clips
+            if not last:
+                world = rng.choice(WORLDS)
+                states = flat(clipx.reshard_states(saved, ranks=world[0], workers=world[1] if world[1] > 1 else 0))
+        found = {key.rpartition("/")[2]: clip for key, clip in seen}
+        assert len(seen) == len(wanted)
+        assert found == wanted
