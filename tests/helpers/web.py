@@ -1,6 +1,7 @@
 """A web server on the loopback address, in a thread, that fails as it is told to."""
 
 import asyncio
+import gzip
 import threading
 from collections import deque
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ class WebServer:
         sent: bytes of bodies that were sent.
         requests: (name, begin, end) of each request; end None: to the end.
         faults: what happens to the next requests, one each: a status, "reset", "short" (half of the body), "other"
-            (other bytes than those asked for), or None.
+            (other bytes than those asked for), "unsaid" (a part without saying which), "packed" (by gzip), or None.
         always: a fault of all requests.
         ranges: False: the whole file is sent.
         says_size: False: neither size nor, of a whole file, length is sent.
@@ -68,6 +69,10 @@ class WebServer:
             status, body = 206, data[begin:end]
         else:
             status, body = 200, data
+        if fault == "unsaid":
+            del headers["Content-Range"]
+        if fault == "packed":
+            headers["Content-Encoding"], body = "gzip", gzip.compress(body, 1)
         response = web.StreamResponse(status=status, headers=headers)
         if self.says_size or status == 206:
             response.content_length = len(body)

@@ -67,6 +67,17 @@ def test_other_bytes_than_those_asked_for_are_refused(server, data):
         open_range(server.add("a", data)).read(1)
 
 
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [("unsaid", "is answered by a part without saying which"), ("packed", r"is sent compressed \(gzip\)")],
+)
+def test_answers_whose_bytes_are_not_certain_are_refused(server, data, fault, text):
+    server.always = fault
+    with pytest.raises(OSError, match=rf"/a' {text}"):
+        open_range(server.add("a", data)).read(1)
+    assert len(server.requests) == 1
+
+
 @pytest.mark.parametrize("says_size", [True, False])
 def test_a_small_file_of_a_server_that_ignores_ranges_is_read_once(server, data, says_size):
     server.ranges, server.says_size = False, says_size
