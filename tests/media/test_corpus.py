@@ -160,7 +160,9 @@ def try_play(name, data, flips):
 def test_damaged(name, damage):
     data = DAMAGED[damage](video_bytes(name))
     whole = try_play(name, data, "flipped" in damage)
-    for window in WINDOWS if LONG or len(data) < 1 << 20 else WINDOWS[:3]:
+    # Half of the windows, in turns: each video, and each damage, meets all of them.
+    turn = (list(VIDEOS).index(name) + list(DAMAGED).index(damage)) % 2
+    for window in WINDOWS if LONG else WINDOWS[turn::2]:
         check_damaged(data, whole, window)
 
 
