@@ -228,8 +228,9 @@ def test_broken_shards(media, goes_on, stop):
     # From anywhere on, the dataset ends where it had ended.
     share, position = mix.share(0, 1, False, ALONE), START
     for number, (address, _) in enumerate(found):
-        rest = mix.reader(lambda exn: goes_on).samples(share, position)
-        assert [at for at, _ in rest] == [at for at, _ in found[number:]], number
+        if number % 4 == 0:
+            rest = mix.reader(lambda exn: goes_on).samples(share, position)
+            assert [at for at, _ in rest] == [at for at, _ in found[number:]], number
         position = share.advance(position, address)
     if goes_on:
         with pytest.raises(Exception, match=r"2\.tar.*dataset 'shards'"):
@@ -250,6 +251,17 @@ def test_a_dataset_that_waits_holds_no_sample(media):
     next(samples)
     assert seen == {"a", "b"}
     assert all(sys.getrefcount(data[at]) == 2 for at in range(5))
+
+
+def test_views():
+    mix = clipx.Mix({"a": (Numbers(1, 2), 1), "b": (Numbers(0, 3), 1)})
+    found = [names(mix.reader(log_and_continue).views(part)) for part in range(len(mix))]
+    assert found == [
+        [("a", "0 0")],
+        [("a", "1 0"), ("a", "1 1")],
+        [],
+        [("b", "1 0"), ("b", "1 1"), ("b", "1 2")],
+    ]
 
 
 def test_samples_that_have_changed(media):
