@@ -70,6 +70,11 @@ class CachedFile:
             self.users -= 1
             self._state.drop_unused(self)
 
+    @property
+    def known_size(self) -> int | None:
+        """Bytes of the file, if an answer has said so."""
+        return self._size
+
     def size(self, count: Callable[[int], None]) -> int:
         """Bytes of the file. Raises io.UnsupportedOperation where its server does not say."""
         if self._known is None:

@@ -94,6 +94,17 @@ class RangedFile(HintedFile):
     def _count(self, nbytes: int) -> None:
         self.bytes_read += nbytes
 
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most `size` bytes, fewer only at the end of the file; all that are left for -1. Raises as `readinto`."""
+        if size is None or size < 0:
+            return self.readall()
+        # No memory is taken for bytes that a damaged header claims and the file does not have.
+        known, end = self._file().known_size, self._limit
+        if end is None and known is not None:
+            end = max(known - self._offset, 0)
+        left = size if end is None else max(end - self._position, 0)
+        return super().read(min(size, left)) or b""
+
     def _end(self, start: int, stop: int) -> int:
         """To where to request bytes, of the file, for a read of those from `start` to `stop`."""
         end = self._ahead.end(start, stop)

@@ -40,6 +40,13 @@ def test_a_range_is_a_file_of_its_own(server, data, size):
         file.seek(-1)
 
 
+def test_no_memory_is_taken_for_bytes_that_there_are_not(server, data):
+    file = open_range(server.add("a", data), 10)
+    file.seek(-5, io.SEEK_END)
+    assert file.read(1 << 60) == data[-5:]
+    assert open_range(server.base + "/a", 10, 20).read(1 << 60) == data[10:30]
+
+
 def test_a_range_past_the_end_is_an_error(server, data):
     file = open_range(server.add("a", data), len(data) - 10, 20)
     with pytest.raises(OSError, match=r"/a' ends at byte 3000000, inside the range of 20 bytes from 2999990"):
