@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 from clipx.datasets.addresses import START, Address, Position
@@ -12,7 +13,7 @@ from clipx.datasets.streamed_tars import ReadLimits
 from clipx.datasets.world import World
 from clipx.plan.draws import stream_random
 
-__all__ = ["Dataset", "Handler", "SampleReader", "refuse", "share_parts"]
+__all__ = ["Dataset", "Handler", "SampleReader", "refuse", "share_parts", "shuffled"]
 
 Handler = Callable[[Exception], bool]
 """Called with an error, as WebDataset's handlers are: true goes on, false ends, and it may raise."""
@@ -72,12 +73,17 @@ class Dataset(Protocol):
         """Raise ValueError that names the difference where `saved` are not the facts of this dataset."""
 
 
+@lru_cache(maxsize=2)  # where states are resharded, the shares of many processes are asked for
+def shuffled(count: int, seed: int, epoch: int) -> tuple[int, ...]:
+    """The numbers below `count` in the order of an epoch."""
+    order = list(range(count))
+    stream_random(seed, epoch, "shards").shuffle(order)
+    return tuple(order)
+
+
 def share_parts(parts: int, seed: int, epoch: int, shuffle: bool, world: World) -> Share:
     """The share of a process, of a dataset whose parts are dealt out one by one, shuffled or in their order."""
-    order = list(range(parts))
-    if shuffle:
-        stream_random(seed, epoch, "shards").shuffle(order)
-    return share(order, world)
+    return share(shuffled(parts, seed, epoch) if shuffle else range(parts), world)
 
 
 def refuse(name: str, value: Any, rule: str) -> ValueError:

@@ -9,7 +9,7 @@ import numpy as np
 
 from clipx.datasets.addresses import START, Address, Position, checksum_of
 from clipx.datasets.clip_shares import CLIPS, WHOLE, ClipShare, Piece, share_clips
-from clipx.datasets.dataset import Dataset, Handler
+from clipx.datasets.dataset import Dataset, Handler, shuffled
 from clipx.datasets.fields import Sample
 from clipx.datasets.index import Index
 from clipx.datasets.mix import Mix
@@ -18,7 +18,6 @@ from clipx.datasets.shard_list import as_dataset
 from clipx.datasets.shares import Share
 from clipx.datasets.streamed_tars import ReadLimits
 from clipx.datasets.world import World
-from clipx.plan.draws import stream_random
 from clipx.wds.sample_clips import SampleClips
 
 __all__ = ["IndexCounts", "IndexReader", "IndexedSamples", "bind"]
@@ -89,8 +88,7 @@ class IndexedSamples:
         groups = self.index.groups
         if not shuffle:
             return np.arange(len(self), dtype=np.int64)
-        order = list(range(len(groups) - 1))
-        stream_random(seed, epoch, "shards").shuffle(order)
+        order = shuffled(len(groups) - 1, seed, epoch)
         return np.concatenate([np.arange(groups[i], groups[i + 1], dtype=np.int64) for i in order])
 
     def facts(self) -> dict[str, Any]:
