@@ -23,6 +23,9 @@ __all__ = ["bench"]
 @click.command()
 @click.argument("src", nargs=-1, required=True)
 @spec_options
+@click.option("--table", "is_table", is_flag=True, help="A Parquet file is a table of files, not an index.")
+@click.option("--path", "columns", multiple=True, help="Of a table: a column of paths.  [default: path]")
+@click.option("--root", help="Folder or address that the paths of a table or an index are relative to.")
 @click.option("--fps", help="Frames per second to resample videos to, such as 8 or 30000/1001.")
 @click.option("--resize", help="As of `clipx preview`.")
 @click.option("--crop", help="As of `clipx preview`.")
@@ -42,12 +45,14 @@ __all__ = ["bench"]
 def bench(src: tuple[str, ...], duration: float, as_json: bool, no_shuffle: bool, **chosen: Any) -> None:
     """Measure how fast this machine gives clips of SRC.
 
-    SRC are shards, or videos, sounds and arrays, or folders of either, or a table of files. A Loader runs over them;
-    what it gives is thrown away. Prints rates, where the time went, and which part bounds it.
+    SRC are shards, or videos, sounds and arrays, or folders of either, or a table of files, or an index. A Loader runs
+    over them; what it gives is thrown away. Prints rates, where the time went, and which part bounds it.
 
     \b
-    Example:
+    Examples:
       clipx bench 'shards-{000..009}.tar' --length 16 --num-clips 1 --sampling random --resize 224 --crop 224
+      clipx bench train.csv --path video --root /data --length 16 --stride 64
+      clipx bench index.parquet --length 16 --stride 64
     """
     from clipx.jobs import bench as benching
 
@@ -59,7 +64,7 @@ def bench(src: tuple[str, ...], duration: float, as_json: bool, no_shuffle: bool
             dtype=chosen["dtype"],
         )
         measured = benching.measure(
-            benching.dataset_of(src),
+            benching.dataset_of(src, is_table=chosen["is_table"], columns=chosen["columns"], root=chosen["root"]),
             spec,
             format,
             options=None if chosen["fps"] is None else clipx.VideoOptions(fps=chosen["fps"]),

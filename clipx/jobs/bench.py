@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import webdataset
 from clipx import memory
 from clipx.datasets.fields import extension_of
 from clipx.datasets.files import Files
+from clipx.datasets.index import Index
 from clipx.datasets.source_names import find_sources, is_shard
 from clipx.datasets.tables import TABLE_EXTENSIONS
 from clipx.format import ClipFormat
@@ -87,14 +88,23 @@ class Measured:
         return {**self.stats.as_json(), **rates, "advice": self.advice}
 
 
-def dataset_of(names: Iterable[str]) -> Files | list[str]:
-    """The dataset that arguments name: shards, or files in folders, by themselves or in a table.
+def dataset_of(
+    names: Iterable[str], *, is_table: bool = False, columns: Sequence[str] = (), root: str | None = None
+) -> Files | Index | list[str]:
+    """The dataset that arguments name: an index, shards, or files in folders, by themselves or in a table.
+
+    Args:
+        is_table: whether a Parquet file is a table of files, and not an index.
+        columns: of paths in a table; default "path".
+        root: folder or address that the paths of a table, or the sources of an index, are relative to.
 
     Raises ValueError for shards beside files, OSError for what cannot be read.
     """
     names = list(names)
     if len(names) == 1 and extension_of(names[0]) in TABLE_EXTENSIONS:
-        return Files(names[0])
+        if extension_of(names[0]) == "parquet" and not is_table:
+            return Index(names[0], root=root)
+        return Files(names[0], path=list(columns) or "path", root=root)
     found = find_sources(names)
     shards = [name for name in found if is_shard(name)]
     if not shards:

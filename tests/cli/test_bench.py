@@ -109,6 +109,16 @@ def test_datasets(shard, make_video, tmp_path):
         files = dataset_of(names)
         assert isinstance(files, Files)
         assert len(files) == 1
+    table.write_text(f"video\n{video.name}\n")
+    assert len(dataset_of([str(table)], columns=["video"], root=str(video.parent))) == 1
+
+
+def test_an_index(shard, tmp_path):
+    pytest.importorskip("pyarrow")
+    clipx.Index.build([shard], tmp_path / "index.parquet")
+    done = bench(tmp_path / "index.parquet", "--length", 4, "--stride", 2, "--memory", "1MB", "--duration", 1, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.output)["clips"] > 0
 
 
 STATS = LoaderStats(0, 10.0, 1, 1, waited_seconds=9.0, threads=2)
