@@ -16,6 +16,10 @@ from clipx.media.file_objects import OwnFile, OwnPart
 __all__ = ["FilePart", "StoredFile"]
 
 
+SMALL_BYTES = 1 << 20
+"""Bytes up to which a part of a local file is read at once: to read it in pieces takes longer."""
+
+
 class FilePart(OwnPart):
     """A part of a local file, as a file of its own that can seek."""
 
@@ -72,11 +76,13 @@ class StoredFile:
         """True where the part is the whole file."""
         return self.offset == 0 and self.size is None
 
-    def source(self) -> str | IO[bytes]:
-        """The path of a whole local file, else a file object of the part, which can seek: a source of clips."""
+    def source(self) -> str | bytes | IO[bytes]:
+        """A source of clips: the path of a whole local file, the bytes of a small part of one, else a file object."""
         path = self.path
         if path is not None and self.is_whole:
             return path
+        if path is not None and self.size is not None and self.size <= SMALL_BYTES:
+            return self.read()
         return self.open()
 
     def open(self) -> IO[bytes]:

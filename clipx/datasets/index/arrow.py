@@ -99,12 +99,12 @@ def columns(*kinds: str) -> list[str]:
 
 
 @cache
-def schema(read: bool = False) -> Any:
-    """The schema of the columns, without metadata: as it is written, or as it is read, where names are dictionaries."""
+def schema() -> Any:
+    """The schema of the columns, without metadata."""
     pa = arrow()
     types = {
         "string": pa.string(),
-        "name": pa.dictionary(pa.int32(), pa.string()) if read else pa.string(),
+        "name": pa.string(),
         "list": pa.list_(pa.int64()),
         "bool": pa.bool_(),
         "double": pa.float64(),

@@ -23,9 +23,6 @@ __all__ = ["broken_row", "rows_of_field"]
 MOST_ERROR = 1000
 """Characters of an error that are kept."""
 
-SMALL_BYTES = 1 << 22
-"""Bytes up to which a member of a shard is read as a whole: reading it in pieces takes longer."""
-
 
 def broken_row(kind: str, error: BaseException | str, status: str = "broken") -> Row:
     """A row for what cannot be read."""
@@ -63,9 +60,7 @@ def rows_of_field(field: str, value: StoredFile | bytes, is_file: bool = False) 
 @contextmanager
 def _media(value: StoredFile | bytes) -> Iterator[Any]:
     """A source of video or sound: a path, a file object or bytes."""
-    src: Any = value
-    if isinstance(value, StoredFile):
-        src = value.read() if value.nbytes <= SMALL_BYTES and not value.is_whole else value.source()
+    src: Any = value.source() if isinstance(value, StoredFile) else value
     try:
         yield src
     finally:

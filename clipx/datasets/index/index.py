@@ -190,7 +190,7 @@ class Index:
         for row in self._rows(i):
             status = self._table.text("status", row)
             if status != "ok":
-                return self._table.row(row)["error"] or status
+                return self._table.value("error", row) or status
         return None
 
     def sample(self, i: int) -> Sample:

@@ -42,7 +42,7 @@ class SampleReading:
         sample: Sample = {"__key__": key}
         try:
             if table.text("kind", rows[0]) == "sample":
-                error = table.row(rows[0])["error"] or "it is broken"
+                error = table.value("error", rows[0]) or "it is broken"
                 raise ValueError(error.removeprefix("ValueError: "))
             sample["__url__"] = resolved_name(table.text("source", rows[0]) or "", self._root)
             self._add_fields(sample, rows)
@@ -56,7 +56,7 @@ class SampleReading:
         fields: dict[str, list[int]] = {}
         for row in rows:
             fields.setdefault(table.text("field", row) or "", []).append(row)
-        values = table.row(rows[0])["values"]
+        values = table.value("values", rows[0])
         if values is not None:
             sample |= _values(values, self._table, rows[0])
         for field, of_field in fields.items():

@@ -52,9 +52,13 @@ class _Group:
         self._scalars = table.drop_columns(list(self._lists)).combine_chunks()
         self.nbytes = self._scalars.nbytes + sum(each.nbytes for each in self._lists.values())
 
+    def value(self, name: str, at: int) -> Any:
+        """A value of a row that is not a list."""
+        return self._scalars.column(name)[at].as_py()
+
     def get(self, at: int) -> dict[str, Any]:
         """The values of a row, lists as int64 (n,)."""
-        row = {name: self._scalars.column(name)[at].as_py() for name in self._scalars.column_names}
+        row = {name: self.value(name, at) for name in self._scalars.column_names}
         return row | {name: lists.get(at) for name, lists in self._lists.items()}
 
 
@@ -76,14 +80,15 @@ class IndexTable:
     def __init__(self, path: str) -> None:
         self.path = path
         pq = parquet()
-        names = columns("name")
         try:
-            self._file = pq.ParquetFile(path, memory_map=True, read_dictionary=names)
+            plain = pq.ParquetFile(path, memory_map=True)
         except FileNotFoundError:
             raise
         except (OSError, ValueError) as exn:
             raise ValueError(f"{path!r} is not a Parquet file, or is truncated: {exn}; {ANEW}") from exn
-        self.root = self._check_schema()
+        self.root = self._check_schema(plain.schema_arrow)
+        names, known = columns("name"), plain.metadata
+        self._file = pq.ParquetFile(path, memory_map=True, read_dictionary=names, metadata=known)
         try:
             self._eager = self._file.read(columns=list(EAGER), use_threads=False).combine_chunks()
         except (OSError, ValueError) as exn:
@@ -98,8 +103,8 @@ class IndexTable:
         self.first = self._find_samples()
         self._check_rows()
 
-    def _check_schema(self) -> str:
-        metadata = self._file.schema_arrow.metadata or {}
+    def _check_schema(self, found: Any) -> str:
+        metadata = found.metadata or {}
         if b"clipx.index" not in metadata:
             raise ValueError(f"{self.path!r} is a Parquet file, but not an index of clipx; clipx index builds one")
         version = metadata[b"clipx.index"].decode("utf-8", "replace")
@@ -109,8 +114,7 @@ class IndexTable:
                 f"{self.path!r} is an index of version {version}, of clipx {by}, but this clipx reads version "
                 f"{VERSION}: {ANEW}"
             )
-        found = self._file.schema_arrow
-        for wanted in schema(read=True):
+        for wanted in schema():
             at = found.get_field_index(wanted.name)
             if at < 0:
                 raise ValueError(f"{self.path!r} has no column {wanted.name!r}: {ANEW}")
@@ -159,6 +163,11 @@ class IndexTable:
                     yield from batch.to_pylist()
         except (OSError, ValueError) as exn:
             raise ValueError(f"{self.path!r} is damaged: {exn}; {ANEW}") from exn
+
+    def value(self, name: str, row: int) -> Any:
+        """A value of a row, of another column that has no lists. Raises ValueError where its group is damaged."""
+        group = int(np.searchsorted(self._groups, row, side="right")) - 1
+        return self._group(group).value(name, row - int(self._groups[group]))
 
     def row(self, row: int) -> dict[str, Any]:
         """The values of the other columns of a row. Raises ValueError where its group is damaged."""
