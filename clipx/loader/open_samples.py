@@ -158,9 +158,9 @@ def choose(extract: Extract, sample: Sample, state: OpenState, weight: Weight) -
                         break
                     elif not left and state.first is not None and clip.number >= state.first:
                         yield clip
-                    elif not left and state.first is None:
-                        break
                     del clip
+                    if not left and state.first is None:
+                        return  # what is wrong behind it has been reported before
         except NOT_A_SAMPLES_FAULT:
             raise
         except Exception as exn:

@@ -2,6 +2,7 @@
 
 import json
 import random
+from typing import NamedTuple
 
 import pytest
 from helpers.loaders import WINDOW, clips_of, everything, expected, of_arrays
@@ -12,7 +13,9 @@ from clipx.datasets.addresses import START, Address, Position
 from clipx.datasets.shares import JoinedShare, Run, share
 from clipx.datasets.world import World
 from clipx.loader.dealing import deal_runs, deal_samples
-from clipx.loader.open_samples import OpenState
+from clipx.loader.open_samples import OpenState, choose
+from clipx.loader.room import Weight
+from clipx.plan import ALL
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
@@ -408,3 +411,39 @@ def test_kinds_of_datasets(tmp_path, as_world, kind):
         found = {key.rpartition("/")[2]: clip for key, clip in seen}
         assert len(seen) == len(wanted)
         assert found == wanted
+
+
+class FakeClip(NamedTuple):
+    number: int
+    damaged: bool = False
+    sample: object = None
+
+
+def test_clips_that_a_selection_misses_are_taken_of_all():
+    """As where a file is damaged; and an error comes only where the clips that were given before have come."""
+    asked = []
+
+    def extract(sample, selection, weight):
+        asked.append(selection)
+        if selection == ALL:
+            yield from map(FakeClip, range(8))
+            raise ValueError("the end is damaged")
+        yield FakeClip(2)
+        raise ValueError("damaged")
+
+    def chosen(some, first):
+        found = []
+        try:
+            for clip in choose(extract, {"__key__": "a"}, OpenState(Address(0, 0, 1), 0, True, some, first), Weight()):
+                found.append(clip.number)
+        except ValueError as exn:
+            found.append(str(exn))
+        return found
+
+    assert chosen([2, 5], None) == [2, 5]
+    assert [selection.damaged for selection in asked] == [True, False]
+    assert chosen([2, 5], 6) == [2, 5, 6, 7, "the end is damaged"]
+    assert chosen([2], None) == [2]
+    assert chosen([], 2) == [2, "damaged"]
+    with pytest.raises(ValueError, match="sample 'a' gives 1 of the 2 clips that it gave when the state was saved"):
+        list(choose(extract, {"__key__": "a"}, OpenState(Address(0, 0, 1), 0, False, [2, 9], None), Weight()))
