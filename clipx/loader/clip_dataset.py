@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import webdataset
 
-from clipx._checks import integer
+from clipx._checks import byte_count, integer
 from clipx.audio.format import AudioFormat
 from clipx.datasets.field_paths import MOST_BYTES
 from clipx.datasets.fields import Sample
@@ -25,6 +25,7 @@ from clipx.format import ClipFormat
 from clipx.loader.beside import Map, check_map, decoded_beside, mapped
 from clipx.loader.clip_entries import Asked, ClipEntries
 from clipx.loader.collate import collate
+from clipx.loader.recent_samples import RecentSamples
 from clipx.loader.tensors import BatchRows
 from clipx.plan import FrameSpec, Selection
 from clipx.video.options import VideoOptions
@@ -62,6 +63,8 @@ class ClipDataset:
         map: called with the sample of each clip; what it returns is given in its stead.
         seed, epoch: random starts, crops and flips are drawn from both and each sample's `__key__`, and are those of a
             Loader. `set_epoch` sets another.
+        keep_open: bytes that long videos whose clips were read last may take in a process while they are left open, by
+            what their headers say; 0 leaves none open.
         handler: called with the error of a broken sample, as webdataset's are: true leaves its clips out of the batch
             that `__getitems__` gives, which is then shorter; false and the default raise the error.
 
@@ -97,6 +100,7 @@ class ClipDataset:
         seed: int = 0,
         epoch: int = 0,
         keys: Keys = None,
+        keep_open: int | str = "64MB",
         handler: Callable[[Exception], bool] = webdataset.reraise_exception,
     ) -> None:
         found = parse_segments(segments, min_seconds=min_seconds, max_seconds=max_seconds, trim_seconds=trim_seconds)
@@ -104,6 +108,7 @@ class ClipDataset:
         if not callable(handler):
             raise TypeError(f"handler is {handler!r}, but must be a function of an exception")
         self._index, self._map, self._handler = _as_index(index), check_map(map), handler
+        self._recent = RecentSamples(self._index, byte_count("keep_open", keep_open) if keep_open else 0)
         self.errors = Ledger()
         self._passes = Passes(integer("epoch", epoch, 0))
         self._counted: tuple[int, ClipEntries] | None = None
@@ -178,7 +183,7 @@ class ClipDataset:
     def _samples(self, asked: Asked, epoch: int, rows: BatchRows | None = None) -> dict[int, Sample]:
         """The samples of the clips that are asked of one source, by their places."""
         try:
-            return self._extracted(self._index.sample(asked.sample), asked.places, epoch, rows)
+            return self._extracted(self._recent.sample(asked.sample), asked.places, epoch, rows)
         except Exception as exn:
             self._locate(exn, asked.sample)
             raise

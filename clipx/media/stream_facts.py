@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from clipx.media.kept_container import KeptContainer
 from clipx.media.packet_index import PacketIndex
 from clipx.media.rates import Grace
 
@@ -83,6 +84,7 @@ class StreamFacts:
         packets: all packets; None where they may not match frames one by one.
         memory: pixels of a picture, bytes of a pixel and the number of pictures that a decoder refers to, the most of
             all videos of the file.
+        kept: place of a container that is left open at the file; None where it is closed each time.
     """
 
     stream: int
@@ -98,6 +100,7 @@ class StreamFacts:
     listed: int | None
     packets: KnownPackets | None
     memory: tuple[int, Fraction, int]
+    kept: KeptContainer | None = None
 
     @cached_property
     def index(self) -> PacketIndex | None:

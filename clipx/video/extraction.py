@@ -125,6 +125,7 @@ class Extraction:
             if pictures.done:
                 if isinstance(self._plan, SegmentedPlan):
                     self.num_frames, self.frames_skipped = self._plan.source_frames, passes.frames_skipped
+                passes.leave()
                 self.close()
                 return
         n = self._count(None if last is None else last[0])
@@ -230,7 +231,7 @@ class Extraction:
 
     def _end(self, n: int) -> None:
         self.num_frames, self.frames_skipped = n, self.passes.frames_skipped
-        self.passes.file.close()
+        self.passes.leave()
 
     def _write_past(self, unfinished: UnfinishedPictures, p: int, frame: Frame) -> None:
         targets = unfinished.targets(p, self._facts(frame))

@@ -18,6 +18,7 @@ from clipx.errors import MediaError
 from clipx.media.demuxing import demuxed
 from clipx.media.file_objects import CheckedFile
 from clipx.media.hints import ByteRange, listed_ranges
+from clipx.media.kept_container import KeptContainer
 from clipx.media.opening import best_video, open_media, videos
 from clipx.media.packet_index import PacketIndex, frames_listed, gives_frames, listed_stretches
 from clipx.media.rates import MEASURED_PACKETS, Grace, grace_of, likely_rate, stated_rate, time_base_of
@@ -70,6 +71,7 @@ class VideoFile(VideoTimes):
         time_base: seconds of a tick.
         rate: frames a second, as the file says where that can be, else as its first packets say; else 25.
         grace: by how much the container may have rounded the times of frames; none without `options.fps`.
+        reused: whether it was left open by another, so that it stands anywhere until `rewind`.
     """
 
     def __init__(
@@ -83,7 +85,9 @@ class VideoFile(VideoTimes):
         # Several threads conceal damage in other ways than one, and report it late: where it does not end the clips,
         # one decodes, and otherwise a file that has some is decoded again by one.
         self._threads = options.num_threads if options.damage == "stop" else 1
-        self._open()
+        self.reused = self._left = False
+        if not self._take_kept():
+            self._open()
         facts = self._facts
         self.rate = self._find_rate() if facts is None else facts.rate
         if options.fps is None:
@@ -91,6 +95,35 @@ class VideoFile(VideoTimes):
         else:
             known = None if facts is None else facts.grace
             self.grace = grace_of(self.container, self.stream, self.rate) if known is None else known
+
+    @property
+    def _kept(self) -> KeptContainer | None:
+        """Where the container may be left open: an index says all that is read from the file's beginning."""
+        facts = self._facts
+        return None if facts is None or facts.packets is None or self._probes or self.takes_hints else facts.kept
+
+    def _take_kept(self) -> bool:
+        """Take a container that was left open; returns whether there was one."""
+        kept = self._kept
+        found = None if kept is None else kept.take(self._options)
+        if found is None:
+            return False
+        self.container, self.stream = found
+        self.stream.codec_context.flush_buffers()
+        self.stream.codec_context.skip_frame = "DEFAULT"
+        self.time_base, self._threads, self.reused = time_base_of(self.stream), 1, True
+        return True
+
+    def leave(self) -> None:
+        """Close the file, or leave it open for the next where facts have a place for it and one thread decodes."""
+        kept = self._kept
+        if self._left:
+            return
+        if kept is None or self._threads > 1:
+            self.close()
+            return
+        self._left = True
+        kept.give(self._options, self.container, self.stream)
 
     def _open(self) -> None:
         options = self._options
@@ -243,10 +276,12 @@ class VideoFile(VideoTimes):
     def rewind(self) -> None:
         """Start again at the first packet."""
         self.container.close()
+        self.reused = False
         if hasattr(self._src, "read"):
             cast(IO[bytes], self._src).seek(self._start)
         self._open()
 
     def close(self) -> None:
-        """Close the file."""
-        self.container.close()
+        """Close the file, unless it has been left open."""
+        if not self._left:
+            self.container.close()

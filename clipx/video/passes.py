@@ -82,6 +82,13 @@ class VideoPasses:
         if isinstance(self.sound, SoundApart):
             self.sound.close()
 
+    def leave(self) -> None:
+        """Close the file, or leave it open as `VideoFile.leave` where it has no sound and no damage."""
+        if self.sound is not None or self.damages or self.decoder.lost:
+            self.file.close()
+        else:
+            self.file.leave()
+
     def again(self, wanted: np.ndarray) -> Frames:
         """Another pass without sound, with the frames p with wanted[p] among others."""
         if isinstance(self.route, AllFrames):

@@ -71,6 +71,8 @@ def plan_video(
     # A pass for segments goes over the frames of the whole video: each segment has a time line of its own.
     decoder, timeline = VideoDecoder(file, report), file.timeline() if segments is None else file.whole_timeline()
     index = _read_index(file, timeline, spec, selection, options.damage, rng, in_segments)
+    if index is None and file.reused:
+        file.rewind()
     if segments is None:
         plan, frames, errors = _planned(file, timeline, spec, selection, decoder, index, rng)
     else:
