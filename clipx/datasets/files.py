@@ -10,16 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from clipx.datasets.addresses import START, Address, Position, checksum_of
 from clipx.datasets.dataset import Handler, refuse, share_parts
 from clipx.datasets.decoding import KINDS
 from clipx.datasets.fields import SOURCE_EXTENSIONS, Sample, extension_of, is_metadata
 from clipx.datasets.origins import locate
-from clipx.datasets.remote import RangeCache
 from clipx.datasets.remote_names import expand_remote, is_remote, read_remote
 from clipx.datasets.shares import Share
+from clipx.datasets.single_samples import SingleSamples
 from clipx.datasets.stored import StoredFile
-from clipx.datasets.streamed_tars import ReadLimits
 from clipx.datasets.tables import TABLE_EXTENSIONS, Table, read_table_file, table_of, table_of_paths
 from clipx.datasets.world import World
 
@@ -198,8 +196,8 @@ class Files:
             return True
         return any(is_remote(str(cell)) for name in self._paths for cell in self._table.columns[name])
 
-    def sample(self, number: int, cache: RangeCache | None = None) -> Sample:
-        """A sample by its number, whose remote files share `cache`. Raises ValueError for one whose row is broken."""
+    def sample(self, number: int) -> Sample:
+        """A sample by its number. Raises ValueError for one whose row is broken."""
         if number in self._errors:
             error = ValueError(*self._errors[number].args)
             locate(error, key=self._keys[number])
@@ -210,7 +208,7 @@ class Files:
         for column, path in zip(self._paths, paths):
             extension = extension_of(path.rpartition("/")[2]) if "." in path.rpartition("/")[2] else ""
             names = [column, extension] if len(self._paths) > 1 or not extension else [extension]
-            sample[".".join(filter(None, names))] = StoredFile(path, cache=cache)
+            sample[".".join(filter(None, names))] = StoredFile(path)
         taken = {*self._paths, self._key, *(self._segments or ())}
         others = [name for name in self._table.columns if name not in taken]
         if self._segments is None:
@@ -258,51 +256,13 @@ class Files:
             raise ValueError("state is of other files: keys, paths or their order were others when it was saved")
 
 
-class FileReader:
-    """Reads the samples of Files; see `clipx.datasets.dataset.SampleReader`."""
+class FileReader(SingleSamples):
+    """Reads the samples of Files."""
 
     def __init__(self, files: Files, handler: Handler) -> None:
-        self._files, self._handler, self.limits = files, handler, ReadLimits()
+        super().__init__(handler)
+        self._files = files
 
-    def _sample(self, number: int) -> tuple[Address, Sample]:
-        sample = self._files.sample(number, self.limits.cache)
-        return Address(number, 0, checksum_of(sample)), sample
-
-    def samples(self, share: Share, after: Position = START) -> Iterator[tuple[Address, Sample]]:
-        """The samples of a share in order: all, or those after a position. Raises ValueError where another was read."""
-        for part in share.from_(after):
-            if part.after is not None:
-                self._check(part.after)
-                continue
-            if not part.takes(0):
-                continue
-            try:
-                found = self._sample(part.part)
-            except ValueError as exn:
-                if not self._handler(exn):
-                    return
-                continue
-            yield found
-            del found
-
-    def find(self, addresses: Iterable[Address]) -> Iterator[tuple[Address, Sample]]:
-        """The samples at addresses. Raises ValueError where there is another."""
-        for address in sorted(set(addresses)):
-            yield address, self._check(address)
-
-    def _check(self, address: Address) -> Sample:
-        found, sample = self._sample(address.shard)
-        if found != address:
-            raise ValueError(
-                f"file {address.shard}, {sample['__url__']!r}, has changed: it is not the one that was read when the "
-                f"state was saved"
-            )
-        return sample
-
-    def views(self, part: int) -> Iterator[tuple[int, Sample]]:
-        """The sample of a part; none where its row is broken."""
-        try:
-            found = self._files.sample(part)
-        except ValueError:
-            return
-        yield 0, found
+    def look_up(self, part: int, number: int) -> Sample:
+        """The sample of a row."""
+        return self._files.sample(part)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from clipx.datasets.addresses import START, Address, Position, checksum_of
+from clipx.datasets.addresses import Address
 from clipx.datasets.clip_shares import CLIPS, WHOLE, ClipShare, Piece, share_clips
 from clipx.datasets.dataset import Dataset, Handler, shuffled
 from clipx.datasets.fields import Sample
@@ -16,7 +16,7 @@ from clipx.datasets.mix import Mix
 from clipx.datasets.origins import locate
 from clipx.datasets.shard_list import as_dataset
 from clipx.datasets.shares import Share
-from clipx.datasets.streamed_tars import ReadLimits
+from clipx.datasets.single_samples import SingleSamples
 from clipx.datasets.world import World
 from clipx.wds.sample_clips import SampleClips
 
@@ -100,59 +100,22 @@ class IndexedSamples:
         self.index.check(saved)
 
 
-class IndexReader:
-    """Reads the samples of an index at their places; see `clipx.datasets.dataset.SampleReader`."""
+class IndexReader(SingleSamples):
+    """Reads the samples of an index, or pieces of them."""
 
     def __init__(self, index: Index, handler: Handler) -> None:
-        self._index, self._handler, self.limits = index, handler, ReadLimits()
+        super().__init__(handler)
+        self._index = index
 
-    def _read(self, row: int, number: int) -> tuple[Address, Sample]:
-        sample = self._index.sample(row)
-        address = Address(row, number, checksum_of(sample))
-        piece = Piece.of(number)
-        return address, sample if piece == WHOLE else {**sample, CLIPS: piece}
-
-    def samples(self, share: Share, after: Position = START) -> Iterator[tuple[Address, Sample]]:
-        """The samples of a share in order: all, or those after a position. Raises ValueError where another was read."""
-        for part in share.from_(after):
-            number = part.only or 0
-            if part.after is not None:
-                self._check(part.after)
-                if part.after.sample == number:
-                    continue
-            if not part.takes(number):
-                continue
-            try:
-                found = self._read(part.part, number)
-            except (ValueError, OSError) as exn:
-                locate(exn, key=self._index.keys[part.part], shard=self._index.sources[part.part])
-                if not self._handler(exn):
-                    return
-                continue
-            yield found
-            del found
-
-    def find(self, addresses: Iterable[Address]) -> Iterator[tuple[Address, Sample]]:
-        """The samples at addresses. Raises ValueError where there is another."""
-        for address in sorted(set(addresses)):
-            yield address, self._check(address)
-
-    def _check(self, address: Address) -> Sample:
-        found, sample = self._read(address.shard, address.sample)
-        if found != address:
-            raise ValueError(
-                f"sample {sample['__key__']!r} of {sample['__url__']!r} has changed: it is not the one that was read "
-                f"when the state was saved"
-            )
-        return sample
-
-    def views(self, part: int) -> Iterator[tuple[int, Sample]]:
-        """The sample of a part; none where it is broken."""
+    def look_up(self, part: int, number: int) -> Sample:
+        """The sample of a number in the index, with the Piece that `number` says."""
         try:
-            found = self._index.sample(part)
-        except (ValueError, OSError):
-            return
-        yield 0, found
+            sample = self._index.sample(part)
+        except (ValueError, OSError) as exn:
+            locate(exn, key=self._index.keys[part], shard=self._index.sources[part])
+            raise
+        piece = Piece.of(number)
+        return sample if piece == WHOLE else {**sample, CLIPS: piece}
 
 
 def bind(dataset: Any, sample_clips: SampleClips) -> Dataset:
