@@ -134,6 +134,14 @@ _ALL = (
         ),
     ),
     Question(
+        "index",
+        "How fast is an index built, and how fast is a clip of a video that is opened by it?",
+        (
+            SPEED._replace(key="build", title="Building an index"),
+            SPEED._replace(key="open", title="Opening and reading one clip", charted=None),
+        ),
+    ),
+    Question(
         "remote",
         "How fast is one clip of a remote file, and how fast does a run over a remote shard go on?",
         (
