@@ -147,12 +147,12 @@ def test_len_in_the_main_process(arrays):
     loader = of_arrays(urls, memory="200kB", equal_batches=True)
     data = data_loader(loader, persistent=True)
     asked = []
-    loader._targets.of = lambda epoch, world: asked.append(epoch) or 8
+    loader._targets.of = lambda epoch, world, peers=(): asked.append(epoch) or 8
     for _ in range(2):
         assert len(loader) == 2
         del loader._targets.of
         keys(data)
-        loader._targets.of = lambda epoch, world: asked.append(epoch) or 8
+        loader._targets.of = lambda epoch, world, peers=(): asked.append(epoch) or 8
     loader.set_epoch(9)
     assert len(loader) == 2
     assert asked == [0, 1, 9]
