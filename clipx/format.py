@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -12,6 +11,7 @@ from clipx import _kernel
 from clipx._arithmetic import PRESETS, DTypeName, as_dtype_name, as_numbers, check_range, per_channel, resolve_presets
 from clipx._checks import number, one_of
 from clipx._crops import SEVERAL, RandomResizedCrop, View, as_crop, crop_size, views_of
+from clipx._lazy import lazy
 from clipx._reprs import value_repr
 from clipx._sizes import Resize, Size, as_resize, fixed_size, most_pixels, resized
 
@@ -189,12 +189,12 @@ class ClipFormat:
             return np.dtype(ml_dtypes.bfloat16)
         return dtype if self.dtype is None else np.dtype(self.dtype)
 
-    @cached_property
+    @lazy
     def num_views(self) -> int:
         """Number of views of a clip; where there are several, they are its first axis."""
         return SEVERAL.get(self.crop[0], 1) if isinstance(self.crop, tuple) else 1
 
-    @cached_property
+    @lazy
     def time_axis(self) -> int | None:
         """Axis of time in a clip; None in the orders of single frames."""
         order = self.order or "THWC"

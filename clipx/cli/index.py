@@ -54,6 +54,7 @@ def index(
       clipx index shards/ extra.mp4 -o index.parquet
       clipx index train.csv --table --path video --root /data -o index.parquet
     """
+    from clipx.datasets.tables import is_table_name
     from clipx.jobs.index_summary import findings_of, summary_of
 
     dataset: object = list(src)
@@ -61,6 +62,8 @@ def index(
         if len(src) > 1:
             raise click.UsageError(f"--table takes one table, but there are {len(src)} SRC")
         dataset = clipx.Files(src[0], path=list(columns) or "path", root=root, key=key)
+    elif tables := [each for each in src if is_table_name(each)]:
+        raise click.UsageError(f"{tables[0]!r} is a table of files: give it alone, with --table")
     elif columns or key:
         raise click.UsageError("--path and --key go with --table")
     built = clipx.Index.build(

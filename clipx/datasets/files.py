@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from clipx._lazy import lazy
 from clipx.datasets.dataset import Handler, refuse, share_parts
 from clipx.datasets.decoding import KINDS
 from clipx.datasets.fields import SOURCE_EXTENSIONS, Sample, extension_of, is_metadata
@@ -37,7 +38,10 @@ def _folder(path: str) -> list[str]:
 
 def _pattern(text: str) -> list[str]:
     """The files that a pattern names, in the order of their names."""
-    found = expand_remote(text) if is_remote(text) else sorted(glob.glob(text, recursive=True))
+    if is_remote(text):
+        found = expand_remote(text)
+    else:
+        found = sorted(each for each in glob.glob(text, recursive=True) if not os.path.isdir(each))
     if not found:
         raise ValueError(f"no file is named as the pattern {text!r} says")
     return found
@@ -54,6 +58,8 @@ def _given(table: Any, column: str) -> tuple[Table, str]:
             return table_of_paths(_pattern(name), column, name), ""
         if os.path.isdir(name):
             return table_of_paths(_folder(name), column, name), ""
+        if not is_remote(name) and not os.path.exists(name):
+            raise FileNotFoundError(errno.ENOENT, "table is neither a file, nor a folder, nor a pattern", name)
         return table_of_paths([name], column, "table"), ""
     if isinstance(table, (bytes, bytearray)) or not (hasattr(table, "columns") or isinstance(table, Iterable)):
         raise TypeError(f"table is a {type(table).__name__}, but must be paths, a pattern, a table or a list of dicts")
@@ -88,9 +94,10 @@ class Files:
 
     Iterating gives all samples in their order, as `clipx.wds.clips` takes them. `len` is the number of samples.
 
-    Raises FileNotFoundError for a table that is not there, ImportError where a library for it is missing, TypeError,
-    and ValueError that names the column, or for a table without rows. Rows that are broken, such as one without a path
-    or with the key of another row, go to the Loader's `handler` as ValueErrors, as files that are not there do.
+    Raises FileNotFoundError for a table or a single path that is not there, ImportError where a library is missing,
+    TypeError, and ValueError that names the column, or for a table without rows. Rows that are broken, such as one
+    without a path or with the key of another row, go to the Loader's `handler` as ValueErrors, as files that are not
+    there do.
     """
 
     noun = "file"
@@ -189,7 +196,7 @@ class Files:
         """The `__key__` of each sample."""
         return self._keys
 
-    @cached_property
+    @lazy
     def is_remote(self) -> bool:
         """Whether some files are read through fsspec."""
         if is_remote(self._root):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
+from clipx._lazy import lazy
 from clipx.datasets.addresses import START, Address, Position
 from clipx.datasets.mixing import Stop, Stream, mixed
 from clipx.datasets.shares import JoinedShare, PartShare, Run, Share
@@ -93,7 +94,7 @@ class MixShare(Share):
     stop: Stop
     samples: int | None
 
-    @cached_property
+    @lazy
     def _ends(self) -> list[int]:
         """The index in `shards` behind the parts of each dataset."""
         lengths = [len(share.shards) for share in self.shares]

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import webdataset
 
 from clipx.datasets.fields import AUDIO_EXTENSIONS, SOURCE_EXTENSIONS, extension_of
+from clipx.datasets.tables import TABLE_EXTENSIONS
 
 __all__ = ["expand_urls", "local_path"]
 
@@ -47,7 +48,7 @@ def expand_urls(name: str, urls: Any) -> list[str]:
 
 
 def _check_shard(name: str, url: str) -> None:
-    """Raise ValueError for a video, a sound, an array or a folder."""
+    """Raise ValueError for a video, a sound, an array, a table or a folder."""
     address = urlsplit(url).path if "://" in url else url
     kind, path = extension_of(address), local_path(url)
     if url.startswith("pipe:"):
@@ -59,12 +60,18 @@ def _check_shard(name: str, url: str) -> None:
             f"{name} names {url!r}, {what}, but must name shards, tar files of samples: clipx.{reader} takes one "
             f"{kind} file, and webdataset.TarWriter writes many into shards"
         )
+    if kind in TABLE_EXTENSIONS:
+        index = f", or clipx.Index({url!r}) if it is an index" if kind == "parquet" else ""
+        raise ValueError(
+            f"{name} names {url!r}, a table, but must name shards: give clipx.Files({url!r}, path=...) with the name "
+            f"of its column of paths{index}"
+        )
     if path is None or kind in ("tar", "tgz", "gz", "zst", "bz2", "xz"):
         return
     if os.path.isdir(path):
         raise ValueError(
             f"{name} names {url!r}, a folder, but must name shards: give its tar files, "
-            f"sorted(glob.glob({os.path.join(path, '*.tar')!r}))"
+            f"sorted(glob.glob({os.path.join(path, '*.tar')!r})), or clipx.Files({url!r}) for the files in it"
         )
 
 

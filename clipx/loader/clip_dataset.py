@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
@@ -34,6 +35,8 @@ from clipx.wds.layout import Ragged
 from clipx.wds.sample_clips import SampleClips
 
 __all__ = ["ClipDataset"]
+
+logger = logging.getLogger("clipx")
 
 
 def _as_index(value: Any) -> Index:
@@ -138,6 +141,8 @@ class ClipDataset:
 
     def _count(self, epoch: int) -> np.ndarray:
         counts = self._index.counts(self._clips, epoch)
+        if not counts.any():
+            logger.warning("ClipDataset: no sample of %d gives a clip; its errors say why", len(counts))
         for number in np.flatnonzero(counts == 0)[:MOST_ENTRIES].tolist():
             origin = {"__key__": self._index.keys[number], "__url__": self._index.sources[number]}
             try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+
+from clipx._lazy import lazy
 
 __all__ = ["Asked", "ClipEntries"]
 
@@ -44,7 +45,7 @@ class ClipEntries:
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
 
-    @cached_property
+    @lazy
     def digest(self) -> str:
         """A digest of the counts."""
         return hashlib.blake2b(self.counts.tobytes(), digest_size=16).hexdigest()

@@ -7,12 +7,13 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from clipx._blocks import slot_size
+from clipx._lazy import lazy
 from clipx.datasets.dataset import Dataset
 from clipx.datasets.fields import Sample
 from clipx.datasets.mix import Mix
@@ -75,7 +76,7 @@ class LoaderConfig:
         """Seed of everything random."""
         return self.sample_clips.seed
 
-    @cached_property
+    @lazy
     def decoder_threads(self) -> int:
         """Threads of each video's decoder."""
         return (self.sample_clips.options or VideoOptions()).num_threads

@@ -160,7 +160,7 @@ class Handover:
         if not pool.stats().free and self._starved and self._ready.empty():
             raise PoolExhausted(
                 f"the consumer holds all {pool.slots} batches that the loader has memory for; let go of some, copy "
-                f"what is to be kept, or raise batches"
+                f"what is to be kept, or raise batches; a DataLoader over a Loader needs batch_size=None"
             )
 
     # Any thread

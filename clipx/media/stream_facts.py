@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 
 import numpy as np
 
+from clipx._lazy import lazy
 from clipx.media.kept_container import KeptContainer
 from clipx.media.packet_index import PacketIndex
 from clipx.media.rates import Grace
@@ -102,7 +102,7 @@ class StreamFacts:
     memory: tuple[int, Fraction, int]
     kept: KeptContainer | None = None
 
-    @cached_property
+    @lazy
     def index(self) -> PacketIndex | None:
         """The index of the packets; None where there is none. Raises ValueError where it contradicts itself."""
         return None if self.packets is None else self.packets.index()

@@ -41,6 +41,12 @@ def test_index_and_info(data, tmp_path):
     assert run("index", data, "-o", out, "-q", "--threads", 1).output == ""
 
 
+def test_a_table_is_told_apart(data, tmp_path):
+    done = run("index", data / "table.csv", "-o", tmp_path / "index.parquet")
+    assert done.exit_code == 2
+    assert "is a table of files: give it alone, with --table" in done.output
+
+
 def test_info_of_a_shard_and_a_sound(data):
     told = run("info", data / "shard.tar").output
     for each in ("a", "mp4", "h264", "broken: MediaError", "<i8 (3,)"):

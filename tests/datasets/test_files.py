@@ -125,6 +125,11 @@ def test_refused_types(given):
 def test_refused_files(tmp_path):
     with pytest.raises(FileNotFoundError):
         clipx.Files(tmp_path / "none.csv")
+    with pytest.raises(FileNotFoundError, match=r"neither a file, nor a folder, nor a pattern: '.*none'"):
+        clipx.Files(tmp_path / "none")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ValueError, match="no file is named"):
+        clipx.Files(str(tmp_path / "*"))
     with pytest.raises(ValueError, match=r"t\.csv has no rows"):
         clipx.Files(write(tmp_path / "t.csv", "path,label\n"))
     with pytest.raises(ValueError, match=r"t\.csv, line 1: there are two columns 'path'"):

@@ -116,3 +116,12 @@ def test_pickle(arrays):
     assert len(other) == len(loader)
     assert everything(other) == wanted
     assert len(everything(iterator)) == len(wanted) - 1
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [("train.csv", r"clipx\.Files\('train\.csv', path="), ("index.parquet", r"clipx\.Index\('index\.parquet'\)")],
+)
+def test_a_table_is_not_a_shard(name, cure):
+    with pytest.raises(ValueError, match=f"a table, but must name shards: give .*{cure}"):
+        clipx.Loader(name, clipx.WindowSpec(4, 2), batch_size=2)

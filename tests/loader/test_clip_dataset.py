@@ -56,6 +56,14 @@ def test_clips_are_those_of_the_stage(files, spec, format):
         assert found[0]["json"] == {"text": ["caption 0"]}
 
 
+def test_an_index_without_clips_is_warned_of(caplog, tmp_path):
+    index = clipx.Index.build(clipx.Files([{"path": "none.mp4"}], root=tmp_path), tmp_path / "index.parquet")
+    dataset = of_index(index)
+    assert len(dataset) == 0
+    assert "no sample of 1 gives a clip" in caplog.text
+    assert dataset.errors.counts == {"error": 1}
+
+
 def test_clips_are_those_of_a_loader(files):
     arguments = {"seed": 5, "epoch": 2}
     dataset = of_index(files["shard"], format=RANDOM, **arguments)

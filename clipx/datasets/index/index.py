@@ -6,13 +6,13 @@ import hashlib
 import operator
 import os
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
 
 from clipx._checks import integer, one_of
+from clipx._lazy import lazy
 from clipx.datasets.dataset import refuse
 from clipx.datasets.fields import Sample
 from clipx.datasets.index.arrow import arrow
@@ -219,7 +219,7 @@ class Index:
         """
         return count_all(self._table, self.keys, self.sample, sample_clips, epoch)
 
-    @cached_property
+    @lazy
     def groups(self) -> np.ndarray:
         """The first sample of each run of samples of one shard, or of a file of its own, and behind the last sample."""
         begins, source = self._table.first[:-1], self._table.column("source")
@@ -243,7 +243,7 @@ class Index:
         """Facts by which a saved state knows the index again: its number of samples, and a digest of their names."""
         return {"samples": len(self), "digest": self._digest}
 
-    @cached_property
+    @lazy
     def _digest(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
         begins = arrow().array(self._table.first[:-1])

@@ -7,11 +7,11 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from clipx._lazy import lazy
 from clipx.datasets.index.arrow import ROW_GROUP, VERSION, arrow, columns, parquet, schema
 from clipx.datasets.index.packed import PackedLists
 
@@ -138,7 +138,7 @@ class IndexTable:
         """A column of integers that was read when the index was opened; -1 for null."""
         return self._numbers[name]
 
-    @cached_property
+    @lazy
     def _numbers(self) -> dict[str, np.ndarray]:
         names = "sample", "source_size", "source_mtime_ns", "shard_sample", "offset", "size"
         return {name: self.column(name).fill_null(-1).to_numpy(zero_copy_only=False) for name in names}
