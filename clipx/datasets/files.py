@@ -114,6 +114,8 @@ class Files:
         self._paths = [path] if isinstance(path, str) else list(path)
         if not self._paths or not all(isinstance(each, str) for each in self._paths):
             raise TypeError(f"path is {path!r}, but must be the name of a column, or a list of names")
+        if len(set(self._paths)) < len(self._paths):
+            raise ValueError(f"path is {path!r}, but must name different columns")
         if segments is not None and (isinstance(segments, str) or len(segments) != 2):
             raise ValueError(f"segments is {segments!r}, but must be the names of two columns, of starts and of ends")
         found, folder = _given(table, self._paths[0])
@@ -147,8 +149,8 @@ class Files:
         table, samples, keys = self._table, dict[tuple[str, ...], int](), dict[str, int]()
         for row in range(table.rows):
             where, error, paths = f"{table.name}, {table.name_of(row)}", table.errors.get(row), self._paths_of(row)
-            if error is None and (missing := next((n for n, p in zip(self._paths, paths) if not p), None)):
-                error = ValueError(f"{where}: column {missing!r} has no path")
+            if error is None and (wrong := self._wrong_path(row, paths)) is not None:
+                error = ValueError(f"{where}: {wrong}")
             if error is None and self._segments is not None and paths in samples:
                 self._rows[samples[paths]].append(row)
                 continue
@@ -168,6 +170,15 @@ class Files:
         """The paths of a row as they are given; "" where there is none."""
         cells = (self._table.columns[name][row] for name in self._paths)
         return tuple(os.fspath(cell) if isinstance(cell, (str, os.PathLike)) else "" for cell in cells)
+
+    def _wrong_path(self, row: int, paths: tuple[str, ...]) -> str | None:
+        """Why the paths of a row cannot be those of files; None where they can."""
+        for name, path in zip(self._paths, paths):
+            if not path or "\0" in path:
+                cell = self._table.columns[name][row]
+                rule = "but must be the path of a file, as a text"
+                return f"column {name!r} has no path" if cell in (None, "") else f"column {name!r} is {cell!r}, {rule}"
+        return None
 
     def _key_of(self, row: int, paths: tuple[str, ...]) -> str:
         cell = None if self._key is None else self._table.columns[self._key][row]

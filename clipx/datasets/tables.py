@@ -51,7 +51,9 @@ def _columns_of(rows: Iterable[Mapping[str, Any] | None]) -> dict[str, list[Any]
     columns: dict[str, list[Any]] = {}
     for before, row in enumerate(rows):
         for name, value in (row or {}).items():
-            columns.setdefault(name, [None] * before).append(value)
+            if name not in columns:
+                columns[name] = [None] * before
+            columns[name].append(value)
         for cells in columns.values():
             if len(cells) == before:
                 cells.append(None)
@@ -78,7 +80,7 @@ def table_of(value: Any, name: str) -> Table:
         rows = list(value)
         for number, row in enumerate(rows):
             if not isinstance(row, Mapping):
-                raise TypeError(f"row {number} of {name} is {row!r}, but must be a dict, as row 0 is")
+                raise TypeError(f"row {number} of {name} is {row!r}, but rows must all be dicts, or all paths")
         columns = _columns_of(rows)
     for column in columns:
         if not isinstance(column, str):

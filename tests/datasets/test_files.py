@@ -104,6 +104,7 @@ REFUSED = {
     "segments names column 'end'": ([{"path": "a.mp4", "start": 0}], {"segments": ("start", "end")}),
     "segments is 'start', but must be the names of two": ([{"path": "a.mp4"}], {"segments": "start"}),
     "table has no rows": ([], {}),
+    "but must name different columns": ([{"path": "a.mp4"}], {"path": ["path", "path"]}),
     "'__url__', a name that is reserved": ([{"path": "a", "__url__": "b"}], {}),
     "no file is named as the pattern": ("/nowhere/*.mp4", {}),
 }
@@ -114,6 +115,17 @@ def test_refused(message):
     given, arguments = REFUSED[message]
     with pytest.raises(ValueError, match=message.replace("*", r"\*")):
         clipx.Files(given, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [(None, "has no path"), ("", "no path"), (3, "is 3, but"), (b"a", "is b'a', but"), ("a\0.mp4", "but must be the")],
+)
+def test_cells_that_are_no_paths(cell, message):
+    files = clipx.Files([{"path": "a.mp4"}, {"path": cell}, {"path": "b.mp4"}])
+    with pytest.raises(ValueError, match=f"table, row 1: column 'path' .*{message}"):
+        files.sample(1)
+    assert (len(files), files.sample(2)["__url__"]) == (3, "b.mp4")
 
 
 @pytest.mark.parametrize("given", [3, b"a.mp4", [3], [{"path": "a"}, "b"]])
