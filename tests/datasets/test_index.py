@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -335,3 +336,45 @@ def test_samples_of_a_compressed_shard_are_read_in_one_pass(built, monkeypatch):
     assert len(opened) == 1
     assert index.sample(at)["mp4"] == video_bytes(MP4)
     assert len(opened) == 2
+
+
+def test_damage_is_an_error(built, tmp_path):
+    data, path = Path(built.path).read_bytes(), tmp_path / "damaged.parquet"
+    group = pq.read_metadata(built.path).row_group(0)
+    chunks = [group.column(number) for number in range(group.num_columns)]
+    begins = [chunk.dictionary_page_offset or chunk.data_page_offset for chunk in chunks]
+    of_pages = {begin + chunk.total_compressed_size - 1 for begin, chunk in zip(begins, chunks)}
+    for at in of_pages | {*range(7, len(data), len(data) // 100)}:
+        path.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
+        with pytest.raises(ValueError, match=r"damaged\.parquet") if at in of_pages else suppress(ValueError):
+            list(Index(path, trusted=True).rows())
+
+
+def test_a_damaged_index_is_not_renewed(folder, tmp_path):
+    path = tmp_path / "index.parquet"
+    index = Index.build([folder / "a.tar"], path)
+    column = pq.read_metadata(path).row_group(0).column(index._table._file.schema_arrow.get_field_index("key_pts"))
+    data = bytearray(path.read_bytes())
+    data[column.data_page_offset + column.total_compressed_size - 1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"index\.parquet' is damaged: .*; remove it"):
+        Index.build([folder / "a.tar"], path)
+
+
+@pytest.mark.parametrize("root", ["/", "/.", "/..", "/tmp/../", "file:///", "file:/", ""])
+def test_a_root_that_holds_every_file_is_refused(built, root, tmp_path):
+    table, path = pq.read_table(built.path), tmp_path / "index.parquet"
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"clipx.root": root.encode()}), path)
+    with pytest.raises(ValueError, match="which holds every file"):
+        Index(path)
+    with pytest.raises(ValueError, match="which holds every file"):
+        Index(built.path, root=root)
+
+
+def test_indexes_without_rows_and_folders_are_refused(built, folder, tmp_path):
+    pq.write_table(pq.read_table(built.path).slice(0, 0), tmp_path / "empty.parquet")
+    with pytest.raises(ValueError, match=r"empty\.parquet' has no rows"):
+        Index(tmp_path / "empty.parquet")
+    with pytest.raises(IsADirectoryError, match="must be that of a file"):
+        Index.build([folder], tmp_path)
+    assert not tmp_path.with_name(f"{tmp_path.name}.parts").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-__all__ = ["ROW_GROUP", "VERSION", "arrow", "columns", "parquet", "schema", "write_options"]
+__all__ = ["DAMAGE", "ROW_GROUP", "VERSION", "arrow", "columns", "parquet", "schema", "write_options"]
 
 VERSION = 1
 """Version of the columns: an index of another is built anew."""
@@ -14,6 +14,9 @@ ROW_GROUP = 1024
 """Rows of a group, which is decoded as a whole where lists of one of its rows are read."""
 
 MISSING = 'an index needs pyarrow: pip install "clipx[index]"'
+
+DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, NotImplementedError)
+"""Classes of the errors that pyarrow raises for files with other bytes than were written."""
 
 _COLUMNS = {
     # The sample, and where its bytes lie.
@@ -127,4 +130,5 @@ def write_options() -> dict[str, Any]:
         "version": "2.6",
         "data_page_version": "1.0",
         "write_page_index": False,
+        "write_page_checksum": True,
     }

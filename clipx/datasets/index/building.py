@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 import uuid
@@ -30,6 +31,8 @@ UNKNOWN: Identity = (-1, -1)
 
 def build_index(dataset: Any, path: Path, root: str | None, *, threads: int, processes: int, progress: Progress) -> str:
     """Build the index of a dataset, or renew it; returns its root. See `Index.build`."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "path must be that of a file to write", str(path))
     entries = entries_of(dataset)
     sources = list(dict.fromkeys(_sources(entries)))
     root = _root(sources, root)

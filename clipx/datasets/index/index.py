@@ -26,6 +26,7 @@ from clipx.datasets.index.stores import SHARD
 from clipx.datasets.index.streamed import StreamedShards
 from clipx.datasets.index.table import IndexTable
 from clipx.datasets.remote_names import is_remote
+from clipx.datasets.urls import local_path
 
 __all__ = ["Index"]
 
@@ -108,7 +109,9 @@ class Index:
     def _check_places(self) -> None:
         """Raise ValueError for sources outside of the root."""
         cure = "give root=, or trusted=True if you trust the index"
-        if self.root.rstrip("/") == "" or not (os.path.isabs(self.root) or "://" in self.root or self._given_root):
+        path = local_path(self.root.replace("file://", "file:", 1))
+        is_all = not self.root or (path is not None and os.path.normpath(path).strip("/") == "")
+        if is_all or not (os.path.isabs(self.root) or "://" in self.root or self._given_root):
             raise ValueError(f"the root of {self.path!r} is {self.root!r}, which holds every file: {cure}")
         source = self._table.column("source")
         for number, name in enumerate(source.dictionary.to_pylist()):

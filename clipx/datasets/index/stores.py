@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from clipx.datasets.index.arrow import VERSION, arrow, parquet, schema
+from clipx.datasets.index.arrow import DAMAGE, VERSION, arrow, parquet, schema
 from clipx.datasets.index.places import resolved_name
 
 __all__ = ["FILE", "SHARD", "Identity", "Source", "Stores"]
@@ -63,7 +63,8 @@ class _Index:
     """The rows of an index, by groups."""
 
     def __init__(self, path: Path) -> None:
-        self._file = parquet().ParquetFile(path, memory_map=True)
+        self._path = path
+        self._file = parquet().ParquetFile(path, memory_map=True, page_checksum_verification=True)
         if not self._file.schema_arrow.remove_metadata().equals(schema()):
             raise ValueError("its columns are others")
         metadata = self._file.metadata
@@ -71,8 +72,11 @@ class _Index:
         self.groups = [0, *np.cumsum(counts, dtype=np.int64).tolist()]
 
     def read(self, group: int) -> Any:
-        """The rows of a group."""
-        return self._file.read_row_group(group)
+        """The rows of a group. Raises ValueError where it is damaged."""
+        try:
+            return self._file.read_row_group(group)
+        except DAMAGE as exn:
+            raise ValueError(f"{str(self._path)!r} is damaged: {exn}; remove it, and build the index anew") from exn
 
 
 class Stores:
@@ -94,7 +98,7 @@ class Stores:
         for path in sorted(folder.glob("*.arrow")):
             try:
                 self._find_part(path)
-            except (OSError, ValueError):
+            except DAMAGE:
                 path.unlink(missing_ok=True)  # not written to its end, or by another version
         for path in folder.glob("*.tmp"):
             path.unlink(missing_ok=True)
@@ -108,16 +112,17 @@ class Stores:
         pq = parquet()
         try:
             metadata = pq.read_metadata(path).metadata or {}
-        except (OSError, ValueError):
+        except DAMAGE:
             return  # truncated, or no Parquet file: it is built anew
         if b"clipx.index" not in metadata:
             raise ValueError(f"{str(path)!r} is a Parquet file, but not an index of clipx: give another path")
         if metadata[b"clipx.index"] != str(VERSION).encode():
             return
         root = metadata.get(b"clipx.root", b"").decode("utf-8", "replace")
-        with suppress(OSError, ValueError):
+        with suppress(*DAMAGE):
             names = ["source", "source_kind", "source_size", "source_mtime_ns", "field", "sample"]
-            self._find(_Index(path), pq.read_table(path, columns=names), lambda name: resolved_name(name, root))
+            table = pq.read_table(path, columns=names, page_checksum_verification=True)
+            self._find(_Index(path), table, lambda name: resolved_name(name, root))
 
     def _find(self, store: Any, table: Any, whole: Callable[[str], str]) -> None:
         """Find the rows of each source of a store."""

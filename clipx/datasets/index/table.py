@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from clipx._lazy import lazy
-from clipx.datasets.index.arrow import ROW_GROUP, VERSION, arrow, columns, parquet, schema
+from clipx.datasets.index.arrow import DAMAGE, ROW_GROUP, VERSION, arrow, columns, parquet, schema
 from clipx.datasets.index.packed import PackedLists
 
 __all__ = ["IndexTable"]
@@ -82,20 +82,28 @@ class IndexTable:
         pq = parquet()
         try:
             plain = pq.ParquetFile(path, memory_map=True)
+            found = plain.schema_arrow
         except FileNotFoundError:
             raise
-        except (OSError, ValueError) as exn:
+        except DAMAGE as exn:
             raise ValueError(f"{path!r} is not a Parquet file, or is truncated: {exn}; {ANEW}") from exn
-        self.root = self._check_schema(plain.schema_arrow)
+        self.root = self._check_schema(found)
         names, known = columns("name"), plain.metadata
-        self._file = pq.ParquetFile(path, memory_map=True, read_dictionary=names, metadata=known)
         try:
+            self._file = pq.ParquetFile(
+                path, memory_map=True, read_dictionary=names, metadata=known, page_checksum_verification=True
+            )
             self._eager = self._file.read(columns=list(EAGER), use_threads=False).combine_chunks()
-        except (OSError, ValueError) as exn:
+            self._eager.validate(full=True)
+        except DAMAGE as exn:
             raise ValueError(f"{path!r} is damaged: {exn}; {ANEW}") from exn
         self.rows = self._eager.num_rows
+        if not self.rows:
+            raise ValueError(f"{path!r} has no rows: {ANEW}")
         counts = [self._file.metadata.row_group(each).num_rows for each in range(self._file.num_row_groups)]
         self._groups = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
+        if self.rows != self._groups[-1] or self.rows != self._file.metadata.num_rows:
+            raise ValueError(f"{path!r} is damaged: its groups have other numbers of rows than it; {ANEW}")
         self._kept: OrderedDict[int, _Group] = OrderedDict()
         self._kept_bytes = 0
         self._lock = threading.Lock()
@@ -151,18 +159,24 @@ class IndexTable:
         """Other columns of all rows, as a table. Raises ValueError where the file is damaged."""
         with self._lock:
             try:
-                return self._file.read(columns=names, use_threads=False).combine_chunks()
-            except (OSError, ValueError) as exn:
+                found = self._file.read(columns=names, use_threads=False).combine_chunks()
+                found.validate(full=True)
+            except DAMAGE as exn:
                 raise ValueError(f"{self.path!r} is damaged: {exn}; {ANEW}") from exn
+            return found
 
     def all_rows(self, names: list[str] | None) -> Iterator[dict[str, Any]]:
         """The rows, one by one. Raises ValueError where the file is damaged."""
+        count = 0
         try:
-            with parquet().ParquetFile(self.path) as file:
+            with parquet().ParquetFile(self.path, page_checksum_verification=True) as file:
                 for batch in file.iter_batches(ROW_GROUP, columns=names, use_threads=False):
+                    count += batch.num_rows
                     yield from batch.to_pylist()
-        except (OSError, ValueError) as exn:
+        except DAMAGE as exn:
             raise ValueError(f"{self.path!r} is damaged: {exn}; {ANEW}") from exn
+        if count != self.rows:
+            raise ValueError(f"{self.path!r} is damaged: it has {count} of {self.rows} rows; {ANEW}")
 
     def value(self, name: str, row: int) -> Any:
         """A value of a row, of another column that has no lists. Raises ValueError where its group is damaged."""
@@ -182,8 +196,10 @@ class IndexTable:
                 return found
             names = [name for name in columns() if name not in EAGER]
             try:
-                found = _Group(self._file.read_row_group(number, columns=names, use_threads=False))
-            except (OSError, ValueError) as exn:
+                table = self._file.read_row_group(number, columns=names, use_threads=False)
+                table.validate(full=True)
+                found = _Group(table)
+            except DAMAGE as exn:
                 raise ValueError(f"{self.path!r} is damaged: {exn}; {ANEW}") from exn
             self._kept[number] = found
             self._kept_bytes += found.nbytes
