@@ -74,9 +74,7 @@ def index(
         processes=processes,
         progress=not quiet,
     )
-    if quiet:
-        return
-    console, findings = Console(), list(findings_of(built))
+    console, findings = Console(quiet=quiet), list(findings_of(built))
     problems = [each for each in findings if each.status != "ok"]
     for each in problems[:MOST_PROBLEMS]:
         line = printable(f"{each.name}: {each.status}: {each.error}")
@@ -85,3 +83,6 @@ def index(
         console.print(f"and {counted(len(problems) - MOST_PROBLEMS, 'problem')} more", highlight=False)
     print_summary(console, summary_of(findings))
     console.print(f"{counted(len(built), 'sample')}: {printable(str(out))}", markup=False, highlight=False)
+    if len(problems) == len(findings):
+        cure = ": are its paths and --root right?" if is_table else ""
+        raise click.ClickException(f"nothing of SRC can be read{cure}")

@@ -47,6 +47,16 @@ def test_a_table_is_told_apart(data, tmp_path):
     assert "is a table of files: give it alone, with --table" in done.output
 
 
+@pytest.mark.parametrize("quiet", [[], ["-q"]])
+def test_an_index_of_nothing_is_a_failure(quiet, data, tmp_path):
+    done = run("index", tmp_path / "none", "-o", tmp_path / "index.parquet", *quiet)
+    assert done.exit_code == 1
+    assert done.output.endswith("Error: nothing of SRC can be read\n")
+    of_table = ["--table", "--path", "video", "--root", tmp_path]
+    table = run("index", data / "table.csv", *of_table, "-o", tmp_path / "table.parquet", *quiet)
+    assert "nothing of SRC can be read: are its paths and --root right?" in table.output
+
+
 def test_info_of_a_shard_and_a_sound(data):
     told = run("info", data / "shard.tar").output
     for each in ("a", "mp4", "h264", "broken: MediaError", "<i8 (3,)"):
