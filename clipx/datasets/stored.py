@@ -58,6 +58,7 @@ class StoredFile:
         offset, size: of the part, in bytes; size None: up to the end of the file.
         facts: of the stream, from an index; None where there is none.
         cache: of remote bytes that several files share; None for one of its own.
+        whole_size: bytes that a remote file had when it was indexed: one of another size is not read. None: not known.
     """
 
     url: str
@@ -65,6 +66,7 @@ class StoredFile:
     size: int | None = None
     facts: Any = None
     cache: RangeCache | None = field(default=None, compare=False, repr=False)
+    whole_size: int | None = field(default=None, compare=False, repr=False)
 
     @property
     def path(self) -> str | None:
@@ -89,7 +91,9 @@ class StoredFile:
         """The part as a file object that can seek. Raises OSError where it cannot be opened."""
         path = self.path
         if path is None:
-            return cast(IO[bytes], open_range(self.url, self.offset, self.size, cache=self.cache))
+            return cast(
+                IO[bytes], open_range(self.url, self.offset, self.size, cache=self.cache, whole_size=self.whole_size)
+            )
         if self.is_whole:
             return OwnFile(path)
         size = os.stat(path).st_size - self.offset if self.size is None else self.size

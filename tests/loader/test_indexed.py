@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers.loaders import CROP, WINDOW, clips_of, everything, expected
 from helpers.shards import array_sample, write_shard
+from helpers.web import serving
 
 import clipx
 from clipx.datasets.world import World
@@ -160,3 +161,15 @@ def test_shares_keep_the_samples_of_a_shard_together(index):
     order = samples.share(0, 1, True, World(0, 1, 0, 1)).shards
     assert sorted(order) == list(range(12))
     assert all(np.array_equal(order[i : i + 4], order[i] + np.arange(4)) for i in range(0, 12, 4))
+
+
+def test_a_remote_file_of_another_size_is_refused(tmp_path, make_video):
+    with serving() as web:
+        urls = [web.add(f"{i}.mp4", make_video(n=10 + i).read_bytes()) for i in range(2)]
+        index = clipx.Index.build(clipx.Files(urls), tmp_path / "index.parquet")
+        web.files["1.mp4"] = make_video(n=40).read_bytes()
+        errors = []
+        with of_index(index, format=CROP, handler=lambda exn: errors.append(exn) or True, drop_last=False) as loader:
+            assert len(clips_of(loader, "mp4")) == 4
+        assert "has changed: it has" in str(errors[0])
+        assert "1.mp4" in str(errors[0])

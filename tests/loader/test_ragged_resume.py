@@ -212,7 +212,7 @@ def not_given(state):
 def too_many(state):
     state["batch"]["held"] = [[0] * 10**4, list(range(10**4)), []]
     state["shuffle"]["held"] = [[], [], []]
-    state["interleave"]["active"] = [[], [], []]
+    state["interleave"]["active"] = [[] for _ in state["interleave"]["active"]]
     state["interleave"]["next"] = 0
 
 

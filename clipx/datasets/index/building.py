@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import time
 import uuid
@@ -19,6 +20,8 @@ from clipx.datasets.index.places import common_root
 from clipx.datasets.index.progress import Progress
 from clipx.datasets.index.stores import FILE, SHARD, Identity, Source, Stores
 from clipx.datasets.index.workers import executor, read_sources
+from clipx.datasets.remote import open_range
+from clipx.datasets.remote_names import is_remote
 from clipx.datasets.urls import local_path
 
 __all__ = ["build_index"]
@@ -85,12 +88,23 @@ def _root(sources: list[Source], root: str | None) -> str:
 def _identity(source: Source) -> Identity:
     path = local_path(source.name)
     if path is None:
-        return UNKNOWN
+        return _size_of_remote(source.name), -1
     try:
         found = os.stat(path)
     except OSError:
         return UNKNOWN
     return found.st_size, found.st_mtime_ns
+
+
+def _size_of_remote(name: str) -> int:
+    """Bytes of a remote source; -1 where that cannot be known, or what reads it says why later."""
+    if not is_remote(name):
+        return -1
+    try:
+        with open_range(name) as file:
+            return file.seek(0, io.SEEK_END)
+    except (OSError, ValueError, ImportError):
+        return -1
 
 
 def _read(

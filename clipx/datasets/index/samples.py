@@ -14,6 +14,7 @@ from clipx.datasets.index.stores import FILE, SHARD, Source
 from clipx.datasets.index.streamed import StreamedShards
 from clipx.datasets.index.table import ANEW, IndexTable
 from clipx.datasets.origins import locate
+from clipx.datasets.remote_names import is_remote
 from clipx.datasets.stored import StoredFile
 
 __all__ = ["SampleReading"]
@@ -67,15 +68,18 @@ class SampleReading:
                 changed[source] = self._has_changed(source, first)
             if changed[source] and kind == SHARD:
                 return self._add_renewed(sample, source)
+            whole = self._whole_size(source, first)
             if kind == FILE:
-                sample[field] = StoredFile(source.name, facts=self._facts(of_field, source, changed[source], sample))
+                facts = self._facts(of_field, source, changed[source], sample)
+                sample[field] = StoredFile(source.name, facts=facts, whole_size=whole)
                 continue
             offset, size = int(table.numbers("offset")[first]), int(table.numbers("size")[first])
             if offset < 0:
                 streamed = True
             else:
                 facts = self._facts(of_field, source, False, sample)
-                sample[field] = _field(table.text("kind", first), StoredFile(source.name, offset, size, facts))
+                stored = StoredFile(source.name, offset, size, facts, whole_size=whole)
+                sample[field] = _field(table.text("kind", first), stored)
         if streamed:
             self._add_streamed(sample, rows[0])
         return None
@@ -93,6 +97,11 @@ class SampleReading:
                 f"index, or open it with stale='renew'"
             )
         return True
+
+    def _whole_size(self, source: Source, row: int) -> int | None:
+        """Bytes that a remote source had; None for local ones, which have been looked at."""
+        size = int(self._table.numbers("source_size")[row])
+        return size if is_remote(source.name) and size >= 0 else None
 
     def _facts(self, rows: list[int], source: Source, changed: bool, sample: Sample) -> Any:
         """Facts of the best video of a field; None for other fields."""

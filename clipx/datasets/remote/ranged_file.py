@@ -38,11 +38,18 @@ class RangedFile(HintedFile):
     """
 
     def __init__(
-        self, url: str, offset: int, size: int | None, cache: RangeCache, block: int, sequential: bool
+        self,
+        url: str,
+        offset: int,
+        size: int | None,
+        cache: RangeCache,
+        block: int,
+        sequential: bool,
+        whole_size: int | None,
     ) -> None:
         self.name, self.bytes_read = shown(url), 0
         self._url, self._offset, self._limit = url, offset, size
-        self._cache, self._block, self._sequential = cache, block, sequential
+        self._cache, self._block, self._sequential, self._whole_size = cache, block, sequential, whole_size
         self._ahead = ReadAhead(block, min(MOST_AHEAD, cache.nbytes // 4))
         self._position = 0
         self._opened: tuple[CacheState, CachedFile] | None = None
@@ -122,6 +129,7 @@ class RangedFile(HintedFile):
         stop = start + max(left, 0)
         while at < stop:
             piece = file.piece(at, partial(self._end, at, stop), self._count)
+            self._check_size(file)
             if not piece:
                 if self._limit is not None:
                     raise OSError(
@@ -137,6 +145,13 @@ class RangedFile(HintedFile):
                 file.forget(at - 1)
         self._position += at - start
         return at - start
+
+    def _check_size(self, file: CachedFile) -> None:
+        if self._whole_size is not None and file.known_size not in (None, self._whole_size):
+            raise OSError(
+                f"{self.name!r} has changed: it has {file.known_size} bytes, and had {self._whole_size} when it was "
+                f"indexed; build the index again"
+            )
 
     def hint(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Say which ranges will be read, as pairs of a begin and an end; they replace those of the hint before.
@@ -155,7 +170,7 @@ class RangedFile(HintedFile):
         super().close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        given = self._url, self._offset, self._limit, self._cache, self._block, self._sequential
+        given = self._url, self._offset, self._limit, self._cache, self._block, self._sequential, self._whole_size
         return _reopened, (*given, self._position)
 
     def __repr__(self) -> str:
@@ -176,6 +191,7 @@ def open_range(
     cache: RangeCache | None = None,
     block: SupportsIndex = BLOCK_BYTES,
     sequential: bool = False,
+    whole_size: SupportsIndex | None = None,
 ) -> RangedFile:
     """Open a remote file, or a range of one, to be read and sought in.
 
@@ -196,15 +212,17 @@ def open_range(
         cache: where bytes are held, shared with other files; default: 16 MiB of its own.
         block: bytes of the first request at a place.
         sequential: whether it is read from front to back: bytes are not held after they have been read.
+        whole_size: bytes that the whole file had when it was indexed; None where that is not known.
 
     Raises ImportError without the extra "remote", and ValueError for an address that fsspec does not know. Reading
     raises FileNotFoundError, PermissionError, and OSError for requests that fail each time; for a file that changes
-    while it is read, by its size, ETag or time; and for a server that ignores ranges and sends more than 64 MiB or half
-    of the cache: less is read as a whole.
+    while it is read, by its size, ETag or time, or has another size than `whole_size`; and for a server that ignores
+    ranges and sends more than 64 MiB or half of the cache: less is read as a whole.
     """
     check_kind("url", url, str)
     check_kind("cache", cache, RangeCache, None)
     offset = integer("offset", offset, 0)
     size = None if size is None else integer("size", size, 0)
     block = integer("block", block, 1)
-    return RangedFile(url, offset, size, cache or RangeCache(OWN_CACHE), block, bool(sequential))
+    whole_size = None if whole_size is None else integer("whole_size", whole_size, 0)
+    return RangedFile(url, offset, size, cache or RangeCache(OWN_CACHE), block, bool(sequential), whole_size)
