@@ -49,10 +49,12 @@ class ClipShare(Share):
     Attributes:
         borders: pieces by indices in `shards`; of all other parts, all clips are given.
         clips: number of clips of the share.
+        is_first: whether it is that of the first process, which reports what is wrong with the dataset as a whole.
     """
 
     borders: dict[int, Piece] = field(default_factory=dict)
     clips: int = 0
+    is_first: bool = False
 
     def part(self, index: int) -> PartShare:
         """What is read of a part."""
@@ -95,4 +97,5 @@ def share_clips(order: Sequence[int] | np.ndarray, counts: np.ndarray, world: Wo
         if begin > 0 or end < own[i]:
             # The last piece has no end, so that no clip is lost where a sample gives more than were counted.
             borders[at] = Piece(begin, end if end < own[i] else None)
-    return ClipShare(rows[indices].tolist(), borders=borders, clips=stop - first)
+    is_first = world.rank == world.worker == 0
+    return ClipShare(rows[indices].tolist(), borders=borders, clips=stop - first, is_first=is_first)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from clipx.datasets.addresses import Address
+from clipx.datasets.addresses import START, Address, Position
 from clipx.datasets.clip_shares import CLIPS, WHOLE, ClipShare, Piece, share_clips
 from clipx.datasets.dataset import Dataset, Handler, shuffled
 from clipx.datasets.fields import Sample
@@ -15,7 +15,7 @@ from clipx.datasets.index import Index
 from clipx.datasets.mix import Mix
 from clipx.datasets.origins import locate
 from clipx.datasets.shard_list import as_dataset
-from clipx.datasets.shares import Share
+from clipx.datasets.shares import JoinedShare, Share
 from clipx.datasets.single_samples import SingleSamples
 from clipx.datasets.world import World
 from clipx.wds.sample_clips import SampleClips
@@ -106,6 +106,17 @@ class IndexReader(SingleSamples):
     def __init__(self, index: Index, handler: Handler) -> None:
         super().__init__(handler)
         self._index = index
+
+    def samples(self, share: Share, after: Position = START) -> Iterator[tuple[Address, Sample]]:
+        """The samples of a share in order; before them, the first process reports what is damaged as a whole."""
+        own = share.own if isinstance(share, JoinedShare) else share
+        if after == START and isinstance(own, ClipShare) and own.is_first:
+            for source, reason in self._index.problems:
+                error = ValueError(f"shard {source!r} was damaged when it was indexed: {reason}")
+                locate(error, shard=source)
+                if not self._handler(error):
+                    return
+        yield from super().samples(share, after)
 
     def look_up(self, part: int, number: int) -> Sample:
         """The sample of a number in the index, with the Piece that `number` says."""

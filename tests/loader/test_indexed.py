@@ -173,3 +173,17 @@ def test_a_remote_file_of_another_size_is_refused(tmp_path, make_video):
             assert len(clips_of(loader, "mp4")) == 4
         assert "has changed: it has" in str(errors[0])
         assert "1.mp4" in str(errors[0])
+
+
+def test_damage_of_a_whole_shard_is_reported_once(tmp_path, monkeypatch):
+    shard = write_shard(tmp_path / "a.tar", [array_sample(f"s{i}", 12) for i in range(3)])
+    data = bytearray((tmp_path / "a.tar").read_bytes())
+    (tmp_path / "a.tar").write_bytes(data[: data.index(b"s1.npy") + 600])  # inside a member
+    index = clipx.Index.build([shard], tmp_path / "index.parquet")
+    errors = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in (0, 1):
+        monkeypatch.setenv("RANK", str(rank))
+        with of_index(index, handler=lambda exn: errors.append(str(exn)) or True, drop_last=False) as loader:
+            clips_of(loader)
+    assert len([each for each in errors if "a.tar' was damaged when it was indexed" in each]) == 1

@@ -196,6 +196,19 @@ class Index:
                 return self._table.value("error", row) or status
         return None
 
+    @lazy
+    def problems(self) -> list[tuple[str, str]]:
+        """Sources that are damaged as a whole, such as shards that end early, and the error that was found in each."""
+        kinds = self._table.column("kind")
+        names = kinds.dictionary.to_pylist()
+        code = names.index("source") if "source" in names else -2
+        rows = np.flatnonzero(kinds.indices.fill_null(-1).to_numpy(zero_copy_only=False) == code)
+        return [
+            (resolved_name(self._table.text("source", row) or "", self.root), self._table.value("error", row) or "")
+            for row in rows.tolist()
+            if self._table.text("status", row) != "ok"
+        ]
+
     def sample(self, i: int) -> Sample:
         """Sample i: `__key__`, `__url__`, and its fields, of which sources are opened where clips are taken from them.
 
