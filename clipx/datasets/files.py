@@ -235,6 +235,12 @@ class Files:
         segments = [{"start": start[row], "end": end[row], **self._fields(others, row)} for row in rows]
         return {**sample, SEGMENTS: segments}
 
+    def missing(self, number: int) -> str:
+        """What to say of a sample's file that is not there."""
+        table, root = self._table, self._root or os.getcwd()
+        where = f"{table.name}, {table.name_of(self._rows[number][0])}"
+        return f"{os.strerror(errno.ENOENT)} ({where}; relative paths start from root={root!r})"
+
     def _fields(self, names: Iterable[str], row: int) -> Sample:
         """The cells of a row that are not empty."""
         fields = {}
@@ -282,5 +288,11 @@ class FileReader(SingleSamples):
         self._files = files
 
     def look_up(self, part: int, number: int) -> Sample:
-        """The sample of a row."""
-        return self._files.sample(part)
+        """The sample of a row, whose files are there."""
+        sample = self._files.sample(part)
+        for value in sample.values():
+            if isinstance(value, StoredFile) and value.path is not None and not os.path.exists(value.path):
+                error = FileNotFoundError(errno.ENOENT, self._files.missing(part), value.path)
+                locate(error, sample)
+                raise error
+        return sample

@@ -126,7 +126,7 @@ def test_missing_files_and_broken_rows_go_to_the_handler(folder):
         assert len(clips_of(loader, "mp4")) == sum((8 + i - 4) // 2 + 1 for i in range(6))
         assert len(loader.errors) == 3
     texts = sorted(map(str, errors))
-    assert any("No such file" in text and "class0/none" in text for text in texts)
+    assert any("No such file" in text and "class0/none" in text and f"root='{tmp_path}/data'" in text for text in texts)
     assert any("row 7: column 'video' has no path" in text for text in texts)
     assert any("row 8: its key 'class0/v0' is that of row 0" in text for text in texts)
 
