@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import clipx
 from clipx.cli.format_options import read_crop, read_resize
-from clipx.cli.output import counted, megabytes
+from clipx.cli.output import counted, megabytes, printable
 from clipx.cli.spec_options import spec_of, spec_options
 
 if TYPE_CHECKING:
@@ -98,5 +99,7 @@ def _print(console: Console, measured: Measured) -> None:
     table.add_row("one thread", f"batching {stats.batching_seconds / stats.seconds:.0%}")
     if stats.errors:
         table.add_row("errors", ", ".join(f"{count} {kind}" for kind, count in stats.errors.items()))
+        if measured.first_error is not None:
+            table.add_row("", escape(printable(measured.first_error)))
     table.add_row("bound by", f"{stats.bound}: {measured.advice}")
     console.print(table)

@@ -58,6 +58,7 @@ class Measured:
         epochs: that came to their end.
         peak_bytes: largest memory of the process during the run, above that before it.
         available: number of threads that could have extracted clips.
+        first_error: the first entry of the Loader's `errors`, as a text; None where there is none.
     """
 
     stats: LoaderStats
@@ -65,6 +66,7 @@ class Measured:
     epochs: int
     peak_bytes: int
     available: int
+    first_error: str | None = None
 
     @property
     def advice(self) -> str:
@@ -85,7 +87,7 @@ class Measured:
     def as_json(self) -> dict[str, Any]:
         """The numbers, as JSON takes them."""
         rates = {"frames": self.frames, "epochs": self.epochs, "peak_bytes": self.peak_bytes}
-        return {**self.stats.as_json(), **rates, "advice": self.advice}
+        return {**self.stats.as_json(), **rates, "first_error": self.first_error, "advice": self.advice}
 
 
 def dataset_of(
@@ -168,7 +170,8 @@ def measure(
                     raise ValueError(f"the dataset gives no clips{found}")
     rate = total.clips / total.seconds
     total = replace(total, clips_per_second=rate, recent_clips_per_second=rate)
-    return Measured(total, frames, epochs, meter.peak - meter.start, threads or os.cpu_count() or 1)
+    first_error = next(map(str, loader.errors), None)
+    return Measured(total, frames, epochs, meter.peak - meter.start, threads or os.cpu_count() or 1, first_error)
 
 
 def _joined(stats: LoaderStats, other: LoaderStats, sign: int) -> LoaderStats:

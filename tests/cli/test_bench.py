@@ -81,7 +81,7 @@ def test_files_as_text(make_video, tmp_path):
         (tmp_path / f"{name}.mp4").write_bytes(data)
     done = bench(tmp_path, "--length", 8, "--threads", 1, "--memory", "50MB", "--duration", 1, "--crop", 16)
     assert done.exit_code == 0, done.output
-    for each in ("clips/s", "MB/s", "1 thread", "decoding", "reading", "errors", " error", "bound by"):
+    for each in ("clips/s", "MB/s", "1 thread", "decoding", "reading", "errors", " error", "c.mp4", "bound by"):
         assert each in done.output
 
 
