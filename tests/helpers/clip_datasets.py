@@ -27,3 +27,11 @@ def keys_and_clips(batch):
     """What a consumer sees of a batch."""
     clips = batch["mp4"]
     return [(key, digest(clip)) for key, clip in zip(batch["__key__"], np.asarray(clips))]
+
+
+def clip_of(sample):
+    return {name: digest(value) if isinstance(value, np.ndarray) else repr(value) for name, value in sample.items()}
+
+
+def send_clips(dataset, numbers, pipe):
+    pipe.send([clip_of(dataset[i]) for i in numbers])

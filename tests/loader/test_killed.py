@@ -13,7 +13,7 @@ from helpers.shards import array_sample, write_shard
 
 import clipx
 
-KILLS = 50 if os.environ.get("CLIPX_LONG") == "1" else 6
+KILLS = 50 if os.environ.get("CLIPX_LONG") == "1" else 4
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 

@@ -7,10 +7,8 @@ import pickle
 import random
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
-from helpers.clip_datasets import of_index
-from helpers.loaders import digest
+from helpers.clip_datasets import clip_of, of_index, send_clips
 from helpers.shards import write_shard
 
 import clipx
@@ -56,10 +54,6 @@ SPECS = [
 ]
 
 
-def clip_of(sample):
-    return {name: digest(value) if isinstance(value, np.ndarray) else repr(value) for name, value in sample.items()}
-
-
 @pytest.mark.parametrize("spec", SPECS, ids=repr)
 def test_the_clips_are_the_same(index, spec, opened):
     dataset, plain = of_index(index, spec=spec), of_index(index, spec=spec, keep_open=0)
@@ -103,10 +97,6 @@ def test_what_is_open_is_bounded(index):
         of_index(index, keep_open="much")
 
 
-def _send_clips(dataset, numbers, pipe):
-    pipe.send([clip_of(dataset[i]) for i in numbers])
-
-
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_other_processes_open_files_of_their_own(index, context):
@@ -115,7 +105,7 @@ def test_other_processes_open_files_of_their_own(index, context):
     want = [clip_of(dataset[i]) for i in numbers]
     start = multiprocessing.get_context(context)
     mine, theirs = start.Pipe()
-    process = start.Process(target=_send_clips, args=(dataset, numbers, theirs))
+    process = start.Process(target=send_clips, args=(dataset, numbers, theirs))
     process.start()
     here = [clip_of(dataset[i]) for i in numbers]
     assert mine.recv() == here == want
