@@ -442,3 +442,17 @@ def read_once(path: Path) -> None:
         buffer = bytearray(1 << 22)
         while file.readinto(buffer):
             pass
+
+
+def remux(video: Video, path: Path, container: str, **options: str) -> Path:
+    """The same packets in another container."""
+    if not path.is_file():
+        part = path.with_suffix(".part")
+        with av.open(video.path) as source, av.open(str(part), "w", container, options) as out:
+            stream = out.add_stream_from_template(source.streams.video[0])
+            for packet in source.demux(video=0):
+                if packet.size:
+                    packet.stream = stream
+                    out.mux(packet)
+        part.replace(path)
+    return path

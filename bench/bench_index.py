@@ -31,7 +31,7 @@ import webdataset
 from _bench import Records, Run, command, find_missing
 from _measure import Sample, timed
 from _results import CLIPX_IS, MS, SPREAD, Result, results_table
-from _videos import Video, find_files, recode, repeat
+from _videos import find_files, recode, remux, repeat
 
 import clipx
 from clipx.datasets.local_tars import find_samples, local_samples
@@ -47,20 +47,6 @@ RIVALS = {TORCHVISION: ("torch", "torchvision.datasets.video_utils")}
 TORCHVISION_FILES = 200
 SPEC = clipx.WindowSpec(16, num_clips=1, sampling="random")
 THREADS = os.cpu_count() or 1
-
-
-def remux(video: Video, path: Path, container: str) -> Path:
-    """The packets of a video in another container."""
-    if not path.is_file():
-        part = path.with_suffix(".part")
-        with av.open(video.path) as source, av.open(str(part), "w", format=container) as target:
-            copy = target.add_stream_from_template(source.streams.video[0])
-            for packet in source.demux(video=0):
-                if packet.size:
-                    packet.stream = copy
-                    target.mux(packet)
-        part.replace(path)
-    return path
 
 
 def write_shards(folder: Path, source: Path, samples: int) -> list[str]:

@@ -35,13 +35,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import webdataset
 from _bench import Records, Run, command, find_missing
 from _measure import Sample, timed
 from _results import CLIPX_IS, MS, SPREAD, Column, Result, results_table
-from _videos import Video, find_files, recode, repeat, write_shard
+from _videos import find_files, recode, remux, repeat, write_shard
 from _web import Server, serving
 
 import clipx
@@ -58,20 +57,6 @@ SPEC = clipx.WindowSpec(16, num_clips=1, sampling="random")
 FORMAT = clipx.ClipFormat(resize=(128, 128))
 SAMPLES, POINT, BATCH = 100, 0.9, 8
 MOST_OF_FILE, MOST_OF_SHARD = 0.05, 0.15  # asked for
-
-
-def remux(video: Video, path: Path, container: str, **options: str) -> Path:
-    """The same packets in another container."""
-    if not path.is_file():
-        part = path.with_suffix(".part")
-        with av.open(video.path) as source, av.open(str(part), "w", container, options) as out:
-            stream = out.add_stream_from_template(source.streams.video[0])
-            for packet in source.demux(video=0):
-                if packet.size:
-                    packet.stream = stream
-                    out.mux(packet)
-        part.replace(path)
-    return path
 
 
 class Counted:

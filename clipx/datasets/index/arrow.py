@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-__all__ = ["DAMAGE", "ROW_GROUP", "VERSION", "arrow", "columns", "parquet", "schema", "write_options"]
+import numpy as np
+
+__all__ = ["DAMAGE", "ROW_GROUP", "VERSION", "are", "arrow", "columns", "parquet", "schema", "write_options"]
 
 VERSION = 1
 """Version of the columns: an index of another is built anew."""
@@ -132,3 +134,10 @@ def write_options() -> dict[str, Any]:
         "write_page_index": False,
         "write_page_checksum": True,
     }
+
+
+def are(names: Any, wanted: str) -> np.ndarray:
+    """Which of the names of a column are this one."""
+    known = names.dictionary.to_pylist()
+    code = known.index(wanted) if wanted in known else -2
+    return names.indices.fill_null(-1).to_numpy(zero_copy_only=False) == code

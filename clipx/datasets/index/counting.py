@@ -10,6 +10,7 @@ import numpy as np
 
 from clipx._threads import call, task_executor
 from clipx.datasets.fields import VIDEO_EXTENSIONS, Sample, extension_of
+from clipx.datasets.index.arrow import are
 from clipx.datasets.index.table import IndexTable
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.plan import FrameSpec
@@ -76,7 +77,7 @@ def _frames_of_samples(table: IndexTable, sample_clips: Any) -> np.ndarray:
         return columns.column(name).fill_null(missing).to_numpy()
 
     samples, kind = table.numbers("sample"), table.column("kind")
-    is_video = _are(kind, "video") & (samples >= 0)
+    is_video = are(kind, "video") & (samples >= 0)
     if options.stream == BEST:
         chosen = columns.column("is_best").fill_null(False).to_numpy()
     else:
@@ -85,7 +86,7 @@ def _frames_of_samples(table: IndexTable, sample_clips: Any) -> np.ndarray:
     exact = columns.column("exact").fill_null(False).to_numpy()
     n = np.where(listed >= 0, listed, np.where(exact, frames, -1))
     n[numbers("width", 0).astype(np.int64) * numbers("height", 0) > options.max_pixels] = -1
-    n[~_are(table.column("status"), "ok")] = -1
+    n[~are(table.column("status"), "ok")] = -1
     field = table.column("field")
     fields = field.dictionary.to_pylist()
     wanted = [_is_taken(name, sample_clips.keys) for name in fields]
@@ -112,13 +113,6 @@ def _is_taken(field: str, keys: Any) -> bool:
     if keys is None:
         return extension_of(field) in VIDEO_EXTENSIONS
     return any(key.fields == (field,) for key in keys)
-
-
-def _are(names: Any, wanted: str) -> np.ndarray:
-    """Which of the names of a column are this one."""
-    known = names.dictionary.to_pylist()
-    code = known.index(wanted) if wanted in known else -2
-    return names.indices.fill_null(-1).to_numpy(zero_copy_only=False) == code
 
 
 def _count_one_by_one(numbers: list[int], count: Callable[[int], int]) -> np.ndarray:

@@ -15,7 +15,7 @@ from clipx._checks import integer, one_of
 from clipx._lazy import lazy
 from clipx.datasets.dataset import refuse
 from clipx.datasets.fields import Sample
-from clipx.datasets.index.arrow import arrow
+from clipx.datasets.index.arrow import are, arrow
 from clipx.datasets.index.building import build_index
 from clipx.datasets.index.counting import count_all
 from clipx.datasets.index.places import check_inside, resolved_name
@@ -199,10 +199,7 @@ class Index:
     @lazy
     def problems(self) -> list[tuple[str, str]]:
         """Sources that are damaged as a whole, such as shards that end early, and the error that was found in each."""
-        kinds = self._table.column("kind")
-        names = kinds.dictionary.to_pylist()
-        code = names.index("source") if "source" in names else -2
-        rows = np.flatnonzero(kinds.indices.fill_null(-1).to_numpy(zero_copy_only=False) == code)
+        rows = np.flatnonzero(are(self._table.column("kind"), "source"))
         return [
             (resolved_name(self._table.text("source", row) or "", self.root), self._table.value("error", row) or "")
             for row in rows.tolist()
@@ -240,10 +237,7 @@ class Index:
         """The first sample of each run of samples of one shard, or of a file of its own, and behind the last sample."""
         begins, source = self._table.first[:-1], self._table.column("source")
         codes = source.indices.fill_null(-1).to_numpy(zero_copy_only=False)[begins]
-        kinds = self._table.column("source_kind")
-        kind = kinds.indices.fill_null(-1).to_numpy(zero_copy_only=False)[begins]
-        shards = kinds.dictionary.to_pylist()
-        is_shard = kind == (shards.index(SHARD) if SHARD in shards else -2)
+        is_shard = are(self._table.column("source_kind"), SHARD)[begins]
         new = ~is_shard
         new[1:] |= codes[1:] != codes[:-1]
         new[:1] = True
