@@ -261,8 +261,13 @@ class ClipFormat:
         """Most pixels of a view where `resize` limits them, but for those of few very long pictures; else None."""
         return most_pixels(self.resize) if self.crop is None else None
 
-    def num_pixels(self, clip: np.ndarray) -> int:
-        """Pixels of each view of a clip."""
+    def view_shape(self, clip: np.ndarray) -> Size:
+        """Height and width of each view of a clip."""
         order = self.order or "THWC"
         first = clip.ndim - len(order)
-        return clip.shape[first + order.index("H")] * clip.shape[first + order.index("W")]
+        return clip.shape[first + order.index("H")], clip.shape[first + order.index("W")]
+
+    def num_pixels(self, clip: np.ndarray) -> int:
+        """Pixels of each view of a clip."""
+        height, width = self.view_shape(clip)
+        return height * width

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 
 from clipx._blocks import slot_size
 from clipx._lazy import lazy
+from clipx._reprs import json_value
 from clipx.datasets.dataset import Dataset
 from clipx.datasets.fields import Sample
 from clipx.datasets.mix import Mix
@@ -34,17 +34,6 @@ logger = logging.getLogger("clipx")
 
 Settings = dict[str, Any]
 """The arguments that fix the order and the bytes of a loader's batches, as JSON takes them."""
-
-
-def _plain(value: Any) -> Any:
-    """A value of an argument as JSON takes it, the same for the same value."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
-    return repr(value)
 
 
 @dataclass(frozen=True)
@@ -177,14 +166,14 @@ class LoaderConfig:
     def settings(self) -> Settings:
         """The arguments that a loader must share with a state to go on from it."""
         clips = self.sample_clips
-        options = _plain(clips.options or VideoOptions())
+        options = json_value(clips.options or VideoOptions())
         del options["num_threads"]  # changes nothing in the clips
         return {
-            "spec": _plain(clips.spec),
-            "format": _plain(clips.format or ClipFormat()),
+            "spec": json_value(clips.spec),
+            "format": json_value(clips.format or ClipFormat()),
             "options": options,
-            "audio": _plain(clips.audio),
-            "keys": _plain(clips.keys),
+            "audio": json_value(clips.audio),
+            "keys": json_value(clips.keys),
             "segments": None if clips.segments is None else clips.segments.settings(),
             "batch_size": self.batch_size,
             "batches": self.batches,

@@ -84,6 +84,7 @@ class SampleClips:
         keys: the fields; None for those that `default_fields` finds.
         seed: what random starts, crops and flips are drawn from, with the epoch and the sample's key.
         segments: where the segments of a sample come from; None where sources are not divided.
+        sound_only: whether clips of videos are those of their sound, as of a sound file.
 
     Raises TypeError and ValueError for arguments of the wrong kind.
     """
@@ -98,6 +99,7 @@ class SampleClips:
         keys: Keys = None,
         seed: int = 0,
         segments: SegmentSource | None = None,
+        sound_only: bool = False,
     ) -> None:
         check_kind("spec", spec, FrameSpec)
         check_kind("format", format, ClipFormat, None)
@@ -107,6 +109,7 @@ class SampleClips:
         self.keys, self.seed, self.segments = parse_keys(keys), integer("seed", seed, 0), segments
         listed = spec.field if isinstance(spec, FrameList) else None
         self._listed = None if listed is None else FieldPath("frames", listed)
+        self._sound_only = sound_only
         self.dataset: str | None = None
 
     @property
@@ -227,7 +230,8 @@ class SampleClips:
         found = {}
         for field in fields.values():
             with locating(field=field):
-                found[field] = _Source(*find_source(sample, field))
+                kind, value = find_source(sample, field)
+                found[field] = _Source("sound" if kind == "video" and self._sound_only else kind, value)
         return found
 
     def _ask(self, sample: Sample, sources: Mapping[Field, _Source], limits: Limits) -> _Asked:

@@ -1,0 +1,43 @@
+"""How far a job is: numbers that grow, for a display."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+__all__ = ["Progress", "Report"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is.
+
+    Attributes:
+        parts: number of parts that this call is for.
+        parts_done: of these, that are done, with those that were done before.
+        parts_before: of these, that were done before.
+        clips, frames: that have been written.
+        source_seconds: of the videos and sounds that have been read, each up to the end of its last clip.
+        bytes_written: of the clips' samples.
+        failures: samples, segments and shards that have failed; damage and samples without clips do not count.
+        elapsed: seconds since the call.
+    """
+
+    parts: int = 0
+    parts_done: int = 0
+    parts_before: int = 0
+    clips: int = 0
+    frames: int = 0
+    source_seconds: float = 0.0
+    bytes_written: int = 0
+    failures: int = 0
+    elapsed: float = 0.0
+
+    def __add__(self, other: Progress) -> Progress:
+        """Both, of parts that differ; `elapsed` is that of this one."""
+        summed = {each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)}
+        return replace(self, **{**summed, "elapsed": self.elapsed})
+
+
+Report = Callable[[Progress], None]
+"""Called with what has been done since the last call; `parts` and `elapsed` are 0."""
