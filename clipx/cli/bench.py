@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-import clipx
-from clipx.cli.format_options import read_crop, read_resize
+from clipx.cli.dataset_options import dataset_from, dataset_options
+from clipx.cli.format_options import format_of, number_options, picture_options
 from clipx.cli.output import counted, megabytes, printable
 from clipx.cli.spec_options import spec_of, spec_options
+from clipx.cli.video_options import quality_option, video_options, video_options_of
 
 if TYPE_CHECKING:
     from clipx.jobs.bench import Measured
@@ -24,13 +25,11 @@ __all__ = ["bench"]
 @click.command()
 @click.argument("src", nargs=-1, required=True)
 @spec_options
-@click.option("--table", "is_table", is_flag=True, help="A Parquet file is a table of files, not an index.")
-@click.option("--path", "columns", multiple=True, help="Of a table: a column of paths.  [default: path]")
-@click.option("--root", help="Folder or address that the paths of a table or an index are relative to.")
-@click.option("--fps", help="Frames per second to resample videos to, such as 8 or 30000/1001.")
-@click.option("--resize", help="As of `clipx preview`.")
-@click.option("--crop", help="As of `clipx preview`.")
-@click.option("--dtype", help="Numbers of clips, such as float32.  [default: uint8]")
+@dataset_options
+@video_options
+@quality_option
+@picture_options
+@number_options
 @click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True, help="Clips of a batch.")
 @click.option("--memory", default="1GB", show_default=True, help="Bytes of the Loader.")
 @click.option("--threads", type=click.IntRange(1), help="Threads that extract clips.  [default: one per processor]")
@@ -58,17 +57,12 @@ def bench(src: tuple[str, ...], duration: float, as_json: bool, no_shuffle: bool
     from clipx.jobs import bench as benching
 
     try:
-        spec, resize, crop = spec_of(chosen), chosen["resize"], chosen["crop"]
-        format = clipx.ClipFormat(
-            resize=None if resize is None else read_resize(resize),
-            crop=None if crop is None else read_crop(crop),
-            dtype=chosen["dtype"],
-        )
+        spec, format, options = spec_of(chosen), format_of(chosen), video_options_of(chosen)
         measured = benching.measure(
-            benching.dataset_of(src, is_table=chosen["is_table"], columns=chosen["columns"], root=chosen["root"]),
+            dataset_from(src, chosen),
             spec,
             format,
-            options=None if chosen["fps"] is None else clipx.VideoOptions(fps=chosen["fps"]),
+            options=options,
             batch_size=chosen["batch_size"],
             memory_bytes=chosen["memory"],
             threads=chosen["threads"],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 
 import clipx
+from clipx.cli.dataset_options import dataset_from, dataset_options
 from clipx.cli.output import counted, printable
 from clipx.cli.summary import print_summary
 
@@ -25,23 +27,17 @@ MOST_PROBLEMS = 20
     required=True,
     help="Parquet file to write, or to renew.",
 )
-@click.option("--root", help="Folder or address that sources are relative to.  [default: the one that all lie in]")
-@click.option("--table", "is_table", is_flag=True, help="SRC is one table of files: CSV, TSV, JSON lines or Parquet.")
-@click.option("--path", "columns", multiple=True, help="With --table: a column of paths.  [default: path]")
-@click.option("--key", help="With --table: the column of keys.  [default: the first path, without its extension]")
+@dataset_options
 @click.option("--threads", type=click.IntRange(1), help="Threads that read.  [default: one per processor]")
 @click.option("--processes", type=click.IntRange(0), default=0, help="Processes that read, instead of threads.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
 def index(
     src: tuple[str, ...],
     out: Path,
-    root: str | None,
-    is_table: bool,
-    columns: tuple[str, ...],
-    key: str | None,
     threads: int | None,
     processes: int,
     quiet: bool,
+    **chosen: Any,
 ) -> None:
     """Write an index of SRC, by which samples are read at random.
 
@@ -58,13 +54,12 @@ def index(
     from clipx.jobs.index_summary import findings_of, summary_of
 
     dataset: object = list(src)
+    is_table, root = chosen["is_table"], chosen["root"]
     if is_table:
-        if len(src) > 1:
-            raise click.UsageError(f"--table takes one table, but there are {len(src)} SRC")
-        dataset = clipx.Files(src[0], path=list(columns) or "path", root=root, key=key)
+        dataset = dataset_from(src, chosen)
     elif tables := [each for each in src if is_table_name(each)]:
         raise click.UsageError(f"{tables[0]!r} is a table of files: give it alone, with --table")
-    elif columns or key:
+    elif chosen["columns"] or chosen["key"]:
         raise click.UsageError("--path and --key go with --table")
     built = clipx.Index.build(
         dataset,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import clipx
+from clipx.cli.option_groups import dashed, option_group, take_given
 
 if TYPE_CHECKING:
     from clipx.plan import FrameSpec
@@ -57,11 +57,8 @@ RENAMED = {"rate": "fps"}
 """Arguments of specs whose options have other names."""
 
 
-def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The command with the options that `spec_of` reads."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+spec_options = option_group(OPTIONS)
+"""The options that `spec_of` reads."""
 
 
 def spec_of(chosen: dict[str, Any]) -> FrameSpec:
@@ -70,25 +67,21 @@ def spec_of(chosen: dict[str, Any]) -> FrameSpec:
     Raises ValueError for options that do not go together, and as the spec.
     """
     names = dict.fromkeys([*WINDOW, *SPECS, *(name for _, taken in SPECS.values() for name in taken)])
-    given = {name: value for name in names if (value := chosen.pop(name)) is not None}
+    given = take_given(chosen, names)
     kinds = [option for option in SPECS if option in given]
     if len(kinds) > 1:
-        raise ValueError(f"{_option(kinds[1])} does not go with {_option(kinds[0])}: each says all of the clips")
+        raise ValueError(f"{dashed(kinds[1])} does not go with {dashed(kinds[0])}: each says all of the clips")
     kind, taken = SPECS[kinds[0]] if kinds else ("WindowSpec", WINDOW)
     given.pop("uniform", None)
     for name in given:
         if name not in taken:
-            raise ValueError(f"{_option(name)} does not go with {_option(kinds[0]) if kinds else 'windows'}")
+            raise ValueError(f"{dashed(name)} does not go with {dashed(kinds[0]) if kinds else 'windows'}")
     if "length" in taken:
         given.setdefault("length", LENGTH)
     spec: FrameSpec = getattr(clipx, kind)(
         **{RENAMED.get(name, name): _converted(name, value) for name, value in given.items()}
     )
     return spec
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _converted(name: str, value: Any) -> Any:
@@ -101,7 +94,7 @@ def _number(name: str, text: str) -> Any:
     try:
         return int(text) if name == "frames" else float(text)
     except ValueError:
-        raise ValueError(f"{_option(name)} has {text!r}, which is not a number") from None
+        raise ValueError(f"{dashed(name)} has {text!r}, which is not a number") from None
 
 
 def read_segments(text: str | None) -> list[clipx.Segment] | None:

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import webdataset
 
 from clipx import memory
-from clipx.datasets.fields import extension_of
-from clipx.datasets.files import Files
-from clipx.datasets.index import Index
-from clipx.datasets.source_names import find_sources, is_shard
-from clipx.datasets.tables import TABLE_EXTENSIONS
 from clipx.format import ClipFormat
 from clipx.loader.loader import Loader
 from clipx.loader.stats import LoaderStats
 from clipx.plan import FrameSpec, RateSpec
 from clipx.video.options import VideoOptions
 
-__all__ = ["Measured", "dataset_of", "measure"]
+__all__ = ["Measured", "measure"]
 
 SUMMED = {
     each.name
@@ -88,33 +82,6 @@ class Measured:
         """The numbers, as JSON takes them."""
         rates = {"frames": self.frames, "epochs": self.epochs, "peak_bytes": self.peak_bytes}
         return {**self.stats.as_json(), **rates, "first_error": self.first_error, "advice": self.advice}
-
-
-def dataset_of(
-    names: Iterable[str], *, is_table: bool = False, columns: Sequence[str] = (), root: str | None = None
-) -> Files | Index | list[str]:
-    """The dataset that arguments name: an index, shards, or files in folders, by themselves or in a table.
-
-    Args:
-        is_table: whether a Parquet file is a table of files, and not an index.
-        columns: of paths in a table; default "path".
-        root: folder or address that the paths of a table, or the sources of an index, are relative to.
-
-    Raises ValueError for shards beside files, OSError for what cannot be read.
-    """
-    names = list(names)
-    if len(names) == 1 and extension_of(names[0]) in TABLE_EXTENSIONS:
-        if extension_of(names[0]) == "parquet" and not is_table:
-            return Index(names[0], root=root)
-        return Files(names[0], path=list(columns) or "path", root=root)
-    found = find_sources(names)
-    shards = [name for name in found if is_shard(name)]
-    if not shards:
-        return Files(found)
-    if len(shards) < len(found):
-        other = next(name for name in found if name not in shards)
-        raise ValueError(f"{shards[0]!r} is a shard and {other!r} is not, but a dataset is of the one or of the other")
-    return shards
 
 
 def measure(

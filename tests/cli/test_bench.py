@@ -10,7 +10,8 @@ import clipx
 from clipx.cli.main import main
 from clipx.datasets.files import Files
 from clipx.jobs import bench as benching
-from clipx.jobs.bench import ADVICE, Measured, dataset_of, measure
+from clipx.jobs.bench import ADVICE, Measured, measure
+from clipx.jobs.datasets import dataset_of
 from clipx.loader.stats import LoaderStats
 
 pytestmark = pytest.mark.usefixtures("small_decoders", "no_threads_left")

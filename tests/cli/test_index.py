@@ -77,7 +77,10 @@ def test_index_of_a_table(data, tmp_path):
 def test_bad_arguments(data, tmp_path):
     out = tmp_path / "index.parquet"
     for arguments, message in (
-        (["index", data, data, "--table", "-o", out], "one table"),
+        (
+            ["index", data, data, "--table", "-o", out],
+            "is one table or index, and goes with no other, but 2 names are given",
+        ),
         (["index", data, "--key", "id", "-o", out], "go with --table"),
         (["index", data, "-o", out, "--threads", 2, "--processes", 1], "give one of them"),
         (["index", tmp_path, "-o", out], "holds no shard"),
