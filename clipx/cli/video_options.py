@@ -70,15 +70,17 @@ def audio_format_of(chosen: dict[str, Any], damage: str | None = None) -> clipx.
     Raises ValueError for options that need `--audio`, and as AudioFormat.
     """
     wanted, given = chosen.pop("audio"), take_given(chosen, ("sample_rate", "mono", "audio_dtype", "audio_stream"))
-    given = {name.removeprefix("audio_"): value for name, value in given.items() if value is not False}
+    given = {name: value for name, value in given.items() if value is not False}
     if not wanted:
         for name in given:
-            option = dashed(name if name in ("sample_rate", "mono") else f"audio_{name}")
-            raise ValueError(f"{option} goes with --audio")
+            raise ValueError(f"{dashed(name)} goes with --audio")
         return None
-    if "stream" in given:
-        given["stream"] = _stream(given["stream"])
-    return clipx.AudioFormat(**given, **({} if damage is None else {"damage": damage}))
+    arguments: dict[str, Any] = {name.removeprefix("audio_"): value for name, value in given.items()}
+    if "stream" in arguments:
+        arguments["stream"] = _stream(arguments["stream"])
+    if damage is not None:
+        arguments["damage"] = damage
+    return clipx.AudioFormat(**arguments)
 
 
 def _stream(text: str) -> Any:
