@@ -38,8 +38,6 @@ def dataset_of(
         key: column of the keys of a table's samples; see `clipx.Files`.
         segments: columns of a table with the start and the end of segments; see `clipx.Files`.
 
-    Keys of files are their paths from the folder that all lie in, without their extensions.
-
     Raises ValueError for shards beside files, for tables beside others and for a folder or a pattern with nothing;
     FileNotFoundError for a path that is not there; OSError for what cannot be read.
     """
@@ -62,7 +60,7 @@ def dataset_of(
     found = [name for each in given for name in _found(each)]
     shards = [name for name in found if _is_shard(name)]
     if not shards:
-        return Files([{"path": name, "key": key} for name, key in zip(found, _keys(found))], key="key")
+        return Files(found)
     if len(shards) < len(found):
         other = next(name for name in found if name not in shards)
         raise ValueError(f"{shards[0]!r} is a shard and {other!r} is not, but a dataset is of the one or of the other")
@@ -83,16 +81,6 @@ def _found(name: str) -> list[str]:
         if path is not None and path != "-" and not os.path.exists(path):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), each)
     return found
-
-
-def _keys(names: list[str]) -> list[str]:
-    """The paths of files from the folder that all lie in, without extensions; names that are alone in it stay short."""
-    parts = [(name if is_remote(name) else os.path.abspath(local_path(name) or name)).split("/") for name in names]
-    first, last = min(parts), max(parts)
-    shared = 0
-    while shared < min(len(first), len(last)) - 1 and first[shared] == last[shared]:
-        shared += 1
-    return ["/".join([*each[shared:-1], each[-1].rpartition(".")[0] or each[-1]]) for each in parts]
 
 
 def _is_shard(name: str) -> bool:
