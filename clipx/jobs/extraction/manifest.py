@@ -1,0 +1,156 @@
+"""Manifests: a row for each clip of a part, as Parquet or as JSON lines."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec
+from typing import IO, Any, Protocol
+
+__all__ = ["COLUMNS", "TABLES", "ManifestWriter", "default_table", "is_whole", "open_manifest", "read_manifest"]
+
+COLUMNS: dict[str, type] = {
+    "key": str,
+    "source": str,
+    "source_key": str,
+    "segment": int,
+    "start_frame": int,
+    "end_frame": int,
+    "start_seconds": float,
+    "end_seconds": float,
+    "frames": int,
+    "fps": float,
+    "width": int,
+    "height": int,
+    "codec": str,
+    "shard": str,
+    "bytes": int,
+    "sha256": str,
+    "status": str,
+}
+"""The columns and their types; each value may be missing."""
+
+TABLES = ("parquet", "jsonl")
+"""Kinds of manifests, which are the extensions of their names."""
+
+ROW_GROUP = 4096
+"""Rows that wait in memory to be written."""
+
+MISSING = 'this job has manifests in Parquet, which needs pyarrow: pip install "clipx[index]"'
+
+_REPEATED = ["source", "source_key", "codec", "shard", "status"]
+_MAGIC = b"PAR1"
+
+
+def default_table() -> str:
+    """The kind of the manifests of a new job: Parquet where pyarrow is installed, else JSON lines."""
+    return "parquet" if find_spec("pyarrow") is not None else "jsonl"
+
+
+class ManifestWriter(Protocol):
+    """Writes rows into a file."""
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Write a row; columns that it lacks are missing."""
+
+    def close(self) -> None:
+        """Write the end of the file, which stays open."""
+
+
+def open_manifest(file: IO[bytes], table: str) -> ManifestWriter:
+    """A writer of a kind of TABLES. Raises ImportError where its library is missing."""
+    return _ParquetWriter(file) if table == "parquet" else _LinesWriter(file)
+
+
+class _LinesWriter:
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        values = {name: row.get(name) for name in COLUMNS}
+        self._file.write(json.dumps(values, ensure_ascii=True, allow_nan=False).encode() + b"\n")
+
+    def close(self) -> None:
+        pass
+
+
+def _arrow() -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as exn:
+        raise ImportError(MISSING, name="pyarrow") from exn
+    return pyarrow
+
+
+@cache
+def _schema() -> Any:
+    pa = _arrow()
+    types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    return pa.schema([pa.field(name, types[kind]) for name, kind in COLUMNS.items()])
+
+
+class _ParquetWriter:
+    def __init__(self, file: IO[bytes]) -> None:
+        self._rows: list[tuple[Any, ...]] = []
+        self._writer = _arrow().parquet.ParquetWriter(
+            file, _schema(), compression="zstd", use_dictionary=_REPEATED, version="2.6", write_page_checksum=True
+        )
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self._rows.append(tuple(row.get(name) for name in COLUMNS))
+        if len(self._rows) >= ROW_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            pa, columns = _arrow(), zip(*self._rows)
+            arrays = [pa.array(values, type=field.type) for values, field in zip(columns, _schema())]
+            self._writer.write_table(pa.Table.from_arrays(arrays, schema=_schema()), row_group_size=ROW_GROUP)
+            self._rows.clear()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+
+def is_whole(data: bytes, table: str) -> bool:
+    """True if the first and last eight bytes, or all, may be those of a whole manifest."""
+    if table == "parquet":
+        return len(data) >= 12 and data.startswith(_MAGIC) and data.endswith(_MAGIC)
+    return not data or data.endswith(b"\n")
+
+
+def read_manifest(data: bytes, table: str, names: Sequence[str] = tuple(COLUMNS)) -> Iterator[dict[str, Any]]:
+    """The rows of a manifest, with the values of some columns. Raises ValueError for bytes that are no manifest."""
+    try:
+        yield from _parquet_rows(data, names) if table == "parquet" else _line_rows(data, names)
+    except ImportError:
+        raise
+    except Exception as exn:  # of any type, as the content makes it
+        raise ValueError(f"it is not a manifest, or is truncated: {exn}") from exn
+
+
+def _parquet_rows(data: bytes, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    file = _arrow().parquet.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
+    if not file.schema_arrow.remove_metadata().equals(_schema()):
+        raise ValueError("its columns are others")
+    for batch in file.iter_batches(batch_size=ROW_GROUP, columns=list(names)):
+        yield from batch.to_pylist()
+
+
+def _line_rows(data: bytes, names: Iterable[str]) -> Iterator[dict[str, Any]]:
+    if not is_whole(data, "jsonl"):
+        raise ValueError("its last line has no end")
+    for number, line in enumerate(data.splitlines(), 1):
+        row = json.loads(line)
+        if not isinstance(row, dict) or row.keys() != COLUMNS.keys():
+            raise ValueError(f"line {number} has other columns")
+        for name, kind in COLUMNS.items():
+            value = row[name]
+            kinds = (int, float) if kind is float else (kind,)
+            if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
+                raise ValueError(f"line {number} has {name} {value!r}, but it must be a {kind.__name__}")
+        yield {name: row[name] for name in names}

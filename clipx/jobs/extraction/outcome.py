@@ -1,0 +1,132 @@
+"""The outcome of a part: what its manifests and lists of failures say, of the part itself and of its retries."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from clipx.jobs.extraction.failures import Failure, read_failures
+from clipx.jobs.extraction.manifest import read_manifest
+from clipx.jobs.extraction.names import failures_name, manifest_name
+from clipx.jobs.extraction.store import Store
+from clipx.jobs.extraction.summary import Summary
+
+__all__ = ["Outcome", "Retry"]
+
+
+class Retry:
+    """What is to be tried again of a part; false where that is nothing.
+
+    Args:
+        number: of the retry.
+        written: of each failed sample, the keys of the clips that are written.
+        done: the other samples that are known.
+        is_broken: whether the input broke off, so that samples that are not known are tried, too.
+
+    Attributes:
+        number: of the retry.
+    """
+
+    def __init__(self, number: int, written: dict[str, set[str]], done: set[str], is_broken: bool) -> None:
+        self.number, self._written, self._done, self._is_broken = number, written, done, is_broken
+
+    def __bool__(self) -> bool:
+        return bool(self._written) or self._is_broken
+
+    def written_of(self, key: str) -> set[str] | None:
+        """The keys of the clips of a sample that are written already; None if the sample is not to be tried again."""
+        if key in self._written:
+            return self._written[key]
+        return set() if self._is_broken and key not in self._done else None
+
+
+class Outcome:
+    """The outcome of a part.
+
+    Args:
+        store: the output.
+        part: number of the part.
+        table: kind of the manifests.
+        attempts: the numbers of its tries: 0, and those of its retries, in order.
+
+    Methods raise ValueError that names a file that is broken or not there.
+    """
+
+    def __init__(self, store: Store, part: int, table: str, attempts: Iterable[int]) -> None:
+        self._store, self._part, self._table, self._attempts = store, part, table, list(attempts)
+
+    def _rows(self, names: list[str]) -> Iterator[dict[str, Any]]:
+        for attempt in self._attempts:
+            name = manifest_name(self._part, self._table, attempt)
+            try:
+                yield from read_manifest(self._read(name), self._table, names)
+            except ValueError as exn:
+                raise self._broken(name, exn) from exn
+
+    def _failures(self) -> list[list[Failure]]:
+        """The failures of each try."""
+        found = []
+        for attempt in self._attempts:
+            name = failures_name(self._part, attempt)
+            try:
+                found.append(list(read_failures(self._read(name))))
+            except ValueError as exn:
+                raise self._broken(name, exn) from exn
+        return found
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return self._store.read(name)
+        except FileNotFoundError:
+            raise ValueError("it is not there") from None
+
+    def _broken(self, name: str, exn: ValueError) -> ValueError:
+        first = manifest_name(self._part, self._table)
+        return ValueError(
+            f"{self._store.path(name)!r} cannot be read: {exn}. Remove all files of part {self._part}, such as "
+            f"{first!r}, and run again"
+        )
+
+    def retry(self) -> Retry:
+        """What is to be tried again, after all tries so far."""
+        failures = self._failures()
+        latest = [failure for failure in failures[-1] if failure.is_retried] if failures else []
+        written = {failure.key: set[str]() for failure in latest if failure.key is not None}
+        is_broken = any(failure.key is None for failure in latest)
+        done = (
+            {failure.key for tried in failures for failure in tried if failure.key is not None} if is_broken else set()
+        )
+        if written or is_broken:
+            for row in self._rows(["key", "source_key"]):
+                if row["source_key"] in written:
+                    written[row["source_key"]].add(row["key"])
+                elif is_broken and row["source_key"] is not None:
+                    done.add(row["source_key"])
+        return Retry(max(self._attempts, default=0) + 1, written, done - written.keys(), is_broken)
+
+    def _remaining(self) -> list[Failure]:
+        """The failures that are left: of a sample that was tried again, those of its last try."""
+        left: list[Failure] = []
+        for failures in self._failures():
+            retried = {failure.key for failure in left if failure.is_retried}
+            left = [failure for failure in left if failure.key not in retried] + failures
+        return left
+
+    def summary(self) -> Summary:
+        """The sums of this part."""
+        total, sources, shards, seconds = Summary(parts=1), set[str | None](), set[str](), 0.0
+        for row in self._rows(["source_key", "shard", "start_seconds", "end_seconds", "frames", "bytes"]):
+            sources.add(row["source_key"])
+            shards.add(row["shard"])
+            total.clips += 1
+            total.frames += row["frames"] or 0
+            total.bytes += row["bytes"] or 0
+            if row["start_seconds"] is not None and row["end_seconds"] is not None:
+                seconds += row["end_seconds"] - row["start_seconds"]
+        failures = self._remaining()
+        total.samples = len(sources | {failure.key for failure in failures})
+        total.failures = dict(Counter(failure.kind for failure in failures))
+        total.failed = len({failure.key for failure in failures if failure.is_retried})
+        total.shards, total.hours = len(shards), seconds / 3600
+        return total

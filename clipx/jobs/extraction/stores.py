@@ -1,0 +1,25 @@
+"""Where the files of a job go: a local folder, or an address that fsspec opens."""
+
+from __future__ import annotations
+
+import os
+
+from clipx.datasets.urls import local_path
+from clipx.jobs.extraction.local_store import LocalStore
+from clipx.jobs.extraction.remote_store import RemoteStore
+from clipx.jobs.extraction.store import OutputError, Store
+
+__all__ = ["OutputError", "Store", "open_store"]
+
+
+def open_store(out: str | os.PathLike[str]) -> Store:
+    """The store at a path or an address. Nothing is written yet.
+
+    Raises OutputError for a path that is no folder, ValueError for an address that fsspec does not open, and
+    ImportError that names the extra where a library is missing.
+    """
+    address = os.fspath(out)
+    if not isinstance(address, str) or not address:
+        raise ValueError(f"out is {out!r}, but must be the path of a folder, or an address such as 's3://bucket/clips'")
+    path = local_path(address)
+    return RemoteStore(address) if path is None else LocalStore(path)
