@@ -18,15 +18,30 @@ if TYPE_CHECKING:
     from clipx._timing import Timings
     from clipx.datasets.ledger import Ledger
 
-__all__ = ["ENCODINGS", "ClipSource", "Data", "EncodedClip", "Encoder", "Encoding", "data_bytes", "field_name"]
+__all__ = [
+    "ENCODINGS",
+    "ClipSource",
+    "Data",
+    "EncodedClip",
+    "Encoder",
+    "Encoding",
+    "data_bytes",
+    "field_name",
+    "pieces_of",
+]
 
 Data = bytes | memoryview | tuple[bytes | memoryview, ...]
 """The bytes of a field, or pieces of them that are written one behind the other. Memoryviews are of bytes ("B")."""
 
 
+def pieces_of(data: Data) -> tuple[bytes | memoryview, ...]:
+    """The pieces of a field's bytes."""
+    return data if isinstance(data, tuple) else (data,)
+
+
 def data_bytes(data: Data) -> int:
     """Number of bytes of a field."""
-    return sum(map(len, data)) if isinstance(data, tuple) else len(data)
+    return sum(map(len, pieces_of(data)))
 
 
 class EncodedClip(NamedTuple):

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from clipx.jobs.extraction.description import described, parse_description, refuse_changes
-from clipx.jobs.extraction.manifest import TABLES, default_table
-from clipx.jobs.extraction.names import JOB, SUMMARY, is_own, parse_name
+from clipx.jobs.extraction.manifest import default_table, is_whole
+from clipx.jobs.extraction.names import JOB, SUMMARY, is_own, manifest_name, parse_name
 from clipx.jobs.extraction.outcome import Outcome, Retry
 from clipx.jobs.extraction.store import Entry, Store
 from clipx.jobs.extraction.summary import Summary, as_time
@@ -73,15 +73,34 @@ class Job:
         return len(self.facts["inputs"])
 
     def done(self) -> set[int]:
-        """The parts whose manifests are there."""
-        return {part for part, attempts in self._attempts(self.store.entries()).items() if 0 in attempts}
+        """The parts whose manifests are there, and whole.
+
+        Raises ValueError for one that is broken, of a part that has been tried again: its retries would not match.
+        """
+        entries, found = self.store.entries(), set()
+        for part, attempts in self._attempts(entries).items():
+            name = manifest_name(part, self.table)
+            if name not in entries:
+                continue
+            if self._is_broken(name, entries[name]):
+                if len(attempts) > 1:
+                    self._outcome(part, attempts).raise_broken(name, "it is truncated")
+                continue
+            found.add(part)
+        return found
+
+    def _is_broken(self, name: str, entry: Entry) -> bool:
+        # An object store has whole objects, and each look at one would be a request.
+        if self.store.keeps_staged:
+            return not is_whole(self.store, name, self.table)
+        return self.table == "parquet" and not entry.size
 
     def _attempts(self, entries: Mapping[str, Entry]) -> dict[int, list[int]]:
         """The tries whose manifests are there, by part, in order: 0, and the numbers of retries."""
         found: dict[int, list[int]] = {}
         for name in entries:
             parsed = parse_name(name)
-            if parsed is not None and parsed.kind in TABLES:
+            if parsed is not None and parsed.kind == self.table:
                 found.setdefault(parsed.part, []).append(parsed.retry)
         return {part: sorted(retries) for part, retries in found.items()}
 
@@ -90,7 +109,10 @@ class Job:
 
     def retry(self, part: int) -> Retry:
         """What is to be tried again of a part; false where that is nothing. Raises ValueError for broken manifests."""
-        return self._outcome(part, self._attempts(self.store.entries()).get(part, [])).retry()
+        attempts = 0  # counted by asking for each, since a listing may be of thousands
+        while self.store.exists(manifest_name(part, self.table, attempts)):
+            attempts += 1
+        return self._outcome(part, range(attempts)).retry()
 
     def finish(self) -> Summary:
         """Write summary.json, and return what it says.
@@ -110,7 +132,7 @@ class Job:
             for found in pool.map(Outcome.summary, outcomes):
                 total.add(found)
         parsed = ((parse_name(name), entry.modified) for name, entry in entries.items())
-        times = [modified for name, modified in parsed if name is not None and name.kind in TABLES]
+        times = [modified for name, modified in parsed if name is not None and name.kind == self.table]
         self._set_times(total, entries[JOB].modified, times)
         with self.store.writing(SUMMARY) as file:
             file.write(json.dumps(total.as_json(), indent=2).encode() + b"\n")

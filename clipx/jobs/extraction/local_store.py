@@ -79,8 +79,8 @@ class _StagedFile(io.RawIOBase):
 
     def _flush_buffer(self) -> None:
         if self._buffer:
-            self._write(memoryview(bytes(self._buffer)))
-            self._buffer.clear()
+            data, self._buffer = self._buffer, bytearray()
+            self._write(memoryview(data))
 
     def close(self) -> None:
         if self.closed:
@@ -197,9 +197,16 @@ class LocalStore(Store):
         except OSError as exn:
             raise output_error(exn, str(path), "be read") from exn
 
-    def exists(self, name: str) -> bool:
-        with _reported(self._root / name, "be read"):
-            return (self._root / name).exists()
+    def ends(self, name: str, size: int) -> tuple[bytes, bytes] | None:
+        path = self._root / name
+        with _reported(path, "be read"):
+            try:
+                with path.open("rb", buffering=0) as file:
+                    head = file.read(size)
+                    file.seek(-min(size, file.seek(0, io.SEEK_END)), io.SEEK_END)
+                    return head, file.read(size)
+            except FileNotFoundError:
+                return None
 
     def create(self, name: str, data: bytes) -> bool:
         with _LocalStaging(self._root) as staging:

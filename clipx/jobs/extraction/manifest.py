@@ -9,6 +9,8 @@ from functools import cache
 from importlib.util import find_spec
 from typing import IO, Any, Protocol
 
+from clipx.jobs.extraction.store import Store
+
 __all__ = ["COLUMNS", "TABLES", "ManifestWriter", "default_table", "is_whole", "open_manifest", "read_manifest"]
 
 COLUMNS: dict[str, type] = {
@@ -42,6 +44,7 @@ MISSING = 'this job has manifests in Parquet, which needs pyarrow: pip install "
 
 _REPEATED = ["source", "source_key", "codec", "shard", "status"]
 _MAGIC = b"PAR1"
+_END = bytes(12)  # the least that a Parquet file has
 
 
 def default_table() -> str:
@@ -116,11 +119,15 @@ class _ParquetWriter:
         self._writer.close()
 
 
-def is_whole(data: bytes, table: str) -> bool:
-    """True if the first and last eight bytes, or all, may be those of a whole manifest."""
+def is_whole(store: Store, name: str, table: str) -> bool:
+    """True if there is a manifest of this name that has its beginning and its end."""
+    ends = store.ends(name, len(_END))
+    if ends is None:
+        return False
+    head, tail = ends
     if table == "parquet":
-        return len(data) >= 12 and data.startswith(_MAGIC) and data.endswith(_MAGIC)
-    return not data or data.endswith(b"\n")
+        return head.startswith(_MAGIC) and tail.endswith(_MAGIC) and len(tail) == len(_END)
+    return not tail or tail.endswith(b"\n")
 
 
 def read_manifest(data: bytes, table: str, names: Sequence[str] = tuple(COLUMNS)) -> Iterator[dict[str, Any]]:
@@ -142,7 +149,7 @@ def _parquet_rows(data: bytes, names: Sequence[str]) -> Iterator[dict[str, Any]]
 
 
 def _line_rows(data: bytes, names: Iterable[str]) -> Iterator[dict[str, Any]]:
-    if not is_whole(data, "jsonl"):
+    if data and not data.endswith(b"\n"):
         raise ValueError("its last line has no end")
     for number, line in enumerate(data.splitlines(), 1):
         row = json.loads(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from clipx.jobs.extraction.failures import Failure, read_failures
 from clipx.jobs.extraction.manifest import read_manifest
@@ -62,7 +62,7 @@ class Outcome:
             try:
                 yield from read_manifest(self._read(name), self._table, names)
             except ValueError as exn:
-                raise self._broken(name, exn) from exn
+                self.raise_broken(name, exn)
 
     def _failures(self) -> list[list[Failure]]:
         """The failures of each try."""
@@ -72,7 +72,7 @@ class Outcome:
             try:
                 found.append(list(read_failures(self._read(name))))
             except ValueError as exn:
-                raise self._broken(name, exn) from exn
+                self.raise_broken(name, exn)
         return found
 
     def _read(self, name: str) -> bytes:
@@ -81,11 +81,11 @@ class Outcome:
         except FileNotFoundError:
             raise ValueError("it is not there") from None
 
-    def _broken(self, name: str, exn: ValueError) -> ValueError:
-        first = manifest_name(self._part, self._table)
-        return ValueError(
-            f"{self._store.path(name)!r} cannot be read: {exn}. Remove all files of part {self._part}, such as "
-            f"{first!r}, and run again"
+    def raise_broken(self, name: str, why: object) -> NoReturn:
+        """Raise the ValueError for a broken file, with what to do."""
+        raise ValueError(
+            f"{self._store.path(name)!r} cannot be read: {why}. Remove the files of this part, "
+            f"'*-{self._part:06d}*', and run the job again"
         )
 
     def retry(self) -> Retry:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from typing import IO, Any
 
-from clipx.jobs.extraction.encoding import Data, data_bytes
+from clipx.jobs.extraction.encoding import Data
 from clipx.jobs.extraction.failures import Failure
-from clipx.jobs.extraction.manifest import open_manifest
-from clipx.jobs.extraction.names import failures_name, manifest_name, parse_name, shard_name
+from clipx.jobs.extraction.manifest import is_whole, open_manifest
+from clipx.jobs.extraction.names import failures_name, manifest_name, shard_name
 from clipx.jobs.extraction.store import Store
-from clipx.jobs.extraction.tars import ShardWriter, pieces_of
+from clipx.jobs.extraction.tars import ShardWriter
 
 __all__ = ["PartCounts", "PartWriter"]
 
@@ -56,7 +56,7 @@ class PartWriter:
     """
 
     def __init__(self, store: Store, part: int, *, shard_bytes: int, table: str, retry: int | None = None) -> None:
-        self._store, self._part, self._retry = store, part, retry or 0
+        self._store, self._part, self._table, self._retry = store, part, table, retry or 0
         self._names = manifest_name(part, table, self._retry), failures_name(part, self._retry)
         self._staging = store.stage()
         try:
@@ -79,20 +79,23 @@ class PartWriter:
         return shard_name(self._part, number, self._retry)
 
     def _open_shard(self, number: int) -> IO[bytes]:
-        if number and not self._store.keeps_staged:
+        if number and not self._store.keeps_staged and not self._is_done():
             self._staging.publish(self._shard_name(number - 1))
         self.counts.shards += 1
         return self._staging.open(self._shard_name(number))
+
+    def _is_done(self) -> bool:
+        """Whether another process has finished this part."""
+        return is_whole(self._store, self._names[0], self._table)
 
     def add(self, key: str, clip: Mapping[str, Data], others: Mapping[str, Data], row: Mapping[str, Any]) -> None:
         """Write the sample of a clip, and its row.
 
         Args:
             key: of the clip's sample.
-            clip: the encoded clip, and its sound, by the names of their fields, which the row's "bytes" and "sha256"
-                are of, one behind the other.
+            clip: the encoded clip, and its sound, by the names of their fields.
             others: "clip.json" and the source's other fields.
-            row: its "shard", "bytes" and "sha256" are added.
+            row: as `row_of` makes it.
 
         Raises ValueError for a key that another clip of the part has, and for a field that is there twice.
         """
@@ -103,15 +106,10 @@ class PartWriter:
         if short in self._keys:
             raise ValueError(f"there are two clips of key {key!r} in this part, but keys of samples must differ")
         self._keys.add(short)
-        digest, size = sha256(), 0
-        for data in clip.values():
-            size += data_bytes(data)
-            for piece in pieces_of(data):
-                digest.update(piece)
         shard = self._shard_name(self._shards.write(key, {**clip, **others}))
-        self._manifest.add({**row, "key": key, "shard": shard, "bytes": size, "sha256": digest.hexdigest()})
+        self._manifest.add({**row, "key": key, "shard": shard})
         self.counts.clips += 1
-        self.counts.bytes += size
+        self.counts.bytes += row["bytes"]
 
     def fail(self, failure: Failure) -> None:
         """Note a failure."""
@@ -125,15 +123,18 @@ class PartWriter:
         self._failures.close()
         self._manifest_file.close()
         shards = [self._shard_name(number) for number in range(self.counts.shards)]
-        left = shards if self._store.keeps_staged else shards[-1:]
         manifest, failures = self._names
         with self._store.locked():
-            if not self._store.exists(manifest):
-                self._staging.publish(*left)
-                for name in self._store.entries():
-                    found = parse_name(name)
-                    if found is not None and found[:3] == ("tar", self._part, self._retry) and name not in shards:
-                        self._store.remove(name)
-                self._staging.publish(failures)
+            if not self._is_done():
+                self._staging.publish(*(shards if self._store.keeps_staged else shards[-1:]), failures)
+                self._remove_behind(len(shards))
                 self._staging.publish(manifest)
         return self.counts
+
+    def _remove_behind(self, count: int) -> None:
+        """Remove the shards that an unfinished try has left: as they lie without gaps, the last one first."""
+        end = count
+        while self._store.exists(self._shard_name(end)):
+            end += 1
+        for number in reversed(range(count, end)):
+            self._store.remove(self._shard_name(number))

@@ -90,11 +90,19 @@ class RemoteStore(Store):
                 pass
         raise FileNotFoundError(2, "no such file", self.path(name))
 
-    def exists(self, name: str) -> bool:
+    def ends(self, name: str, size: int) -> tuple[bytes, bytes] | None:
         filesystem, path = self._at(name)
         with _reported(self.path(name), "be read"):
             filesystem.invalidate_cache(path)
-            return bool(filesystem.exists(path))
+            try:
+                length = int(filesystem.info(path).get("size") or 0)
+                if not size or not length:
+                    return b"", b""
+                return filesystem.cat_file(path, 0, min(size, length)), filesystem.cat_file(
+                    path, max(length - size, 0), length
+                )
+            except FileNotFoundError:
+                return None
 
     def create(self, name: str, data: bytes) -> bool:
         if self.exists(name):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
@@ -15,9 +16,9 @@ from clipx.datasets.fields import Field, Sample, extension_of, is_metadata
 from clipx.datasets.keys import REPLACED
 from clipx.datasets.origins import locating
 from clipx.datasets.stored import StoredFile
-from clipx.jobs.extraction.encoding import Data, EncodedClip
+from clipx.jobs.extraction.encoding import Data, EncodedClip, data_bytes, pieces_of
 from clipx.jobs.extraction.manifest import COLUMNS
-from clipx.plan import FrameSpec
+from clipx.plan import FrameSpec, WindowSpec
 from clipx.wds.in_step import sound_of
 
 __all__ = ["OtherFields", "row_of"]
@@ -140,40 +141,52 @@ def _free_name(name: str, taken: Iterable[str]) -> str:
     return name
 
 
-def row_of(clip: Sample, encoded: EncodedClip, spec: FrameSpec | None = None) -> dict[str, Any]:
+def row_of(clip: Sample, encoded: EncodedClip, spec: FrameSpec) -> dict[str, Any]:
     """The row of a clip in the manifest, without what the shard's writer adds.
 
-    Frames are those of the source, seconds those of its clock, both half-open. Of arrays, frames count from the
-    beginning of the segment. The encoder's facts go before those of "clip.json".
+    Frames are those of the source, seconds those of its clock, both half-open; None where they are not known. Frames of
+    a segment of sound are those of a file whose clock begins at 0. The encoder's facts go before those of "clip.json".
+    "bytes" and "sha256" are of the encoded fields, one behind the other; to hash them takes most of the
+    time of writing, and releases the GIL.
     """
     facts = clip["clip.json"]
     first, end = _frames_of(facts, spec)
     begin, until = _seconds_of(facts)
+    digest, size = sha256(), 0
+    for data in encoded.fields.values():
+        size += data_bytes(data)
+        for piece in pieces_of(data):
+            digest.update(piece)
     row = {
         "source": facts.get("url"),
         "source_key": facts.get("key"),
-        "segment": facts.get("segment", {}).get("number"),
+        "segment": facts["segment"]["number"] if "segment" in facts else None,
         "start_frame": first,
         "end_frame": end,
         "start_seconds": begin,
         "end_seconds": until,
         "frames": facts["length"],
         "fps": _rate_of(facts),
+        "bytes": size,
+        "sha256": digest.hexdigest(),
         "status": "damaged" if facts.get("damaged") else "ok",
     }
     known = {name: value for name, value in encoded.facts.items() if name in COLUMNS}
     return {**row, **known}
 
 
-def _frames_of(facts: Mapping[str, Any], spec: FrameSpec | None) -> tuple[int | None, int | None]:
+def _frames_of(facts: Mapping[str, Any], spec: FrameSpec) -> tuple[int | None, int | None]:
     if "frame_indices" in facts:
         indices = [index for index in facts["frame_indices"] if index >= 0]
         return (min(indices), max(indices) + 1) if indices else (None, None)
-    if not facts["valid"]:
-        return None, None
-    dilation = getattr(spec, "dilation", 1)
-    is_regular = isinstance(dilation, int) and getattr(spec, "max_length", None) is not None
-    return facts["start"], facts["start"] + (facts["valid"] - 1) * dilation + 1 if is_regular or spec is None else None
+    first, segment = facts["start"], facts.get("segment")
+    if segment is not None and segment["unit"] == "frames":
+        first += segment["start"]
+    elif segment is not None:
+        first = round(facts["pts_seconds"] * facts["sample_rate"])
+    if not isinstance(spec, WindowSpec) or not facts["valid"]:
+        return first, None
+    return first, first + (facts["valid"] - 1) * spec.dilation + 1
 
 
 def _seconds_of(facts: Mapping[str, Any]) -> tuple[float | None, float | None]:

@@ -93,8 +93,12 @@ class Store(ABC):
         """The bytes of a file. Raises FileNotFoundError where there is none of this name."""
 
     @abstractmethod
+    def ends(self, name: str, size: int) -> tuple[bytes, bytes] | None:
+        """The first and the last bytes of a file, `size` of them or fewer; None where there is none of this name."""
+
     def exists(self, name: str) -> bool:
         """True if there is a file of this name."""
+        return self.ends(name, 0) is not None
 
     @abstractmethod
     def create(self, name: str, data: bytes) -> bool:

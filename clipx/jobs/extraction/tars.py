@@ -6,19 +6,14 @@ import tarfile
 from collections.abc import Callable, Mapping
 from typing import IO
 
-from clipx.jobs.extraction.encoding import Data, data_bytes
+from clipx.jobs.extraction.encoding import Data, data_bytes, pieces_of
 from clipx.jobs.extraction.keys import safe_field, safe_key
 
-__all__ = ["ShardWriter", "pieces_of"]
+__all__ = ["ShardWriter"]
 
 BLOCK = tarfile.BLOCKSIZE
 END = 2 * BLOCK
 """Bytes of zeros at the end of a tar file."""
-
-
-def pieces_of(data: Data) -> tuple[bytes | memoryview, ...]:
-    """The pieces of a field's bytes."""
-    return data if isinstance(data, tuple) else (data,)
 
 
 def _header(name: str, size: int) -> bytes:
