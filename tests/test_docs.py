@@ -20,6 +20,9 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 SMALLER = {"{000..099}": "{000..001}", "range(10)": "range(1)", "batch_size=16": "batch_size=2", '"cuda"': '"cpu"'}
 SMALLER |= {'root="/data"': 'root="."', "s3://bucket/videos/0001.mp4": "file://video0.mp4"}
 
+# Libraries that are not installed here, or start processes; tests/on_ray runs the blocks with Ray.
+NOT_RUN = "torchcodec", "torchvision", "import ray", "clipx.ray."
+
 
 def name(path):
     return str(path.relative_to(ROOT))
@@ -95,7 +98,7 @@ def test_python_runs(page, files, monkeypatch):
     }
     for number, block in enumerate(blocks(page, "python")):
         code = compile(smaller(block), f"{page.name}, block {number}", "exec")
-        if "torchcodec" not in block and "torchvision" not in block:
+        if not any(each in block for each in NOT_RUN):
             exec(code, names)
 
 

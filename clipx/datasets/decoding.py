@@ -14,10 +14,10 @@ import webdataset
 from clipx._reading import CHUNK_BYTES, read_all
 from clipx.arrays.npy import read_array
 from clipx.arrays.npz import Npz
-from clipx.datasets.fields import Sample, is_metadata
+from clipx.datasets.fields import Sample, extension_of, is_metadata
 from clipx.datasets.origins import locate
 
-__all__ = ["TooLarge", "decode", "decoded_bytes"]
+__all__ = ["TooLarge", "decode", "decoded_bytes", "encoded_cell"]
 
 OBJECT_BYTES = 64
 """Least memory of a small Python object, with the reference to it."""
@@ -227,6 +227,11 @@ def _decode_field(name: str, value: bytes, most: int) -> Any:
             return value
         value = _unpack(value, most)
     return KINDS[kind].decode(value) if kind in KINDS else value
+
+
+def encoded_cell(name: str, cell: Any) -> Any:
+    """The cell of a table as the field of a sample: a text in a column called "json" or "*.json" as its bytes."""
+    return cell.encode() if isinstance(cell, str) and KINDS.get(extension_of(name)) is KINDS["json"] else cell
 
 
 def decode(sample: Sample, most: int) -> Sample:

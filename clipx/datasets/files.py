@@ -12,7 +12,7 @@ from typing import Any
 
 from clipx._lazy import lazy
 from clipx.datasets.dataset import Handler, refuse, share_parts
-from clipx.datasets.decoding import KINDS
+from clipx.datasets.decoding import encoded_cell
 from clipx.datasets.fields import SOURCE_EXTENSIONS, Sample, extension_of, is_metadata
 from clipx.datasets.origins import locate
 from clipx.datasets.remote_names import expand_remote, is_remote, read_remote
@@ -248,8 +248,7 @@ class Files:
             cell = self._table.columns[name][row]
             if cell is None:
                 continue
-            is_encoded = isinstance(cell, str) and KINDS.get(extension_of(name)) is KINDS["json"]
-            fields[name] = cell.encode() if is_encoded else cell
+            fields[name] = encoded_cell(name, cell)
         return fields
 
     # As a Loader reads it: each sample is a part.
