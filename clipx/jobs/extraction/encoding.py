@@ -121,7 +121,18 @@ class Encoding:
         return import_module(f"clipx.jobs.extraction.{self.home}")
 
 
-ENCODINGS = {each.name: each for each in (Encoding("npy", "npy"),)}
+ENCODINGS = {
+    each.name: each
+    for each in (
+        Encoding("npy", "npy"),
+        Encoding("jpg", "picture_encoder", frozenset({"quality"})),
+        Encoding("webp", "picture_encoder", frozenset({"quality"})),
+        Encoding("png", "picture_encoder"),
+        Encoding("mp4", "movie_encoder", frozenset({"codec", "crf", "preset", "gop"})),
+        Encoding("wav", "sound_encoder", is_sound=True),
+        Encoding("flac", "sound_encoder", is_sound=True),
+    )
+}
 """The encodings by their names."""
 
 
