@@ -12,6 +12,7 @@ __all__ = [
     "AUDIO_EXTENSIONS",
     "DATASET",
     "PASS",
+    "PICTURE_EXTENSIONS",
     "SOURCE_EXTENSIONS",
     "VIDEO_EXTENSIONS",
     "Field",
@@ -39,6 +40,8 @@ VIDEO_EXTENSIONS = _names(
     "3g2 3gp asf avi divx dv f4v flv h264 h265 hevc ivf m1v m2t m2ts m2v m4v mjpeg mjpg mkv mov mp4 mpe mpeg mpg mts "
     "mxf nut obu ogv qt ts vob webm wmv y4m"
 )
+PICTURE_EXTENSIONS = _names("jpg jpeg png webp")
+"""Extensions of pictures, which are sources where they are numbered."""
 SOURCE_EXTENSIONS = AUDIO_EXTENSIONS | VIDEO_EXTENSIONS | {"npy", "npz"}
 """Extensions of the files that clips are taken from."""
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from clipx.datasets.fields import Field, Sample, is_metadata
 from clipx.datasets.origins import locating
-from clipx.datasets.sources import has_source, remaining_members
+from clipx.datasets.sources import fields_of_sources, has_source, remaining_members
 
 __all__ = ["Key", "Keys", "find_fields", "other_fields", "parse_keys"]
 
@@ -94,7 +94,8 @@ def other_fields(sample: Sample, fields: Mapping[Field, Field], added: Iterable[
 
     One whose name is in `added`, the names that clips bring with them, is renamed "source.{name}".
     """
-    rest = {name: value for name, value in sample.items() if name not in fields.values()}
+    whole = fields_of_sources(sample, [field for field in fields.values() if not field.is_member_in(sample)])
+    rest = {name: value for name, value in sample.items() if name not in whole}
     members: dict[str, list[str]] = {}
     for field in fields.values():
         if field.is_member_in(sample):

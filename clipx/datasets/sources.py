@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import IO, Any, cast
 
 import numpy as np
@@ -21,6 +21,7 @@ from clipx.datasets.fields import (
     extension_of,
     is_metadata,
 )
+from clipx.datasets.pictures import default_groups, find_group, names_of_groups
 from clipx.datasets.stored import StoredFile
 from clipx.mapped import Member, open_member
 from clipx.media.opening import open_media, videos
@@ -35,6 +36,7 @@ __all__ = [
     "array_of",
     "default_fields",
     "facts_of",
+    "fields_of_sources",
     "find_source",
     "has_source",
     "kind_of_bytes",
@@ -152,7 +154,7 @@ def _array_members(field: str, value: Any) -> list[str]:
 
 def default_fields(sample: Sample) -> list[Field]:
     """The fields that clips are taken from where the user named none: every encoded video, else every sound, else the
-    only array.
+    only array, else every group of numbered pictures.
 
     Raises ValueError where there is no such field, or more than one array.
     """
@@ -171,6 +173,8 @@ def default_fields(sample: Sample) -> list[Field]:
             arrays.append(Field(field))
         elif extension_of(field) == "npz":
             arrays += [Field.of_member(field, member) for member in _array_members(field, value)]
+    if not arrays and (groups := default_groups(sample)):
+        return groups
     if len(arrays) != 1:
         found = "no field" if not arrays else f"{len(arrays)} fields ({', '.join(arrays)})"
         raise ValueError(f"{found} of {', '.join(own) or 'none'} to take clips from; name the field with keys=")
@@ -178,17 +182,25 @@ def default_fields(sample: Sample) -> list[Field]:
 
 
 def has_source(sample: Sample, field: Field) -> bool:
-    """True for a sample that has a field or a member of this name."""
+    """True for a sample that has a field, a member or a group of numbered pictures of this name."""
     value = field.lookup(sample)
-    if value is None or not field.is_member_in(sample):
-        return value is not None
+    if value is None:
+        return field in names_of_groups(sample)
+    if not field.is_member_in(sample):
+        return True
     members = open_arrays(field.holder, value)
     return isinstance(members, Mapping) and field.member in members
 
 
 def find_source(sample: Sample, field: Field) -> tuple[str, Any]:
-    """The kind of a source, "sound", "video" or "array", and the value of its field, or of the field that holds it."""
+    """The kind of a source, "sound", "video", "array" or "pictures", and the value of its field, of the field that
+    holds it, or the PictureGroup.
+
+    Raises ValueError where the sample has no such source, or its pictures are not numbered one after the other.
+    """
     value = field.lookup(sample)
+    if value is None and (group := find_group(sample, field)) is not None:
+        return "pictures", group
     if value is None:
         raise ValueError(f"there is no field {field!r} among {', '.join(f for f in sample if not is_metadata(f))}")
     if field.is_member_in(sample):
@@ -196,6 +208,18 @@ def find_source(sample: Sample, field: Field) -> tuple[str, Any]:
     value = _encoded(field, value)
     kind = kind_of_bytes(field, value) if isinstance(value, ENCODED) else "array"
     return kind if kind in ("sound", "video") else "array", value
+
+
+def fields_of_sources(sample: Sample, fields: Iterable[Field]) -> set[str]:
+    """The fields of a sample that hold the sources of these names: all pictures of a group, the file of a member."""
+    names: set[str] = set()
+    groups: dict[str, list[str]] | None = None
+    for field in fields:
+        if field.lookup(sample) is None:
+            groups = names_of_groups(sample) if groups is None else groups
+            names.update(groups.get(field, ()))
+        names.add(field.holder if field.is_member_in(sample) else field)
+    return names
 
 
 def _check_empty(field: str, shape: tuple[int, ...], nbytes: int) -> None:

@@ -23,7 +23,7 @@ class Finding:
     Attributes:
         source: the path or address.
         sample, field: the sample's key and the field, in a shard.
-        kind: "video", "sound", "array", "shard", "field" (of another kind) or "file".
+        kind: "video", "sound", "array", "picture group" (in an index), "shard", "field" (of another kind) or "file".
         status: "ok"; "broken": it gives nothing; "damaged": it plays, but parts of it are wrong; "truncated": its end
             is missing.
         error: a message, where it is not ok.

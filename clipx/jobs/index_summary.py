@@ -21,6 +21,9 @@ COUNTED = [
 ]
 """Columns that findings are made of."""
 
+KINDS = {"sample": "field", "source": "shard", "picture": "field", "pictures": "picture group"}
+"""Kinds of rows, as findings say them where they say another."""
+
 
 def rows_of_source(name: str) -> Iterator[Mapping[str, Any]]:
     """The rows that an index would have of a shard, or of a file."""
@@ -53,7 +56,7 @@ def _findings(rows: list[dict[str, Any]]) -> Iterator[Finding]:
 
 
 def _finding(row: dict[str, Any], sound: dict[str, Any] | None) -> Finding:
-    kind = {"sample": "field", "source": "shard"}.get(row["kind"], row["kind"])
+    kind = KINDS.get(row["kind"], row["kind"])
     found = Finding(row["source"] or "", row["key"], row["field"], kind, row["status"] or "ok", row["error"])
     found.codec, found.width, found.height, found.seconds = (row[n] for n in ("codec", "width", "height", "duration"))
     found.frames = row["samples"] if row["kind"] == "sound" else row["frames"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from clipx.datasets.decoding import decode
 from clipx.datasets.fields import Field, Sample
+from clipx.datasets.sources import fields_of_sources
 from clipx.datasets.stored import StoredFile
 
 __all__ = ["Map", "check_map", "decoded_beside", "mapped"]
@@ -23,7 +24,7 @@ def check_map(function: Any) -> Map | None:
 
 def decoded_beside(sample: Sample, fields: Iterable[Field], most: int) -> Sample:
     """The fields of a sample beside those that hold its clips, decoded; each takes at most `most` bytes."""
-    names = {field.holder for field in fields}
+    names = fields_of_sources(sample, fields)
     beside = {
         name: value.read() if isinstance(value, StoredFile) else value
         for name, value in sample.items()

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 from clipx.arrays.npz import Npz
 from clipx.datasets.decoding import TooLarge, decoded_bytes
 from clipx.datasets.fields import Field, Sample, extension_of, is_metadata
-from clipx.datasets.sources import ENCODED, facts_of, find_source, kind_of_bytes, media_of
+from clipx.datasets.pictures import PictureGroup
+from clipx.datasets.sources import ENCODED, facts_of, fields_of_sources, find_source, kind_of_bytes, media_of
 from clipx.datasets.stored import StoredFile
+from clipx.pictures.needs import picture_needs
 from clipx.video.decoder_memory import DecoderNeeds, decoder_needs, needs_by_facts
 
 __all__ = ["Needs", "encoded_bytes", "needs_of"]
@@ -62,6 +64,8 @@ def encoded_bytes(sample: Sample) -> int:
 def _source_needs(sample: Sample, field: Field, threads: int) -> tuple[int, DecoderNeeds]:
     """Bytes of a field's source when it is unpacked, and what its decoder needs."""
     kind, value = find_source(sample, field)
+    if isinstance(value, PictureGroup):
+        return 2 * value.largest_stored, picture_needs(value.header)
     if not isinstance(value, ENCODED):
         return 0, DecoderNeeds()
     if kind == "video":
@@ -95,9 +99,9 @@ def needs_of(sample: Sample, fields: Sequence[Field], threads: int, most: int) -
             continue
         decoded, decoder = decoded + unpacked, decoder + pictures.nbytes
         pixels = max(pixels, pictures.pixels)
-    files = {field.holder for field in fields}
+    files = fields_of_sources(sample, fields)
     for name, value in sample.items():
-        if name in files or name in fields:
+        if name in files:
             continue
         if isinstance(value, StoredFile):
             size = max(value.known_size, 0)

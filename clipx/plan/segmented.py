@@ -274,13 +274,18 @@ def count_clips(spec: FrameSpec, found: Iterable[SegmentFrames], rng: Rng = None
     return total
 
 
-def frames_of_segments(segments: Mapping[int, Segment], n: int) -> tuple[list[SegmentFrames], SegmentErrors]:
-    """The frames of segments of an array of n, and the errors of those that begin after them or are in seconds."""
+def frames_of_segments(
+    segments: Mapping[int, Segment], n: int, why: str = "an array has no times"
+) -> tuple[list[SegmentFrames], SegmentErrors]:
+    """The frames of segments of a source of n without times, and the errors of those that have none.
+
+    why: the source has no times, in messages of segments in seconds.
+    """
     found, errors = [], []
     for number, segment in segments.items():
         try:
             if segment.unit != "frames":
-                raise ValueError(f"{segment}: it is in seconds, but an array has no times; give unit='frames'")
+                raise ValueError(f"{segment}: it is in seconds, but {why}; give unit='frames'")
             found.append(SegmentFrames(segment, part_of(segment, n)))
         except ValueError as exn:
             errors.append((number, exn.with_traceback(None)))

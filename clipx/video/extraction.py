@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from functools import lru_cache
+from collections.abc import Generator, Mapping
 
 import numpy as np
 
-from clipx._checks import check_total
 from clipx._timing import Timings
 from clipx._views import Views, draw_seed
 from clipx.audio.format import AudioFormat
@@ -20,7 +18,8 @@ from clipx.media.sources import Source, as_source
 from clipx.media.stream_facts import StreamFacts
 from clipx.plan import FrameSpec, Rng, Segment, Selection, as_generator, check_bounded, fill_bytes
 from clipx.plan.segmented import SegmentedPlan
-from clipx.video.open_pictures import ClipArray, FrameFacts, KeptFrames, OpenPictures, UnfinishedPictures
+from clipx.video.clip_arrays import DTYPE, open_pictures
+from clipx.video.open_pictures import FrameFacts, KeptFrames, OpenPictures, UnfinishedPictures
 from clipx.video.options import VideoOptions
 from clipx.video.planning import plan_video
 from clipx.video.routes import AllFrames, FromKeyFrame, needs_past_frames
@@ -29,8 +28,6 @@ from clipx.video.with_audio import InterleavedSound
 from clipx.video.writer import PictureWriter
 
 __all__ = ["Extraction"]
-
-DTYPE = np.dtype("uint8")
 
 
 class Extraction:
@@ -172,34 +169,17 @@ class Extraction:
         return 0 if last is None else last + 1
 
     def _open_pictures(self) -> OpenPictures:
-        format = self._format
-        size, channels = self._writer.size, self._writer.channels
-        assert size is not None
-        views = self._views = Views(self._format, *size, self._seed)
-        if isinstance(self._plan, SegmentedPlan):
-            views.key = self._plan.key
-
-        @lru_cache
-        def shape(length: int) -> tuple[int, ...]:
-            return format.clip_shape(length, *views.size, channels)
-
-        # A slot holds any clip of the spec: others of the pool's sources may be longer.
-        most, common = self._spec.max_length or self._plan.length, views.common
-        longest, dtype = shape(most), self._format.written_dtype(DTYPE)
-        check_total("a clip", longest, dtype.itemsize)
-        allocate: Callable[..., np.ndarray] = np.empty
-        if self._pool is not None:
-            self._pool.require(self._plan.slots() * self._in_step, longest, dtype)
-            allocate = self._pool.acquire
-        time_first = self._format.time_first
-
-        def make(number: int, length: int) -> ClipArray:
-            clip = allocate(longest if length == most else shape(length), dtype)
-            return ClipArray(clip, time_first(clip), common or views[number])
-
-        fill_value = np.array(self._spec.fill_value if self._spec.fills else 0).astype(DTYPE)
-        fill = self._format.fill(fill_value, channels)
-        return OpenPictures(self._spec, self._plan, make, fill, self._selection)
+        pictures, self._views = open_pictures(
+            self._spec,
+            self._plan,
+            self._format,
+            self._writer,
+            pool=self._pool,
+            in_step=self._in_step,
+            selection=self._selection,
+            seed=self._seed,
+        )
+        return pictures
 
     def _facts(self, frame: Frame) -> FrameFacts:
         # Integers, for a quotient that is rounded once: a Fraction a frame would cost more than its conversion.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from time import perf_counter
+from typing import Any, Protocol
 
 import av
 import numpy as np
@@ -86,11 +87,24 @@ class _Bytes:
         return Planes(self._picture, [self._shown.reshape(-1)], [self._shown.strides[0]])
 
 
+class Reader(Protocol):
+    """Gives the planes of frames, which have a height and a width: a `PictureReader`, or what stands for one."""
+
+    channels: int
+
+    def prepare(self, frame: Any) -> None:
+        """Set up for a frame, or raise MediaError where it does not match the first."""
+
+    def read(self, frame: Any) -> Planes:
+        """The planes of a frame that has been prepared for."""
+
+
 class PictureWriter:
     """Writes the frames of one stream as `format` and `options` say. The first frame sets it up; all must match that.
 
     Args:
         timings: take the seconds of `write`; None for no one.
+        reader: of the frames; default of those that a decoder of videos gives.
 
     Attributes:
         size: (height, width) of pictures after rotation and `resize`; None before the first frame.
@@ -98,17 +112,24 @@ class PictureWriter:
         orientation: how frames are rotated and flipped.
     """
 
-    def __init__(self, format: ClipFormat, options: VideoOptions, name: str, timings: Timings | None = None) -> None:
+    def __init__(
+        self,
+        format: ClipFormat,
+        options: VideoOptions,
+        name: str,
+        timings: Timings | None = None,
+        reader: Reader | None = None,
+    ) -> None:
         self._timings = timings or Timings()
         self._format, self._rotates = format, options.rotate
-        self._reader = PictureReader(options, name)
+        self._reader = reader or PictureReader(options, name)
         self._bytes: _Bytes | None = None
         self.size: Size | None = None
         self.channels = self._reader.channels
         self.orientation = UPRIGHT
         self._output = format.output(self.channels, np.dtype(np.uint8))
 
-    def prepare(self, frame: av.VideoFrame, orientation: Orientation | None = None) -> None:
+    def prepare(self, frame: Any, orientation: Orientation | None = None) -> None:
         """Set up for the size and format of the first frame, and for the colors of each.
 
         orientation: of the first frame of the file; default that of the first frame given. Raises MediaError for a
@@ -123,7 +144,7 @@ class PictureWriter:
             stored = None if self.orientation == UPRIGHT else partial(_stored, self.orientation, self._format)
             self._resamplings = Resamplings(self._format, *self._shown, stored)
 
-    def write(self, frame: av.VideoFrame, targets: list[Target], footprint: int) -> None:
+    def write(self, frame: Any, targets: list[Target], footprint: int) -> None:
         """Write views of a frame to each target, a frame of an array that `ClipFormat.time_first` gives.
 
         footprint: as in `_kernel.Picture.write`. Raises MediaError as `prepare`.

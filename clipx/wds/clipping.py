@@ -123,7 +123,8 @@ def clips(
     Args:
         spec: which frames; also `FrameList(frames="json:frames")`, of a list in a field of each sample.
         format: how frames are written: those of videos, and of arrays (n, height, width, channels).
-        options: how videos are read; see `clipx.video.clips`.
+        options: how videos are read; see `clipx.video.clips`. Of numbered pictures, the part, the rate, the color and
+            `max_pixels`.
         audio: how sound is written: of sound files, and, where it is given, of each video clip, as field "audio" (or
             "{field}.audio" where there are clips of several videos).
         segments: the segments that a source is divided into; see below. Each is a source of its own for the spec.
@@ -136,7 +137,8 @@ def clips(
             or a dict, share one plan and must have the same number of frames. A field whose name does not say its kind
             is probed. Default: every encoded video (by name: mp4, mkv, webm, mov, avi, ts, mpg, flv, ...; also
             "front.mp4"); where there is none, every sound (wav, flac, mp3, aac, ogg, opus, m4a, aiff, ...); else the
-            sample's only array (npy, a member of npz, a tensor).
+            sample's only array (npy, a member of npz, a tensor); else every group of numbered pictures: "jpg" for the
+            fields "000.jpg", "001.jpg", ....
         seed, epoch: random starts, crops and flips are drawn from (seed, epoch, `__key__`). epoch is a number, a
             function that gives one, or None to count the times that this stage is run, in DataLoader workers, too.
         handler: called with the error of a broken sample, as webdataset's are: true goes on with the next sample,
@@ -145,18 +147,19 @@ def clips(
 
     A clip's sample has the source's other fields as they are, the clip under the field's name, `__key__`
     "{key}_{index:06d}", and "clip.json": index, start, valid, length, for videos frame_indices, pts_seconds,
-    duration_seconds, source_fps and rotation, and mirrored where it is true; crop and flip where they are drawn at
-    random; "key" and "url", the `__key__` and `__url__` of the source's sample. A field of the source's own that one
-    of these replaces, such as its "clip.json", becomes "source.clip.json".
+    duration_seconds, source_fps and rotation, and mirrored where it is true, for numbered pictures frame_indices and,
+    where the "clip.json" beside them has times, these; crop and flip where they are drawn at random; "key" and "url",
+    the `__key__` and `__url__` of the source's sample. A field of the source's own that one of these replaces, such as
+    its "clip.json", becomes "source.clip.json".
 
     `segments` is "json:segments", a path to a list in a field of each sample; a function of the sample that gives such
-    a list, or one list for all samples. It holds pairs (start, end), in seconds for videos and sound and in frames for
-    arrays; Segments; or dicts with "start" and "end" in seconds or "start_frame" and "end_frame", whose other entries
-    are facts. A path leads through dicts by names and through lists by numbers; with `*` for all of a list or dict,
-    such as "json:shots.*.times", it names the segments themselves. A field may still be encoded; one of kind "csv" is
-    a table as `clipx.segments.from_csv` reads it. Clips then come in order of their last frames, `__key__` is
-    "{key}_{segment:04d}_{index:06d}", and "clip.json" has "segment": number, start, end, unit and facts. A segment
-    that is malformed, or starts past the end, goes to `handler` as a ValueError, and loses no other.
+    a list, or one list for all samples. It holds pairs (start, end), in seconds for videos, sound and pictures and in
+    frames for arrays; Segments; or dicts with "start" and "end" in seconds or "start_frame" and "end_frame", whose
+    other entries are facts. A path leads through dicts by names and through lists by numbers; with `*` for all of a
+    list or dict, such as "json:shots.*.times", it names the segments themselves. A field may still be encoded; one of
+    kind "csv" is a table as `clipx.segments.from_csv` reads it. Clips then come in order of their last frames,
+    `__key__` is "{key}_{segment:04d}_{index:06d}", and "clip.json" has "segment": number, start, end, unit and facts.
+    A segment that is malformed, or starts past the end, goes to `handler` as a ValueError, and loses no other.
 
     The stage's `errors` is a `clipx.datasets.ledger.Ledger`: which samples of which shards were broken,
     damaged or gave no clips, or had bad segments, in this process and in the DataLoader workers that run the stage.

@@ -12,6 +12,7 @@ from clipx.datasets.fields import Field, Sample
 from clipx.datasets.origins import locate
 from clipx.datasets.segments import BadSegment, SampleSegments
 from clipx.errors import Damage
+from clipx.pictures.clips import PictureClips
 from clipx.plan import Selection
 from clipx.video.clips import VideoClips
 
@@ -41,13 +42,13 @@ class ClipSample(NamedTuple):
     sample: Sample
 
 
-FieldClips = ArrayClips | AudioClips | VideoClips
+FieldClips = ArrayClips | AudioClips | PictureClips | VideoClips
 """Iterator of the clips of one field."""
 
 
 def bytes_decoded(clips: FieldClips) -> int:
-    """Bytes of the packets of a video that have been decoded; 0 of sound and arrays."""
-    return clips.bytes_decoded if isinstance(clips, VideoClips) else 0
+    """Bytes of the packets of a video, and of pictures, that have been decoded; 0 of sound and arrays."""
+    return clips.bytes_decoded if isinstance(clips, (PictureClips, VideoClips)) else 0
 
 
 def sound_of(name: str, fields: Collection[str]) -> str:

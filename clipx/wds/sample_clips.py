@@ -11,10 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clipx._checks import check_kind, integer
-from clipx._reading import BytesFile
 from clipx._timing import Timings
 from clipx.arrays.clips import ArrayClips
-from clipx.audio.clips import count_clips as count_sound_clips
 from clipx.audio.clips import selected_clips as selected_sound_clips
 from clipx.audio.format import AudioFormat
 from clipx.datasets.decoding import decode
@@ -23,20 +21,27 @@ from clipx.datasets.fields import DATASET, PASS, Field, Sample
 from clipx.datasets.keys import Keys, find_fields, other_fields, parse_keys
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locate, locating
+from clipx.datasets.pictures import PictureGroup
 from clipx.datasets.segments import BadSegment, SampleSegments, SegmentSource
-from clipx.datasets.sources import array_length, array_of, default_fields, facts_of, find_source, media_of
+from clipx.datasets.sources import (
+    array_of,
+    default_fields,
+    facts_of,
+    fields_of_sources,
+    find_source,
+    media_of,
+)
 from clipx.datasets.stored import StoredFile
 from clipx.format import ClipFormat
 from clipx.media.clip_memory import ClipMemory
+from clipx.pictures.clips import selected_clips as selected_picture_clips
 from clipx.plan import ALL, FrameList, FrameSpec, Segment, Selection
 from clipx.plan.draws import sample_rng
-from clipx.plan.segmented import count_clips as count_planned
-from clipx.plan.segmented import frames_of_segments
 from clipx.pool import ClipPool
-from clipx.video.clips import VideoClips, count_clips
+from clipx.video.clips import VideoClips
 from clipx.video.clips import selected_clips as selected_video_clips
-from clipx.video.counting import count_clips_by_facts
 from clipx.video.options import VideoOptions
+from clipx.wds.field_counts import count_of_field
 from clipx.wds.in_step import (
     ClipSample,
     FieldClips,
@@ -53,7 +58,7 @@ __all__ = ["SampleClips"]
 
 
 class _Source(NamedTuple):
-    """The source in a field: its kind, "sound", "video" or "array", and its value."""
+    """The source in a field: its kind, as `find_source` says it, and its value."""
 
     kind: str
     value: Any
@@ -199,7 +204,7 @@ class SampleClips:
                 )
         timings.decodes = any(source.kind != "array" for source in found.values())
         timings.opening += perf_counter() - began
-        local = [field for field, (_, value) in found.items() if isinstance(value, StoredFile) and value.path]
+        local = [field for field, (_, value) in found.items() if _is_local(value)]
         del found, source
         with_audio = self.audio is not None and any(isinstance(source, VideoClips) for source in sources.values())
         made = ["clip.json", *fields, *([sound_of(name, fields) for name in fields] if with_audio else [])]
@@ -283,6 +288,9 @@ class SampleClips:
         if source.kind == "sound":
             shared["pool"] = pool if isinstance(pool, ClipPool) else None
             return selected_sound_clips(media_of(source.value), spec, self.audio, **shared)
+        if source.kind == "pictures":
+            shared |= {"options": options, "timings": timings}
+            return selected_picture_clips(source.value, spec, self.format, **shared)
         shared |= {"options": options, "audio": self.audio, "timings": timings, "facts": facts_of(source.value)}
         return selected_video_clips(media_of(source.value), spec, self.format, **shared)
 
@@ -313,27 +321,20 @@ class SampleClips:
         return min(self._count(sample, field, source, asked, epoch) for field, source in found.items())
 
     def _count(self, sample: Sample, field: Field, source: _Source, asked: _Asked, epoch: int) -> int:
-        (kind, given), segments, key = source, asked.segments, sample.get("__key__", "")
-        name, rng = f"field {field!r} of sample {key!r}", self.rng_of(sample, epoch)
-        spec = asked.spec.drawn(rng) if segments is None else asked.spec
-        if kind == "array":
-            n = array_length(sample, field, given)
-            if segments is None:
-                return spec.count(n)
-            return count_planned(spec, frames_of_segments(segments, n)[0], rng)
-        if (facts := facts_of(given)) is not None and kind == "video":
-            known = count_clips_by_facts(facts, spec, self.options, name, segments, rng)
-            if known is not None:
-                return known
-        value: Any = BytesFile(given) if isinstance(given, memoryview) else media_of(given)
-        if kind == "sound":
-            return count_sound_clips(value, spec, self.audio, name, segments, rng)
-        return count_clips(value, spec, self.options, name, segments, rng)
+        how: dict[str, Any] = {"options": self.options, "audio": self.audio, "rng": self.rng_of(sample, epoch)}
+        return count_of_field(sample, field, *source, asked.spec, asked.segments, **how)
+
+
+def _is_local(value: Any) -> bool:
+    """True for a source that is read from where it lies in a local file."""
+    return (isinstance(value, StoredFile) and value.path is not None) or (
+        isinstance(value, PictureGroup) and value.is_local
+    )
 
 
 def _decoded(sample: Sample, fields: Mapping[Field, Field]) -> Sample:
     """The fields beside the clips, decoded."""
-    files = {field.holder for field in fields.values()}
+    files = fields_of_sources(sample, fields.values())
     beside = {name: value for name, value in sample.items() if name not in files}
     plain = {name: bytes(value) if isinstance(value, memoryview) else value for name, value in beside.items()}
     return decode(plain, MOST_BYTES)

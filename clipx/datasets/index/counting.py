@@ -68,7 +68,9 @@ def _counts_frames(sample_clips: Any) -> bool:
 
 
 def _frames_of_samples(table: IndexTable, sample_clips: Any) -> np.ndarray:
-    """The fewest frames of the videos of each sample, int64 (samples,); -1 where columns do not say all of them."""
+    """The fewest frames of the videos or the numbered pictures of each sample, int64 (samples,); -1 where columns do
+    not say all of them.
+    """
     options: VideoOptions = sample_clips.options or VideoOptions()
     names = ["is_best", "listed", "exact", "frames", "width", "height", "stream_of_kind"]
     columns = table.read_columns(names)
@@ -77,14 +79,14 @@ def _frames_of_samples(table: IndexTable, sample_clips: Any) -> np.ndarray:
         return columns.column(name).fill_null(missing).to_numpy()
 
     samples, kind = table.numbers("sample"), table.column("kind")
-    is_video = are(kind, "video") & (samples >= 0)
+    is_video, is_group = (are(kind, each) & (samples >= 0) for each in ("video", "pictures"))
     if options.stream == BEST:
         chosen = columns.column("is_best").fill_null(False).to_numpy()
     else:
         chosen = numbers("stream_of_kind", -1) == options.stream
     listed, frames = numbers("listed", -1), numbers("frames", -1)
     exact = columns.column("exact").fill_null(False).to_numpy()
-    n = np.where(listed >= 0, listed, np.where(exact, frames, -1))
+    n = np.where(listed >= 0, listed, np.where(exact | is_group, frames, -1))
     n[numbers("width", 0).astype(np.int64) * numbers("height", 0) > options.max_pixels] = -1
     n[~are(table.column("status"), "ok")] = -1
     field = table.column("field")
@@ -92,8 +94,10 @@ def _frames_of_samples(table: IndexTable, sample_clips: Any) -> np.ndarray:
     wanted = [_is_taken(name, sample_clips.keys) for name in fields]
     codes = field.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     taken = np.append(np.array(wanted, bool), False)[codes]
-    rows = np.flatnonzero(is_video & taken & chosen)
     count = len(table.first) - 1
+    if sample_clips.keys is None:
+        taken |= is_group & _has_only_groups(table, samples, is_group, frames)[samples]
+    rows = np.flatnonzero(taken & ((is_video & chosen) | is_group))
     least, has = np.full(count, np.iinfo(np.int64).max), np.zeros(count, np.int64)
     np.minimum.at(least, samples[rows], n[rows])
     np.add.at(has, samples[rows], 1)
@@ -106,6 +110,15 @@ def _frames_of_samples(table: IndexTable, sample_clips: Any) -> np.ndarray:
     else:
         complete = np.full(count, len(sample_clips.keys))
     return np.where((has > 0) & (has == complete), least, -1)
+
+
+def _has_only_groups(table: IndexTable, samples: np.ndarray, is_group: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Whether all sources of a sample are groups of at least two pictures, bool (samples,)."""
+    kind = table.column("kind")
+    others = are(kind, "video") | are(kind, "sound") | are(kind, "array") | (is_group & (frames < 2))
+    found = np.ones(len(table.first) - 1, bool)
+    found[samples[others & (samples >= 0)]] = False
+    return found
 
 
 def _is_taken(field: str, keys: Any) -> bool:

@@ -5,7 +5,7 @@ Nothing that is wrong with a field is raised: it becomes the status and the erro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, cast
 
@@ -15,10 +15,14 @@ from clipx.arrays.npz import Npz
 from clipx.datasets.fields import SOURCE_EXTENSIONS, extension_of
 from clipx.datasets.index.media_rows import Row, sound_rows, video_rows
 from clipx.datasets.origins import describe_error, shorten
+from clipx.datasets.pictures import PictureGroup
 from clipx.datasets.sources import kind_of_bytes
 from clipx.datasets.stored import StoredFile
 
-__all__ = ["broken_row", "rows_of_field"]
+__all__ = ["broken_row", "printable", "row_of_pictures", "rows_of_field"]
+
+CODECS = {"jpeg": "mjpeg", "png": "png", "webp": "webp"}
+"""FFmpeg's names of the kinds of pictures."""
 
 MOST_ERROR = 1000
 """Characters of an error that are kept."""
@@ -55,6 +59,17 @@ def rows_of_field(field: str, value: StoredFile | bytes, is_file: bool = False) 
             return video_rows(src, "it") if kind == "video" else sound_rows(src, "it")
     except Exception as exn:  # of any type, as the content makes it; other fields are still to be read
         return [broken_row("array" if kind in ("npy", "npz") else kind, exn)]
+
+
+def row_of_pictures(name: str, names: list[str], fields: Mapping[str, StoredFile | bytes]) -> Row:
+    """The row of a group of numbered pictures, of the fields `names`: their number, and the size of the first."""
+    try:
+        group = PictureGroup(name, names, fields)
+        header = group.header
+    except (ValueError, OSError) as exn:
+        return broken_row("pictures", exn)
+    size = {"height": header.height, "width": header.width}
+    return {"kind": "pictures", "codec": CODECS[header.kind], **size, "frames": len(group), "status": "ok"}
 
 
 @contextmanager

@@ -56,7 +56,8 @@ class SampleReading:
         table, changed, streamed = self._table, dict[Source, bool](), False
         fields: dict[str, list[int]] = {}
         for row in rows:
-            fields.setdefault(table.text("field", row) or "", []).append(row)
+            if table.text("kind", row) != "pictures":  # whose fields have rows of their own
+                fields.setdefault(table.text("field", row) or "", []).append(row)
         values = table.value("values", rows[0])
         if values is not None:
             sample |= _values(values, self._table, rows[0])
@@ -122,7 +123,8 @@ class SampleReading:
         assert self._renewed is not None
         fields: dict[str, list[Row]] = {}
         for row in self._renewed.rows(source, sample["__key__"]):
-            fields.setdefault(row["field"] or "", []).append(row)
+            if row["kind"] != "pictures":
+                fields.setdefault(row["field"] or "", []).append(row)
         for field, rows in fields.items():
             first = rows[0]
             if first["kind"] == "sample" or first["offset"] is None:

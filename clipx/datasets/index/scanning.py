@@ -10,9 +10,10 @@ import webdataset
 
 from clipx.datasets.addresses import UnreadMember
 from clipx.datasets.fields import Sample, is_metadata
-from clipx.datasets.index.field_rows import broken_row, printable, rows_of_field
+from clipx.datasets.index.field_rows import broken_row, printable, row_of_pictures, rows_of_field
 from clipx.datasets.index.media_rows import Row
 from clipx.datasets.local_tars import LocalSample, local_samples
+from clipx.datasets.pictures import names_of_groups
 from clipx.datasets.shards import Shards
 from clipx.datasets.shares import Share
 from clipx.datasets.stored import StoredFile
@@ -133,6 +134,7 @@ def rows_of_samples(samples: Iterable[Listed | Row], is_stopped: Callable[[], bo
             found = [broken_row("sample", f"ValueError: its key {key!r} is not UTF-8: rename its files")]
         else:
             found = [row for name, value in fields.items() for row in _rows_of_field(name, value)]
+            found += _rows_of_pictures(fields, found)
         for row in found:
             row["shard_sample"], row["key"] = number, printable(key)
         rows += found
@@ -147,6 +149,21 @@ def _rows_of_field(name: str, value: StoredFile | bytes) -> list[Row]:
         if isinstance(value, StoredFile):
             row["offset"] = value.offset
     return rows
+
+
+def _rows_of_pictures(fields: dict[str, StoredFile | bytes], rows: list[Row]) -> list[Row]:
+    """A row for each group of numbered pictures, whose own rows become those of a picture."""
+    groups = names_of_groups(fields)
+    numbered = {printable(name) for names in groups.values() for name in names}
+    for row in rows:
+        if row["field"] in numbered:
+            row["kind"] = "picture"
+    sizes = {row["field"]: row["size"] for row in rows}
+    found = []
+    for name, names in groups.items():
+        row = row_of_pictures(name, names, fields)
+        found.append({**row, "field": printable(name), "size": sum(sizes[printable(each)] for each in names)})
+    return found
 
 
 def rows_of_file(url: str) -> list[Row]:

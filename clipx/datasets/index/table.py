@@ -224,7 +224,7 @@ class IndexTable:
         return np.append(begins, self.rows)
 
     def _check_rows(self) -> None:
-        kinds = {"video", "sound", "array", "field", "sample", "source"}
+        kinds = {"video", "sound", "array", "picture", "pictures", "field", "sample", "source"}
         self._check_names("kind", kinds)
         self._check_names("source_kind", {"file", "shard"}, nullable=True)
         samples, sizes = self.numbers("sample"), self.numbers("size")

@@ -1,0 +1,1 @@
+"""Numbered pictures, such as 000.jpg, 001.jpg, ..., to clips."""
