@@ -16,6 +16,7 @@ from clipx.arrays.pages import Pages
 from clipx.arrays.segments import SegmentClips, plan_array
 from clipx.arrays.writer import ArrayWriter
 from clipx.clip import Clip
+from clipx.errors import Damage
 from clipx.format import ClipFormat
 from clipx.plan import FrameSpec, Segment, Selection, check_bounded, fill_bytes
 from clipx.plan.rows import first_frames
@@ -121,6 +122,7 @@ class ArrayClips(Iterator[Clip]):
     Attributes:
         num_frames: frames of the array.
         segment_errors: numbers of segments that give no clips, or not all, and why.
+        damages: none, as arrays have no damage.
     """
 
     def __init__(
@@ -136,6 +138,7 @@ class ArrayClips(Iterator[Clip]):
     ) -> None:
         self.num_frames = len(array)
         self.segment_errors: list[tuple[int, ValueError]] = []
+        self.damages: list[Damage] = []
         self._views: Views | None = None
         self._of_segments: Iterator[dict[str, Any]] | None = None
         if segments is not None:

@@ -17,7 +17,7 @@ from clipx.media.rates import Grace
 from clipx.plan import Segment
 from clipx.plan.seconds import Rounded, as_ticks
 
-__all__ = ["MOST_FRAMES", "MOST_REPEATS", "Timeline"]
+__all__ = ["MOST_FRAMES", "MOST_REPEATS", "Timeline", "Times"]
 
 MOST_REPEATS = 2**22
 """Most frames of a time line that show one frame: a day and a half at 30 frames a second, six days at 8. More are those

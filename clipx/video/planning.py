@@ -15,7 +15,7 @@ from clipx.media.damage import Report
 from clipx.media.packet_index import PacketIndex
 from clipx.media.sources import Source, can_rewind
 from clipx.media.stream_facts import StreamFacts
-from clipx.media.timeline import Timeline
+from clipx.media.timeline import Timeline, Times
 from clipx.plan import Extent, FrameSpec, Rng, Segment, Selection
 from clipx.plan.rows import Plan
 from clipx.plan.segmented import SegmentErrors, plan_segments
@@ -26,17 +26,19 @@ from clipx.video.passes import VideoPasses
 from clipx.video.routes import AllFrames, IndexedPart, choose_route, has_gaps, part_to_index, reads_apart
 from clipx.video.segments import frames_of_video, times_of_video
 from clipx.video.sound_apart import SoundApart
+from clipx.video.times import VideoTimes
 from clipx.video.wanted import needed_frames
 from clipx.video.with_audio import InterleavedSound
 
-__all__ = ["plan_video"]
+__all__ = ["Planned", "plan_of_times", "plan_video"]
 
 
-class _Planned(NamedTuple):
+class Planned(NamedTuple):
     """The plan of a video.
 
     Attributes:
         frames: frame of the video for each frame of the time line; None where that is not known.
+        errors: numbers of segments that give no clips, or not all, and why.
     """
 
     plan: Plan
@@ -105,6 +107,25 @@ def plan_video(
     return passes, plan, errors
 
 
+def plan_of_times(
+    file: VideoTimes, spec: FrameSpec, times: Times, segments: Mapping[int, Segment] | None, rng: Rng
+) -> Planned:
+    """The plan of a video of whose frames all times are known, or of segments of it.
+
+    Raises MediaError where the clock jumps, ValueError as `FrameSpec.plan`.
+    """
+    if segments is not None:
+        found, errors = frames_of_video(segments, file, times, spec)
+        plan, of_spec = plan_segments(spec, found, rng)
+        n = plan.source_frames = len(times.pts)
+        return Planned(plan, np.arange(n, dtype=np.int64), sorted(errors + of_spec, key=lambda error: error[0]))
+    timeline = file.timeline()
+    frames = timeline.frames(times, file.frame_ticks)
+    n = len(frames)
+    extent = Extent(n, timeline.exact_times(times, n, file.frame_ticks) if spec.needs_times else None)
+    return Planned(spec.plan(extent, rng), frames, [])
+
+
 def _read_index(
     file: VideoFile,
     timeline: Timeline,
@@ -134,17 +155,14 @@ def _planned(
     decoder: VideoDecoder,
     index: PacketIndex | None,
     rng: Rng,
-) -> _Planned:
+) -> Planned:
     """The plan of a video that is not divided."""
     if spec.needs_times:
-        times = times_of_video(decoder, index)
-        frames = timeline.frames(times, file.frame_ticks)
-        n = len(frames)
-        extent = Extent(n, timeline.exact_times(times, n, file.frame_ticks))
-        return _Planned(spec.plan(extent, rng), None if index is None else frames, [])
+        planned = plan_of_times(file, spec, times_of_video(decoder, index), None, rng)
+        return planned._replace(frames=None) if index is None else planned
     of_index = None if index is None else timeline.frames(index, file.frame_ticks)
     plan = spec.plan(_extent(spec, timeline, selection, decoder, None if of_index is None else len(of_index)), rng)
-    return _Planned(plan, of_index, [])
+    return Planned(plan, of_index, [])
 
 
 def _planned_segments(
@@ -154,13 +172,9 @@ def _planned_segments(
     decoder: VideoDecoder,
     index: PacketIndex | None,
     rng: Rng,
-) -> _Planned:
-    times = times_of_video(decoder, index)
-    found, errors = frames_of_video(segments, file, times, spec)
-    plan, of_spec = plan_segments(spec, found, rng)
-    plan.source_frames = len(times.pts)
-    frames = None if index is None else np.arange(index.frames, dtype=np.int64)
-    return _Planned(plan, frames, sorted(errors + of_spec, key=lambda error: error[0]))
+) -> Planned:
+    planned = plan_of_times(file, spec, times_of_video(decoder, index), segments, rng)
+    return planned._replace(frames=None) if index is None else planned
 
 
 def _extent(

@@ -8,6 +8,7 @@ import numpy as np
 
 from clipx.media.exact_times import FrameTimes
 from clipx.media.packet_index import PacketIndex
+from clipx.media.timeline import Times
 from clipx.plan import FrameSpec, Segment
 from clipx.plan.segmented import SegmentErrors, SegmentFrames
 from clipx.plan.segments import json_number
@@ -23,7 +24,7 @@ def times_of_video(decoder: VideoDecoder, index: PacketIndex | None) -> PacketIn
 
 
 def frames_of_video(
-    segments: Mapping[int, Segment], file: VideoTimes, times: PacketIndex | FrameTimes, spec: FrameSpec
+    segments: Mapping[int, Segment], file: VideoTimes, times: Times, spec: FrameSpec
 ) -> tuple[list[SegmentFrames], SegmentErrors]:
     """The frames of segments, and the errors of those that have none."""
     whole, found = file.timeline(), []
@@ -50,7 +51,7 @@ def _as_range(frames: np.ndarray) -> range | np.ndarray:
     return frames
 
 
-def _no_frames(segment: Segment, file: VideoTimes, times: PacketIndex | FrameTimes) -> ValueError:
+def _no_frames(segment: Segment, file: VideoTimes, times: Times) -> ValueError:
     n = len(times.pts)
     if segment.unit == "frames":
         if segment.start >= n:

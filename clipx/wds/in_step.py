@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from clipx.arrays.clips import ArrayClips
-from clipx.audio.clips import AudioClips
 from clipx.clip import Clip
 from clipx.datasets.fields import Field, Sample
 from clipx.datasets.origins import locate
@@ -14,6 +12,7 @@ from clipx.datasets.segments import BadSegment, SampleSegments
 from clipx.errors import Damage
 from clipx.pictures.clips import PictureClips
 from clipx.plan import Selection
+from clipx.plan.segmented import SegmentErrors
 from clipx.video.clips import VideoClips
 
 __all__ = [
@@ -42,8 +41,26 @@ class ClipSample(NamedTuple):
     sample: Sample
 
 
-FieldClips = ArrayClips | AudioClips | PictureClips | VideoClips
-"""Iterator of the clips of one field."""
+class FieldClips(Protocol):
+    """Iterator of the clips of one field: ArrayClips, AudioClips, PictureClips, VideoClips and others like these."""
+
+    @property
+    def num_frames(self) -> int | None:
+        """Number of frames; None until the last clip has been given."""
+
+    @property
+    def segment_errors(self) -> SegmentErrors:
+        """Numbers of segments that give no clips, or not all, and why."""
+
+    @property
+    def damages(self) -> list[Damage]:
+        """The damage that has been found so far, and that is left out or kept."""
+
+    def __iter__(self) -> Iterator[Clip]:
+        """The iterator itself."""
+
+    def __next__(self) -> Clip:
+        """The next clip."""
 
 
 def bytes_decoded(clips: FieldClips) -> int:
@@ -112,12 +129,7 @@ def _is_damaged(sources: Mapping[Field, FieldClips]) -> bool:
 
 def damages_of(sources: Mapping[Field, FieldClips]) -> list[tuple[Field, Damage]]:
     """The damage that has been found in the fields so far, and is left out or kept."""
-    return [
-        (field, damage)
-        for field, source in sources.items()
-        if not isinstance(source, ArrayClips)
-        for damage in source.damages
-    ]
+    return [(field, damage) for field, source in sources.items() for damage in source.damages]
 
 
 def joined(

@@ -16,11 +16,13 @@ class Limits(NamedTuple):
         pixels: of a picture, where that is below the limit of `options`.
         segment_bytes: of its segments, and of a list of frames.
         slots: of a pool that clips of a field are written to at the same time, where it is divided into segments.
+        packet_bytes: of the packets of a clip that is copied without decoding.
     """
 
     pixels: int | None = None
     segment_bytes: int = MOST_BYTES
     slots: int | None = None
+    packet_bytes: int | None = None
 
 
 NO_LIMITS = Limits()

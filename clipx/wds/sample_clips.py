@@ -54,17 +54,17 @@ from clipx.wds.in_step import (
 )
 from clipx.wds.limits import NO_LIMITS, Limits
 
-__all__ = ["SampleClips"]
+__all__ = ["AskedClips", "FieldSource", "SampleClips"]
 
 
-class _Source(NamedTuple):
+class FieldSource(NamedTuple):
     """The source in a field: its kind, as `find_source` says it, and its value."""
 
     kind: str
     value: Any
 
 
-class _Asked(NamedTuple):
+class AskedClips(NamedTuple):
     """What is asked of all fields of a sample: by which spec, and of which segments; None where it is not divided."""
 
     spec: FrameSpec
@@ -199,8 +199,8 @@ class SampleClips:
         sources: dict[Field, FieldClips] = {}
         for field, source in found.items():
             with locating(field=field):
-                sources[field] = self._open(
-                    sample, field, source, asked, epoch, pool, options, len(fields), selection, limits.slots, timings
+                sources[field] = self.open_field(
+                    sample, field, source, asked, epoch, pool, options, len(fields), selection, limits, timings
                 )
         timings.decodes = any(source.kind != "array" for source in found.values())
         timings.opening += perf_counter() - began
@@ -230,16 +230,16 @@ class SampleClips:
                 for field, damage in damages_of(sources):
                     ledger.note("damage", origin, damage.reason, field=field)
 
-    def _find(self, sample: Sample, fields: Mapping[Field, Field]) -> dict[Field, _Source]:
+    def _find(self, sample: Sample, fields: Mapping[Field, Field]) -> dict[Field, FieldSource]:
         """The sources of fields."""
         found = {}
         for field in fields.values():
             with locating(field=field):
                 kind, value = find_source(sample, field)
-                found[field] = _Source("sound" if kind == "video" and self._sound_only else kind, value)
+                found[field] = FieldSource("sound" if kind == "video" and self._sound_only else kind, value)
         return found
 
-    def _ask(self, sample: Sample, sources: Mapping[Field, _Source], limits: Limits) -> _Asked:
+    def _ask(self, sample: Sample, sources: Mapping[Field, FieldSource], limits: Limits) -> AskedClips:
         """The spec and the segments of a sample. Raises what its fields that say them are wrong in."""
         spec, found = self.spec, None
         if self._listed is not None:
@@ -253,7 +253,7 @@ class SampleClips:
         if self.segments is not None:
             is_array = all(source.kind == "array" for source in sources.values())
             found = self.segments.of(sample, "frames" if is_array else "seconds", limits.segment_bytes)
-        return _Asked(spec, found)
+        return AskedClips(spec, found)
 
     def _limited(self, max_pixels: int | None) -> VideoOptions | None:
         """The options, for pictures of at most so many pixels."""
@@ -262,18 +262,18 @@ class SampleClips:
         options = self.options or VideoOptions()
         return replace(options, max_pixels=min(options.max_pixels, max_pixels))
 
-    def _open(
+    def open_field(
         self,
         sample: Sample,
         field: Field,
-        source: _Source,
-        asked: _Asked,
+        source: FieldSource,
+        asked: AskedClips,
         epoch: int,
         pool: ClipMemory | None,
         options: VideoOptions | None,
         in_step: int,
         selection: Selection,
-        max_slots: int | None,
+        limits: Limits,
         timings: Timings,
     ) -> FieldClips:
         """The clips of a field, one of `in_step` that share a plan."""
@@ -284,7 +284,7 @@ class SampleClips:
             array, slots = array_of(sample, field, source.value), pool if isinstance(pool, ClipPool) else None
             return ArrayClips(array, spec, self.format, slots, rng, in_step, selection, segments)
         shared: dict[str, Any] = {"pool": pool, "rng": rng, "name": name, "in_step": in_step, "selection": selection}
-        shared |= {"segments": segments, "max_slots": max_slots}
+        shared |= {"segments": segments, "max_slots": limits.slots}
         if source.kind == "sound":
             shared["pool"] = pool if isinstance(pool, ClipPool) else None
             return selected_sound_clips(media_of(source.value), spec, self.audio, **shared)
@@ -320,7 +320,7 @@ class SampleClips:
         asked = self._ask(sample, found, NO_LIMITS)
         return min(self._count(sample, field, source, asked, epoch) for field, source in found.items())
 
-    def _count(self, sample: Sample, field: Field, source: _Source, asked: _Asked, epoch: int) -> int:
+    def _count(self, sample: Sample, field: Field, source: FieldSource, asked: AskedClips, epoch: int) -> int:
         how: dict[str, Any] = {"options": self.options, "audio": self.audio, "rng": self.rng_of(sample, epoch)}
         return count_of_field(sample, field, *source, asked.spec, asked.segments, **how)
 
