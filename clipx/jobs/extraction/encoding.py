@@ -129,6 +129,7 @@ ENCODINGS = {
         Encoding("webp", "picture_encoder", frozenset({"quality"})),
         Encoding("png", "picture_encoder"),
         Encoding("mp4", "movie_encoder", frozenset({"codec", "crf", "preset", "gop"})),
+        Encoding("copy", "copied"),
         Encoding("wav", "sound_encoder", is_sound=True),
         Encoding("flac", "sound_encoder", is_sound=True),
     )

@@ -1,0 +1,296 @@
+"""The encoding "copy": clips as packets of their videos, which are not decoded, from key frame to key frame."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Generator, Mapping
+from dataclasses import fields as fields_of
+from typing import IO, Any, NamedTuple, cast
+
+import numpy as np
+
+from clipx._timing import Timings
+from clipx.audio.format import AudioFormat
+from clipx.clip import Clip
+from clipx.datasets.fields import Field, Sample
+from clipx.datasets.ledger import Ledger
+from clipx.datasets.segments import BadSegment
+from clipx.datasets.sources import facts_of, media_of
+from clipx.errors import Damage
+from clipx.format import ClipFormat
+from clipx.jobs.extraction.copied_file import container_for, file_of
+from clipx.jobs.extraction.encoding import Data, EncodedClip, field_name
+from clipx.jobs.extraction.options import ExtractOptions
+from clipx.jobs.extraction.packet_reader import PacketReader
+from clipx.jobs.extraction.packet_table import Span
+from clipx.media.clip_iterator import ClipIterator
+from clipx.media.clip_memory import ClipMemory
+from clipx.media.opening import raising_interrupts
+from clipx.media.sources import Source, as_source, can_rewind
+from clipx.media.stream_facts import StreamFacts
+from clipx.plan import ALL, FrameSpec, Segment, Selection, as_generator
+from clipx.plan.rows import first_frames
+from clipx.plan.segmented import SegmentedPlan, SegmentErrors
+from clipx.video.file import VideoFile
+from clipx.video.options import VideoOptions, at_rate
+from clipx.video.planning import plan_of_times
+from clipx.video.probing import container_orientation
+from clipx.wds.in_step import ClipSample, FieldClips
+from clipx.wds.limits import NO_LIMITS, Limits
+from clipx.wds.sample_clips import AskedClips, FieldSource, SampleClips
+
+__all__ = ["CopiedClips", "CopiedFile", "CopyEncoder", "check", "clip_source", "encoder"]
+
+READING = frozenset({"start_seconds", "end_seconds", "at_start", "stream", "max_pixels", "trusted", "num_threads"})
+"""Fields of VideoOptions that say which frames are read; the others change pictures, or decode damage."""
+
+
+class CopiedFile(NamedTuple):
+    """The file of a clip.
+
+    Attributes:
+        data: its bytes.
+        ending: its extension, such as "mp4".
+        codec, width, height: of its video, as it is shown.
+        copied: facts of where it begins and ends, as "clip.json" has them.
+    """
+
+    data: memoryview
+    ending: str
+    codec: str
+    width: int
+    height: int
+    copied: dict[str, Any]
+
+
+class CopiedVideo(ClipIterator[Clip]):
+    """The clips of a video, each a Clip whose `data` is a CopiedFile.
+
+    Args:
+        most_bytes: of the packets of a clip; None for any number.
+
+    Raises MediaError where the file cannot be read, or its packets do not say their frames; ValueError as
+    `clipx.video.clips`, and for a clip of more than `most_bytes`.
+    """
+
+    def __init__(
+        self,
+        src: Source,
+        spec: FrameSpec,
+        options: VideoOptions | None,
+        *,
+        rng: np.random.Generator,
+        name: str,
+        selection: Selection,
+        segments: Mapping[int, Segment] | None,
+        facts: StreamFacts | None,
+        most_bytes: int | None,
+    ) -> None:
+        options, src = at_rate(spec, options), as_source(src, name)
+        if not can_rewind(src):
+            src = io.BytesIO(cast(IO[bytes], src).read())
+        self._spec, self._name, self._selection, self._most = spec, name, selection, most_bytes
+        self.num_frames: int | None = None
+        self.damages: list[Damage] = []
+        with raising_interrupts():
+            self._file = VideoFile(src, name, options, facts=facts)
+            try:
+                self._reader = PacketReader(self._file)
+                self._table = self._reader.table
+                self._plan, self._frames, self._errors = plan_of_times(
+                    self._file, spec, self._table.times, segments, as_generator(rng) if spec.is_random else rng
+                )
+            except BaseException:
+                self._file.close()
+                raise
+        super().__init__(self._all())
+
+    @property
+    def segment_errors(self) -> SegmentErrors:
+        return self._errors
+
+    def close(self) -> None:
+        """Close the file."""
+        self._clips.close()
+        self._file.close()
+
+    def _all(self) -> Generator[Clip]:
+        file, n = self._file, len(cast(np.ndarray, self._frames))
+        try:
+            self._describe()
+            count = self._plan.count_until_error(n)
+            for number in self._selection.of(count).tolist():
+                yield self._clip(number, n)
+            self.num_frames = len(self._table.times.pts) if isinstance(self._plan, SegmentedPlan) else n
+            self._plan.count(n)
+        finally:
+            file.close()
+
+    def _describe(self) -> None:
+        """Note what all clips of the file share."""
+        file = self._file
+        sound = None if self._reader.sound is None else self._reader.sound_stream
+        codecs = [file.codec, *([] if sound is None else [sound.codec_context.codec.canonical_name])]
+        self._container = container_for(codecs, file.container.format.name)
+        context = file.stream.codec_context
+        orientation = container_orientation(file.stream)
+        size = context.width, context.height
+        self._size = size[::-1] if orientation is not None and orientation.sideways else size
+
+    def _clip(self, number: int, n: int) -> Clip:
+        clip = Clip(None, number, 0, 0)  # type: ignore[arg-type]  # its data follows
+        row = self._plan.final_rows(np.array([number], dtype=np.int64), n)
+        if isinstance(self._plan, SegmentedPlan):
+            clip.of_segment(**self._plan.describe(number))
+        else:
+            clip.start, clip.length = int(first_frames(row)[0]), row.shape[1]
+            clip.valid = int(self._spec.valid(row, n)[0])
+        frames = cast(np.ndarray, self._frames)
+        self._set_frames(clip, np.where(row[0] < 0, -1, frames[np.maximum(row[0], 0)]))
+        clip.data = self._copied(clip)  # type: ignore[assignment]
+        return clip
+
+    def _set_frames(self, clip: Clip, indices: np.ndarray) -> None:
+        """Note the frames of the video at each position of a clip, and when they are shown."""
+        times, file = self._table.times, self._file
+        ticks, second = file.time_base.as_integer_ratio()
+        has = indices >= 0
+        durations = np.where(times.durations == 0, file.frame_ticks, times.durations)
+        clip.frame_indices, clip.source_fps = indices, float(file.rate)
+        for name, values in (("pts_seconds", times.pts), ("duration_seconds", durations)):
+            seconds = [each * ticks / second for each in values[np.maximum(indices, 0)].tolist()]
+            setattr(clip, name, np.where(has, seconds, np.nan))
+        if self._spec.rate_varies:
+            clip.measure_rate()
+
+    def _copied(self, clip: Clip) -> CopiedFile:
+        file, table, reader = self._file, self._table, self._reader
+        indices = clip.frame_indices[clip.frame_indices >= 0]
+        span = table.span(int(indices.min()), int(indices.max()))
+        start, end = (table.seconds(each, file.frame_ticks) for each in (span.start_frame, span.end_frame))
+        sound = (0, 0) if reader.sound is None else reader.sound.span(start, end)
+        self._check_size(span, sound, clip)
+        data = file_of(
+            reader.read(span, sound),
+            file.stream,
+            None if reader.sound is None else reader.sound_stream,
+            self._container,
+            int(table.times.pts[span.start_frame]),
+        )
+        copied = {
+            "start_seconds": float(start),
+            "end_seconds": float(end),
+            "start_frame": span.start_frame,
+            "end_frame": span.end_frame,
+            "frame_offset": int(clip.frame_indices[clip.frame_indices >= 0][0]) - span.start_frame,
+        }
+        if reader.sound is not None and sound[0] < sound[1]:
+            heard = int(reader.sound.pts[sound[0]]) * reader.sound.time_base
+            copied["sound_offset_seconds"] = float(heard - start)
+        return CopiedFile(data, self._container.ending, file.codec, *self._size, copied)
+
+    def _check_size(self, span: Span, sound: tuple[int, int], clip: Clip) -> None:
+        nbytes = int(self._table.sizes[span.first : span.last].sum())
+        if self._reader.sound is not None:
+            nbytes += int(self._reader.sound.sizes[slice(*sound)].sum())
+        if self._most is not None and nbytes > self._most:
+            raise ValueError(
+                f"{self._name}: clip {clip.index} has {nbytes} bytes of packets, from key frame to key frame, but "
+                f"memory has room for {self._most}: give more memory"
+            )
+
+
+class CopiedClips(SampleClips):
+    """Clips of videos as packets, with the arguments of `SampleClips`; in a clip's sample, the clip is a CopiedFile."""
+
+    def clips(
+        self,
+        sample: Sample,
+        epoch: int,
+        *,
+        pool: ClipMemory | None = None,
+        selection: Selection = ALL,
+        limits: Limits = NO_LIMITS,
+        ledger: Ledger | None = None,
+        timings: Timings | None = None,
+    ) -> Generator[ClipSample | BadSegment]:
+        """As those of `SampleClips`; "clip.json" has "copied" besides."""
+        names = list(self.fields(sample))
+        found = super().clips(sample, epoch, selection=selection, limits=limits, ledger=ledger, timings=timings)
+        del sample
+        for clip in found:
+            if isinstance(clip, ClipSample):
+                copied = {str(name): name.get(clip.sample).copied for name in names}
+                clip.sample["clip.json"]["copied"] = copied if len(names) > 1 else copied[str(names[0])]
+            yield clip
+            del clip
+
+    def open_field(
+        self,
+        sample: Sample,
+        field: Field,
+        source: FieldSource,
+        asked: AskedClips,
+        epoch: int,
+        pool: ClipMemory | None,
+        options: VideoOptions | None,
+        in_step: int,
+        selection: Selection,
+        limits: Limits,
+        timings: Timings,
+    ) -> FieldClips:
+        """The clips of a video. Raises ValueError for sounds, arrays and others."""
+        if source.kind != "video":
+            other = "'flac' or 'wav'" if source.kind == "sound" else "'npy'"
+            raise ValueError(
+                f"encoding is 'copy', but field {field!r} is no video: its clips are not copied by packets; take "
+                f"encoding {other}, or name a video with keys="
+            )
+        return CopiedVideo(
+            media_of(source.value),
+            asked.spec,
+            options,
+            rng=self.rng_of(sample, epoch),
+            name=f"field {field!r} of sample {sample.get('__key__', '')!r}",
+            selection=selection,
+            segments=asked.segments,
+            facts=facts_of(source.value),
+            most_bytes=limits.packet_bytes,
+        )
+
+
+class CopyEncoder:
+    """Passes on the bytes of clips that are files already."""
+
+    def encode(self, clip: Sample, fields: Mapping[Field, Field]) -> EncodedClip:
+        """The clip of a sample of CopiedClips; see `Encoder`."""
+        files = {name: cast(CopiedFile, name.get(clip)) for name in fields}
+        data: dict[str, Data] = {field_name(name, fields, each.ending): each.data for name, each in files.items()}
+        first = next(iter(files.values()))
+        return EncodedClip(data, {"codec": first.codec, "width": first.width, "height": first.height})
+
+
+def check(options: ExtractOptions) -> None:
+    """Raise ValueError for options that would change pictures or sound, which are copied as they are."""
+    cure = "leave it out, or take an encoding that encodes anew, such as 'mp4'"
+    if options.format is not None and options.format != ClipFormat():
+        raise ValueError(f"format is {options.format!r}, but encoding 'copy' leaves pictures as they are: {cure}")
+    if options.audio is not None and options.audio != AudioFormat():
+        raise ValueError(f"audio is {options.audio!r}, but encoding 'copy' leaves sound as it is: {cure}")
+    for each in fields_of(VideoOptions):
+        value = getattr(options.video or VideoOptions(), each.name)
+        if each.name not in READING and value != each.default:
+            what = "takes no damaged files" if each.name == "damage" else "does not decode pictures"
+            raise ValueError(f"{each.name} is {value!r}, but encoding 'copy' {what}: {cure}")
+
+
+def clip_source(options: ExtractOptions) -> CopiedClips:
+    """The source of clips."""
+    return CopiedClips(
+        options.spec, options=options.video, keys=options.keys, seed=options.seed, segments=options.segment_source()
+    )
+
+
+def encoder(options: ExtractOptions) -> CopyEncoder:
+    """The encoder."""
+    return CopyEncoder()

@@ -1,0 +1,171 @@
+"""The packets of a video and of its sound, and which of them a clip needs."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+from clipx.errors import MediaError
+from clipx.jobs.extraction.access_points import MIDST, OPEN, EncodedFrame
+from clipx.media.exact_times import FrameTimes
+
+__all__ = ["CURE", "PacketTable", "SoundPackets", "Span"]
+
+CURE = "encode its clips anew, with another encoding than 'copy'"
+
+
+class Span(NamedTuple):
+    """The packets of a clip.
+
+    Attributes:
+        first, last: packets [first, last) of the video, in the order of decoding.
+        left_out: packets of these that are left out, as they refer to packets before.
+        start_frame, end_frame: frames [start, end) of the video, which they give.
+    """
+
+    first: int
+    last: int
+    left_out: frozenset[int]
+    start_frame: int
+    end_frame: int
+
+
+class SoundPackets(NamedTuple):
+    """All packets of an audio stream that are heard, in the file's order.
+
+    Attributes:
+        pts: time of each in ticks, int64 (n,), ascending.
+        durations: of each in ticks, int64 (n,); 0 where the file does not say.
+        sizes: of each in bytes, int64 (n,).
+        time_base: seconds of a tick.
+    """
+
+    pts: np.ndarray
+    durations: np.ndarray
+    sizes: np.ndarray
+    time_base: Fraction
+
+    def span(self, start: Fraction, end: Fraction) -> tuple[int, int]:
+        """The packets [first, last) that begin in [start, end), in seconds."""
+        first, last = (int(np.searchsorted(self.pts, -(-each // self.time_base))) for each in (start, end))
+        return first, last
+
+
+class _Entry(NamedTuple):
+    """A packet from which decoding can start, the lowest frame that it and those after it then give, and the packets
+    that are left out."""
+
+    packet: int
+    lowest: int
+    left_out: frozenset[int]
+
+
+class PacketTable:
+    """All packets of a video in the order of decoding, and the frames that they give, in the order of showing.
+
+    Args:
+        name: of the source, in messages.
+        time_base: seconds of a tick.
+        packets: time, time of decoding, duration and bytes of each, int64 (n, 4); without a duration 0.
+        facts: of each.
+        discarded: bool (n,), packets that an edit list hides.
+
+    Attributes:
+        pts, dts, durations, sizes: the columns of `packets`.
+        frame_of: frame that each packet gives, int64 (n,); -1 for none.
+        times: of the frames.
+
+    Raises MediaError where the packets do not say which frames they give.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        time_base: Fraction,
+        packets: np.ndarray,
+        facts: Sequence[EncodedFrame],
+        discarded: np.ndarray,
+    ) -> None:
+        self._name, self._time_base, self._discarded = name, time_base, discarded
+        pts, self.dts, durations, self.sizes = packets.T
+        self.pts, self.durations = pts, durations
+        n = len(pts)
+        given = np.flatnonzero(np.array([each.shown for each in facts], dtype=bool) & ~discarded)
+        order = given[np.argsort(pts[given], kind="stable")]
+        if np.any(np.diff(pts[order]) <= 0):
+            raise self._error("several packets have the same time")
+        self.frame_of = np.full(n, -1, dtype=np.int64)
+        self.frame_of[order] = np.arange(len(order))
+        self.times = FrameTimes(pts[order], durations[order])
+        is_given = self.frame_of >= 0
+        # The lowest frame from each packet on, and the highest before it.
+        lowest = np.minimum.accumulate(np.where(is_given, self.frame_of, len(order))[::-1])[::-1]
+        self._lowest = np.append(lowest, len(order))
+        self._highest = np.maximum.accumulate(np.concatenate(([-1], self.frame_of)))
+        self._leaves = np.array([each.leaves for each in facts], dtype=bool)
+        starts = [at for at, each in enumerate(facts) if each.start != MIDST]
+        self._ends = [*starts[1:], n]
+        found = [self._entry(at, end, facts[at].start == OPEN) for at, end in zip(starts, self._ends)]
+        self._entries = [each for each in found if each is not None]
+        if not self._entries or self._entries[0].packet or self._entries[0].left_out:
+            raise self._error("its first packet is not a frame from which all others can be decoded")
+
+    def _error(self, why: str) -> MediaError:
+        return MediaError(f"{self._name} cannot be copied by packets: {why}; {CURE}")
+
+    def _entry(self, at: int, end: int, is_open: bool) -> _Entry | None:
+        """The entry at a packet; None where not all frames behind it can be decoded. end: the next start."""
+        lowest, left_out = int(self._lowest[at]), frozenset[int]()
+        if is_open:
+            leading = self.pts[at:end] < self.pts[at]
+            if not np.all(self._leaves[at:end][leading]):
+                return None
+            left_out = frozenset((at + np.flatnonzero(leading)).tolist())
+            rest = self.frame_of[at:end][~leading]
+            lowest = int(np.min(rest, where=rest >= 0, initial=len(self.times.pts)))
+            if self._lowest[end] < lowest:
+                return None
+        return _Entry(at, lowest, left_out) if self._highest[at] < lowest else None
+
+    def span(self, first: int, last: int) -> Span:
+        """The packets of frames [first, last], from the start at or before them to the one after.
+
+        Raises MediaError where an edit list hides frames between that others refer to.
+        """
+        at, lowest, left_out = self._entries[bisect_right(self._entries, first, key=lambda each: each.lowest) - 1]
+        ends = self._ends
+        after = bisect_right(ends, last, key=lambda end: int(self._lowest[end]))
+        for end in ends[after:]:
+            count = int(np.count_nonzero(self.frame_of[at:end] >= 0))
+            count -= sum(int(self.frame_of[each]) >= 0 for each in left_out)
+            # Frames that are shown before the next start may come behind it.
+            if int(self._highest[end]) + 1 - lowest == count:
+                return Span(at, self._without_hidden(at, end), left_out, lowest, lowest + count)
+        raise AssertionError("all packets from a start on give all frames from there on")
+
+    def _without_hidden(self, at: int, end: int) -> int:
+        """The end of packets without those at their end that an edit list hides."""
+        while self._discarded[end - 1]:
+            end -= 1
+        hidden = np.flatnonzero(self._discarded[at:end])
+        shown = self.pts[at:end][self.frame_of[at:end] >= 0]
+        if len(hidden) and self.pts[at:end][hidden].max() > shown.min():
+            raise self._error("an edit list hides frames between others that refer to them")
+        return end
+
+    def starts_before(self, packet: int, passed: Sequence[int]) -> list[int]:
+        """A packet from which decoding can start, and those so many such packets before it, as far as there are."""
+        number = bisect_right(self._entries, packet, key=lambda each: each.packet) - 1
+        return [self._entries[number - each].packet for each in (0, *passed) if each <= number]
+
+    def seconds(self, frame: int, frame_ticks: int) -> Fraction:
+        """When a frame begins; that after the last when the last ends, `frame_ticks` after it begins where the file
+        does not say."""
+        pts, durations = self.times.pts, self.times.durations
+        if frame < len(pts):
+            return int(pts[frame]) * self._time_base
+        return (int(pts[-1]) + (int(durations[-1]) or frame_ticks)) * self._time_base
