@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clipx import audio, errors, mapped, memory, plan, pool, ray, segments, video, wds, windows
+    from clipx import audio, errors, jobs, mapped, memory, plan, pool, ray, segments, video, wds, windows
     from clipx._kernel import simd
     from clipx.audio.format import AudioFormat
     from clipx.clip import Clip
@@ -53,7 +53,7 @@ _HOMES = {
     "reshard_states": "loader.reshard",
     "simd": "_kernel",
 }
-_MODULES = ("audio", "errors", "mapped", "memory", "plan", "pool", "ray", "segments", "video", "wds", "windows")
+_MODULES = ("audio", "errors", "jobs", "mapped", "memory", "plan", "pool", "ray", "segments", "video", "wds", "windows")
 
 __all__ = [
     "AudioFormat",
@@ -80,6 +80,7 @@ __all__ = [
     "__version__",
     "audio",
     "errors",
+    "jobs",
     "mapped",
     "memory",
     "plan",

@@ -22,7 +22,13 @@ class PoolTooSmall(ValueError):
 
 
 class MediaError(ValueError):
-    """A video or audio stream cannot be read. The failure of av, if there was one, is the `__cause__`."""
+    """A video or audio stream cannot be read. The failure of av, if there was one, is the `__cause__`.
+
+    Attributes:
+        seconds: of damage, where it starts on the stream's clock; None where that is not known.
+    """
+
+    seconds: float | None = None
 
 
 class Damage(NamedTuple):

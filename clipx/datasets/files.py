@@ -207,6 +207,16 @@ class Files:
         """The `__key__` of each sample."""
         return self._keys
 
+    @property
+    def has_key_column(self) -> bool:
+        """Whether keys are those of a column; else they are paths."""
+        return self._key is not None
+
+    def first_path(self, number: int) -> str:
+        """The path or address of a sample's first file, as it is opened; "" where its row has none."""
+        given = self._paths_of(self._rows[number][0])[0]
+        return self._resolved(given) if given else ""
+
     @lazy
     def is_remote(self) -> bool:
         """Whether some files are read through fsspec."""

@@ -14,14 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, Protocol, overload
 
 from clipx._registry import Registry
 from clipx.datasets.fields import DATASET
 from clipx.datasets.origins import describe_error, origin_of, shorten
 from clipx.datasets.world import in_worker
 
-__all__ = ["MOST_ENTRIES", "Entry", "Ledger", "Recorder"]
+__all__ = ["MOST_ENTRIES", "Entry", "Ledger", "Notes", "Recorder"]
 
 logger = logging.getLogger("clipx")
 
@@ -63,6 +63,22 @@ class Entry(NamedTuple):
         origin = ", ".join(f"{kind} {shorten(name)!r}" for kind, name in names if name is not None)
         before = f" after {self.clips} clip{'s' * (self.clips > 1)}" if self.clips else ""
         return f"{origin or 'unknown'}: {self.kind}{before}: {self.message}"
+
+
+class Notes(Protocol):
+    """Takes what is found in a sample beside errors."""
+
+    def note(
+        self,
+        kind: str,
+        sample: Mapping[str, Any],
+        message: str,
+        *,
+        field: str | None = None,
+        clips: int | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Take a note: "damage" of a sample that still gives clips, from so many seconds on, or "no clips"."""
 
 
 class Ledger(Sequence[Entry]):
@@ -116,9 +132,19 @@ class Ledger(Sequence[Entry]):
         )
 
     def note(
-        self, kind: str, sample: Mapping[str, Any], message: str, *, field: str | None = None, clips: int | None = None
+        self,
+        kind: str,
+        sample: Mapping[str, Any],
+        message: str,
+        *,
+        field: str | None = None,
+        clips: int | None = None,
+        seconds: float | None = None,
     ) -> None:
-        """Add an entry that is not an error: "damage" of a sample that still gives clips, or "no clips"."""
+        """Add an entry that is not an error: "damage" of a sample that still gives clips, or "no clips".
+
+        It does not say at how many seconds: damage of one kind in one sample is one entry.
+        """
         shard, key = sample.get("__url__"), sample.get("__key__")
         names = _text(shard), _text(key), _text(field)
         self._add(Entry(kind, *names, None, shorten(message, MOST_TEXT), clips, _text(sample.get(DATASET))))

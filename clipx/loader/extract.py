@@ -9,7 +9,6 @@ from time import perf_counter
 import numpy as np
 
 from clipx._timing import Timings
-from clipx.datasets.addresses import UnreadMember
 from clipx.datasets.clip_shares import CLIPS, WHOLE, Piece
 from clipx.datasets.fields import Field, Sample
 from clipx.datasets.ledger import Ledger
@@ -21,7 +20,7 @@ from clipx.loader.beside import decoded_beside, mapped
 from clipx.loader.budget import Budget
 from clipx.loader.config import LoaderConfig
 from clipx.loader.counters import Counters, Stopwatch
-from clipx.loader.needs import Needs, encoded_bytes, needs_of
+from clipx.loader.needs import Needs, check_read, encoded_bytes, needs_of
 from clipx.loader.room import Weight
 from clipx.plan import Selection
 from clipx.pool import ClipPool
@@ -32,9 +31,6 @@ __all__ = ["Extractor"]
 
 LEAST_SEGMENTS = 1000
 """Segments that any sample may have."""
-
-LEAST_PIXELS = 1920 * 1152
-"""Pixels that any picture may have, whatever the header says."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +139,7 @@ class Extractor:
             return Weight(encoded_bytes(sample))
         try:
             with locating(sample, clips=0):
-                self._check_read(sample)
+                check_read(sample, self.limits.sample_bytes)
                 try:
                     fields = list(self.fields(sample).values())
                 except ValueError:
@@ -167,7 +163,6 @@ class Extractor:
     def _weight(self, needs: Needs, fields: list[Field]) -> Weight:
         """Raise ValueError where the budget has not so much for a sample."""
         budget, most = self.budget, self._most
-        pixels = max(needs.pixels * 9 // 8, LEAST_PIXELS) if needs.pixels else None
         # Where sources need no decoder, what is set aside for it is at hand.
         decoder = budget.decoder(needs.decoder) if needs.pixels and budget is not None else needs.decoder
         taken = needs.size + decoder
@@ -181,19 +176,7 @@ class Extractor:
                 f"the fields beside the clips take {needs.beside} bytes, but with this memory at most "
                 f"{budget.most_beside} of each clip's may: raise memory, or leave fields out"
             )
-        return Weight(needs.size, decoder, needs.beside, pixels)
-
-    def _check_read(self, sample: Sample) -> None:
-        """Raise ValueError for a sample of which not everything has been read."""
-        sizes = {name: value.size for name, value in sample.items() if isinstance(value, UnreadMember)}
-        if not sizes:
-            return
-        sizes |= {name: len(value) for name, value in sample.items() if isinstance(value, bytes)}
-        taken, most, largest = sum(sizes.values()), self.limits.sample_bytes, max(sizes, key=lambda name: sizes[name])
-        raise ValueError(
-            f"the sample has {taken} bytes, of which field {largest!r} {sizes[largest]}, but with this memory a sample "
-            f"may take {most}: raise memory about {taken / most:.1f} times"
-        )
+        return Weight(needs.size, decoder, needs.beside, needs.most_pixels)
 
 
 def _check_clip(clip: Sample, fields: Iterable[Field]) -> None:

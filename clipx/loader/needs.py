@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from clipx.arrays.npz import Npz
+from clipx.datasets.addresses import UnreadMember
 from clipx.datasets.decoding import TooLarge, decoded_bytes
 from clipx.datasets.fields import Field, Sample, extension_of, is_metadata
 from clipx.datasets.pictures import PictureGroup
@@ -14,10 +15,13 @@ from clipx.datasets.stored import StoredFile
 from clipx.pictures.needs import picture_needs
 from clipx.video.decoder_memory import DecoderNeeds, decoder_needs, needs_by_facts
 
-__all__ = ["Needs", "encoded_bytes", "needs_of"]
+__all__ = ["Needs", "check_read", "encoded_bytes", "needs_of"]
 
 PLAIN_BYTES = 24_000_000
 """Bytes that every source is granted for its decoder: some twenty pictures of 720p."""
+
+LEAST_PIXELS = 1920 * 1152
+"""Pixels that any picture may have, whatever the header says."""
 
 SMALL_BYTES = 4096
 """Fields beside the clips that together take less are not counted in each clip."""
@@ -46,6 +50,11 @@ class Needs(NamedTuple):
         """Bytes that the sample is held as."""
         return self.read + self.decoded
 
+    @property
+    def most_pixels(self) -> int | None:
+        """Pixels that a picture may have, a little more than the header says; None for any number."""
+        return max(self.pixels * 9 // 8, LEAST_PIXELS) if self.pixels else None
+
     def describe(self) -> str:
         """The bytes and what they are for, as a message says it."""
         parts = [f"{self.read} as it is read"]
@@ -59,6 +68,19 @@ class Needs(NamedTuple):
 def encoded_bytes(sample: Sample) -> int:
     """Bytes of a sample's fields as they are read."""
     return sum(len(value) for value in sample.values() if isinstance(value, (bytes, bytearray)))
+
+
+def check_read(sample: Sample, most: int) -> None:
+    """Raise ValueError for a sample of which not everything has been read, as it has more than `most` bytes."""
+    sizes = {name: value.size for name, value in sample.items() if isinstance(value, UnreadMember)}
+    if not sizes:
+        return
+    sizes |= {name: len(value) for name, value in sample.items() if isinstance(value, bytes)}
+    taken, largest = sum(sizes.values()), max(sizes, key=lambda name: sizes[name])
+    raise ValueError(
+        f"the sample has {taken} bytes, of which field {largest!r} {sizes[largest]}, but with this memory a sample "
+        f"may take {most}: raise memory about {taken / most:.1f} times"
+    )
 
 
 def _source_needs(sample: Sample, field: Field, threads: int) -> tuple[int, DecoderNeeds]:

@@ -57,7 +57,9 @@ class Report:
     @staticmethod
     def error(message: str, seconds: float | None) -> MediaError:
         """The MediaError for damage that ends the clips."""
-        return MediaError(f'{_at(message, seconds)}; damage="skip" goes on after it, "keep" gives what can be decoded')
+        found = MediaError(f'{_at(message, seconds)}; damage="skip" goes on after it, "keep" gives what can be decoded')
+        found.seconds = seconds
+        return found
 
 
 def _at(message: str, seconds: float | None) -> str:

@@ -22,6 +22,7 @@ from clipx.pictures.times import KnownTimes
 from clipx.plan import FrameSpec, Rng, Segment, Selection, as_generator, check_bounded, fill_bytes
 from clipx.plan.rows import Plan
 from clipx.plan.segmented import SegmentedPlan, SegmentErrors, plan_segments
+from clipx.pool import ClipPool
 from clipx.video.clip_arrays import DTYPE, open_pictures
 from clipx.video.open_pictures import FrameFacts, OpenPictures, UnfinishedPictures
 from clipx.video.options import VideoOptions
@@ -87,10 +88,10 @@ class PictureExtraction:
         self._spec, self._format, self._options = spec, format, options
         self._pool, self._in_step, self._selection = pool, in_step, selection
         fill_bytes(spec, DTYPE)
-        if pool is not None:
+        if isinstance(pool, ClipPool):
             check_bounded(spec)
-            if segments is None:
-                pool.require(spec.slots() * in_step)
+        if pool is not None and segments is None:
+            pool.require(spec.slots() * in_step)
         if spec.is_random or format.is_random:
             rng = as_generator(rng)
         self._timeline = PictureTimeline(name, len(pictures), pictures.times, spec, options)

@@ -18,6 +18,7 @@ from clipx.media.sources import Source, as_source
 from clipx.media.stream_facts import StreamFacts
 from clipx.plan import FrameSpec, Rng, Segment, Selection, as_generator, check_bounded, fill_bytes
 from clipx.plan.segmented import SegmentedPlan
+from clipx.pool import ClipPool
 from clipx.video.clip_arrays import DTYPE, open_pictures
 from clipx.video.open_pictures import FrameFacts, KeptFrames, OpenPictures, UnfinishedPictures
 from clipx.video.options import VideoOptions
@@ -71,10 +72,10 @@ class Extraction:
         fill_bytes(spec, DTYPE)
         if audio is not None and spec.covered is None:
             raise ValueError(f"audio is {audio!r}, but clips of a {type(spec).__name__} have no duration of their own")
-        if pool is not None:
+        if isinstance(pool, ClipPool):
             check_bounded(spec)
-            if segments is None:
-                pool.require(spec.slots() * in_step)
+        if pool is not None and segments is None:
+            pool.require(spec.slots() * in_step)
         if spec.is_random or format.is_random:
             rng = as_generator(rng)
         self.name, src = name, as_source(src, name)

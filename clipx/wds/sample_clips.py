@@ -19,7 +19,7 @@ from clipx.datasets.decoding import decode
 from clipx.datasets.field_paths import MOST_BYTES, FieldPath
 from clipx.datasets.fields import DATASET, PASS, Field, Sample
 from clipx.datasets.keys import Keys, find_fields, other_fields, parse_keys
-from clipx.datasets.ledger import Ledger
+from clipx.datasets.ledger import Notes
 from clipx.datasets.origins import locate, locating
 from clipx.datasets.pictures import PictureGroup
 from clipx.datasets.segments import BadSegment, SampleSegments, SegmentSource
@@ -150,7 +150,7 @@ class SampleClips:
         pool: ClipMemory | None = None,
         selection: Selection = ALL,
         limits: Limits = NO_LIMITS,
-        ledger: Ledger | None = None,
+        ledger: Notes | None = None,
         timings: Timings | None = None,
     ) -> Generator[ClipSample | BadSegment]:
         """The segments of a sample that are bad, and then its clips, in order.
@@ -188,7 +188,7 @@ class SampleClips:
         pool: ClipMemory | None,
         selection: Selection,
         limits: Limits,
-        ledger: Ledger | None,
+        ledger: Notes | None,
         timings: Timings,
     ) -> Iterator[ClipSample | BadSegment]:
         began = perf_counter()
@@ -228,7 +228,7 @@ class SampleClips:
             timings.nbytes += sum(bytes_decoded(sources[field]) for field in local)
             if ledger is not None:
                 for field, damage in damages_of(sources):
-                    ledger.note("damage", origin, damage.reason, field=field)
+                    ledger.note("damage", origin, damage.reason, field=field, seconds=damage.seconds)
 
     def _find(self, sample: Sample, fields: Mapping[Field, Field]) -> dict[Field, FieldSource]:
         """The sources of fields."""

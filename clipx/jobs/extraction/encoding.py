@@ -16,7 +16,7 @@ from clipx.wds.limits import NO_LIMITS, Limits
 
 if TYPE_CHECKING:
     from clipx._timing import Timings
-    from clipx.datasets.ledger import Ledger
+    from clipx.datasets.ledger import Notes
 
 __all__ = [
     "ENCODINGS",
@@ -89,7 +89,7 @@ class ClipSource(Protocol):
         pool: ClipMemory | None = None,
         selection: Selection = ALL,
         limits: Limits = NO_LIMITS,
-        ledger: Ledger | None = None,
+        ledger: Notes | None = None,
         timings: Timings | None = None,
     ) -> Generator[ClipSample | BadSegment]:
         """The bad segments of a sample, and then its clips, in order."""
@@ -106,7 +106,8 @@ class Encoding:
         name: of the encoding, such as "jpg".
         home: the module, in this package, whose function `encoder(options)` makes its Encoder, of ExtractOptions. It
             may have functions `clip_source(options)`, which makes the source of its clips, else those of `SampleClips`;
-            and `check(options)`, which raises ValueError for options that it does not go with.
+            `check(options)`, which raises ValueError for options that it does not go with; and `versions()`, a dict
+            of the versions of its libraries.
         takes: the options of encoding that it has: "quality", "codec", "crf", "preset", "gop".
         is_sound: whether it takes sounds, and of videos only their sound.
     """

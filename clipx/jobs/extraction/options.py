@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import clipx
 from clipx._checks import byte_count, check_kind, integer, number, one_of
 from clipx._reprs import json_value
 from clipx.audio.format import AudioFormat
@@ -146,6 +147,15 @@ class ExtractOptions:
     def one_threaded(self) -> ExtractOptions:
         """The same with one decoder thread, so that several do not make other bytes of damage."""
         return self if self.video is None else replace(self, video=replace(self.video, num_threads=1))
+
+    def versions(self) -> dict[str, str]:
+        """Versions of what makes the bytes."""
+        import av
+
+        codec = ".".join(map(str, av.library_versions.get("libavcodec", ())))
+        found = {"clipx": clipx.__version__, "av": av.__version__, "libavcodec": codec}
+        module = self.kind.module()
+        return {**found, **(module.versions() if hasattr(module, "versions") else {})}
 
     def as_json(self) -> dict[str, Any]:
         """The options as JSON takes them, the same for the same options."""

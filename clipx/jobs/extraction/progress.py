@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 __all__ = ["Progress", "Report"]
 
@@ -16,16 +16,18 @@ class Progress:
         parts: number of parts that this call is for.
         parts_done: of these, that are done, with those that were done before.
         parts_before: of these, that were done before.
-        clips, frames: that have been written.
+        samples: that have been read, or failed to be.
+        clips, frames: that have been written; frames of sounds are audio samples.
         source_seconds: of the videos and sounds that have been read, each up to the end of its last clip.
-        bytes_written: of the clips' samples.
-        failures: samples, segments and shards that have failed; damage and samples without clips do not count.
+        bytes_written: of the clips.
+        failures: samples and shards with an error; damage and samples without clips do not count.
         elapsed: seconds since the call.
     """
 
     parts: int = 0
     parts_done: int = 0
     parts_before: int = 0
+    samples: int = 0
     clips: int = 0
     frames: int = 0
     source_seconds: float = 0.0
@@ -34,10 +36,13 @@ class Progress:
     elapsed: float = 0.0
 
     def __add__(self, other: Progress) -> Progress:
-        """Both, of parts that differ; `elapsed` is that of this one."""
-        summed = {each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)}
-        return replace(self, **{**summed, "elapsed": self.elapsed})
+        """The sums of all numbers."""
+        return Progress(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
+    def __sub__(self, other: Progress) -> Progress:
+        """The differences of all numbers."""
+        return Progress(*(getattr(self, each.name) - getattr(other, each.name) for each in fields(self)))
 
 
 Report = Callable[[Progress], None]
-"""Called with what has been done since the last call; `parts` and `elapsed` are 0."""
+"""Takes what has been done since it was called last, of which `parts` and `elapsed` are 0."""
