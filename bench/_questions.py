@@ -142,6 +142,16 @@ _ALL = (
         ),
     ),
     Question(
+        "extract",
+        "How fast are clips written as shards, and in how much memory?",
+        (
+            SPEED._replace(key="arrays", title="Arrays", charted=None),
+            SPEED._replace(key="encodings", title="Encodings", charted=None),
+            SPEED._replace(key="clips", title="Some clips of each video"),
+            PEAK._replace(title="Memory of a job", charted=None),
+        ),
+    ),
+    Question(
         "remote",
         "How fast is one clip of a remote file, and how fast does a run over a remote shard go on?",
         (

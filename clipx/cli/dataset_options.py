@@ -31,7 +31,9 @@ dataset_options = option_group(OPTIONS)
 """The options that `dataset_from` reads."""
 
 
-def dataset_from(src: Sequence[str], chosen: dict[str, Any]) -> clipx.Files | clipx.Index | list[str]:
+def dataset_from(
+    src: Sequence[str], chosen: dict[str, Any], segments: tuple[str, str] | None = None
+) -> clipx.Files | clipx.Index | list[str]:
     """The dataset that SRC are, by options that are taken out of `chosen`. Raises as `dataset_of`."""
     from clipx.jobs.datasets import dataset_of
 
@@ -41,4 +43,5 @@ def dataset_from(src: Sequence[str], chosen: dict[str, Any]) -> clipx.Files | cl
         columns=chosen.pop("columns"),
         root=chosen.pop("root"),
         key=chosen.pop("key"),
+        segments=segments,
     )

@@ -10,6 +10,7 @@ import clipx
 from clipx.cli.bench import bench
 from clipx.cli.check import check
 from clipx.cli.demo import demo
+from clipx.cli.extract import extract
 from clipx.cli.index import index
 from clipx.cli.info import info
 from clipx.cli.output import one_line
@@ -36,5 +37,5 @@ def main() -> None:
     """Clips out of long videos, audio and arrays, inside a memory budget."""
 
 
-for command in (info, preview, check, index, bench, demo):
+for command in (info, preview, check, index, extract, bench, demo):
     main.add_command(command)

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-__all__ = ["counted", "megabytes", "needs_matplotlib", "one_line", "printable", "progress_bar"]
+__all__ = ["counted", "duration", "megabytes", "needs_matplotlib", "one_line", "printable", "progress_bar"]
 
 
 def counted(count: int, noun: str) -> str:
@@ -20,6 +20,12 @@ def counted(count: int, noun: str) -> str:
 def megabytes(amount: int) -> str:
     """Bytes as "1,234 MB"."""
     return f"{amount / 1e6:,.0f} MB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as "1:02:03", hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
 def printable(text: str) -> str:

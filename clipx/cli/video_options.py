@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 import clipx
-from clipx.cli.option_groups import dashed, option_group, take_given
+from clipx.cli.option_groups import option_group, take_given
 
 __all__ = ["audio_format_of", "audio_options", "quality_option", "video_options", "video_options_of"]
 
@@ -32,11 +32,13 @@ VIDEO = (
 )
 
 AUDIO = (
-    click.option("--audio", is_flag=True, help="Clips of videos come with their sound."),
-    click.option("--sample-rate", type=int, help="With --audio: samples a second.  [default: the file's]"),
-    click.option("--mono", is_flag=True, help="With --audio: mix all channels into one."),
-    click.option("--audio-dtype", help="With --audio: float32 or int16.  [default: float32]"),
-    click.option("--audio-stream", help="With --audio: best, or the stream's number, from 0.  [default: best]"),
+    click.option(
+        "--audio", is_flag=True, help="Clips of videos come with their sound, as they do with any option below."
+    ),
+    click.option("--sample-rate", type=int, help="Samples of sound a second.  [default: the file's]"),
+    click.option("--mono", is_flag=True, help="Mix all channels of sound into one."),
+    click.option("--audio-dtype", help="Of sound: float32 or int16.  [default: float32]"),
+    click.option("--audio-stream", help="Audio stream: best, or its number, from 0.  [default: best]"),
 )
 
 video_options = option_group(VIDEO)
@@ -65,16 +67,18 @@ def video_options_of(chosen: dict[str, Any]) -> clipx.VideoOptions:
 
 
 def audio_format_of(chosen: dict[str, Any], damage: str | None = None) -> clipx.AudioFormat | None:
-    """The AudioFormat that options ask for, which are taken out of `chosen`; None without `--audio`.
+    """The AudioFormat that options ask for, which are taken out of `chosen`; None where there are none of them.
 
-    Raises ValueError for options that need `--audio`, and as AudioFormat.
+    Args:
+        damage: what happens where sound is damaged, as of videos.
+
+    Raises as AudioFormat.
     """
-    wanted, given = chosen.pop("audio"), take_given(chosen, ("sample_rate", "mono", "audio_dtype", "audio_stream"))
+    given = take_given(chosen, ("audio", "sample_rate", "mono", "audio_dtype", "audio_stream"))
     given = {name: value for name, value in given.items() if value is not False}
-    if not wanted:
-        for name in given:
-            raise ValueError(f"{dashed(name)} goes with --audio")
+    if not given:
         return None
+    given.pop("audio", None)
     arguments: dict[str, Any] = {name.removeprefix("audio_"): value for name, value in given.items()}
     if "stream" in arguments:
         arguments["stream"] = _stream(arguments["stream"])

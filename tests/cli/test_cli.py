@@ -22,7 +22,7 @@ def check_refused(done, message):
     assert done.output.splitlines()[-1].startswith("Error: ")
 
 
-@pytest.mark.parametrize("command", [[], ["info"], ["preview"], ["check"], ["index"], ["bench"], ["demo"]])
+@pytest.mark.parametrize("command", [[], ["info"], ["preview"], ["check"], ["index"], ["extract"], ["bench"], ["demo"]])
 def test_help(command):
     short, long = (CliRunner().invoke(main, [*command, option]) for option in ("-h", "--help"))
     assert short.exit_code == long.exit_code == 0
