@@ -133,8 +133,8 @@ def extract(ctx: click.Context, /, src: tuple[str, ...], out: str | None, **chos
 
 
 def _extract(src: tuple[str, ...], out: str, quiet: bool, chosen: dict[str, Any]) -> None:
+    from clipx.jobs import Expected, ExtractError, TooManyFailures
     from clipx.jobs import extract as run
-    from clipx.jobs.extraction.errors import ExtractError, TooManyFailures
 
     console, log = Console(quiet=quiet), Console(stderr=True)
     try:
@@ -147,7 +147,7 @@ def _extract(src: tuple[str, ...], out: str, quiet: bool, chosen: dict[str, Any]
         if isinstance(exn, TooManyFailures):
             print_extracted(console, out, exn.summary)
         raise click.ClickException(one_line(exn)) from exn
-    if arguments["dry_run"]:
+    if isinstance(done, Expected):
         print_expected(console, out, done)
     else:
         print_extracted(console, out, done)

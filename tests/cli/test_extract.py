@@ -173,7 +173,7 @@ def test_interruption(called):
     assert "the same command" in done.output
 
 
-NOW = Progress(8, 3, 1, 120, 1920, 7200.0, 500_000_000, 1, 60.0)
+NOW = Progress(8, 3, 1, clips=120, source_seconds=7200.0, bytes_written=500_000_000, failures=1, elapsed=60.0)
 FACTS = "120 clips, 2.0 clips/s, 0.0333 hours of video/s, 8.3 MB/s, 1 failure"
 
 
