@@ -13,7 +13,7 @@ from clipx._timing import Timings
 from clipx.audio.format import AudioFormat
 from clipx.clip import Clip
 from clipx.datasets.fields import Field, Sample
-from clipx.datasets.ledger import Ledger
+from clipx.datasets.ledger import Notes
 from clipx.datasets.segments import BadSegment
 from clipx.datasets.sources import facts_of, media_of
 from clipx.errors import Damage
@@ -211,7 +211,7 @@ class CopiedClips(SampleClips):
         pool: ClipMemory | None = None,
         selection: Selection = ALL,
         limits: Limits = NO_LIMITS,
-        ledger: Ledger | None = None,
+        ledger: Notes | None = None,
         timings: Timings | None = None,
     ) -> Generator[ClipSample | BadSegment]:
         """As those of `SampleClips`; "clip.json" has "copied" besides."""
