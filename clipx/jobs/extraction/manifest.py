@@ -61,6 +61,9 @@ class ManifestWriter(Protocol):
     def close(self) -> None:
         """Write the end of the file, which stays open."""
 
+    def abandon(self) -> None:
+        """Write nothing more; may be called after `close`."""
+
 
 def open_manifest(file: IO[bytes], table: str) -> ManifestWriter:
     """A writer of a kind of TABLES. Raises ImportError where its library is missing."""
@@ -77,6 +80,27 @@ class _LinesWriter:
 
     def close(self) -> None:
         pass
+
+    def abandon(self) -> None:
+        pass
+
+
+class _Sink(io.RawIOBase):
+    """What pyarrow writes to: a file, until it is abandoned. A writer of pyarrow that is dropped writes once more."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file: IO[bytes] | None = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if self._file is not None:
+            self._file.write(data)
+        return len(data)
+
+    def abandon(self) -> None:
+        self._file = None
 
 
 def _arrow() -> Any:
@@ -98,8 +122,9 @@ def _schema() -> Any:
 class _ParquetWriter:
     def __init__(self, file: IO[bytes]) -> None:
         self._rows: list[tuple[Any, ...]] = []
+        self._sink = _Sink(file)
         self._writer = _arrow().parquet.ParquetWriter(
-            file, _schema(), compression="zstd", use_dictionary=_REPEATED, version="2.6", write_page_checksum=True
+            self._sink, _schema(), compression="zstd", use_dictionary=_REPEATED, version="2.6", write_page_checksum=True
         )
 
     def add(self, row: Mapping[str, Any]) -> None:
@@ -116,6 +141,10 @@ class _ParquetWriter:
 
     def close(self) -> None:
         self._flush()
+        self._writer.close()
+
+    def abandon(self) -> None:
+        self._sink.abandon()
         self._writer.close()
 
 

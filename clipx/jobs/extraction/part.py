@@ -73,6 +73,7 @@ class PartWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._manifest.abandon()
         self._staging.discard()
 
     def _shard_name(self, number: int) -> str:

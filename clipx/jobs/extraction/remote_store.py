@@ -98,9 +98,8 @@ class RemoteStore(Store):
                 length = int(filesystem.info(path).get("size") or 0)
                 if not size or not length:
                     return b"", b""
-                return filesystem.cat_file(path, 0, min(size, length)), filesystem.cat_file(
-                    path, max(length - size, 0), length
-                )
+                head = filesystem.cat_file(path, start=0, end=min(size, length))
+                return head, filesystem.cat_file(path, start=max(length - size, 0), end=length)
             except FileNotFoundError:
                 return None
 
