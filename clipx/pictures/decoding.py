@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 
-from clipx.pictures.headers import read_header
+from clipx.pictures.headers import is_plain_png, read_header
 
 __all__ = ["DecodedPicture", "decode"]
 
@@ -47,8 +47,9 @@ def decode(data: bytes, name: str, *, gray: bool = False, max_pixels: int) -> De
     """
     header = read_header(data)
     _check_pixels(header.height, header.width, max_pixels)
-    if header.is_plain and not gray:
-        # FFmpeg decodes these in half the time, to the same pixels. What it refuses is for Pillow to judge.
+    if header.kind == "png" and not gray and is_plain_png(data):
+        # FFmpeg decodes these in half the time, to the same pixels. What it refuses is for Pillow to judge, and so is
+        # what it would unpack without bounds, such as texts.
         found = _decode_plain(data, name)
         if found is not None:
             return found
@@ -71,6 +72,7 @@ def _decode_plain(data: bytes, name: str) -> DecodedPicture | None:
     # One decoder for several pictures gives a wrong second one.
     context = av.CodecContext.create("png", "r")
     context.thread_count = 1
+    context.options = {"err_detect": "crccheck+explode"}  # as Pillow has it
     try:
         found: Any = context.decode(av.Packet(data))
     except av.FFmpegError:
@@ -109,7 +111,7 @@ def _pixels(picture: Any, mode: str, max_pixels: int) -> np.ndarray:
     try:
         picture.load()
         if picture.mode.startswith("I"):
-            high = np.clip(np.asarray(picture).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+            high = np.clip(np.asarray(picture) >> 8, 0, 255).astype(np.uint8)
             return high if mode == "L" else np.repeat(high[..., None], 3, axis=2)
         picture.info.pop("transparency", None)  # of a palette it would only bring a warning
         return np.asarray(picture if picture.mode == mode else picture.convert(mode))

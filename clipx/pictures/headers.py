@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["HEAD_BYTES", "PictureHeader", "read_header"]
+__all__ = ["HEAD_BYTES", "PictureHeader", "is_plain_png", "read_header"]
 
 HEAD_BYTES = 1 << 16
 """Bytes that mostly hold a header; before the size of a JPEG there may be more, such as color profiles."""
@@ -18,6 +18,8 @@ ENDS = frozenset({0xD9, 0xDA})
 """Markers of the end and of the first scan."""
 TRUE_COLOR = frozenset({2, 6})
 """Color types of PNG: red, green and blue, and these with alpha."""
+PLAIN = frozenset({b"IHDR", b"IDAT", b"IEND", b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"sBIT", b"bKGD", b"pHYs"})
+"""Chunks of PNG that hold nothing compressed but the pixels, and no further pictures."""
 
 
 class PictureHeader(NamedTuple):
@@ -26,13 +28,11 @@ class PictureHeader(NamedTuple):
     Attributes:
         kind: "jpeg", "png" or "webp".
         height, width: in pixels, as it is stored.
-        is_plain: whether it is a single PNG of red, green and blue in 8 bits each, with alpha or without.
     """
 
     kind: str
     height: int
     width: int
-    is_plain: bool = False
 
 
 def read_header(data: bytes) -> PictureHeader:
@@ -79,8 +79,21 @@ def _read_png(data: bytes) -> PictureHeader | None:
     if len(data) < 33 or data[12:16] != b"IHDR":
         return None
     width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
-    is_animated = b"acTL" in data[: max(data.find(b"IDAT"), 0)]
-    return PictureHeader("png", height, width, data[24] == 8 and data[25] in TRUE_COLOR and not is_animated)
+    return PictureHeader("png", height, width)
+
+
+def is_plain_png(data: bytes) -> bool:
+    """Whether these are the bytes of a PNG of red, green and blue in 8 bits each, with alpha or without, that has
+    nothing but PLAIN chunks.
+    """
+    if data[24] != 8 or data[25] not in TRUE_COLOR:
+        return False
+    at = len(PNG)
+    while at + 8 <= len(data):
+        if data[at + 4 : at + 8] not in PLAIN:
+            return False
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return True
 
 
 def _read_webp(data: bytes) -> PictureHeader | None:

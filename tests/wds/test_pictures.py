@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+import sys
 import zlib
 from fractions import Fraction
 
@@ -19,7 +20,7 @@ from helpers.numbered import (
     picture_sample,
     random_pictures,
 )
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 import clipx
 from clipx.datasets.origins import origin_of
@@ -231,6 +232,34 @@ def test_specs_and_segments_in_seconds():
     assert clip["clip.json"]["pts_seconds"] == AT_30[8:11]
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize(
+    ("spec", "options"),
+    [
+        (clipx.WindowSpec(3, 2), clipx.VideoOptions(fps=8)),
+        (clipx.WindowSpec(3, 2), clipx.VideoOptions(start_seconds=0.21, end_seconds=1)),
+        (clipx.RateSpec(10, max_frames=20), clipx.VideoOptions(fps=12, start_seconds=0.1, at_start="shown")),
+        (clipx.RateSpec(7, max_frames=20), None),
+        (clipx.FrameList(seconds=[0.9, 0.13]), None),
+    ],
+)
+def test_pictures_of_a_whole_video_stand_for_it(make_video, suffix, spec, options):
+    container = {".mp4": "mp4", ".mkv": "matroska"}[suffix]
+    video = make_video(40, container=container, suffix=suffix, rate=Fraction(30000, 1001)).read_bytes()
+    (whole,) = clipx.video.clips(video, clipx.WindowSpec(40))
+    facts = {"clip.json": json.dumps(whole.facts()).encode()}
+    sample = {"__key__": "v", **numbered(whole.data, "png"), **facts}
+    for segments in (None, [(0.3, 0.9), (whole.pts_seconds[7], whole.pts_seconds[21])]):
+        if segments and isinstance(spec, clipx.FrameList):
+            continue
+        clips = clips_of(sample, spec, options=options, segments=segments)
+        wanted = list(clipx.video.clips(video, spec, options=options, segments=segments))
+        for clip, each in zip(clips, wanted, strict=True):
+            assert np.array_equal(clip["png"], each.data)
+            given = {name: fact for name, fact in clip["clip.json"].items() if name not in ("key", "url")}
+            assert given == {name: fact for name, fact in each.facts().items() if name != "rotation"}
+
+
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
@@ -261,6 +290,23 @@ def test_without_times_seconds_are_an_error(facts, reason):
 
 
 # Bad input
+
+
+def test_what_a_png_may_unpack_is_left_to_pillow(monkeypatch):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("comment", "a" * 5000, zip=True)
+    file = encoded(Image.fromarray(random_pictures(1)[0]), "png", pnginfo=info)
+    assert b"zTXt" in file
+    monkeypatch.setattr("clipx.pictures.decoding._decode_plain", None)
+    (clip,) = clips_of({"__key__": "a", "0.png": file}, clipx.WindowSpec(1))
+    assert np.array_equal(clip["png"][0], decoded(file))
+
+
+def test_pillow_is_named_where_it_is_missing(monkeypatch):
+    sample = picture_sample("a", 4)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ImportError, match=r"clipx\[pictures\]"):
+        clips_of(sample)
 
 
 def bomb():
