@@ -7,7 +7,6 @@ from helpers.shards import array_samples
 import clipx
 from clipx import memory, wds
 
-pytestmark = pytest.mark.timeout(60)
 WINDOW = clipx.WindowSpec(4, 2)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from clipx._threads import Task, TaskThread, task_executor
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("no_threads_left")]
 
 
 def run(work):

@@ -102,7 +102,6 @@ each(["plain", "formatted", "overlap", "backpad", "reflect", "random", "member",
 
 
 @linux
-@pytest.mark.timeout(60)
 def test_resident_memory_stays_small(big_file, big_tar):
     reported = in_forks(RSS, big_file, big_tar)
     assert len(reported) == 9, reported
@@ -146,7 +145,6 @@ def cut_short(tmp_path_factory):
 
 
 @linux
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "how",
     [

@@ -12,7 +12,7 @@ from helpers.shards import array_sample, write_shard
 from clipx.datasets.shares import share
 from clipx.datasets.world import World, find_world
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3, 5, 8, 24])

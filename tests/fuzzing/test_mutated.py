@@ -123,7 +123,6 @@ def clips(path, reported, **how):
     return found
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_mutated_members(tmp_path, kind, shuffle):
@@ -145,7 +144,6 @@ def test_mutated_members(tmp_path, kind, shuffle):
     assert all(isinstance(exn, ValueError) for exn in reported), reported
 
 
-@pytest.mark.timeout(120)
 def test_mutated_headers(tmp_path):
     """Of the tar file itself: the sample that follows is found again."""
     fields, how = KINDS["npy"]

@@ -10,8 +10,6 @@ from helpers.arrays import random_bytes
 
 from clipx import _kernel
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.mark.parametrize("size", [0, 1, 15, 63, 64, 65, 4095, 4097, 100_003])
 @pytest.mark.parametrize("count", [1, 2, 17])

@@ -12,7 +12,7 @@ from helpers.threads import clipx_threads
 import clipx
 from clipx import wds
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from helpers.threads import wait_until
 import clipx
 from clipx import wds
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

@@ -23,7 +23,7 @@ from helpers.threads import clipx_threads, wait_until
 import clipx
 from clipx import wds
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 
 def good(samples, *broken):

@@ -18,7 +18,7 @@ from helpers.threads import wait_until
 import clipx
 from clipx.loader import budget
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 
 DIVISIONS = [

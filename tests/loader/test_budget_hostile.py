@@ -11,7 +11,6 @@ from helpers.processes import run_python
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a process holds"),
-    pytest.mark.timeout(170),
 ]
 
 SLACK = 48_000_000

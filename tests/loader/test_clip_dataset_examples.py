@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from helpers.workers import once_more
 
-pytestmark = [once_more, pytest.mark.timeout(120), pytest.mark.filterwarnings("ignore")]
+pytestmark = [once_more, pytest.mark.filterwarnings("ignore")]
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 

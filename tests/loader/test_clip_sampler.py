@@ -6,12 +6,12 @@ import random
 
 import pytest
 from helpers.clip_datasets import RANDOM, keys_and_clips, of_index, summary
-from helpers.workers import once_more, report_hang
+from helpers.workers import data_loader, once_more
 
 import clipx
 
 pytest.importorskip("pyarrow")
-pytestmark = [once_more, pytest.mark.timeout(90)]
+pytestmark = once_more
 
 SHUFFLES = [False, "clips", "sources", 1, 5, 1000]
 
@@ -139,17 +139,11 @@ def test_ranks_of_the_environment(index, monkeypatch):
 
 
 def loader_of(index, shuffle, *, of=None, rank=0, ranks=1, batch_size=3, **rest):
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     dataset = of_index(index, format=RANDOM, seed=2)
     sampler = clipx.ClipSampler(dataset, shuffle, rank=rank, ranks=ranks)
-    return (of or torch.utils.data.DataLoader)(
-        dataset,
-        batch_size,
-        sampler=sampler,
-        collate_fn=clipx.ClipDataset.collate,
-        worker_init_fn=report_hang,
-        **rest,
-    )
+    collate = clipx.ClipDataset.collate
+    return data_loader(dataset, batch_size, of=of, sampler=sampler, collate_fn=collate, **rest)
 
 
 def clips_of_epoch(index, epoch):
@@ -227,9 +221,9 @@ def everything_of(batch):
 
 def test_batches_are_written_once(index):
     """Workers write clips to the memory that is sent: it is a tensor's, whole and in order."""
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     dataset = of_index(index)
-    loader = torch.utils.data.DataLoader(dataset, 4, collate_fn=where_clips_lie, num_workers=1)
+    loader = data_loader(dataset, 4, collate_fn=where_clips_lie, num_workers=1)
     for addresses, owners, collated, nbytes in loader:
         start = addresses[0]
         assert addresses == [start + row * nbytes for row in range(len(addresses))]

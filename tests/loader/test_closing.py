@@ -25,7 +25,7 @@ from helpers.threads import clipx_threads, wait_until
 
 from clipx.loader import epoch
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 
 def test_close(arrays):

@@ -15,7 +15,6 @@ import pytest
 from helpers.threads import wait_until
 
 pytest.importorskip("torch")
-pytestmark = pytest.mark.timeout(180)
 
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "train.py"
 EVERY = 7  # steps between checkpoints

@@ -18,7 +18,7 @@ from clipx.loader.open_samples import ClipRef, OpenState
 from clipx.loader.progress import Change, EpochState, Probed, Progress
 from clipx.wds.layout import BatchLayout
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("no_threads_left")]
 
 
 def make(timeout=None, slots=None):

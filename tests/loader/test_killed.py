@@ -15,7 +15,7 @@ import clipx
 
 KILLS = 50 if os.environ.get("CLIPX_LONG") == "1" else 4
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 
 def sound(n, seed):

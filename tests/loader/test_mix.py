@@ -15,7 +15,7 @@ from helpers.workers import data_loader, once_more
 import clipx
 from clipx.loader import state as states
 
-pytestmark = [once_more, pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [once_more, pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 CROP = clipx.ClipFormat(crop=("random", (2, 2)))
 

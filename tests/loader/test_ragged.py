@@ -15,7 +15,7 @@ from helpers.shards import write_shard
 import clipx
 from clipx import memory, wds
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 SPEC = Parts(3, 8)
 

@@ -15,7 +15,7 @@ from helpers.states import batches_and_states, check_every, through_json
 import clipx
 from clipx.loader import state as states
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 SPEC = Parts(3, 8)
 KINDS = ["list", "pad", "bucket"]

@@ -13,7 +13,7 @@ from helpers.states import check_every
 import clipx
 from clipx import wds
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 KINDS = ["list", "pad", "bucket"]
 FORMAT = clipx.ClipFormat(crop=(8, 8), order="CTHW", flip=0.5)

@@ -17,7 +17,6 @@ torch = pytest.importorskip("torch")
 
 pytestmark = [
     once_more,
-    pytest.mark.timeout(60),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
     pytest.mark.usefixtures("small_decoders", "no_threads_left"),
 ]

@@ -13,7 +13,7 @@ from helpers.shards import array_sample, write_shard
 from helpers.states import check_every
 from helpers.workers import data_loader, once_more
 
-pytestmark = [once_more, pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [once_more, pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 
 def as_rank(monkeypatch, rank, ranks):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pytest
 from helpers.loaders import WINDOW, clips_of, everything, expected, of_arrays
 from helpers.shards import array_sample, write_shard
+from helpers.workers import data_loader
 
 import clipx
 from clipx.datasets.addresses import START, Address, Position
@@ -17,7 +18,7 @@ from clipx.loader.open_samples import OpenState, choose
 from clipx.loader.room import Weight
 from clipx.plan import ALL
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 WORLDS = [(1, 1), (2, 2), (3, 1), (8, 1)]
 
@@ -255,7 +256,7 @@ def test_workers_of_a_data_loader(many, workers):
     def keys(batch):
         return batch["__key__"]
 
-    data = stateful.StatefulDataLoader(make(), batch_size=None, num_workers=2)
+    data = data_loader(make(), of=stateful.StatefulDataLoader, num_workers=2)
     seen = [key for _, batch in zip(range(9), data) for key in keys(batch)]
     state = data.state_dict()
     del data
@@ -264,7 +265,7 @@ def test_workers_of_a_data_loader(many, workers):
     loader.load_state_dict(json.loads(json.dumps(state)))
     assert loader.state_dict() == state
     loader.set_epoch(0)
-    data = stateful.StatefulDataLoader(loader, batch_size=None, num_workers=workers)
+    data = data_loader(loader, of=stateful.StatefulDataLoader, num_workers=workers)
     epochs = [[key for batch in data for key in keys(batch)] for _ in range(2)]
     assert sorted(seen + epochs[0]) == sorted(wanted)
     assert sorted(epochs[1]) == sorted(wanted)

@@ -16,7 +16,7 @@ from helpers.states import THREADS, batches_and_states, check_every, through_jso
 
 import clipx
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

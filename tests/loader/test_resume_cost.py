@@ -19,7 +19,7 @@ from helpers.states import THREADS, batches_and_states, through_json
 import clipx
 from clipx.video.decoder import VideoDecoder
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 
 def test_a_state_is_small(tmp_path):

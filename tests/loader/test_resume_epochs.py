@@ -11,7 +11,7 @@ from helpers.loaders import (
 )
 from helpers.shards import array_sample, write_shard
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 
 def test_epochs(arrays):

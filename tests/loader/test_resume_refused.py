@@ -12,7 +12,7 @@ from helpers.states import through_json
 
 import clipx
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 OTHERS = {
     "spec.length": {"spec": clipx.WindowSpec(5, 2)},

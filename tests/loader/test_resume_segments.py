@@ -11,7 +11,7 @@ from helpers.states import THREADS, batches_and_states
 import clipx
 from clipx import FrameList, RateSpec, UniformSpec, WindowSpec
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 POINTS = 30
 

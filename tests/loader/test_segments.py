@@ -15,7 +15,7 @@ import clipx
 from clipx import wds
 from clipx.loader import budget
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 SPEC = clipx.WindowSpec(4, 2, policy="repeat_last")
 N = 40

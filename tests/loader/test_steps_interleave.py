@@ -17,7 +17,7 @@ from clipx.loader.open_samples import OpenSample
 from clipx.loader.room import Weight
 from clipx.plan import Selection
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("no_threads_left")]
+pytestmark = [pytest.mark.usefixtures("no_threads_left")]
 
 COUNTS = [5, 0, 3, 8, 1, 1, 6, 0, 4]
 """Clips of each sample."""

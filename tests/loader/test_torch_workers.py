@@ -9,7 +9,7 @@ import webdataset
 from helpers.loaders import EACH, clips_of, digest, everything, expected, of_arrays
 from helpers.workers import data_loader, once_more
 
-pytestmark = [once_more, pytest.mark.timeout(60), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
+pytestmark = [once_more, pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
 
 def summary(batch):

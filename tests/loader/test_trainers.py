@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from helpers.loaders import expected, of_arrays
 from helpers.shards import array_sample, write_shard
+from helpers.workers import data_loader
 
 import clipx
 
@@ -88,7 +89,7 @@ def test_len_behind_workers(arrays, tmp_path, equal, drop_last, small_decoders):
         return of_arrays(index, memory="300kB", drop_last=drop_last, equal_batches=equal, batch_size=3)
 
     def over(loader):
-        return stateful.StatefulDataLoader(loader, batch_size=None, num_workers=2)
+        return data_loader(loader, of=stateful.StatefulDataLoader, num_workers=2)
 
     data = over(make())
     length, seen = len(data), 0

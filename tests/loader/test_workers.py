@@ -23,7 +23,6 @@ webdataset = pytest.importorskip("webdataset")
 
 pytestmark = [
     once_more,
-    pytest.mark.timeout(60),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),
     pytest.mark.usefixtures("small_decoders", "no_threads_left"),

@@ -210,7 +210,6 @@ def test_slots_and_sound_in_memory_of_its_own(movie):
     np.testing.assert_array_equal(clips, np.array(before) + 1)
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize(("container", "codec"), [("mp4", "aac"), ("matroska", "flac")])
 def test_corrupted_bytes_in_step(movie, container, codec):
     data = movie(container, codec, "25", rate=48000, seconds=0.8).path.read_bytes()

@@ -12,8 +12,6 @@ from webdataset import filters
 import clipx
 from clipx import memory, wds
 
-pytestmark = pytest.mark.timeout(60)
-
 
 def numbers(dtype, shape, seed):
     rng = np.random.default_rng(seed)

@@ -134,7 +134,6 @@ def test_nodes_and_workers_share_the_shards(shards, monkeypatch):
 
 
 @once_more
-@pytest.mark.timeout(60)
 def test_workers_of_a_torch_loader(shards):
     pytest.importorskip("torch")
     data = webdataset.DataPipeline(wds.mapped_samples(str(shards / "s{0..3}.tar")), wds.clips(WindowSpec(8)))

@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 import clipx
 from clipx import memory, wds
 
-pytestmark = pytest.mark.timeout(60)
-
 LENGTHS = st.lists(st.integers(1, 5), min_size=1, max_size=30)
 AXES = st.integers(0, 2)
 

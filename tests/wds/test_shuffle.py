@@ -17,7 +17,6 @@ import clipx
 from clipx import memory, wds
 from clipx.wds.shuffling import ShuffleBuffer
 
-pytestmark = pytest.mark.timeout(60)
 WINDOW = clipx.WindowSpec(4, 2)
 
 

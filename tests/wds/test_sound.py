@@ -68,7 +68,6 @@ def test_stage_of_videos_with_sound(movie):
     assert all("audio" not in sample for sample in wds.clips(WindowSpec(8))([{"__key__": "k", "mp4": data}]))
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_loader(movie, tmp_path, threads):
     data, audio = movie().path.read_bytes(), AudioFormat(sample_rate=8000)

@@ -11,8 +11,6 @@ import clipx
 from clipx import wds
 from clipx.wds import watching
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture
 def quick(monkeypatch):
