@@ -19,7 +19,7 @@ from clipx.cli.extract_display import progress_display
 from clipx.cli.extract_summary import print_expected, print_extracted
 from clipx.cli.format_options import format_of, number_options, picture_options
 from clipx.cli.option_groups import dashed, option_group, sectioned
-from clipx.cli.output import one_line
+from clipx.cli.output import counted, one_line
 from clipx.cli.spec_options import segments_of, spec_of, spec_options
 from clipx.cli.video_options import audio_format_of, audio_options, video_options, video_options_of
 
@@ -151,6 +151,8 @@ def _extract(src: tuple[str, ...], out: str, quiet: bool, chosen: dict[str, Any]
         print_expected(console, out, done)
     else:
         print_extracted(console, out, done)
+        if done.failed and not done.clips:
+            raise click.ClickException(f"nothing was extracted: {counted(done.failed, 'sample')} failed")
 
 
 def _arguments(src: tuple[str, ...], chosen: dict[str, Any]) -> dict[str, Any]:

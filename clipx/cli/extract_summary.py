@@ -22,7 +22,7 @@ def print_extracted(console: Console, out: str, done: Summary) -> None:
     table = Table(show_header=False, box=None)
     table.add_row("out", escape(printable(out)))
     table.add_row("input", f"{counted(done.samples, 'sample')} in {counted(done.parts, 'part')}")
-    table.add_row("clips", f"{counted(done.clips, 'clip')}, {counted(done.frames, 'frame')}, {done.hours:.3f} hours")
+    table.add_row("clips", f"{counted(done.clips, 'clip')}, {counted(done.frames, 'frame')}, {done.hours:.3g} hours")
     table.add_row("written", f"{megabytes(done.bytes)} in {counted(done.shards, 'shard')}")
     table.add_row("failures", ", ".join(f"{count} {kind}" for kind, count in done.failures.items()) or "none")
     if done.failures:

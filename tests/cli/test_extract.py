@@ -2,16 +2,17 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import webdataset
 from click.testing import CliRunner
 from rich.console import Console
 
 import clipx
 from clipx.cli import extract_display
 from clipx.cli.main import main
-from clipx.jobs.extraction.progress import Progress
-from clipx.jobs.extraction.summary import Summary
+from clipx.jobs import Expected, Progress, Summary, TooManyFailures
 
 DONE = Summary(2, 3, 40, 2, 640, 0.5, 12_000_000, {"error": 1, "damage": 2}, 1, seconds=75.2)
 
@@ -155,12 +156,34 @@ def test_what_is_refused(called, arguments, message):
 
 def test_the_summary(called):
     done, _ = called("a.mp4", "-o", "out")
-    for each in ("3 samples in 2 parts", "40 clips, 640 frames, 0.500 hours", "12 MB in 2 shards", "1 error, 2 damage"):
+    for each in ("3 samples in 2 parts", "40 clips, 640 frames, 0.5 hours", "12 MB in 2 shards", "1 error, 2 damage"):
         assert each in done.output
     assert "out/part-*.failures.jsonl" in done.output
     assert "0:01:15" in done.output
     done, _ = called("a.mp4", "-o", "out", "-q")
-    assert done.output == ""
+    assert (done.exit_code, done.output) == (0, "")
+
+
+def test_too_many_failures(called):
+    """All is printed that is printed otherwise; without --max-failures, only where nothing was extracted."""
+
+    def failing(**_):
+        raise TooManyFailures("3 of 9 samples have failed", DONE)
+
+    done, _ = called("a.mp4", "-o", "out", job=failing)
+    assert done.exit_code == 1
+    assert "40 clips" in done.output
+    assert done.output.endswith("Error: 3 of 9 samples have failed\n")
+    done, _ = called("a.mp4", "-o", "out", "-q", job=lambda **_: replace(DONE, clips=0))
+    assert (done.exit_code, done.output) == (1, "Error: nothing was extracted: 1 sample failed\n")
+
+
+def test_a_dry_run(called):
+    done, given = called("a.mp4", "-o", "out", "--dry-run", job=lambda **_: Expected(5, 2, 300, 1, 4000, 2_000_000_000))
+    assert done.exit_code == 0, done.output
+    assert given["dry_run"]
+    for each in ("5, of which 2 are done", "300 samples, of which 1 cannot be read", "4000", "about 2,000 MB"):
+        assert each in done.output
 
 
 def test_interruption(called):
@@ -213,3 +236,29 @@ def test_nothing_is_shown_where_it_is_quiet():
     with extract_display.progress_display(console, quiet=True) as show:
         assert show is None
     assert console.file.getvalue() == ""
+
+
+def test_a_job(make_video, tmp_path, monkeypatch):
+    """From files to shards, and again with nothing to do; a changed option is refused."""
+    monkeypatch.chdir(tmp_path)
+    Path("videos").mkdir()
+    Path("videos/a.mp4").write_bytes(make_video(n=40).read_bytes())
+    Path("videos/b.mp4").write_bytes(b"no video")
+    command = ["extract", "videos", "-o", "out", "--length", "8", "--resize", "24", "--jobs", "1"]
+    expected = CliRunner().invoke(main, [*command, "--dry-run"])
+    assert expected.exit_code == 0, expected.output
+    assert "2 samples, of which 1 cannot be read" in expected.output
+    assert not Path("out").exists()
+    for _ in range(2):
+        done = CliRunner().invoke(main, [*command, "--max-failures", "50%"])
+        assert done.exit_code == 0, done.output
+        assert "5 clips, 40 frames" in done.output
+        assert "1 error" in done.output
+    clips = list(webdataset.WebDataset("out/clips-000000-0000.tar", shardshuffle=False).decode())
+    assert [clip["__key__"] for clip in clips] == [f"a_{k:06d}" for k in range(5)]
+    assert clips[0]["npy"].shape == (8, 24, 32, 3)
+    for changed, message in (["--max-failures", "0"], "1 of 2 samples have failed"), (["--flip"], "flip"):
+        done = CliRunner().invoke(main, [*command, *changed])
+        assert done.exit_code == 1
+        assert message in done.output
+    assert CliRunner().invoke(main, ["extract", "out", "--finish", "-q"]).exit_code == 0
