@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
-from clipx._checks import byte_count, integer
+from clipx._checks import byte_count, check_kind, integer
 from clipx._threads import TaskThread, call
 from clipx.audio.format import AudioFormat
 from clipx.datasets.keys import Keys
 from clipx.datasets.segments import Segments
 from clipx.format import ClipFormat
+from clipx.jobs.extraction import on_ray
 from clipx.jobs.extraction.expected import Expected, expect
 from clipx.jobs.extraction.inputs import Inputs
 from clipx.jobs.extraction.job import Job
@@ -95,13 +96,14 @@ class _Run:
         options: ExtractOptions,
         *,
         memory: int,
-        jobs: int,
+        jobs: int | None,
+        ray: bool | str,
         choice: PartChoice,
         retry_failed: bool,
     ) -> None:
         self._store, self._inputs, self._options = open_store(out), inputs, options
         self._memory, self._jobs, self._choice, self._retry_failed = memory, jobs, choice, retry_failed
-        self._out = out
+        self._out, self._ray = out, ray
 
     def _open(self, write: bool) -> Job:
         facts = {
@@ -120,7 +122,7 @@ class _Run:
             self._options,
             todo,
             memory=self._memory,
-            threads=self._jobs,
+            threads=self._jobs or _processors(),
             report=shown.add,
             is_stopped=is_stopped,
         )
@@ -141,7 +143,12 @@ class _Run:
             self._memory,
             retry_failed=self._retry_failed,
         )
-        run_parts(part_job, todo, self._jobs, shown.add, is_stopped)
+        if self._ray:
+            on_ray.run_parts(
+                part_job, todo, self._jobs, shown.add, is_stopped, address=None if self._ray is True else self._ray
+            )
+        else:
+            run_parts(part_job, todo, self._jobs or _processors(), shown.add, is_stopped)
         if self._choice.step == 1:
             return job.finish()
         total = shown.total
@@ -179,6 +186,7 @@ def extract(
     files_per_part: int = 64,
     jobs: int | None = None,
     memory: int | str = "2GB",
+    ray: bool | str | None = None,
     part: tuple[int, int] | str | None = None,
     retry_failed: bool = False,
     limit: int | None = None,
@@ -206,6 +214,9 @@ def extract(
         jobs: threads that work, in as many processes as there are parts, at most; default one for each processor.
         memory: bytes that samples, clips and what waits to be written may take in each process. Samples that take more
             are failures.
+        ray: do the parts on a Ray cluster: its address, such as "10.0.0.1:6379"; True for the one that RAY_ADDRESS
+            names, or else this machine. Each is a task of one processor and of `memory`, that is done again where its
+            node dies, and `jobs` is how many run side by side; default as many as there is room for.
         part: (i, n) or "i/n", counted from 0: only every n-th part from part i on. Each can be done on another machine,
             and `finish` then ends the job.
         retry_failed: try samples with an error again, of parts that are done; what comes of them is written beside.
@@ -225,8 +236,9 @@ def extract(
     Expected.
 
     Raises TypeError and ValueError for arguments that are wrong or contradict each other, for inputs that are not
-    there and for a folder of another job; OutputError, an OSError, where the output cannot be written; PartsLost where
-    processes died; and TooManyFailures, when everything is done.
+    there and for a folder of another job; ImportError that names the extra where a library is missing; OutputError, an
+    OSError, where the output cannot be written; PartsLost where processes died; and TooManyFailures, when everything is
+    done.
     """
     chosen = ExtractOptions(
         spec,
@@ -250,6 +262,7 @@ def extract(
         limit,
     )
     most, choice = parse_most_failures(max_failures), parse_part(part)
+    check_kind("ray", ray, bool, str, None)
     if progress is not None and not callable(progress):
         raise TypeError(f"progress is {progress!r}, but must be a function of a Progress")
     run = _Run(
@@ -257,7 +270,8 @@ def extract(
         Inputs(src, files_per_part=chosen.files_per_part, limit=chosen.limit),
         chosen.one_threaded(),
         memory=byte_count("memory", memory),
-        jobs=integer("jobs", _processors() if jobs is None else jobs, 1),
+        jobs=None if jobs is None else integer("jobs", jobs, 1),
+        ray=ray or False,
         choice=choice,
         retry_failed=bool(retry_failed),
     )
