@@ -27,7 +27,7 @@ FIELDS = {Field("npy"): Field("npy")}
 
 def clip_sample(source, index, **others):
     """The sample of a clip of 4 frames, as a stage gives it; its numbers are drawn from its key."""
-    rng = np.random.default_rng([*source.encode(), index])
+    rng = np.random.default_rng([*source.encode("utf-8", "surrogatepass"), index])
     facts = {
         "index": index,
         "start": 4 * index,

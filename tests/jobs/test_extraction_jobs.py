@@ -250,6 +250,19 @@ def test_of_a_shard_that_broke_off_what_is_not_known_is_tried_again(store):
     assert not job.retry(0)
 
 
+def test_keys_that_are_not_utf8_are_found_again(store):
+    odd = b"a\xff".decode("utf-8", "surrogateescape")
+    job = Job.open(store, FACTS)
+    for part, table in enumerate(("parquet", "jsonl")):
+        job.table = table
+        write(store, part, table=table, **{odd: [0, 1]}, failures=[failure(odd, clips=2, reason=f"{odd} is broken")])
+        retry = job.retry(part)
+        written = retry.written_of(odd)
+        assert f"{odd}_000001" in written
+        assert f"{odd}_000002" not in written
+        assert retry.written_of("a") is None
+
+
 # The end
 
 
@@ -275,6 +288,21 @@ def test_a_job_that_lacks_parts_is_not_finished(store):
     with pytest.raises(ValueError, match="lacks parts 1-4, 7-8, 10-29 of 30 parts"):
         job.finish()
     assert "summary.json" not in store.entries()
+
+
+@pytest.mark.parametrize("left", [None, 700])
+def test_a_job_whose_shards_are_gone_or_truncated_is_not_finished(tmp_path, left):
+    store = open_store(tmp_path)
+    job = Job.open(store, FACTS)
+    for part in range(2):
+        write_part(store, part, table=job.table)
+    shard = tmp_path / "clips-000001-0002.tar"
+    if left is None:
+        shard.unlink()
+    else:
+        os.truncate(shard, left)
+    with pytest.raises(ValueError, match=r"clips-000001-0002.tar' cannot be read: it .*'\*-000001\*'"):
+        job.finish()
 
 
 def test_names_of_other_parts_do_not_count(store):

@@ -1,6 +1,7 @@
 """Parts: shards, failures and manifests that readers take, equal from run to run, and finished once."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -202,6 +203,19 @@ def test_a_truncated_manifest_is_written_anew(tmp_path):
         os.truncate(path, left)
         write_part(store)
         assert contents(store) == before
+
+
+def test_values_of_rows_become_those_of_columns(tmp_path):
+    rows = []
+    for table in ("parquet", "jsonl"):
+        store = open_store(tmp_path / table)
+        with PartWriter(store, 0, shard_bytes=1000, table=table) as writer:
+            row = {"bytes": np.int64(0), "frames": np.int32(3), "fps": math.nan, "width": 8.0, "start_seconds": 1}
+            writer.add("a\udcff", {"bin": b""}, {}, {**row, "source": "\ud800", "more": 1})
+            writer.commit()
+        rows += manifest(store, table=table)
+    assert rows[0] == rows[1]
+    assert (rows[0]["key"], rows[0]["source"], rows[0]["fps"], rows[0]["width"]) == ("a\\udcff", "\\ud800", None, 8)
 
 
 # What is refused

@@ -1,9 +1,13 @@
 """Stores: files appear whole or not at all, and what goes wrong names the place and a cure."""
 
 import errno
+import io
 import os
+import pickle
 import subprocess
+import tempfile
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -147,6 +151,23 @@ def test_files_of_dead_processes_are_removed_and_those_of_living_ones_kept(tmp_p
     assert [each.name for each in tmp_path.iterdir()] == ["a"]
 
 
+def test_staged_files_of_other_hosts_are_kept_for_a_week(tmp_path):
+    store = open_store(tmp_path)
+    with store.stage():
+        (own,) = tmp_path.glob(".tmp-*")
+        _, host, process, rest = own.name.split("-")
+        others = [tmp_path / f".tmp-{name}-{process}-{rest}" for name in (f"{host}_1", "pod", "pod2")]
+        strange = tmp_path / f".tmp-{host}-of-mine"
+        for folder in (*others, strange):
+            folder.mkdir()
+            (folder / "lock").touch()
+        week = time.time() - 8 * 86400
+        for path in (others[1], others[1] / "lock", others[2]):  # the last one has been written since
+            os.utime(path, (week, week))
+        store.clear()
+        assert [folder.exists() for folder in (own, *others, strange)] == [True, True, False, True, True]
+
+
 def test_without_locks_a_process_is_alive_that_has_its_number(tmp_path, monkeypatch):
     def flock(*_):
         raise OSError(errno.ENOLCK, "no locks")
@@ -264,8 +285,9 @@ def test_paths_and_addresses_that_are_no_folders(tmp_path):
         open_store(tmp_path / "file")
     with pytest.raises(OutputError, match=r"cannot be"):
         write_part(open_store(tmp_path / "file" / "out"))
-    with pytest.raises(ValueError, match="out is ''"):
-        open_store("")
+    for out in ("", "a\0b", b"folder", "-", "pipe:cat"):
+        with pytest.raises(ValueError, match="out is "):
+            open_store(out)
     pytest.importorskip("fsspec")
     with pytest.raises(ValueError, match="nosuch"):
         open_store("nosuch://bucket/out")
@@ -293,6 +315,62 @@ def test_errors_of_an_object_store_name_the_address_and_leave_no_manifest(tmp_pa
     write_part(store)
     assert names[-2:] == ["part-000000.failures.jsonl", "part-000000.parquet"]
     assert threading.active_count() < 50
+
+
+def test_uploads_are_repeated_where_their_errors_may_pass(tmp_path, monkeypatch):
+    memory = pytest.importorskip("fsspec.implementations.memory")
+    monkeypatch.setattr("clipx.datasets.remote.retries.FIRST_WAIT", 0.001)
+    calls = []
+
+    def failing(name):
+        real = getattr(memory.MemoryFileSystem, name)
+
+        def call(self, *args, **options):
+            calls.append(name)
+            if calls.count(name) % 3:
+                raise ConnectionResetError("the connection broke")
+            return real(self, *args, **options)
+
+        monkeypatch.setattr(memory.MemoryFileSystem, name, call)
+
+    for name in ("put_file", "pipe_file", "cat_file", "ls", "info", "rm_file"):
+        failing(name)
+    store = open_store(f"memory://{tmp_path.name}")
+    assert store.create("a", b"one")
+    assert not store.create("a", b"two")
+    with store.writing("b") as file:
+        file.write(b"three")
+    assert {name: store.read(name) for name in store.entries()} == {"a": b"one", "b": b"three"}
+    store.remove("a")
+    assert not store.exists("a")
+
+
+def test_a_full_folder_of_temporary_files_is_named(tmp_path, monkeypatch):
+    pytest.importorskip("fsspec")
+    store = open_store(f"memory://{tmp_path.name}")
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no full device")
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", lambda **_: io.FileIO("/dev/full", "w"))
+    monkeypatch.setattr(os, "unlink", lambda path: None)
+    with pytest.raises(OutputError, match=r"TMPDIR.*No space left"):
+        write_part(store)
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", lambda **_: io.FileIO("/nowhere/file", "w"))
+    with pytest.raises(OutputError, match="hold a file that is to be uploaded"):
+        write_part(store)
+
+
+def test_errors_cross_processes():
+    error = OutputError(errno.ENOSPC, "cannot be written", "/out/a")
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.errno) == (OutputError, str(error), errno.ENOSPC)
+
+
+def test_an_address_of_a_whole_file_system():
+    pytest.importorskip("fsspec")
+    store = open_store("memory://")
+    assert store.create("root", b"a")
+    assert "root" in store.entries()
+    store.remove("root")
 
 
 def test_an_address_with_a_password_is_not_shown():

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from clipx.datasets.origins import shorten
 from clipx.datasets.remote.filesystems import shown
 
-__all__ = ["FIRST_WAIT", "MOST_WAIT", "TRIES", "Refused", "ShortAnswer", "changed", "repeat"]
+__all__ = ["FIRST_WAIT", "MOST_WAIT", "TRIES", "Refused", "ShortAnswer", "changed", "is_passing", "pause", "repeat"]
 
 TRIES = 6
 """Requests for the same bytes before their error is raised."""
@@ -101,6 +101,12 @@ def wait_asked(exn: Exception) -> float:
     return 0.0
 
 
+def pause(number: int, exn: Exception) -> None:
+    """Wait after a request, the number of which counts from 1, that failed with an error."""
+    longest = min(FIRST_WAIT * 2 ** (number - 1), MOST_WAIT)
+    time.sleep(max(longest * _jitter.uniform(0.5, 1), min(wait_asked(exn), MOST_WAIT)))
+
+
 def reason_of(exn: BaseException) -> str:
     """An error in words, with the status that it carries."""
     status, text = status_of(exn), shorten(str(getattr(exn, "message", "") or exn))
@@ -132,8 +138,7 @@ def repeat(request: Callable[[], T], url: str, part: str) -> T:
                     f"{name}, {part}, cannot be read: {reason_of(exn)}; tried {TRIES} times in {seconds:.1f} seconds. "
                     f"Check that the server can be reached and is not overloaded, then go on from the last state"
                 ) from exn
-            longest = min(FIRST_WAIT * 2 ** (number - 1), MOST_WAIT)
-            time.sleep(max(longest * _jitter.uniform(0.5, 1), min(wait_asked(exn), MOST_WAIT)))
+            pause(number, exn)
     raise AssertionError("unreachable")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from clipx.datasets.origins import shorten
+from clipx.jobs.extraction.manifest import as_text
 
 __all__ = ["KINDS", "RETRIED", "Failure", "read_failures"]
 
@@ -52,6 +53,7 @@ class Failure(NamedTuple):
         """The failure as a line of JSON; addresses of objects in memory, which differ from run to run, are left out."""
         reason = shorten(re.sub(r"\b0x[0-9A-Fa-f]{6,}\b", "0x...", self.reason), MOST_TEXT)
         values = self._replace(reason=reason)._asdict()
+        values = {name: as_text(value) if isinstance(value, str) else value for name, value in values.items()}
         return json.dumps(values, ensure_ascii=True, allow_nan=False).encode() + b"\n"
 
 

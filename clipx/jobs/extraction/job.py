@@ -89,6 +89,10 @@ class Job:
             found.add(part)
         return found
 
+    def is_done(self, part: int) -> bool:
+        """True if the manifest of a part is there, and whole; without listing the others."""
+        return is_whole(self.store, manifest_name(part, self.table), self.table)
+
     def _is_broken(self, name: str, entry: Entry) -> bool:
         # An object store has whole objects, and each look at one would be a request.
         if self.store.keeps_staged:
@@ -129,7 +133,7 @@ class Job:
         total = Summary()
         with ThreadPoolExecutor(1 if self.store.keeps_staged else THREADS, "clipx-summary") as pool:
             outcomes = (self._outcome(part, attempts[part]) for part in range(self.parts))
-            for found in pool.map(Outcome.summary, outcomes):
+            for found in pool.map(lambda outcome: outcome.summary(entries), outcomes):
                 total.add(found)
         parsed = ((parse_name(name), entry.modified) for name, entry in entries.items())
         times = [modified for name, modified in parsed if name is not None and name.kind == self.table]

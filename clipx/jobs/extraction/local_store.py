@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,8 +25,15 @@ LOCK = "lock"
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES)
 
 
+STAGED = re.compile(r"\.tmp-(?P<host>\w*)-(?P<process>\d+)-[0-9a-f]+")
+"""Names of folders of staged files: the host and the number of the process."""
+
+ABANDONED_SECONDS = 7 * 86400.0
+"""Seconds without a change after which staged files of other hosts are removed, too; where locks are not shared."""
+
+
 def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:64]
+    return re.sub(r"\W", "_", socket.gethostname(), flags=re.ASCII)[:64]
 
 
 @contextmanager
@@ -52,7 +60,7 @@ class _StagedFile(io.RawIOBase):
     """A file that is written from its beginning to its end; small writes are gathered. Closing it syncs it."""
 
     def __init__(self, path: Path, shown: Path) -> None:
-        self._shown, self._buffer, self._position = shown, bytearray(), 0
+        self._shown, self._buffer, self._position, self._file = shown, bytearray(), 0, -1
         with _reported(shown, "be written"):
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
@@ -83,7 +91,7 @@ class _StagedFile(io.RawIOBase):
             self._write(memoryview(data))
 
     def close(self) -> None:
-        if self.closed:
+        if self.closed or self._file < 0:
             return
         try:
             self._flush_buffer()
@@ -172,7 +180,9 @@ class LocalStore(Store):
     def __init__(self, path: str) -> None:
         self._root = Path(path)
         self.address = path
-        if self._root.exists() and not self._root.is_dir():
+        with _reported(self._root, "be read"):
+            is_file = self._root.exists() and not self._root.is_dir()
+        if is_file:
             raise OutputError(errno.ENOTDIR, "out must be a folder, but is a file", path)
 
     def entries(self) -> dict[str, Entry]:
@@ -223,8 +233,11 @@ class LocalStore(Store):
         return _LocalStaging(self._root)
 
     def clear(self) -> None:
-        for folder in self._root.glob(f".tmp-{_host()}-*"):
-            if _is_dead(folder):
+        for folder in self._root.glob(".tmp-*"):
+            match = STAGED.fullmatch(folder.name)
+            if match is None or (match["host"] != _host() and _age(folder) < ABANDONED_SECONDS):
+                continue
+            if _is_dead(folder, int(match["process"])):
                 shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
@@ -240,12 +253,20 @@ class LocalStore(Store):
                 os.close(descriptor)
 
 
-def _is_dead(folder: Path) -> bool:
+def _age(folder: Path) -> float:
+    """Seconds since the last change of a folder's files; 0 where they cannot be looked up."""
+    try:
+        return time.time() - max(each.stat().st_mtime for each in (folder, *folder.iterdir()))
+    except OSError:
+        return 0.0
+
+
+def _is_dead(folder: Path, process: int) -> bool:
     """True if the process that made a folder of staged files is gone."""
     try:
         descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        return not _is_running(folder)
+        return not _is_running(process)
     except OSError:
         return False
     try:
@@ -253,18 +274,18 @@ def _is_dead(folder: Path) -> bool:
     except BlockingIOError:
         return False
     except OSError:  # a file system without locks
-        return not _is_running(folder)
+        return not _is_running(process)
     finally:
         os.close(descriptor)
     return True
 
 
-def _is_running(folder: Path) -> bool:
-    """True if there is a process of the number in the name of a folder."""
+def _is_running(process: int) -> bool:
+    """True if there is a process of this number."""
     try:
-        os.kill(int(folder.name.split("-")[-2]), 0)
+        os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except (OSError, ValueError, OverflowError, IndexError):
+    except (OSError, OverflowError):
         return True
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -11,7 +12,16 @@ from typing import IO, Any, Protocol
 
 from clipx.jobs.extraction.store import Store
 
-__all__ = ["COLUMNS", "TABLES", "ManifestWriter", "default_table", "is_whole", "open_manifest", "read_manifest"]
+__all__ = [
+    "COLUMNS",
+    "TABLES",
+    "ManifestWriter",
+    "as_text",
+    "default_table",
+    "is_whole",
+    "open_manifest",
+    "read_manifest",
+]
 
 COLUMNS: dict[str, type] = {
     "key": str,
@@ -52,6 +62,21 @@ def default_table() -> str:
     return "parquet" if find_spec("pyarrow") is not None else "jsonl"
 
 
+def as_text(text: str) -> str:
+    """A text that UTF-8 takes: of a name that is not UTF-8, with the bytes as in "\\udcff"."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _values(row: Mapping[str, Any]) -> Iterator[Any]:
+    """The values of a row in the order of the columns, each of the column's type; None for nan."""
+    for name, kind in COLUMNS.items():
+        value = row.get(name)
+        if value is None or (kind is float and not math.isfinite(value)):
+            yield None
+        else:
+            yield as_text(str(value)) if kind is str else kind(value)
+
+
 class ManifestWriter(Protocol):
     """Writes rows into a file."""
 
@@ -75,7 +100,7 @@ class _LinesWriter:
         self._file = file
 
     def add(self, row: Mapping[str, Any]) -> None:
-        values = {name: row.get(name) for name in COLUMNS}
+        values = dict(zip(COLUMNS, _values(row)))
         self._file.write(json.dumps(values, ensure_ascii=True, allow_nan=False).encode() + b"\n")
 
     def close(self) -> None:
@@ -128,7 +153,7 @@ class _ParquetWriter:
         )
 
     def add(self, row: Mapping[str, Any]) -> None:
-        self._rows.append(tuple(row.get(name) for name in COLUMNS))
+        self._rows.append(tuple(_values(row)))
         if len(self._rows) >= ROW_GROUP:
             self._flush()
 

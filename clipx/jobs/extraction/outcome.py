@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from clipx.jobs.extraction.failures import Failure, read_failures
-from clipx.jobs.extraction.manifest import read_manifest
+from clipx.jobs.extraction.manifest import as_text, read_manifest
 from clipx.jobs.extraction.names import failures_name, manifest_name
-from clipx.jobs.extraction.store import Store
+from clipx.jobs.extraction.store import Entry, Store
 from clipx.jobs.extraction.summary import Summary
 
 __all__ = ["Outcome", "Retry"]
+
+
+class _Keys(set[str]):
+    """Keys as manifests have them, among which keys of samples are looked up."""
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and super().__contains__(as_text(key))
 
 
 class Retry:
@@ -36,8 +43,9 @@ class Retry:
 
     def written_of(self, key: str) -> set[str] | None:
         """The keys of the clips of a sample that are written already; None if the sample is not to be tried again."""
+        key = as_text(key)
         if key in self._written:
-            return self._written[key]
+            return _Keys(self._written[key])
         return set() if self._is_broken and key not in self._done else None
 
 
@@ -113,17 +121,21 @@ class Outcome:
             left = [failure for failure in left if failure.key not in retried] + failures
         return left
 
-    def summary(self) -> Summary:
-        """The sums of this part."""
-        total, sources, shards, seconds = Summary(parts=1), set[str | None](), set[str](), 0.0
+    def summary(self, entries: Mapping[str, Entry]) -> Summary:
+        """The sums of this part, whose shards are looked up among the files of the store."""
+        total, sources, shards, seconds = Summary(parts=1), set[str | None](), Counter[str](), 0.0
         for row in self._rows(["source_key", "shard", "start_seconds", "end_seconds", "frames", "bytes"]):
             sources.add(row["source_key"])
-            shards.add(row["shard"])
+            shards[row["shard"]] += row["bytes"] or 0
             total.clips += 1
             total.frames += row["frames"] or 0
             total.bytes += row["bytes"] or 0
             if row["start_seconds"] is not None and row["end_seconds"] is not None:
                 seconds += row["end_seconds"] - row["start_seconds"]
+        for name, size in shards.items():
+            if name not in entries or entries[name].size < size:
+                why = "it is not there" if name not in entries else f"it has {entries[name].size} bytes"
+                self.raise_broken(name, f"{why}, and its clips have {size}")
         failures = self._remaining()
         total.samples = len(sources | {failure.key for failure in failures})
         total.failures = dict(Counter(failure.kind for failure in failures))

@@ -80,7 +80,7 @@ def run_part(
     retry = None
     if job.retry_failed:
         opened = Job.load(store)
-        if part in opened.done():
+        if opened.is_done(part):
             retry = opened.retry(part)
             if not retry:
                 return PartCounts()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from clipx.datasets.remote.filesystems import shown
 from clipx.datasets.urls import local_path
 from clipx.jobs.extraction.local_store import LocalStore
 from clipx.jobs.extraction.remote_store import RemoteStore
@@ -19,7 +20,12 @@ def open_store(out: str | os.PathLike[str]) -> Store:
     ImportError that names the extra where a library is missing.
     """
     address = os.fspath(out)
-    if not isinstance(address, str) or not address:
+    if not isinstance(address, str) or not address or "\0" in address:
         raise ValueError(f"out is {out!r}, but must be the path of a folder, or an address such as 's3://bucket/clips'")
     path = local_path(address)
-    return RemoteStore(address) if path is None else LocalStore(path)
+    if path is not None:
+        return LocalStore(path)
+    try:
+        return RemoteStore(address)
+    except ValueError as exn:
+        raise ValueError(f"out is {shown(address)!r}, which is not an address that fsspec opens: {exn}") from exn
