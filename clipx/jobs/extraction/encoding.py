@@ -106,16 +106,19 @@ class Encoding:
         name: of the encoding, such as "jpg".
         home: the module, in this package, whose function `encoder(options)` makes its Encoder, of ExtractOptions. It
             may have functions `clip_source(options)`, which makes the source of its clips, else those of `SampleClips`;
-            `check(options)`, which raises ValueError for options that it does not go with; and `versions()`, a dict
-            of the versions of its libraries.
+            `check(options)`, which raises ValueError for options that it does not go with; `versions()`, a dict of the
+            versions of its libraries; and `memory_of(options, pixels)`, the bytes that one encoder takes for pictures
+            of so many pixels, beyond the clip.
         takes: the options of encoding that it has: "quality", "codec", "crf", "preset", "gop".
         is_sound: whether it takes sounds, and of videos only their sound.
+        decodes: whether clips are decoded.
     """
 
     name: str
     home: str
     takes: frozenset[str] = frozenset()
     is_sound: bool = False
+    decodes: bool = True
 
     def module(self) -> Any:
         """The module of the encoding. Raises ImportError that names the extra where a library is missing."""
@@ -130,7 +133,7 @@ ENCODINGS = {
         Encoding("webp", "picture_encoder", frozenset({"quality"})),
         Encoding("png", "picture_encoder"),
         Encoding("mp4", "movie_encoder", frozenset({"codec", "crf", "preset", "gop"})),
-        Encoding("copy", "copied"),
+        Encoding("copy", "copied", decodes=False),
         Encoding("wav", "sound_encoder", is_sound=True),
         Encoding("flac", "sound_encoder", is_sound=True),
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from clipx.datasets.fields import Field, Sample
 from clipx.datasets.segments import SEGMENT_BYTES
+from clipx.datasets.stored import StoredFile
 from clipx.format import ClipFormat
 from clipx.jobs.extraction.encoding import ClipSource
 from clipx.jobs.extraction.options import ExtractOptions
@@ -19,6 +20,9 @@ from clipx.video.options import VideoOptions
 from clipx.wds.limits import Limits
 
 __all__ = ["ClipRoom", "Weigher", "Weight"]
+
+UNKNOWN_BYTES = 1 << 28
+"""Bytes that a remote file is taken to have."""
 
 LEAST_SEGMENTS = 1000
 """Segments that any sample may have."""
@@ -57,13 +61,18 @@ class Weigher:
         check_read(sample, memory)
         needs = needs_of(sample, list(fields.values()), 1, memory)
         of_segments = max(memory // 8, LEAST_SEGMENTS * SEGMENT_BYTES)
-        fixed = needs.size + needs.decoder + (DECODER_BYTES if needs.pixels else 0)
-        fixed += 0 if segments is None else segments.most_bytes(sample, of_segments)
+        fixed = needs.size + (0 if segments is None else segments.most_bytes(sample, of_segments))
+        if needs.pixels and self._options.kind.decodes:
+            fixed += needs.decoder + DECODER_BYTES + self._encoder_bytes(needs.pixels)
         if fixed > memory:
             raise ValueError(
                 f"the sample takes {fixed} bytes ({needs.describe()}), but memory is {memory}: raise memory"
             )
-        return Weight(fixed, self._clip_bytes(needs) * len(fields), Limits(needs.most_pixels, of_segments))
+        if self._options.kind.decodes:
+            clips = self._clip_bytes(needs) * len(fields)
+        else:
+            clips = min(2 * _file_bytes(sample, fields.values()), memory // 2)
+        return Weight(fixed, clips, Limits(needs.most_pixels, of_segments, packet_bytes=memory // 4))
 
     def check_clip(self, clip: Sample, fields: Mapping[Field, Field]) -> None:
         """Note the size of a clip. Raises ValueError for one that takes more than half of the memory."""
@@ -73,6 +82,15 @@ class Weigher:
             raise ValueError(
                 f"a clip takes {size} bytes, but memory is {self._memory}, half of which a clip may take: raise memory"
             )
+
+    def _encoder_bytes(self, pixels: int) -> int:
+        """Bytes of an encoder of pictures that may have so many pixels before they are resized."""
+        options, module = self._options, self._options.kind.module()
+        if not hasattr(module, "memory_of"):
+            return 0
+        format = options.format or ClipFormat()
+        size = format.fixed_view_size or (1, format.most_pixels or pixels)
+        return int(module.memory_of(options, math.prod(size)))
 
     def _clip_bytes(self, needs: Needs) -> int:
         """Bytes of the clips of a field that are made at the same time, and of one that is encoded.
@@ -90,6 +108,16 @@ class Weigher:
         itemsize = format.written_dtype(np.dtype(np.uint8)).itemsize
         clip = math.prod(size) * channels * itemsize * options.spec.max_length * format.num_views
         return (options.spec.max_slots + 1) * clip
+
+
+def _file_bytes(sample: Sample, fields: Iterable[Field]) -> int:
+    """Bytes of the files that fields are; a guess of those that are not known without a connection."""
+    sizes = []
+    for field in fields:
+        value = field.lookup(sample)
+        size = value.known_size if isinstance(value, StoredFile) else getattr(value, "nbytes", None)
+        sizes.append(len(value) if isinstance(value, (bytes, bytearray)) else UNKNOWN_BYTES if size is None else size)
+    return sum(UNKNOWN_BYTES if size < 0 else size for size in sizes)
 
 
 class ClipRoom:
