@@ -277,6 +277,7 @@ def test_the_summary_is_the_sum_of_the_parts(store):
     assert (found.failures, found.failed) == ({"error": 2}, 2)
     assert found.started <= found.ended
     assert 0 <= found.seconds < 60
+    assert found.examples == ["part0.broken: it is broken", "part1.broken: it is broken"]
     assert json.loads(store.read("summary.json")) == found.as_json()
     assert job.finish() == found
 
@@ -287,6 +288,10 @@ def test_a_job_that_lacks_parts_is_not_finished(store):
         write(store, part)
     with pytest.raises(ValueError, match="lacks parts 1-4, 7-8, 10-29 of 30 parts"):
         job.finish()
+    sums = job.sums()
+    assert (sums.parts, sums.clips, sums.examples) == (4, 0, [])
+    write(store, 1, failures=[failure(None if i == 1 else f"{i}") for i in range(4)])
+    assert job.sums().examples == ["0: it is broken", "a.tar: it is broken", "2: it is broken"]
     assert "summary.json" not in store.entries()
 
 

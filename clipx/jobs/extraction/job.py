@@ -124,22 +124,32 @@ class Job:
         Raises ValueError that names the parts that are missing, or a file that is broken.
         """
         entries = self.store.entries()
-        attempts = self._attempts(entries)
+        attempts = {part: tries for part, tries in self._attempts(entries).items() if part < self.parts}
         missing = sorted(set(range(self.parts)) - {part for part, tries in attempts.items() if 0 in tries})
         if missing:
             raise ValueError(
                 f"{self.store.address!r} lacks {_ranges(missing)} of {self.parts} parts: run them, and finish then"
             )
+        total = self._summed(entries, attempts)
+        with self.store.writing(SUMMARY) as file:
+            file.write(json.dumps(total.as_json(), indent=2).encode() + b"\n")
+        return total
+
+    def sums(self) -> Summary:
+        """The sums over the parts that are done so far. Raises ValueError that names a file that is broken."""
+        entries = self.store.entries()
+        attempts = {part: tries for part, tries in self._attempts(entries).items() if 0 in tries and part < self.parts}
+        return self._summed(entries, attempts)
+
+    def _summed(self, entries: Mapping[str, Entry], attempts: Mapping[int, list[int]]) -> Summary:
         total = Summary()
         with ThreadPoolExecutor(1 if self.store.keeps_staged else THREADS, "clipx-summary") as pool:
-            outcomes = (self._outcome(part, attempts[part]) for part in range(self.parts))
+            outcomes = (self._outcome(part, attempts[part]) for part in sorted(attempts))
             for found in pool.map(lambda outcome: outcome.summary(entries), outcomes):
                 total.add(found)
         parsed = ((parse_name(name), entry.modified) for name, entry in entries.items())
         times = [modified for name, modified in parsed if name is not None and name.kind == self.table]
         self._set_times(total, entries[JOB].modified, times)
-        with self.store.writing(SUMMARY) as file:
-            file.write(json.dumps(total.as_json(), indent=2).encode() + b"\n")
         return total
 
     def _set_times(self, total: Summary, began: float | None, ends: list[float | None]) -> None:

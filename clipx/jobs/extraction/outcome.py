@@ -10,7 +10,7 @@ from clipx.jobs.extraction.failures import Failure, read_failures
 from clipx.jobs.extraction.manifest import as_text, read_manifest
 from clipx.jobs.extraction.names import failures_name, manifest_name
 from clipx.jobs.extraction.store import Entry, Store
-from clipx.jobs.extraction.summary import Summary
+from clipx.jobs.extraction.summary import MOST_EXAMPLES, Summary
 
 __all__ = ["Outcome", "Retry"]
 
@@ -140,5 +140,6 @@ class Outcome:
         total.samples = len(sources | {failure.key for failure in failures})
         total.failures = dict(Counter(failure.kind for failure in failures))
         total.failed = len({failure.key for failure in failures if failure.is_retried})
+        total.examples = [f"{each.key or each.source}: {each.reason}" for each in failures[:MOST_EXAMPLES]]
         total.shards, total.hours = len(shards), seconds / 3600
         return total

@@ -7,12 +7,15 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["Summary", "as_time"]
+__all__ = ["MOST_EXAMPLES", "Summary", "as_time"]
 
 
 def as_time(seconds: float | None) -> str | None:
     """A time as ISO 8601 in UTC."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+MOST_EXAMPLES = 3
 
 
 @dataclass
@@ -28,6 +31,7 @@ class Summary:
         bytes: of the clips.
         failures: number of each kind that is left after all retries: "error", "bad segment", "damage", "no clips".
         failed: number of samples, and of shards, with an error.
+        examples: the first failures that are left, at most 3, as "key: reason".
         started, ended: when the job was begun, and its last part was done, ISO 8601 in UTC; None where the store does
             not tell it.
         seconds: between these.
@@ -42,6 +46,7 @@ class Summary:
     bytes: int = 0
     failures: dict[str, int] = field(default_factory=dict)
     failed: int = 0
+    examples: list[str] = field(default_factory=list)
     started: str | None = None
     ended: str | None = None
     seconds: float | None = None
@@ -50,6 +55,7 @@ class Summary:
         """Add the numbers of another part."""
         for name in ("parts", "samples", "clips", "shards", "frames", "hours", "bytes", "failed"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.examples = [*self.examples, *other.examples][:MOST_EXAMPLES]
         self.failures = dict(sorted((Counter(self.failures) + Counter(other.failures)).items()))
 
     def as_json(self) -> dict[str, Any]:
