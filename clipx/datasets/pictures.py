@@ -24,8 +24,8 @@ NUMBERED = re.compile(r"(?:(?P<prefix>.+)\.)?(?P<number>[0-9]{1,18})\.(?P<extens
 FACTS = "clip.json"
 """The field that says when the pictures are shown, where they are a clip that was extracted before."""
 
-MOST_FACTS = 1 << 24
-"""Bytes of it that are read."""
+MOST_FACTS, MOST_OF_PICTURE = 1 << 20, 256
+"""Bytes of it that are read: so many, and for each picture so many."""
 
 ENCODED = (bytes, bytearray, memoryview, StoredFile)
 
@@ -63,11 +63,21 @@ def default_groups(sample: Mapping[str, Any]) -> list[Field]:
 
 
 def find_group(sample: Sample, field: str) -> PictureGroup | None:
-    """The group of a name; None where the sample has none. Raises ValueError for one whose numbers have gaps."""
+    """The group of a name; None where the sample has none.
+
+    Raises ValueError for one whose numbers have gaps, and for pictures that have been decoded.
+    """
     if extension_of(field) not in PICTURE_EXTENSIONS:
         return None
     names = names_of_groups(sample).get(field)
-    return None if names is None else PictureGroup(field, names, sample)
+    if names is not None:
+        return PictureGroup(field, names, sample)
+    for name, value in sample.items():
+        if group_name(name) == field and hasattr(value, "shape"):
+            raise ValueError(
+                f"picture {name!r} is decoded, but clips are made of encoded ones: extract before .decode()"
+            )
+    return None
 
 
 class PictureGroup:
@@ -95,10 +105,10 @@ class PictureGroup:
             return f"there is no field {FACTS!r}"
         try:
             if isinstance(facts, StoredFile):
-                facts = b" " * (MOST_FACTS + 1) if facts.nbytes > MOST_FACTS else facts.read()
+                _check_size(facts.nbytes, len(self))
+                facts = facts.read()
             if isinstance(facts, (bytes, bytearray, memoryview, str)):
-                if len(facts) > MOST_FACTS:
-                    raise ValueError(f"it has more than {MOST_FACTS} bytes")
+                _check_size(len(facts), len(self))
                 facts = json.loads(bytes(facts) if isinstance(facts, memoryview) else facts)
             return read_times(facts, len(self))
         except (ValueError, RecursionError) as exn:
@@ -134,6 +144,13 @@ class PictureGroup:
     def largest_stored(self) -> int:
         """Bytes of the largest picture that is read when it is needed; 0 where all are in memory."""
         return max((value.known_size for value in self._values if isinstance(value, StoredFile)), default=0)
+
+
+def _check_size(size: int, pictures: int) -> None:
+    """Raise ValueError for facts of more bytes than those of so many pictures take."""
+    most = MOST_FACTS + pictures * MOST_OF_PICTURE
+    if size > most:
+        raise ValueError(f"it has {size} bytes, of which at most {most} are read for {pictures} pictures")
 
 
 def _in_order(name: str, fields: list[str]) -> list[str]:

@@ -190,6 +190,13 @@ def test_a_picture_that_is_not_numbered_is_a_field():
     assert "no field of front.0.jpg to take clips from" in str(error)
 
 
+def test_decoded_pictures_are_refused():
+    sample = {"__key__": "a", "000.jpg": np.zeros((4, 4, 3), np.uint8), "001.jpg": np.zeros((4, 4, 3), np.uint8)}
+    error, _ = error_of(sample, keys="jpg")
+    assert "picture '000.jpg' is decoded" in str(error)
+    assert "before .decode()" in str(error)
+
+
 def test_groups_of_one_plan_must_have_the_same_number():
     sample = {"__key__": "a", **numbered(random_pictures(4), prefix="front."), **numbered(random_pictures(5), "png")}
     error, given = error_of(sample)
@@ -272,6 +279,7 @@ def test_pictures_of_a_whole_video_stand_for_it(make_video, suffix, spec, option
         (b'{"pts_seconds": [0, 1, NaN, 3]}', "not all numbers of seconds"),
         (b'{"pts_seconds": [0, 1, null, 3]}', "not all numbers"),
         (b"[" * 100_000, "does not say them"),
+        (b"[" + b"[]," * 500_000 + b"[]]", "1500004 bytes, of which at most 1049600 are read"),
     ],
 )
 def test_without_times_seconds_are_an_error(facts, reason):
