@@ -129,8 +129,8 @@ class CopiedVideo(ClipIterator[Clip]):
     def _describe(self) -> None:
         """Note what all clips of the file share."""
         file = self._file
-        sound = None if self._reader.sound is None else self._reader.sound_stream
-        codecs = [file.codec, *([] if sound is None else [sound.codec_context.codec.canonical_name])]
+        sound = self._reader.sound
+        codecs = [file.codec] if sound is None else [file.codec, sound.codec]
         self._container = container_for(codecs, file.container.format.name)
         context = file.stream.codec_context
         orientation = container_orientation(file.stream)
@@ -168,14 +168,16 @@ class CopiedVideo(ClipIterator[Clip]):
         indices = clip.frame_indices[clip.frame_indices >= 0]
         span = table.span(int(indices.min()), int(indices.max()))
         start, end = (table.seconds(each, file.frame_ticks) for each in (span.start_frame, span.end_frame))
-        sound = (0, 0) if reader.sound is None else reader.sound.span(start, end)
+        heard = reader.sound
+        sound = (0, 0) if heard is None else heard.span(start, end, self._container.hides)
         self._check_size(span, sound, clip)
         data = file_of(
             reader.read(span, sound),
             file.stream,
-            None if reader.sound is None else reader.sound_stream,
+            reader.sound_stream,
+            heard,
             self._container,
-            int(table.times.pts[span.start_frame]),
+            start,
         )
         copied = {
             "start_seconds": float(start),
@@ -184,9 +186,8 @@ class CopiedVideo(ClipIterator[Clip]):
             "end_frame": span.end_frame,
             "frame_offset": int(clip.frame_indices[clip.frame_indices >= 0][0]) - span.start_frame,
         }
-        if reader.sound is not None and sound[0] < sound[1]:
-            heard = int(reader.sound.pts[sound[0]]) * reader.sound.time_base
-            copied["sound_offset_seconds"] = float(heard - start)
+        if heard is not None and sound[0] < sound[1]:
+            copied["sound_offset_seconds"] = float(max(heard.seconds(sound[0]) - start, 0))
         return CopiedFile(data, self._container.ending, file.codec, *self._size, copied)
 
     def _check_size(self, span: Span, sound: tuple[int, int], clip: Clip) -> None:

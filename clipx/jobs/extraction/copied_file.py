@@ -12,6 +12,7 @@ import numpy as np
 
 from clipx.errors import MediaError
 from clipx.jobs.extraction.packet_reader import SpanPackets, TimedPacket
+from clipx.jobs.extraction.packet_table import SoundPackets
 from clipx.media.opening import failures
 from clipx.media.packet_index import NO_TIME
 
@@ -23,18 +24,21 @@ LEAST_SCALE = 10000
 
 
 class Container(NamedTuple):
-    """A container: FFmpeg's name, and the extension of its files."""
+    """A container.
+
+    Attributes:
+        format: FFmpeg's name.
+        ending: the extension of its files.
+        hides: whether it can hold packets that are decoded and neither shown nor heard.
+    """
 
     format: str
     ending: str
+    hides: bool
 
 
-MP4, WEBM, MOV, MKV = (
-    Container("mp4", "mp4"),
-    Container("webm", "webm"),
-    Container("mov", "mov"),
-    Container("matroska", "mkv"),
-)
+MP4, MOV = Container("mp4", "mp4", True), Container("mov", "mov", True)
+WEBM, MKV = Container("webm", "webm", False), Container("matroska", "mkv", False)
 
 
 def container_for(codecs: list[str], source: str) -> Container:
@@ -54,30 +58,44 @@ def file_of(
     packets: SpanPackets,
     video: av.VideoStream,
     sound: av.AudioStream | None,
+    facts: SoundPackets | None,
     container: Container,
-    start: int,
+    start: Fraction,
 ) -> memoryview:
     """The bytes of a file with these packets, the same for the same packets.
 
     Args:
         video, sound: the streams that the packets are of.
-        start: time in ticks of the video at which the file begins: its time 0. Frames before it are hidden.
+        facts: of the sound.
+        start: seconds of the video at which the file begins: its time 0. In MP4 and MOV, what comes before it is
+            decoded, but neither shown nor heard.
     """
     out = io.BytesIO()
     options = {"fflags": "+bitexact"}
-    sources: list[Any] = [video] if sound is None else [video, sound]
-    bases = [Fraction(each.time_base) for each in sources]
-    if container in (MP4, MOV):
-        options["movie_timescale"] = str(_scale_of(bases[0], 0 if sound is None else sound.codec_context.sample_rate))
+    sources: list[Any] = [video]
+    bases = [Fraction(video.time_base or 1)]
+    if sound is not None and facts is not None:
+        sources.append(sound)
+        bases.append(Fraction(1, facts.rate))
+    if container.hides:
+        options["movie_timescale"] = str(_scale_of(bases[0], 1 if facts is None else facts.rate))
     with failures("a copied clip", "written"), av.open(out, "w", format=container.format, options=options) as target:
         streams: list[Any] = []
         for stream, base in zip(sources, bases):
-            copy = target.add_stream_from_template(stream, opaque=True)  # also of codecs without an encoder
+            # Opaque: a codec needs no encoder.
+            copy = target.add_stream_from_template(stream, opaque=True)
             copy.time_base = base
             streams.append(copy)
-        for kind, timed in _in_order(packets, bases, start):
-            packet = timed.packet
-            packet.pts, packet.dts, packet.duration = timed.pts, timed.dts, timed.duration
+        if facts is not None and not streams[1].codec_context.sample_rate:
+            streams[1].codec_context.sample_rate, streams[1].codec_context.layout = facts.rate, facts.layout
+        times = [_video_times(packets.video, start / bases[0])]
+        if facts is not None:
+            times.append(_sound_times(packets.sound, start, facts))
+        timed = [(kind, each) for kind, found in enumerate(times) for each in found]
+        for kind, (packet, pts, dts, duration) in sorted(
+            timed, key=lambda each: (each[1].dts * bases[each[0]], each[0])
+        ):
+            packet.pts, packet.dts, packet.duration = pts, dts, duration
             packet.time_base, packet.stream = bases[kind], streams[kind]
             target.mux(packet)
     return out.getbuffer()
@@ -92,16 +110,21 @@ def _scale_of(base: Fraction, rate: int) -> int:
     return both if both <= LARGEST_SCALE else scale
 
 
-def _in_order(packets: SpanPackets, bases: list[Fraction], start: int) -> list[tuple[int, TimedPacket]]:
-    """(0, packet) of the video and (1, packet) of the sound, in the order of decoding, with times from `start` on."""
-    pts = np.array([each.pts for each in packets.video], dtype=np.int64) - start
-    dts = _decoding_times(np.array([each.dts for each in packets.video], dtype=np.int64), pts, start)
-    times = zip(packets.video, pts.tolist(), dts.tolist())
-    found = [(0, each._replace(pts=at, dts=before)) for each, at, before in times]
-    if packets.sound:
-        origin = round(start * bases[0] / bases[1])
-        found += [(1, each._replace(pts=each.pts - origin, dts=each.dts - origin)) for each in packets.sound]
-    return sorted(found, key=lambda each: (each[1].dts * bases[each[0]], each[0]))
+def _video_times(packets: list[TimedPacket], start: Fraction) -> list[TimedPacket]:
+    """The packets of a video with times from `start` on, in ticks; all have a time of decoding."""
+    begin = int(start)
+    pts = np.array([each.pts for each in packets], dtype=np.int64) - begin
+    dts = _decoding_times(np.array([each.dts for each in packets], dtype=np.int64), pts, begin)
+    return [each._replace(pts=at, dts=before) for each, at, before in zip(packets, pts.tolist(), dts.tolist())]
+
+
+def _sound_times(packets: list[TimedPacket], start: Fraction, facts: SoundPackets) -> list[TimedPacket]:
+    """The packets of sound with times from `start` on, in samples."""
+    found, rate = [], facts.time_base * facts.rate
+    for each in packets:
+        pts = round(each.pts * rate - start * facts.rate)
+        found.append(each._replace(pts=pts, dts=pts, duration=round(each.duration * rate)))
+    return found
 
 
 def _decoding_times(dts: np.ndarray, pts: np.ndarray, start: int) -> np.ndarray:

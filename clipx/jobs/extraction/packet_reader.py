@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -25,6 +26,10 @@ __all__ = ["PacketReader", "SpanPackets", "TimedPacket"]
 
 NEAR_PACKETS = 64
 """Packets that are passed over by reading them rather than by seeking."""
+
+AAC_SAMPLES = 1024
+MOST_DECODED = 8
+"""Packets of sound that are decoded to learn its rate."""
 
 PASSED_STARTS = 2, 16
 """Starts before a clip's from which its packets are looked for: sound may lie before the pictures of its time."""
@@ -113,6 +118,7 @@ class PacketReader:
             raise MediaError(
                 f"{file.name} cannot be copied by packets: those of {file.codec} do not say their frames; {CURE}"
             )
+        self._rate, self._layout, self._hides = 0, "", False
         if file.reused:
             file.rewind()
         self._find_sound()
@@ -141,16 +147,18 @@ class PacketReader:
         context = file.stream.codec_context
         read = reader_of(file.codec, bytes(context.extradata or b""))
         numbers: list[tuple[int, int, int, int]] = []
-        sounds: list[tuple[int, int, int]] = []
+        sounds: list[tuple[int, int, int, bool]] = []
         facts: list[EncodedFrame] = []
         discarded: list[bool] = []
+        is_known = False
         for is_video, packet in self._packets():
             pts = packet.pts
             if packet.is_corrupt:
                 raise self._damage(f"is damaged or ends inside packet {len(numbers)}", numbers)
             if not is_video:
-                if pts is not None and not packet.is_discard:
-                    sounds.append((pts, packet.duration or 0, packet.size))
+                if pts is not None:
+                    is_known = is_known or len(sounds) >= MOST_DECODED or self._learn_sound(packet)
+                    sounds.append((pts, packet.duration or 0, packet.size, packet.is_discard))
                 continue
             found = read(bytes(packet), packet.is_keyframe)
             if pts is None or isinstance(found, str):
@@ -174,15 +182,32 @@ class PacketReader:
         table = PacketTable(file.name, file.time_base, packets, facts, np.array(discarded, dtype=bool))
         return table, self._sound_packets(sounds)
 
-    def _sound_packets(self, found: list[tuple[int, int, int]]) -> SoundPackets | None:
-        if not found or self.sound_stream is None:
+    def _learn_sound(self, packet: av.Packet) -> bool:
+        """Decode a first packet of the sound: containers may not state its rate, or another one. Returns False where
+        that has given no frame."""
+        assert self.sound_stream is not None
+        context = self.sound_stream.codec_context
+        self._rate = self._rate or context.sample_rate
+        frames: list[av.AudioFrame] = []
+        with suppress(av.FFmpegError):
+            frames = context.decode(packet)
+        self._rate, self._layout = self._rate or context.sample_rate, context.layout.name
+        # HE-AAC gives twice the samples that its container counts.
+        is_plain = context.codec.canonical_name != "aac" or all(frame.samples <= AAC_SAMPLES for frame in frames)
+        self._hides = is_plain and bool(frames) and frames[0].sample_rate == self._rate
+        return bool(frames)
+
+    def _sound_packets(self, found: list[tuple[int, int, int, bool]]) -> SoundPackets | None:
+        stream, name = self.sound_stream, self._file.name
+        if not found or stream is None:
             return None
-        pts, durations, sizes = np.array(found, dtype=np.int64).T
+        pts, durations, sizes, discarded = np.array(found, dtype=np.int64).T
         if np.any(np.diff(pts) <= 0):
-            raise MediaError(
-                f"{self._file.name} cannot be copied by packets: times of its sound are not in order; {CURE}"
-            )
-        return SoundPackets(pts, durations, sizes, Fraction(self.sound_stream.time_base or 1))
+            raise MediaError(f"{name} cannot be copied by packets: times of its sound are not in order; {CURE}")
+        if not self._rate:
+            raise MediaError(f"{name} cannot be copied by packets: the rate of its sound is not known; {CURE}")
+        codec, base = stream.codec_context.codec.canonical_name, Fraction(stream.time_base or 1)
+        return SoundPackets(pts, durations, sizes, discarded > 0, base, codec, self._rate, self._layout, self._hides)
 
     def _damage(self, what: str, numbers: list[tuple[int, int, int, int]]) -> MediaError:
         file = self._file
@@ -216,9 +241,15 @@ class PacketReader:
         ]
         if heard is None or sound[0] == sound[1]:
             return SpanPackets(video, [])
-        taken = enumerate(self._sound_run.take(*sound), sound[0])
-        times = ((packet, int(heard.pts[at]), int(heard.durations[at])) for at, packet in taken)
-        return SpanPackets(video, [TimedPacket(packet, pts, pts, duration) for packet, pts, duration in times])
+        start = table.seconds(span.start_frame, 0)
+        return SpanPackets(
+            video,
+            [
+                TimedPacket(packet, int(heard.pts[at]), int(heard.pts[at]), int(heard.durations[at]))
+                for at, packet in enumerate(self._sound_run.take(*sound), sound[0])
+                if not heard.discarded[at] or heard.seconds(at) < start
+            ],
+        )
 
     def _go_to(self, span: Span, sound: tuple[int, int]) -> None:
         video_run, sound_run = self._video_run, self._sound_run
@@ -246,7 +277,7 @@ class PacketReader:
             is_video, packet = next(self._left, (True, None))
             if packet is None:
                 return False
-            if not is_video and (packet.pts is None or packet.is_discard):
+            if not is_video and packet.pts is None:
                 continue
             run, first, last = runs[is_video]
             if not run.add(packet, first) or (first < last and run.at is not None and run.begin > first):

@@ -15,6 +15,9 @@ from clipx.media.exact_times import FrameTimes
 
 __all__ = ["CURE", "PacketTable", "SoundPackets", "Span"]
 
+PACKETS_BEFORE = {"aac": 1, "ac3": 1, "eac3": 1, "mp3": 10, "opus": 4, "vorbis": 1}
+"""Packets that a decoder needs before the first one that is heard."""
+
 CURE = "encode its clips anew, with another encoding than 'copy'"
 
 
@@ -35,24 +38,47 @@ class Span(NamedTuple):
 
 
 class SoundPackets(NamedTuple):
-    """All packets of an audio stream that are heard, in the file's order.
+    """All packets of an audio stream, in the file's order.
 
     Attributes:
         pts: time of each in ticks, int64 (n,), ascending.
         durations: of each in ticks, int64 (n,); 0 where the file does not say.
         sizes: of each in bytes, int64 (n,).
+        discarded: bool (n,), packets that an edit list hides.
         time_base: seconds of a tick.
+        codec: FFmpeg's name.
+        rate: samples a second, as the container counts them.
+        layout: of channels, FFmpeg's name.
+        hides: whether packets, and parts of one, can be decoded and not be heard.
     """
 
     pts: np.ndarray
     durations: np.ndarray
     sizes: np.ndarray
+    discarded: np.ndarray
     time_base: Fraction
+    codec: str
+    rate: int
+    layout: str
+    hides: bool
 
-    def span(self, start: Fraction, end: Fraction) -> tuple[int, int]:
-        """The packets [first, last) that begin in [start, end), in seconds."""
+    def span(self, start: Fraction, end: Fraction, hides: bool) -> tuple[int, int]:
+        """The packets [first, last) that begin in [start, end), in seconds.
+
+        hides: whether packets may come before that are decoded and not heard: the one that is heard at the start, and
+        those that its codec needs before it.
+        """
         first, last = (int(np.searchsorted(self.pts, -(-each // self.time_base))) for each in (start, end))
+        if hides and self.hides and first < last:
+            for _ in range((self.seconds(first) > start) + PACKETS_BEFORE.get(self.codec, 0)):
+                if not first or (self.discarded[first - 1] and self.seconds(first) > start):
+                    break
+                first -= 1
         return first, last
+
+    def seconds(self, packet: int) -> Fraction:
+        """When a packet begins."""
+        return int(self.pts[packet]) * self.time_base
 
 
 class _Entry(NamedTuple):
