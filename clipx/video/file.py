@@ -258,6 +258,15 @@ class VideoFile(VideoTimes):
         """The bytes of the file; None where only FFmpeg knows how to read it, or it cannot be opened again."""
         return None if self._options.trusted else FileBytes.of(self._src)
 
+    def head(self, size: int) -> memoryview:
+        """The first `size` bytes of the file, or fewer; it must be rewound then. None of one that only FFmpeg reads."""
+        if hasattr(self._src, "read"):
+            source = cast(IO[bytes], self._src)
+            source.seek(self._start)
+            return memoryview(source.read(size))
+        found = self.bytes()
+        return memoryview(b"" if found is None else found.read(0, size))
+
     def opened_again(self) -> VideoFile:
         """The same file, open a second time."""
         other = copy.copy(self)

@@ -187,7 +187,7 @@ class CopiedVideo(ClipIterator[Clip]):
             "frame_offset": int(clip.frame_indices[clip.frame_indices >= 0][0]) - span.start_frame,
         }
         if heard is not None and sound[0] < sound[1]:
-            copied["sound_offset_seconds"] = float(max(heard.seconds(sound[0]) - start, 0))
+            copied["sound_offset_seconds"] = max(float(heard.seconds(sound[0]) - start), 0.0)
         return CopiedFile(data, self._container.ending, file.codec, *self._size, copied)
 
     def _check_size(self, span: Span, sound: tuple[int, int], clip: Clip) -> None:

@@ -16,6 +16,7 @@ from clipx.audio.format import AudioFormat
 from clipx.audio.streams import find_audio
 from clipx.errors import MediaError
 from clipx.jobs.extraction.access_points import CODECS, EncodedFrame, reader_of
+from clipx.jobs.extraction.announced_bytes import HEAD_BYTES, announced_bytes
 from clipx.jobs.extraction.packet_table import CURE, PacketTable, SoundPackets, Span
 from clipx.media.demuxing import demuxed
 from clipx.media.opening import failures
@@ -124,6 +125,10 @@ class PacketReader:
         self._find_sound()
         with failures(file.name, "read"):
             self.table, self.sound = self._read_all()
+            size, announced = file.container.size, announced_bytes(bytes(file.head(HEAD_BYTES)))
+        if announced is not None and 0 < size < announced:
+            end = float(self.table.seconds(len(self.table.times.pts), file.frame_ticks))
+            raise self._damage(f"ends after {size} of {announced} bytes", end)
         self._video_run = _Run(self.table.pts, self.table.sizes)
         sound = self.sound
         none = np.zeros(0, dtype=np.int64)
@@ -151,10 +156,14 @@ class PacketReader:
         facts: list[EncodedFrame] = []
         discarded: list[bool] = []
         is_known = False
+
+        def ends_at() -> float | None:
+            return float(numbers[-1][0] * file.time_base) if numbers else None
+
         for is_video, packet in self._packets():
             pts = packet.pts
             if packet.is_corrupt:
-                raise self._damage(f"is damaged or ends inside packet {len(numbers)}", numbers)
+                raise self._damage(f"is damaged or ends inside packet {len(numbers)}", ends_at())
             if not is_video:
                 if pts is not None:
                     is_known = is_known or len(sounds) >= MOST_DECODED or self._learn_sound(packet)
@@ -169,7 +178,7 @@ class PacketReader:
             facts.append(found)
             discarded.append(packet.is_discard)
         if len(numbers) < file.announced:
-            raise self._damage(f"ends after {len(numbers)} of {file.announced} packets", numbers)
+            raise self._damage(f"ends after {len(numbers)} of {file.announced} packets", ends_at())
         if not numbers:
             raise MediaError(f"{file.name} has a video stream without frames")
         packets = np.array(numbers, dtype=np.int64)
@@ -209,10 +218,9 @@ class PacketReader:
         codec, base = stream.codec_context.codec.canonical_name, Fraction(stream.time_base or 1)
         return SoundPackets(pts, durations, sizes, discarded > 0, base, codec, self._rate, self._layout, self._hides)
 
-    def _damage(self, what: str, numbers: list[tuple[int, int, int, int]]) -> MediaError:
-        file = self._file
-        at = f" (at {float(numbers[-1][0] * file.time_base):.3f} s)" if numbers else ""
-        return MediaError(f"{file.name} {what}{at}: damaged files are not copied by packets; {CURE}")
+    def _damage(self, what: str, seconds: float | None) -> MediaError:
+        at = "" if seconds is None else f" (at {seconds:.3f} s)"
+        return MediaError(f"{self._file.name} {what}{at}: damaged files are not copied by packets; {CURE}")
 
     def _rewind(self) -> None:
         self._file.rewind()
