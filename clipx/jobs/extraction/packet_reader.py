@@ -220,7 +220,9 @@ class PacketReader:
 
     def _damage(self, what: str, seconds: float | None) -> MediaError:
         at = "" if seconds is None else f" (at {seconds:.3f} s)"
-        return MediaError(f"{self._file.name} {what}{at}: damaged files are not copied by packets; {CURE}")
+        error = MediaError(f"{self._file.name} {what}{at}: damaged files are not copied by packets; {CURE}")
+        error.seconds = seconds
+        return error
 
     def _rewind(self) -> None:
         self._file.rewind()
