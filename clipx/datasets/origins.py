@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from clipx.datasets.fields import DATASET
 
-__all__ = ["Origin", "describe_error", "locate", "locating", "origin_of", "shorten"]
+__all__ = ["Origin", "describe_error", "locate", "locating", "origin_of", "reason_of", "shorten"]
 
 MOST_TEXT = 200
 """Characters of a name in a message; names in shards may be of any length."""
@@ -124,3 +124,9 @@ def describe_error(exn: BaseException) -> str:
     text = _text_of(exn)
     missing = origin_of(exn).missing_in(text)
     return " ".join(f"{type(exn).__name__}: {text} {f'({missing})' if missing else ''}".split())
+
+
+def reason_of(exn: BaseException) -> str:
+    """An error's type and message on one line, without the origin that `locate` has added, which the error loses."""
+    _set_remark(exn, getattr(exn, "_clipx_args", exn.args), "")
+    return " ".join(f"{type(exn).__name__}: {_text_of(exn)}".split())

@@ -11,7 +11,8 @@ from typing import Any
 
 from clipx._threads import task_executor
 from clipx.datasets.fields import Sample
-from clipx.datasets.streamed_tars import IncompleteSample, ReadLimits
+from clipx.datasets.origins import reason_of
+from clipx.datasets.streamed_tars import ReadLimits
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.jobs.extraction.encoding import ClipSource, data_bytes
 from clipx.jobs.extraction.inputs import Inputs
@@ -36,6 +37,7 @@ class Expected:
         parts_done: of these, that are done already; the other numbers are of those that are not.
         samples: number of them, with those that cannot be read.
         unreadable: number of samples that cannot be read, as far as their headers show it.
+        first_error: of these, the first one, as "key: reason"; None where there is none.
         clips: number of clips, of which `damage` may leave some out.
         bytes: about the bytes of the clips, by a few of them that were encoded; None where none could be.
     """
@@ -46,6 +48,7 @@ class Expected:
     unreadable: int = 0
     clips: int = 0
     bytes: int | None = None
+    first_error: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The numbers, as JSON takes them."""
@@ -66,30 +69,33 @@ def expect(
     found, clips = Expected(), options.clip_source()
     sizes: list[int] = []
 
-    def failed(exn: Exception) -> bool:
+    def failed(exn: Exception, key: str | None, source: str) -> None:
         found.unreadable += 1
-        return True
+        found.samples += key is not None
+        found.first_error = found.first_error or f"{key or source}: {reason_of(exn)}"
 
     samples = (sample for part in parts for sample in inputs.samples(part, failed, ReadLimits(memory)))
     for sample, count in _counted(samples, clips, threads):
         if is_stopped():
             raise Stopped
+        if isinstance(count, Exception):
+            failed(count, str(sample.get("__key__")), "")
+            report(Progress(samples=1, failures=1))
+            continue
         found.samples += 1
-        found.unreadable += count is None
-        found.clips += count or 0
-        report(Progress(samples=1, clips=count or 0))
+        found.clips += count
+        report(Progress(samples=1, clips=count))
         if count and len(sizes) < ENCODED:
             sizes += _first_bytes(sample, options, clips, memory)
         del sample
-    found.samples += found.unreadable - min(found.unreadable, found.samples)
     if sizes:
         found.bytes = round(sum(sizes) / len(sizes) * found.clips)
     return found
 
 
-def _counted(samples: Iterator[Sample], clips: ClipSource, threads: int) -> Iterator[tuple[Sample, int | None]]:
-    """Samples and their numbers of clips, None of those that cannot be read; so many are looked at side by side."""
-    waiting: deque[tuple[Sample, Future[int | None]]] = deque()
+def _counted(samples: Iterator[Sample], clips: ClipSource, threads: int) -> Iterator[tuple[Sample, int | Exception]]:
+    """Samples and their numbers of clips, errors of those that cannot be read; so many are looked at side by side."""
+    waiting: deque[tuple[Sample, Future[int | Exception]]] = deque()
     with task_executor(threads, "clipx-count") as pool:
         try:
             for sample in samples:
@@ -103,19 +109,17 @@ def _counted(samples: Iterator[Sample], clips: ClipSource, threads: int) -> Iter
             pool.shutdown(cancel_futures=True)
 
 
-def _result(sample: Sample, future: Future[int | None]) -> tuple[Sample, int | None]:
+def _result(sample: Sample, future: Future[int | Exception]) -> tuple[Sample, int | Exception]:
     return sample, future.result()
 
 
-def _count(sample: Sample, clips: ClipSource) -> int | None:
-    if isinstance(sample, IncompleteSample):
-        return None
+def _count(sample: Sample, clips: ClipSource) -> int | Exception:
     try:
         return clips.count(sample)
     except NOT_A_SAMPLES_FAULT:
         raise
-    except Exception:  # of any type, as the content makes it
-        return None
+    except Exception as exn:  # of any type, as the content makes it
+        return exn
 
 
 def _first_bytes(sample: Sample, options: ExtractOptions, clips: ClipSource, memory: int) -> list[int]:

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from clipx._lazy import lazy
-from clipx.datasets.dataset import Dataset, Handler
+from clipx.datasets.dataset import Dataset
 from clipx.datasets.fields import Sample
 from clipx.datasets.files import Files
 from clipx.datasets.index import Index
 from clipx.datasets.index.places import common_root, relative_name, whole_name
-from clipx.datasets.origins import locate
+from clipx.datasets.origins import origin_of
+from clipx.datasets.remote_names import is_remote
 from clipx.datasets.shard_list import ShardList
 from clipx.datasets.shares import Share
-from clipx.datasets.streamed_tars import ReadLimits
+from clipx.datasets.streamed_tars import IncompleteSample, ReadLimits
 from clipx.datasets.urls import local_path
 from clipx.jobs.datasets import dataset_of
 from clipx.loader.indexed import IndexReader
 
-__all__ = ["Inputs", "Part"]
+__all__ = ["InputHandler", "Inputs", "Part"]
+
+InputHandler = Callable[[Exception, str | None, str], None]
+"""Takes an error, the key of its sample, and the name of its source."""
 
 
 class Part(NamedTuple):
@@ -119,38 +123,74 @@ class Inputs:
             return list(dict.fromkeys(dataset.sources[part.first : part.stop]))
         return [dataset.first_path(number) for number in range(part.first, part.stop)]
 
-    def samples(self, number: int, handler: Handler, limits: ReadLimits | None = None) -> Iterator[Sample]:
-        """The samples of a part, in order.
+    def samples(self, number: int, handler: InputHandler, limits: ReadLimits | None = None) -> Iterator[Sample]:
+        """The samples of a part that can be read as a whole, in order.
 
         Args:
-            handler: called with the error of a broken shard, member or row: true goes on.
+            handler: called with the error of a broken shard, member or row, the key of its sample, where that is
+                known, and the name of its source.
             limits: how much of a sample is read.
         """
         part, dataset = self.parts[number], self._dataset
         for source, reason in part.problems:
-            error = ValueError(f"shard {self.name_of(source)!r} was damaged when it was indexed: {reason}")
-            locate(error, shard=self.name_of(source))
-            if not handler(error):
-                return
-        reader: Any = IndexReader(dataset, handler) if isinstance(dataset, Index) else dataset.reader(handler)
-        if limits is not None:
-            reader.limits = limits
-        share = Share([part.first] if isinstance(dataset, ShardList) else range(part.first, part.stop))
-        for taken, (_, sample) in enumerate(reader.samples(share)):
+            handler(ValueError(f"it was damaged when it was indexed: {reason}"), None, self.name_of(source))
+        if isinstance(dataset, ShardList):
+            yield from self._of_shard(dataset, part, handler, limits)
+            return
+        for at in range(part.first, part.stop):
+            key, source = self._names_of(dataset, at)
+
+            def handle(exn: Exception, key: str = key, source: str = source) -> bool:
+                handler(exn, key, source)
+                return True
+
+            reader: Any = IndexReader(dataset, handle) if isinstance(dataset, Index) else dataset.reader(handle)
+            reader.limits = limits or reader.limits
+            for _, sample in reader.samples(Share([at])):
+                sample["__key__"], sample["__url__"] = key, source
+                yield sample
+                del sample
+
+    def _of_shard(
+        self, dataset: ShardList, part: Part, handler: InputHandler, limits: ReadLimits | None
+    ) -> Iterator[Sample]:
+        source = self.name_of(dataset.urls[part.first])
+
+        ends: list[bool] = []
+
+        def handle(exn: Exception) -> bool:
+            # A truncated shard is reported by the readers of its members and of the shard; once is enough.
+            if "unexpected end" not in str(exn) or not ends:
+                handler(exn, origin_of(exn).key, source)
+            ends.extend([True] if "unexpected end" in str(exn) else [])
+            return True
+
+        reader = dataset.reader(handle)
+        reader.limits = limits or reader.limits
+        for taken, (_, sample) in enumerate(reader.samples(Share([part.first]))):
             if part.samples is not None and taken >= part.samples:
                 return
-            yield self._renamed(sample)
+            if not isinstance(sample, IncompleteSample):
+                sample["__url__"] = source
+                yield sample
             del sample
 
-    def _renamed(self, sample: Sample) -> Sample:
-        """The sample with names that do not say where it lies."""
-        url = sample.get("__url__")
-        if isinstance(url, str):
-            name = sample["__url__"] = self.name_of(url)
-            if isinstance(self._dataset, Files) and not self._dataset.has_key_column:
-                folder, slash, last = name.rpartition("/")
-                sample["__key__"] = f"{folder}{slash}{last.rpartition('.')[0] or last}"
-        return sample
+    def _names_of(self, dataset: Files | Index, number: int) -> tuple[str, str]:
+        """The key and the source of a sample, which do not say where it lies."""
+        key = dataset.keys[number]
+        if isinstance(dataset, Index):
+            source = self.name_of(dataset.sources[number])
+            is_path = (os.path.isabs(key) or is_remote(key)) and _stem(source).endswith(key.rpartition("/")[2])
+        else:
+            source = self.name_of(dataset.first_path(number))
+            is_path = not dataset.has_key_column and source != ""
+        return _stem(source) if is_path else key, source
+
+
+def _stem(source: str) -> str:
+    """The name of a source without its extension."""
+    folder, slash, last = source.rpartition("/")
+    return f"{folder}{slash}{last.rpartition('.')[0] or last}"
 
 
 def _dataset(src: Any) -> ShardList | Files | Index:

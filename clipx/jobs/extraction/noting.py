@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from clipx.datasets.origins import describe_error, origin_of
+from clipx.datasets.origins import origin_of, reason_of
 from clipx.jobs.extraction.failures import Failure
 
 __all__ = ["Notes", "failure_of"]
@@ -16,18 +16,18 @@ def failure_of(exn: Exception, sample: Mapping[str, Any], renamed: Callable[[str
     """The failure that an error is.
 
     Args:
-        sample: its key and its source, where the error does not name them.
+        sample: its key and its source.
         renamed: takes the reason, and gives it without the folder of the inputs.
         clips: that the sample gave before.
     """
     origin = origin_of(exn)
     failure = Failure(
-        origin.key or sample.get("__key__"),
-        origin.shard or sample.get("__url__"),
+        sample.get("__key__"),
+        sample.get("__url__"),
         origin.field,
         origin.segment,
         "error" if origin.segment is None else "bad segment",
-        renamed(describe_error(exn)),
+        renamed(reason_of(exn)),
         getattr(exn, "seconds", None),
         clips,
     )

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from clipx._threads import TaskThread
 from clipx.datasets.fields import Field, Sample
 from clipx.datasets.segments import BadSegment
-from clipx.datasets.streamed_tars import IncompleteSample, ReadLimits
+from clipx.datasets.streamed_tars import ReadLimits
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.jobs.extraction.encoding import Data, data_bytes
 from clipx.jobs.extraction.failures import Failure
@@ -100,7 +100,7 @@ class PartRun:
         seen: set[str] = set()
         for sample in self._inputs.samples(part, self._report, limits):
             key = str(sample.get("__key__"))
-            if isinstance(sample, IncompleteSample) or (self._retry and self._retry.written_of(key) is None):
+            if self._retry and self._retry.written_of(key) is None:
                 continue
             number = results.open()
             try:
@@ -118,14 +118,13 @@ class PartRun:
             yield number, sample, weight
             del sample
 
-    def _report(self, exn: Exception) -> bool:
+    def _report(self, exn: Exception, key: str | None, source: str) -> None:
         """Take the error of a shard, or of a sample that cannot be read."""
+        if key is not None and self._retry and self._retry.written_of(key) is None:
+            return
         number = self.results.open()
-        failure = failure_of(exn, {}, self._renamed, 0)
-        source = failure.source and self._inputs.name_of(failure.source)
-        self.results.put(number, failure._replace(source=source))
-        self._end(number, SampleEnd(int(failure.key is not None), 0.0, True))
-        return True
+        self._put_failure(number, exn, {"__key__": key, "__url__": source}, 0)
+        self._end(number, SampleEnd(int(key is not None), 0.0, True))
 
     def _renamed(self, reason: str) -> str:
         root = self._inputs.root.rstrip("/")

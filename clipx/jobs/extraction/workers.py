@@ -75,9 +75,12 @@ class _Worker:
         self.counted = Progress()
         self._has_begun = False
         self._process = context.Process(target=_serve, args=(job, theirs), name="clipx-extract", daemon=True)
+        # Ctrl-C goes to all processes: this one ends the others, which take no notice, not even while they begin.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
             self._process.start()
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
 
     def give(self, part: int) -> None:
@@ -175,7 +178,8 @@ class _Processes:
 
 def _serve(job: PartJob, connection: Connection) -> None:
     """Do the parts that come, and send what is done of them; end when the other end of the connection is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes, and the first one ends the others
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     stopped, todo = threading.Event(), queue.SimpleQueue[int]()
     thread = threading.Thread(target=_work, args=(job, todo, connection, stopped), name="clipx-parts", daemon=True)
     thread.start()
