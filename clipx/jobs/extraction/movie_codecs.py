@@ -13,7 +13,8 @@ __all__ = ["CODECS", "DEFAULT_CODEC", "DEFAULT_GOP", "MovieCodec", "VideoSetting
 DEFAULT_CODEC, DEFAULT_GOP = "libx264", 12
 
 FAST_PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast")
-X26X_PRESETS = (*FAST_PRESETS, "medium", "slow", "slower", "veryslow", "placebo")
+SLOW_PRESETS = ("slow", "slower", "veryslow", "placebo")
+X26X_PRESETS = (*FAST_PRESETS, "medium", *SLOW_PRESETS)
 X265 = "log-level=none:pools=none:frame-threads=1:open-gop=0:info=0"
 """Silent, in one thread, with groups of pictures that can be decoded by themselves, and not naming its version."""
 
@@ -28,6 +29,7 @@ class VideoSettings(NamedTuple):
         gop: frames from one key frame to the next, at most.
         lossless: whether bytes are kept.
         needs_even: whether 4:2:0 is for pictures of even width and height alone.
+        memory: bytes that the encoder takes, and further ones for each pixel of a picture.
     """
 
     encoder: str
@@ -37,6 +39,7 @@ class VideoSettings(NamedTuple):
     gop: int
     lossless: bool
     needs_even: bool
+    memory: tuple[int, int]
 
 
 class MovieCodec(NamedTuple):
@@ -51,6 +54,9 @@ class MovieCodec(NamedTuple):
         keep: likewise, for a preset, where nothing is lost; None where it has no such RGB.
         kept_by: FFmpeg's name of the encoder that does that, and its pixel format of RGB.
         needs_even: whether 4:2:0 is for pictures of even width and height alone.
+        memory: bytes that an encoder was measured to take, and for each pixel of a picture, by most presets and by
+            those of `slow`.
+        slow: presets that look further ahead.
     """
 
     name: str
@@ -62,6 +68,8 @@ class MovieCodec(NamedTuple):
     keep: Callable[[str], dict[str, str]] | None
     kept_by: tuple[str, str]
     needs_even: bool
+    memory: tuple[int, int, int]
+    slow: tuple[str, ...]
 
 
 CODECS = {
@@ -75,6 +83,8 @@ CODECS = {
         lambda preset: {"qp": "0", "preset": preset},
         ("libx264rgb", "rgb24"),
         True,
+        (16_000_000, 80, 320),
+        SLOW_PRESETS,
     ),
     "libx265": MovieCodec(
         "hevc",
@@ -86,6 +96,8 @@ CODECS = {
         lambda preset: {"preset": preset, "x265-params": f"lossless=1:{X265}"},
         ("libx265", "gbrp"),
         True,
+        (40_000_000, 180, 400),
+        SLOW_PRESETS,
     ),
     "libsvtav1": MovieCodec(
         "av1",
@@ -97,6 +109,8 @@ CODECS = {
         None,
         ("", ""),
         False,
+        (20_000_000, 270, 340),
+        tuple(map(str, range(6))),
     ),
     "libvpx-vp9": MovieCodec(
         "vp9",
@@ -108,6 +122,8 @@ CODECS = {
         lambda preset: {"lossless": "1", "cpu-used": preset},
         ("libvpx-vp9", "gbrp"),
         False,
+        (15_000_000, 130, 130),
+        (),
     ),
 }
 """The codecs, by FFmpeg's names of their encoders."""
@@ -158,7 +174,8 @@ def settings(
         # Errors alone: it writes to the standard error, past FFmpeg's log, and asks once what to write.
         os.environ.setdefault("SVT_LOG", "1")
     frames = DEFAULT_GOP if gop is None else gop
-    return found, VideoSettings(codec, *found.kept_by, options, frames, not level, found.needs_even)
+    memory = found.memory[0], found.memory[2 if chosen in found.slow else 1]
+    return found, VideoSettings(codec, *found.kept_by, options, frames, not level, found.needs_even, memory)
 
 
 def _available() -> str:

@@ -21,13 +21,13 @@ from clipx.jobs.extraction.movie_sound import SoundStream
 from clipx.jobs.extraction.options import ExtractOptions
 from clipx.jobs.extraction.scheduling import kept_scheduling
 
-__all__ = ["MovieEncoder", "check", "encoder"]
+__all__ = ["MovieEncoder", "check", "encoder", "memory_of"]
 
 MATRIX_RGB, MATRIX_BT601 = 0, 6
 """MatrixCoefficients of ITU-T H.273."""
 
-EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
-"""The same numbers on every processor."""
+EXACT = Interpolation.AREA | Interpolation.BITEXACT
+"""Chroma is the mean of four pixels, and the same on every processor."""
 
 
 class _Pictures:
@@ -127,7 +127,10 @@ class MovieEncoder:
             with kept_scheduling():
                 context.open()
         except av.FFmpegError as exn:
-            raise ValueError(f"{pictures.encoder} does not take pictures of {width}x{height}: {exn}") from exn
+            raise ValueError(
+                f"{pictures.encoder} does not take pictures of {width}x{height} ({exn.strerror}): take resize=, or "
+                f"codec='libx264', which has almost any size"
+            ) from exn
         return stream
 
 
@@ -156,6 +159,12 @@ def check(options: ExtractOptions) -> None:
     """Raise ValueError for options that the encoding does not go with."""
     check_picture_format(options)
     settings(options.codec, options.crf, options.preset, options.gop)
+
+
+def memory_of(options: ExtractOptions, pixels: int) -> int:
+    """Bytes that one encoder takes for pictures of so many pixels, beside the clip: it looks ahead by dozens."""
+    base, each = settings(options.codec, options.crf, options.preset, options.gop)[1].memory
+    return base + each * pixels
 
 
 def encoder(options: ExtractOptions) -> MovieEncoder:
