@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
 
 import numpy as np
@@ -17,6 +18,7 @@ from helpers.outputs import add_clips, clip_sample, contents, failure, write_par
 from helpers.processes import environment
 
 import clipx
+from clipx.jobs.extraction import local_store
 from clipx.jobs.extraction.encoding import EncodedClip
 from clipx.jobs.extraction.manifest import COLUMNS, read_manifest
 from clipx.jobs.extraction.part import PartWriter
@@ -287,3 +289,52 @@ def test_a_part_whose_files_are_taken_away_is_an_error(tmp_path):
         next(tmp_path.glob(".tmp-*")).rename(tmp_path / "moved")
         with pytest.raises(OutputError, match="No such file"):
             writer.commit()
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def let_go(staging):
+    for file in staging._open:
+        file.abandon()
+    os.close(staging._lock)
+
+
+@pytest.mark.parametrize("calls", ["local", "memory"])
+def test_a_job_that_is_killed_at_any_call_ends_as_one_that_is_not(tmp_path, monkeypatch, calls):
+    if calls == "local":
+        base, patched = str(tmp_path), [(os, name) for name in ("replace", "fsync", "link", "rmdir", "unlink", "mkdir")]
+        # Who is killed removes nothing, but its lock is gone.
+        monkeypatch.setattr(local_store._LocalStaging, "discard", let_go)
+    else:
+        memory = pytest.importorskip("fsspec.implementations.memory").MemoryFileSystem
+        base, patched = f"memory://{tmp_path.name}", [(memory, "put_file"), (memory, "pipe_file"), (memory, "rm_file")]
+    left, real = [0], {name: getattr(home, name) for home, name in patched}
+
+    def patch(name):
+        def call(*args, **kwargs):
+            left[0] -= 1
+            if not left[0]:
+                raise Killed
+            return real[name](*args, **kwargs)
+
+        return call
+
+    for home, name in patched:
+        monkeypatch.setattr(home, name, patch(name))
+    outputs.write_job(f"{base}/alone")
+    alone = contents(open_store(f"{base}/alone"))
+    for point in range(1, 100, 4 if calls == "local" else 1):
+        out, left[0] = f"{base}/{point}", point
+        try:
+            outputs.write_job(out)
+            break
+        except Killed:
+            left[0] = 5 + point % 7 if point % 2 else 0  # and once more, at another call
+        with suppress(Killed):
+            outputs.write_job(out)
+        left[0] = 0
+        outputs.write_job(out)
+        assert contents(open_store(out)) == alone
+    assert point > 10
