@@ -281,7 +281,7 @@ def test_videos_that_cannot_be_copied_are_refused(plain, make_video):
         copied(remuxed(plain, "mp4", lambda number, packet: second if number == 0 else None))
     with pytest.raises(clipx.MediaError, match=r"packets have no times.*encode its clips anew"):
         copied(remuxed(plain, "h264"))
-    with pytest.raises(clipx.MediaError, match="those of qtrle do not say their frames"):
+    with pytest.raises(clipx.MediaError, match="packets of qtrle do not say which frames they give"):
         copied(make_video(N, **KINDS["qtrle"]).read_bytes())
     with pytest.raises(ValueError, match=r"field 'npy' is no video.*take encoding 'npy'"):
         copied(np.zeros((9, 2)), field="npy")

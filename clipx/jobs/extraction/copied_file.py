@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from fractions import Fraction
+from functools import lru_cache
 from math import lcm
 from typing import Any, NamedTuple
 
@@ -41,7 +42,8 @@ MP4, MOV = Container("mp4", "mp4", True), Container("mov", "mov", True)
 WEBM, MKV = Container("webm", "webm", False), Container("matroska", "mkv", False)
 
 
-def container_for(codecs: list[str], source: str) -> Container:
+@lru_cache(maxsize=64)
+def container_for(codecs: tuple[str, ...], source: str) -> Container:
     """The container of a clip: MP4 where it holds the codecs, else WebM, MOV or Matroska.
 
     source: FFmpeg's name of that of the source; MOV, whose times are exact, comes first only for clips of MOV.
@@ -51,7 +53,9 @@ def container_for(codecs: list[str], source: str) -> Container:
         with av.open(io.BytesIO(), "w", format=found.format) as out:
             if all(codec in out.supported_codecs for codec in codecs):
                 return found
-    raise MediaError(f"no container holds {' and '.join(codecs)} together")
+    raise MediaError(
+        f"no container holds {' and '.join(codecs)} together: encode clips anew, with another encoding than 'copy'"
+    )
 
 
 def file_of(

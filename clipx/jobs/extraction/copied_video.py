@@ -113,7 +113,7 @@ class CopiedVideo(ClipIterator[Clip]):
         """Note what all clips of the file share."""
         file = self._file
         sound = self._reader.sound
-        codecs = [file.codec] if sound is None else [file.codec, sound.codec]
+        codecs = (file.codec,) if sound is None else (file.codec, sound.codec)
         self._container = container_for(codecs, file.container.format.name)
         context = file.stream.codec_context
         orientation = container_orientation(file.stream)
@@ -149,6 +149,8 @@ class CopiedVideo(ClipIterator[Clip]):
     def _copied(self, clip: Clip) -> CopiedFile:
         file, table, reader = self._file, self._table, self._reader
         indices = clip.frame_indices[clip.frame_indices >= 0]
+        if not len(indices):
+            raise ValueError(f"{self._name}: clip {clip.index} has no frame of the video that could be copied")
         span = table.span(int(indices.min()), int(indices.max()))
         start, end = (table.seconds(each, file.frame_ticks) for each in (span.start_frame, span.end_frame))
         heard = reader.sound
@@ -167,7 +169,7 @@ class CopiedVideo(ClipIterator[Clip]):
             "end_seconds": float(end),
             "start_frame": span.start_frame,
             "end_frame": span.end_frame,
-            "frame_offset": int(clip.frame_indices[clip.frame_indices >= 0][0]) - span.start_frame,
+            "frame_offset": int(indices[0]) - span.start_frame,
         }
         if heard is not None and sound[0] < sound[1]:
             copied["sound_offset_seconds"] = max(float(heard.seconds(sound[0]) - start), 0.0)

@@ -4,21 +4,42 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from enum import IntFlag
 from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
 
 from clipx.errors import MediaError
-from clipx.jobs.extraction.access_points import MIDST, OPEN, EncodedFrame
+from clipx.jobs.extraction.access_points import EncodedFrame
 from clipx.media.exact_times import FrameTimes
 
-__all__ = ["CURE", "PacketTable", "SoundPackets", "Span"]
+__all__ = ["PacketFlags", "PacketTable", "SoundPackets", "Span", "not_copied"]
 
 PACKETS_BEFORE = {"aac": 1, "ac3": 1, "eac3": 1, "mp3": 10, "opus": 4, "vorbis": 1}
 """Packets that a decoder needs before the first one that is heard."""
 
-CURE = "encode its clips anew, with another encoding than 'copy'"
+
+def not_copied(name: str, why: str) -> MediaError:
+    """The error of a video that cannot be copied by packets."""
+    return MediaError(
+        f"{name} cannot be copied by packets: {why}; encode its clips anew, with another encoding than 'copy'"
+    )
+
+
+class PacketFlags(IntFlag):
+    """Facts of a packet, as few bits."""
+
+    OPEN = 1
+    CLOSED = 2
+    LEAVES = 4
+    SHOWN = 8
+    DISCARDED = 16
+
+    @staticmethod
+    def of(frame: EncodedFrame, is_discarded: bool) -> int:
+        """The bits of a packet."""
+        return frame.start | frame.leaves << 2 | frame.shown << 3 | is_discarded << 4
 
 
 class Span(NamedTuple):
@@ -97,8 +118,7 @@ class PacketTable:
         name: of the source, in messages.
         time_base: seconds of a tick.
         packets: time, time of decoding, duration and bytes of each, int64 (n, 4); without a duration 0.
-        facts: of each.
-        discarded: bool (n,), packets that an edit list hides.
+        flags: PacketFlags of each.
 
     Attributes:
         pts, dts, durations, sizes: the columns of `packets`.
@@ -113,17 +133,19 @@ class PacketTable:
         name: str,
         time_base: Fraction,
         packets: np.ndarray,
-        facts: Sequence[EncodedFrame],
-        discarded: np.ndarray,
+        flags: bytearray,
     ) -> None:
-        self._name, self._time_base, self._discarded = name, time_base, discarded
+        self._name, self._time_base = name, time_base
+        bits = np.frombuffer(flags, dtype=np.uint8)
+        shown, discarded = bits & PacketFlags.SHOWN > 0, bits & PacketFlags.DISCARDED > 0
+        self._leaves, self._discarded = bits & PacketFlags.LEAVES > 0, discarded
         pts, self.dts, durations, self.sizes = packets.T
         self.pts, self.durations = pts, durations
         n = len(pts)
-        given = np.flatnonzero(np.array([each.shown for each in facts], dtype=bool) & ~discarded)
+        given = np.flatnonzero(shown & ~discarded)
         order = given[np.argsort(pts[given], kind="stable")]
         if np.any(np.diff(pts[order]) <= 0):
-            raise self._error("several packets have the same time")
+            raise not_copied(name, "several packets have the same time")
         self.frame_of = np.full(n, -1, dtype=np.int64)
         self.frame_of[order] = np.arange(len(order))
         self.times = FrameTimes(pts[order], durations[order])
@@ -132,16 +154,12 @@ class PacketTable:
         lowest = np.minimum.accumulate(np.where(is_given, self.frame_of, len(order))[::-1])[::-1]
         self._lowest = np.append(lowest, len(order))
         self._highest = np.maximum.accumulate(np.concatenate(([-1], self.frame_of)))
-        self._leaves = np.array([each.leaves for each in facts], dtype=bool)
-        starts = [at for at, each in enumerate(facts) if each.start != MIDST]
+        starts = np.flatnonzero(bits & (PacketFlags.OPEN | PacketFlags.CLOSED)).tolist()
         self._ends = [*starts[1:], n]
-        found = [self._entry(at, end, facts[at].start == OPEN) for at, end in zip(starts, self._ends)]
+        found = [self._entry(at, end, bool(bits[at] & PacketFlags.OPEN)) for at, end in zip(starts, self._ends)]
         self._entries = [each for each in found if each is not None]
         if not self._entries or self._entries[0].packet or self._entries[0].left_out:
-            raise self._error("its first packet is not a frame from which all others can be decoded")
-
-    def _error(self, why: str) -> MediaError:
-        return MediaError(f"{self._name} cannot be copied by packets: {why}; {CURE}")
+            raise not_copied(name, "its first packet is not a frame from which all others can be decoded")
 
     def _entry(self, at: int, end: int, is_open: bool) -> _Entry | None:
         """The entry at a packet; None where not all frames behind it can be decoded. end: the next start."""
@@ -180,7 +198,7 @@ class PacketTable:
         hidden = np.flatnonzero(self._discarded[at:end])
         shown = self.pts[at:end][self.frame_of[at:end] >= 0]
         if len(hidden) and self.pts[at:end][hidden].max() > shown.min():
-            raise self._error("an edit list hides frames between others that refer to them")
+            raise not_copied(self._name, "an edit list hides frames between others that refer to them")
         return end
 
     def starts_before(self, packet: int, passed: Sequence[int]) -> list[int]:
