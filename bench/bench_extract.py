@@ -43,7 +43,7 @@ from _videos import Video, find_files, recode, repeat
 
 import clipx
 
-VIDEO, VIDEOS, FEW = "720p, 40 s", 12, 3
+VIDEO, VIDEOS, FEW = "720p, 40 s", 12, 2
 SIZE, JOBS, BATCH, MEMORY = 224, 2, 8, 1_000_000_000
 SPEC, FORMAT = clipx.WindowSpec(16, stride=32), clipx.ClipFormat(resize=256, crop=SIZE)
 OURS, LOADER, WRITING = "clipx extract", "clipx.Loader, 2 threads", "writing and hashing alone"
@@ -83,17 +83,18 @@ def extract(paths: list[str], under: Path | None, spec: Any, format: Any = None,
         return sample
 
 
+def load_all(paths: list[str], starting: Callable[[], None]) -> dict[str, Any]:
+    """In a process of its own."""
+    files = clipx.Files(paths)
+    loader = clipx.Loader(files, SPEC, FORMAT, batch_size=BATCH, memory=MEMORY, threads=JOBS, shuffle=False)
+    with loader:
+        consume(loader)
+    return {}
+
+
 def load(paths: list[str]) -> Sample:
-    """The time of a Loader that gives the same clips."""
-
-    def run() -> None:
-        loader = clipx.Loader(
-            clipx.Files(paths), SPEC, FORMAT, batch_size=BATCH, memory=MEMORY, threads=JOBS, shuffle=False
-        )
-        with loader:
-            consume(loader)
-
-    return timed(run)
+    """The time of a Loader that gives the same clips, in a process that starts, as those of a job do."""
+    return timed(lambda: run_alone(load_all, paths, watched=False))
 
 
 def write_and_hash(under: Path, clips: int) -> Sample:
@@ -324,17 +325,19 @@ def measure(run: Run) -> Records:
     paths = few if run.quick else copies_of(video, VIDEOS, run.folder)
     count = len(paths) * SPEC.count(clipx.plan.Extent(video.frames))
     run.expect(run.repeats * (5 + 2 * len(ENCODERS) + 3 * 3 - len(run.left_out)) + 2)
-    arrays = [
-        run_arrays("npy, into memory", shared, paths, count, run),
-        run_arrays("npy, on the disk", run.folder, paths, count, run),
-    ]
-    encodings = [run_encoding(encoding, few[: 1 if run.quick else FEW], shared, run) for encoding in ENCODERS]
-    clips = [run_clips(encoding, video, few, shared, run) for encoding in FFMPEG_OPTIONS]
-    short = recode(video, 240, 320, 250, 25, 12, run.folder)
-    memory = [
-        run_memory("10 s", short, clipx.WindowSpec(100, stride=10), 300_000_000, run),
-        run_memory("1 hour", repeat(short, 360, run.folder), clipx.WindowSpec(250, num_clips=20), 300_000_000, run),
-    ]
+    places = {"npy, into memory": shared, "npy, on the disk": run.folder}
+    arrays = [run_arrays(title, under, paths, count, run) for title, under in places.items() if run.wants(title)]
+    one = few[: 1 if run.quick else FEW]
+    encodings = [run_encoding(each, one, shared, run) for each in ENCODERS if run.wants(f"{each}, 1 job")]
+    clips = [run_clips(each, video, few, shared, run) for each in FFMPEG_OPTIONS if run.wants(f"clips of each, {each}")]
+    memory = []
+    if run.wants("memory"):
+        short = recode(video, 240, 320, 250, 25, 12, run.folder)
+        hour = repeat(short, 360, run.folder)
+        memory = [
+            run_memory("10 s", short, clipx.WindowSpec(100, stride=10), 300_000_000, run),
+            run_memory("1 hour", hour, clipx.WindowSpec(250, num_clips=20), 300_000_000, run),
+        ]
     run.show(
         results_table("Arrays of 16x224x224", arrays, (MS, SPREAD, CLIPS, OF_LIMIT)),
         results_table("Encodings of 16x224x224", encodings, (MS, SPREAD, CLIPS, OF_LIMIT)),
@@ -360,6 +363,8 @@ def measure(run: Run) -> Records:
     return {**{name: [each.record() for each in results] for name, results in made.items()}, "memory": memory}
 
 
-main = command("extract", measure, ("numpy", "av", "PIL"), (5, 3), quick=f"{FEW} videos, few repetitions")
+main = command(
+    "extract", measure, ("numpy", "av", "PIL"), (5, 2), quick=f"{FEW} videos, few repetitions", selectable=True
+)
 if __name__ == "__main__":
     main()

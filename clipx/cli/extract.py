@@ -41,7 +41,8 @@ JOB = (
         metavar="[ADDRESS]",
         is_flag=False,
         flag_value="auto",
-        help="Run the parts on a Ray cluster: the one that this machine belongs to, or that at ADDRESS.",
+        help="Run the parts on a Ray cluster: that at ADDRESS, or that RAY_ADDRESS names, or this machine. Give it "
+        "behind SRC.",
     ),
     click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
 )

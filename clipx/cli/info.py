@@ -12,31 +12,43 @@ from rich.markup import escape
 from rich.table import Table
 
 import clipx
+from clipx.cli.extract_summary import print_job
 from clipx.cli.output import counted, printable
 from clipx.cli.summary import print_rows, print_summary
+from clipx.datasets.remote_names import is_remote
 from clipx.datasets.source_names import is_shard, kind_of_name
 
 __all__ = ["info"]
 
 
 @click.command()
-@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("name", metavar="[FILE]", required=False)
 @click.option("--rows", type=click.IntRange(0), default=50, show_default=True, help="Most rows of a table to print.")
-def info(file: Path | None, rows: int) -> None:
-    """Show versions, or the facts of a video, a sound, arrays, a shard or an index.
+def info(name: str | None, rows: int) -> None:
+    """Show versions, or the facts of a video, a sound, arrays, a shard, an index or a job.
 
     Without FILE: the versions of clipx and its libraries, and the vector instructions in use. With a video: its size in
     pixels, frame rate, number of frames, duration, codec, rotation and sound, from the header. With a shard or an index
-    (.parquet): a line for each stream, and of an index, counts over all. Nothing is decoded.
+    (.parquet): a line for each stream, and of an index, counts over all. With the folder of `clipx extract`, or its
+    address: how far the job is, its sums and its first failures. Nothing is decoded.
 
     \b
     Examples:
       clipx info video.mp4
       clipx info shard-000.tar
       clipx info index.parquet --rows 0
+      clipx info clips
     """
     console = Console()
-    if file is not None and file.suffix.lower() == ".parquet":
+    file = None if name is None else Path(name)
+    if name is not None and file is not None and (is_remote(name) or file.is_dir()):
+        try:
+            print_job(console, name)
+        except FileNotFoundError as exn:
+            raise click.ClickException(f"{name!r} is no folder of `clipx extract`: it has no job.json") from exn
+    elif file is not None and not file.exists():
+        raise click.BadParameter(f"file {name!r} does not exist")
+    elif file is not None and file.suffix.lower() == ".parquet":
         _show_index(console, file, rows)
     elif file is not None and (is_shard(str(file)) or kind_of_name(file.name) in ("sound", "npy", "npz")):
         from clipx.jobs.index_summary import rows_of_source

@@ -14,7 +14,13 @@ from clipx.cli import extract_display
 from clipx.cli.main import main
 from clipx.jobs import Expected, Progress, Summary, TooManyFailures
 
-DONE = Summary(2, 3, 40, 2, 640, 0.5, 12_000_000, {"error": 1, "damage": 2}, 1, seconds=75.2)
+DONE = Summary(
+    *(2, 3, 40, 2, 640, 0.5, 12_000_000),
+    failures={"error": 1, "damage": 2},
+    failed=1,
+    examples=["a: it is broken", "b: it is [red]"],
+    seconds=75.2,
+)
 
 
 @pytest.fixture
@@ -158,8 +164,8 @@ def test_the_summary(called):
     done, _ = called("a.mp4", "-o", "out")
     for each in ("3 samples in 2 parts", "40 clips, 640 frames, 0.5 hours", "12 MB in 2 shards", "1 error, 2 damage"):
         assert each in done.output
-    assert "out/part-*.failures.jsonl" in done.output
     assert "0:01:15" in done.output
+    assert done.output.endswith("a: it is broken\nb: it is [red]\nand 1 more: out/part-*.failures.jsonl\n")
     done, _ = called("a.mp4", "-o", "out", "-q")
     assert (done.exit_code, done.output) == (0, "")
 
@@ -179,10 +185,11 @@ def test_too_many_failures(called):
 
 
 def test_a_dry_run(called):
-    done, given = called("a.mp4", "-o", "out", "--dry-run", job=lambda **_: Expected(5, 2, 300, 1, 4000, 2_000_000_000))
+    found = Expected(5, 2, 300, 1, 4000, 2_000_000_000, "b: it is broken")
+    done, given = called("a.mp4", "-o", "out", "--dry-run", job=lambda **_: found)
     assert done.exit_code == 0, done.output
     assert given["dry_run"]
-    for each in ("5, of which 2 are done", "300 samples, of which 1 cannot be read", "4000", "about 2,000 MB"):
+    for each in ("5, of which 2 are done", "300 samples, of which 1 cannot be read", "4000", "about 2,000 MB", "b: it"):
         assert each in done.output
 
 
@@ -254,6 +261,19 @@ def test_a_job(make_video, tmp_path, monkeypatch):
         assert done.exit_code == 0, done.output
         assert "5 clips, 40 frames" in done.output
         assert "1 error" in done.output
+    told = CliRunner().invoke(main, ["info", "out"]).output
+    for each in (
+        "npy",
+        "kind WindowSpec, length 8",
+        "resize 24",
+        "1 of 1 are done",
+        "2 samples",
+        "5 clips",
+        "b: MediaError",
+    ):
+        assert each in told
+    refused = CliRunner().invoke(main, ["info", "videos"])
+    assert (refused.exit_code, "it has no job.json" in refused.output) == (1, True)
     clips = list(webdataset.WebDataset("out/clips-000000-0000.tar", shardshuffle=False).decode())
     assert [clip["__key__"] for clip in clips] == [f"a_{k:06d}" for k in range(5)]
     assert clips[0]["npy"].shape == (8, 24, 32, 3)
