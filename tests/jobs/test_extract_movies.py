@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
 import av
@@ -35,20 +36,18 @@ def movie(codec, sample, crf=None, audio=None, gop=None):
 
 
 @pytest.mark.parametrize("codec", LOSSLESS)
-@pytest.mark.parametrize("size", [(48, 64), (33, 47)])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_crf_0_reads_back_bit_for_bit(codec, size, channels):
-    frames = np.random.default_rng(1).integers(0, 256, (5, *size, channels), np.uint8)
+@pytest.mark.parametrize("shape", [(48, 64, 3), (33, 47, 3), (33, 47, 1)])
+def test_crf_0_reads_back_bit_for_bit(codec, shape):
+    frames = np.random.default_rng(1).integers(0, 256, (5, *shape), np.uint8)
     data = movie(codec, clip_sample(frames), crf=0)
-    got = whole_clip(data, 5, "gray" if channels == 1 else "rgb")
+    got = whole_clip(data, 5, "gray" if shape[-1] == 1 else "rgb")
     np.testing.assert_array_equal(got.data, frames)
 
 
 @pytest.mark.parametrize("codec", CODECS)
-@pytest.mark.parametrize("size", [(64, 96), (65, 97)])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_colors_and_sizes_are_kept(codec, size, channels):
-    frames = moving(6, *size, channels)
+@pytest.mark.parametrize("shape", [(64, 96, 3), (65, 97, 3), (64, 96, 1)])
+def test_colors_and_sizes_are_kept(codec, shape):
+    frames, channels = moving(6, *shape), shape[-1]
     frames[..., 0] //= 2  # not gray on the average
     data = movie(codec, clip_sample(frames), crf=1)
     got = whole_clip(data, 6, "gray" if channels == 1 else "rgb").data.astype(float)
@@ -110,7 +109,9 @@ def test_bytes_are_the_same_in_every_run_and_process_and_encoders_say_nothing():
     codecs = {codec: preset for codec, preset in FASTEST.items() if movie_codecs.has_encoder(codec)}
     sample = clip_sample(moving(20), sound=noise(12800, 2).astype("float32"), rate=16000)
     found = {codec: sha256(movie(codec, sample, audio=AudioFormat())).hexdigest() for codec in codecs}
-    assert found == {codec: sha256(movie(codec, sample, audio=AudioFormat())).hexdigest() for codec in codecs}
+    with ThreadPoolExecutor(4) as pool:
+        again = pool.map(lambda codec: movie(codec, sample, audio=AudioFormat()), [*codecs] * 2)
+        assert [sha256(data).hexdigest() for data in again] == [*found.values()] * 2
     code = PROCESS.replace("{codecs}", repr(codecs))
     paths = f"import sys; sys.path[:0] = {sys.path!r}\n"
     run = subprocess.run([sys.executable, "-c", paths + code], capture_output=True, text=True, check=True)
@@ -120,7 +121,7 @@ def test_bytes_are_the_same_in_every_run_and_process_and_encoders_say_nothing():
 
 @pytest.mark.parametrize("order", ["CN", "NC"])
 @pytest.mark.parametrize("dtype", ["int16", "float32"])
-@pytest.mark.parametrize("channels", [1, 2, 6, 8])
+@pytest.mark.parametrize("channels", [1, 8])
 def test_with_crf_0_sound_is_kept_sample_for_sample(channels, dtype, order):
     audio, n = AudioFormat(dtype=dtype, order=order), 16 * 22050 // 25
     sound = noise(n, channels)
