@@ -153,6 +153,14 @@ def test_errors(machines, videos, tmp_path, monkeypatch, caplog):
         on_ray._check_node(job, {"av": "1.2"})
 
 
+def test_an_address_where_nothing_is(monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(
+        ValueError, match=r"ray is 'ray://127\.0\.0\.1:1', but no cluster can be reached there: give its"
+    ):
+        on_ray._connected("ray://127.0.0.1:1").__enter__()
+
+
 def test_ray_data(machines, videos, monkeypatch):
     """Blocks of clips on two nodes, with failures as rows, and what the documentation shows."""
     paths = [*map(str, sorted(videos.iterdir())), "missing.mp4"]
@@ -167,6 +175,7 @@ def test_ray_data(machines, videos, monkeypatch):
 
 
 def test_documentation(machines, make_video, tmp_path, monkeypatch):
+    pytest.importorskip("ray.data.expressions")  # of Ray 2.50 and later
     monkeypatch.chdir(tmp_path)
     shutil.copy(make_video(n=100, size=(240, 320)), "video0.mp4")
     names = {}

@@ -38,6 +38,8 @@ REPORT_SECONDS = 1.0
 END_SECONDS = 15.0
 """Seconds that tasks have to end by themselves where the job is to stop."""
 
+CONNECT_SECONDS = 10.0
+
 OVERHEAD_BYTES = 100_000_000
 """Memory of a process beside that of its samples and clips."""
 
@@ -116,8 +118,9 @@ def _connected(address: str | None) -> Iterator[Any]:
         yield ray
         return
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
-    except (ConnectionError, RuntimeError, ValueError) as exn:
+        _check_port(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError) as exn:
         raise ValueError(
             f"ray is {address!r}, but no cluster can be reached there: give its address, such as '10.0.0.1:6379', or "
             f"True for this machine alone ({exn})"
@@ -126,6 +129,13 @@ def _connected(address: str | None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_port(address: str | None) -> None:
+    """Raise OSError where nothing listens at an address with a port: Ray would try for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
 def _request(job: PartJob) -> dict[str, float]:
