@@ -129,12 +129,12 @@ def test_a_job_that_stops(machines, videos, tmp_path):
 
     def progress(counted):
         if len(gate.nodes()) == 2:
+            threading.Timer(2, gate.open).start()
             raise KeyError("enough")
 
     with pytest.raises(KeyError, match="enough"):
         run(videos, out, segments=gate, ray=machines.cluster.address, jobs=None, progress=progress)
-    assert [path.name for path in out.iterdir()] == ["job.json"]
-    gate.open()
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
     assert run(videos, out, segments=gate, ray="auto", jobs=1).clips == 18
 
 

@@ -138,6 +138,17 @@ def test_sound_of_videos_and_arrays(movie):
         assert found[0]["key"] != found[2]["key"]
 
 
+def test_other_columns(videos):
+    """Tensors, lists and dicts are those of the source's row."""
+    masks = np.arange(24).reshape(2, 3, 4)
+    columns = {"path": videos, "words": [["a"], []], "about": [{"n": 1}, {"n": 2}]}
+    arrow = table(**columns).append_column("mask", ArrowTensorArray.from_numpy(masks))
+    for batch in (arrow, {**BATCHES["numpy"](columns), "mask": masks}):
+        found = mapped(batch, SPEC, FORMAT)
+        assert [row["mask"][0, 0] for row in found] == [0] * 3 + [12] * 4
+        assert [(list(row["words"]), row["about"]) for row in found[2:4]] == [(["a"], {"n": 1}), ([], {"n": 2})]
+
+
 def test_failures(videos, tmp_path):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(Path(videos[0]).read_bytes()[:200])

@@ -215,8 +215,9 @@ def extract(
         memory: bytes that samples, clips and what waits to be written may take in each process. Samples that take more
             are failures.
         ray: do the parts on a Ray cluster: its address, such as "10.0.0.1:6379"; True for the one that RAY_ADDRESS
-            names, or else this machine. Each is a task of one processor and of `memory`, that is done again where its
-            node dies, and `jobs` is how many run side by side; default as many as there is room for.
+            names or that this machine belongs to, or else this machine. Each is a task of one processor and of
+            `memory`, that is done again where its node dies, and `jobs` is how many run side by side; default as many
+            as there is room for.
         part: (i, n) or "i/n", counted from 0: only every n-th part from part i on. Each can be done on another machine,
             and `finish` then ends the job.
         retry_failed: try samples with an error again, of parts that are done; what comes of them is written beside.

@@ -87,7 +87,8 @@ def run_parts(
 
     Args:
         jobs: number of parts that are done side by side; None for as many as the cluster has room for.
-        address: of the cluster; None for the one that RAY_ADDRESS names, or else one of this machine alone.
+        address: of the cluster; None for the one that RAY_ADDRESS names or that this machine belongs to, or else one of
+            this machine alone.
         report: called with what has been done since its last call, on this thread.
         is_stopped: asked several times a second.
 
