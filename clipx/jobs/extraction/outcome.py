@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from clipx.jobs.extraction.failures import Failure, read_failures
-from clipx.jobs.extraction.manifest import as_text, read_manifest
+from clipx.jobs.extraction.manifest import as_text, read_columns
 from clipx.jobs.extraction.names import failures_name, manifest_name
 from clipx.jobs.extraction.store import Entry, Store
 from clipx.jobs.extraction.summary import MOST_EXAMPLES, Summary
@@ -64,11 +64,12 @@ class Outcome:
     def __init__(self, store: Store, part: int, table: str, attempts: Iterable[int]) -> None:
         self._store, self._part, self._table, self._attempts = store, part, table, list(attempts)
 
-    def _rows(self, names: list[str]) -> Iterator[dict[str, Any]]:
+    def _columns(self, *names: str) -> Iterator[list[list[Any]]]:
+        """The values of some columns, of some thousand rows at a time."""
         for attempt in self._attempts:
             name = manifest_name(self._part, self._table, attempt)
             try:
-                yield from read_manifest(self._read(name), self._table, names)
+                yield from read_columns(self._read(name), self._table, names)
             except ValueError as exn:
                 self.raise_broken(name, exn)
 
@@ -106,11 +107,12 @@ class Outcome:
             {failure.key for tried in failures for failure in tried if failure.key is not None} if is_broken else set()
         )
         if written or is_broken:
-            for row in self._rows(["key", "source_key"]):
-                if row["source_key"] in written:
-                    written[row["source_key"]].add(row["key"])
-                elif is_broken and row["source_key"] is not None:
-                    done.add(row["source_key"])
+            for columns in self._columns("key", "source_key"):
+                for key, source in zip(*columns):
+                    if source in written:
+                        written[source].add(key)
+                    elif is_broken and source is not None:
+                        done.add(source)
         return Retry(max(self._attempts, default=0) + 1, written, done - written.keys(), is_broken)
 
     def _remaining(self) -> list[Failure]:
@@ -124,14 +126,15 @@ class Outcome:
     def summary(self, entries: Mapping[str, Entry]) -> Summary:
         """The sums of this part, whose shards are looked up among the files of the store."""
         total, sources, shards, seconds = Summary(parts=1), set[str | None](), Counter[str](), 0.0
-        for row in self._rows(["source_key", "shard", "start_seconds", "end_seconds", "frames", "bytes"]):
-            sources.add(row["source_key"])
-            shards[row["shard"]] += row["bytes"] or 0
-            total.clips += 1
-            total.frames += row["frames"] or 0
-            total.bytes += row["bytes"] or 0
-            if row["start_seconds"] is not None and row["end_seconds"] is not None:
-                seconds += row["end_seconds"] - row["start_seconds"]
+        for columns in self._columns("source_key", "shard", "bytes", "frames", "start_seconds", "end_seconds"):
+            keys, names, sizes, frames, begins, ends = columns
+            sources.update(keys)
+            for name, size in zip(names, sizes):
+                shards[name] += size or 0
+            total.clips += len(keys)
+            total.frames += sum(filter(None, frames))
+            seconds += sum(end - begin for begin, end in zip(begins, ends) if None not in (begin, end))
+        total.bytes = shards.total()
         for name, size in shards.items():
             if name not in entries or entries[name].size < size:
                 why = "it is not there" if name not in entries else f"it has {entries[name].size} bytes"
