@@ -193,9 +193,9 @@ class PartRun:
                         is_failed = True
                         continue
                     seconds = max(seconds, _end_seconds(clip.sample["clip.json"]))
-                    given += 1
                     if clip.sample["__key__"] not in done:
                         self._put_clip(number, clip.sample, fields, others)
+                    given += 1
                     del clip
         except (Stopped, *NOT_A_SAMPLES_FAULT):
             raise

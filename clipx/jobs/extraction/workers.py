@@ -16,7 +16,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from clipx.jobs.extraction.errors import PartsLost
+from clipx.jobs.extraction.errors import ExtractError, PartsLost
 from clipx.jobs.extraction.ordered import Stopped
 from clipx.jobs.extraction.part_job import PartJob, run_part
 from clipx.jobs.extraction.progress import Progress, Report
@@ -27,7 +27,10 @@ AWAKE_SECONDS = 0.1
 END_SECONDS = 15.0
 """Seconds that the end of a process is waited for before it is killed."""
 
-UNFINISHED = "its process ended before it began: in a script, call this under if __name__ == '__main__'"
+NOT_BEGUN = (
+    "a process ended before it began, for the reason that it has printed: a script must call clipx.jobs.extract under "
+    "if __name__ == '__main__', as multiprocessing says, or with jobs=1"
+)
 
 
 def run_parts(
@@ -42,7 +45,7 @@ def run_parts(
         is_stopped: asked several times a second.
 
     A part whose process dies is tried once more, in a process of its own, when the others are done. Raises PartsLost
-    for parts whose processes died again, and at once what `run_part` raises.
+    for parts whose processes died again, ExtractError where none can be started, and at once what `run_part` raises.
     """
     todo = list(parts)
     processes = max(min(jobs, len(todo)), 1)
@@ -52,12 +55,24 @@ def run_parts(
             run_part(job, part, report, is_stopped)
             report(Progress(parts_done=1))
         return
+    _check_picklable(job)
     died = _Processes(job, processes, report, is_stopped).run(todo)
     lost: dict[int, str] = {}
     for part in sorted(died):
         lost |= _Processes(job, 1, report, is_stopped).run([part])
     if lost:
         raise PartsLost(lost)
+
+
+def _check_picklable(job: PartJob) -> None:
+    """Raise ValueError for a job that other processes cannot be given."""
+    try:
+        pickle.dumps(job)
+    except Exception as exn:
+        raise ValueError(
+            f"the job cannot be given to other processes: {exn}. Take functions of a module that they can import, such "
+            f"as for segments=, or jobs=1"
+        ) from exn
 
 
 class _Worker:
@@ -99,11 +114,11 @@ class _Worker:
         return found
 
     def how_it_ended(self) -> str:
-        """The end of the process, in words."""
+        """The end of the process, in words. Raises ExtractError where it could not begin."""
         self._process.join(END_SECONDS)
         code = self._process.exitcode
         if not self._has_begun and code == 1:
-            return UNFINISHED
+            raise ExtractError(NOT_BEGUN)
         if code is not None and code < 0:
             with suppress(ValueError):
                 name = signal.Signals(-code).name
