@@ -162,6 +162,19 @@ def test_a_part_with_a_truncated_manifest_is_not_done(tmp_path):
         job.done()
 
 
+def test_manifests_of_file_systems_without_whole_objects_are_looked_at(tmp_path):
+    pytest.importorskip("fsspec")
+    store = open_store(f"local://{tmp_path}")  # fsspec's, which uploads as sftp or hdfs do
+    assert not store.has_whole_objects
+    job = Job.open(store, FACTS)
+    for part in range(2):
+        write_part(store, part, table=job.table)
+    assert job.done() == {0, 1}
+    name = f"part-000001.{job.table}"
+    os.truncate(tmp_path / name, (tmp_path / name).stat().st_size - 1)
+    assert job.done() == {0}
+
+
 @pytest.mark.parametrize(
     ("name", "damage"),
     [

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from helpers import outputs
@@ -285,7 +286,7 @@ def test_paths_and_addresses_that_are_no_folders(tmp_path):
         open_store(tmp_path / "file")
     with pytest.raises(OutputError, match=r"cannot be"):
         write_part(open_store(tmp_path / "file" / "out"))
-    for out in ("", "a\0b", b"folder", "-", "pipe:cat"):
+    for out in ("", "a\0b", b"folder", "-", "pipe:cat", Path("s3://bucket/out")):
         with pytest.raises(ValueError, match="out is "):
             open_store(out)
     pytest.importorskip("fsspec")

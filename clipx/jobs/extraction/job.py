@@ -46,8 +46,6 @@ class Job:
         it cannot be written. Other versions than those that the job was begun with are a warning.
         """
         entries = store.entries()
-        if write:
-            store.clear()
         new = {**facts, "table": default_table()}
         if JOB not in entries:
             foreign = sorted(name for name in entries if is_own(name))
@@ -60,6 +58,8 @@ class Job:
             store.create(JOB, described(new))
         job = cls.load(store)
         refuse_changes(job.facts, new, store.path(JOB))
+        if write:
+            store.clear()
         return job
 
     @classmethod
@@ -94,10 +94,9 @@ class Job:
         return is_whole(self.store, manifest_name(part, self.table), self.table)
 
     def _is_broken(self, name: str, entry: Entry) -> bool:
-        # An object store has whole objects, and each look at one would be a request.
-        if self.store.keeps_staged:
-            return not is_whole(self.store, name, self.table)
-        return self.table == "parquet" and not entry.size
+        if self.store.has_whole_objects:  # each look at one would be a request
+            return self.table == "parquet" and not entry.size
+        return not is_whole(self.store, name, self.table)
 
     def _attempts(self, entries: Mapping[str, Entry]) -> dict[int, list[int]]:
         """The tries whose manifests are there, by part, in order: 0, and the numbers of retries."""

@@ -175,7 +175,7 @@ class _LocalStaging(Staging):
 class LocalStore(Store):
     """A local folder. Raises OutputError for a path that is no folder."""
 
-    keeps_staged = True
+    keeps_staged, has_whole_objects = True, False
 
     def __init__(self, path: str) -> None:
         self._root = Path(path)

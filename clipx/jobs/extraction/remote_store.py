@@ -18,6 +18,9 @@ __all__ = ["RemoteStore"]
 UPLOAD_OPTIONS = {"s3": {"chunksize": 8 << 20, "max_concurrency": 4}}
 """Options of uploads, by protocol: s3fs would hold ten pieces of 50 MB in memory."""
 
+OBJECT_STORES = frozenset({"s3", "gs", "gcs", "abfs", "abfss", "az", "oss", "memory"})
+"""Protocols of stores in which an object appears when its upload has ended."""
+
 MODIFIED = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
 """Facts that file systems tell of a file's last change."""
 
@@ -98,7 +101,7 @@ class RemoteStore(Store):
     def __init__(self, address: str) -> None:
         self._url = address if address.endswith("://") else address.rstrip("/")
         self.address = shown(self._url)
-        filesystem_of(self._url)
+        self.has_whole_objects = not OBJECT_STORES.isdisjoint(_protocols(filesystem_of(self._url)[0]))
 
     def _ask(self, name: str, doing: str, request: Callable[[Any, str], T]) -> T:
         """What a request of the file system, for the path of a file, or of the folder for "", gives.
@@ -183,14 +186,19 @@ class RemoteStore(Store):
         """Upload a local file under a name of the store."""
 
         def request(filesystem: Any, path: str) -> None:
-            protocols = filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
-            options = next((UPLOAD_OPTIONS[each] for each in protocols if each in UPLOAD_OPTIONS), {})
+            options = next((UPLOAD_OPTIONS[each] for each in _protocols(filesystem) if each in UPLOAD_OPTIONS), {})
             filesystem.put_file(local, path, **options)
 
         try:
             self._ask(name, "be uploaded", request)
         except FileNotFoundError as exn:
             raise output_error(exn, self.path(name), "be uploaded") from exn
+
+
+def _protocols(filesystem: Any) -> tuple[str, ...]:
+    """The names of a file system in addresses."""
+    found = filesystem.protocol
+    return (found,) if isinstance(found, str) else tuple(found)
 
 
 def _modified(info: dict[str, Any]) -> float | None:

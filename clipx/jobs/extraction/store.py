@@ -79,10 +79,12 @@ class Store(ABC):
     Attributes:
         address: of the folder, as users give it.
         keeps_staged: whether files that are staged lie in the store already, so that to publish them costs nothing.
+        has_whole_objects: whether a file that is there has been written to its end, and is not changed by others.
     """
 
     address: str
     keeps_staged: bool
+    has_whole_objects: bool
 
     @abstractmethod
     def entries(self) -> dict[str, Entry]:

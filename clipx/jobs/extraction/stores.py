@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from clipx.datasets.remote.filesystems import shown
 from clipx.datasets.urls import local_path
@@ -22,6 +23,10 @@ def open_store(out: str | os.PathLike[str]) -> Store:
     address = os.fspath(out)
     if not isinstance(address, str) or not address or "\0" in address:
         raise ValueError(f"out is {out!r}, but must be the path of a folder, or an address such as 's3://bucket/clips'")
+    if not isinstance(out, str) and re.match(r"[A-Za-z][\w+.-]+:/", address):
+        raise ValueError(
+            f"out is {out!r}, but must be a text where it is an address: paths have one slash in its place"
+        )
     path = local_path(address)
     if path is not None:
         return LocalStore(path)
