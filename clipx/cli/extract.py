@@ -117,7 +117,7 @@ def extract(ctx: click.Context, /, src: tuple[str, ...], out: str | None, **chos
     \b
     Examples: clips of 16 frames for training; scenes as videos; one of 100 tasks of a job array, and the end of it:
       clipx extract videos/ -o clips --length 16 --stride 64 --resize 256 --crop 224
-      clipx extract 'shards-{000..099}.tar' -o scenes --whole --segments json:scenes --encoding mp4 --audio
+      clipx extract 'shards-{000..099}.tar' -o scenes --whole --segments json:scenes --encoding mp4
       clipx extract videos.csv --path video --segment-columns from,to -o parts --whole --encoding copy
       clipx extract sounds/ -o sounds --length 160000 --encoding flac --audio --audio-dtype int16
       clipx extract videos/ -o s3://bucket/clips --length 16 --part $SLURM_ARRAY_TASK_ID/100

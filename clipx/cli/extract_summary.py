@@ -79,5 +79,8 @@ def print_job(console: Console, out: str) -> None:
 def _words(value: Any) -> str:
     """A value of JSON in words, without what says nothing."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_words(each)}" for name, each in value.items() if each not in (None, False))
+        words = [
+            f"{name} {_words(each)}" for name, each in value.items() if each not in (None, False, value.get("kind"))
+        ]
+        return ", ".join([*filter(None, [value.get("kind")]), *words])
     return "" if value is None else str(value)

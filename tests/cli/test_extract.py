@@ -264,7 +264,7 @@ def test_a_job(make_video, tmp_path, monkeypatch):
     told = CliRunner().invoke(main, ["info", "out"]).output
     for each in (
         "npy",
-        "kind WindowSpec, length 8",
+        "WindowSpec, dilation 1, length 8",
         "resize 24",
         "1 of 1 are done",
         "2 samples",

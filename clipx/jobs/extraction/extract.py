@@ -149,17 +149,7 @@ class _Run:
             )
         else:
             run_parts(part_job, todo, self._jobs or _processors(), shown.add, is_stopped)
-        if self._choice.step == 1:
-            return job.finish()
-        total = shown.total
-        return Summary(
-            parts=len(todo),
-            samples=total.samples,
-            clips=total.clips,
-            frames=total.frames,
-            bytes=total.bytes_written,
-            failed=total.failures,
-        )
+        return job.finish() if self._choice.step == 1 else job.sums(parts)
 
 
 def extract(
@@ -233,8 +223,7 @@ def extract(
     A sample that fails is noted, with what is damaged, and loses no other. With jobs above 1, other processes do the
     work: in a script, call this under `if __name__ == "__main__"`.
 
-    Returns the Summary of the job, as summary.json has it, or with `part` of what this call has done; with `dry_run` an
-    Expected.
+    Returns the Summary of the job, as summary.json has it, or with `part` of these parts; with `dry_run` an Expected.
 
     Raises TypeError and ValueError for arguments that are wrong or contradict each other, for inputs that are not
     there and for a folder of another job; ImportError that names the extra where a library is missing; OutputError, an

@@ -134,10 +134,13 @@ class Job:
             file.write(json.dumps(total.as_json(), indent=2).encode() + b"\n")
         return total
 
-    def sums(self) -> Summary:
-        """The sums over the parts that are done so far. Raises ValueError that names a file that is broken."""
-        entries = self.store.entries()
-        attempts = {part: tries for part, tries in self._attempts(entries).items() if 0 in tries and part < self.parts}
+    def sums(self, parts: Iterable[int] | None = None) -> Summary:
+        """The sums over the parts that are done so far, of these or of all.
+
+        Raises ValueError that names a file that is broken.
+        """
+        entries, wanted = self.store.entries(), set(range(self.parts) if parts is None else parts)
+        attempts = {part: tries for part, tries in self._attempts(entries).items() if 0 in tries and part in wanted}
         return self._summed(entries, attempts)
 
     def _summed(self, entries: Mapping[str, Entry], attempts: Mapping[int, list[int]]) -> Summary:
