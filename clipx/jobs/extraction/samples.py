@@ -27,6 +27,9 @@ TEXTS = frozenset({"txt", "text", "transcript", "json", "jsn", "cls", "cls2", "i
 """Extensions of fields whose bytes are a text."""
 
 
+_compact = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def _plain(value: Any) -> Any:
     """A value as JSON takes it; nan becomes None."""
     if isinstance(value, Mapping):
@@ -46,9 +49,11 @@ def _plain(value: Any) -> Any:
 
 def json_bytes(value: Any) -> bytes:
     """A value as compact JSON, with sorted names."""
-    return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(
-        "utf-8", "backslashreplace"
-    )
+    try:
+        text = _compact.encode(value)
+    except (TypeError, ValueError):  # to look at each value takes longer
+        text = _compact.encode(_plain(value))
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _npy(array: np.ndarray) -> bytes:
