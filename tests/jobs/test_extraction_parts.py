@@ -180,7 +180,7 @@ def test_processes_that_write_the_same_parts_at_once_write_the_same_bytes(tmp_pa
     found = [environment(PYTHONHASHSEED=seed, TZ=f"UTC{seed}") for seed in ("1", "2")]
     children = [subprocess.Popen(command, env=each) for each in found]
     outputs.write_job(str(tmp_path / "alone"))
-    assert [child.wait(60) for child in children] == [0, 0]
+    assert [child.wait(100) for child in children] == [0, 0]
     both, alone = contents(open_store(tmp_path / "both")), contents(open_store(tmp_path / "alone"))
     assert len(both) == 1 + 2 * (3 + 2)
     assert both == alone
