@@ -56,6 +56,7 @@ def machines():
     # Its processes find what this one does; paths of sockets must be short.
     paths = os.pathsep.join(filter(None, sys.path))
     os.environ |= {"PYTHONPATH": paths, "RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": "/tmp"}
+    os.environ |= {"RAY_worker_niceness": "0"}  # by default its processes wait for all others
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = Machines()
