@@ -207,9 +207,9 @@ def clipping_subsampler() -> Any:
 
 
 def starts_of(video: Video) -> list[float]:
-    """Starts of the clips of a video, in seconds, of whole frames."""
-    last = video.frames / 25 - CLIP_SECONDS
-    return [round(number * last / (CLIPS_EACH - 1) * 25) / 25 for number in range(CLIPS_EACH)]
+    """Starts of the clips of a video, in whole seconds, at which it has key frames: packets are copied from these."""
+    last = video.frames // 25 - 1
+    return [float(number * last // (CLIPS_EACH - 1)) for number in range(CLIPS_EACH)]
 
 
 FFMPEG_OPTIONS = {
@@ -275,7 +275,12 @@ def run_clips(encoding: str, video: Video, paths: list[str], under: Path, run: R
     if FFMPEG not in run.left_out:
         contestants[FFMPEG] = partial(run_ffmpeg, encoding, paths, starts, under)
     if encoding in PRECISION and VIDEO2DATASET not in run.left_out:
-        contestants[VIDEO2DATASET] = partial(run_video2dataset, PRECISION[encoding], paths, starts, under)
+        subsample = partial(run_video2dataset, PRECISION[encoding], starts=starts, under=under)
+        try:
+            subsample(paths[:1])
+            contestants[VIDEO2DATASET] = partial(subsample, paths)
+        except Exception as error:
+            run.leave_out({f"{VIDEO2DATASET}, {encoding}": reason_of(error)})
     return Result(title, run.interleave(contestants), OURS, CLIPS_EACH * len(paths))
 
 
@@ -329,7 +334,11 @@ def measure(run: Run) -> Records:
     arrays = [run_arrays(title, under, paths, count, run) for title, under in places.items() if run.wants(title)]
     one = few[: 1 if run.quick else FEW]
     encodings = [run_encoding(each, one, shared, run) for each in ENCODERS if run.wants(f"{each}, 1 job")]
-    clips = [run_clips(each, video, few, shared, run) for each in FFMPEG_OPTIONS if run.wants(f"clips of each, {each}")]
+    clips = []
+    if wanted := [each for each in FFMPEG_OPTIONS if run.wants(f"clips of each, {each}")]:
+        cut = recode(video, video.height, video.width, video.frames, 25, 25, run.folder)
+        copies = copies_of(cut, FEW, run.folder)
+        clips = [run_clips(each, cut, copies, shared, run) for each in wanted]
     memory = []
     if run.wants("memory"):
         short = recode(video, 240, 320, 250, 25, 12, run.folder)
