@@ -10,7 +10,8 @@
 - memory of all processes, for videos of 10 seconds and of an hour.
 
 Rivals write files of a folder; clipx writes shards, manifests and checksums. All of them start anew for each
-measurement, processes included. How the figures are measured: see `_measure.py`.
+measurement, processes included: where torch is installed, webdataset imports it, which takes a process some 2 seconds
+and much of a --quick run. How the figures are measured: see `_measure.py`.
 """
 
 from __future__ import annotations
@@ -337,7 +338,7 @@ def measure(run: Run) -> Records:
     clips = []
     if wanted := [each for each in FFMPEG_OPTIONS if run.wants(f"clips of each, {each}")]:
         cut = recode(video, video.height, video.width, video.frames, 25, 25, run.folder)
-        copies = copies_of(cut, FEW, run.folder)
+        copies = copies_of(cut, FEW if run.quick else VIDEOS, run.folder)
         clips = [run_clips(each, cut, copies, shared, run) for each in wanted]
     memory = []
     if run.wants("memory"):
