@@ -18,6 +18,7 @@ import clipx
 from clipx.datasets.segments import parse_segments
 from clipx.datasets.stored import StoredFile
 from clipx.jobs.extraction.copied import CopiedClips
+from clipx.jobs.extraction.copied_file import _decoding_times
 from clipx.jobs.extraction.options import ExtractOptions
 from clipx.wds.limits import Limits
 from clipx.wds.sample_clips import SampleClips
@@ -139,6 +140,18 @@ def test_variable_rates_and_late_starts(make_video):
     clips = copied(path.read_bytes(), field="mkv", options=clipx.VideoOptions(start_seconds="1.5", end_seconds=3))
     check_copies(path, clips, "mkv")
     assert 1.5 <= clips[0]["clip.json"]["pts_seconds"][0] < 1.6
+
+
+def test_the_last_frame_is_shown_where_files_state_no_durations(make_video):
+    base = Fraction(1, 90000)
+    path = make_video(5, pts=tuple(range(0, 18000, 3600)), time_base=base, bf="2", container="flv", suffix=".flv")
+    clips = copied(path.read_bytes(), clipx.RateSpec(10**6), field="flv")
+    assert check_copies(path, clips, "flv") == [(0, 5)]
+
+
+def test_times_of_decoding_are_as_far_apart_as_frames_are_shown_for():
+    found = _decoding_times(np.array([0, 40, 5080, 5040, 5060]), 40)
+    assert found.tolist() == [-40, 0, 5000, 5040, 5060]
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,7 @@ def test_several_sources_are_files_of_their_own():
         ({"preset": "8"}, "preset is '8', but libx264 takes one of ultrafast, superfast"),
         ({"codec": "libsvtav1", "preset": "slow"}, "preset is 'slow', but libsvtav1 takes one of 0, 1, 2"),
         ({"codec": "libvpx-vp9", "preset": 9}, "preset is 9, but libvpx-vp9 takes one of 0, 1"),
+        ({"gop": 2**31}, "gop is 2147483648, but must be at most 2147483647"),
         ({"crf": 52}, "crf is 52, but libx264 takes a number from 0 to 51"),
         ({"codec": "libvpx-vp9", "crf": 20.5}, "crf is 20.5, but libvpx-vp9 takes a whole number from 0 to 63"),
         (

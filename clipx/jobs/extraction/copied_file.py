@@ -15,13 +15,25 @@ from clipx.errors import MediaError
 from clipx.jobs.extraction.packet_reader import SpanPackets, TimedPacket
 from clipx.jobs.extraction.packet_table import SoundPackets
 from clipx.media.opening import failures
-from clipx.media.packet_index import NO_TIME
 
 __all__ = ["Container", "container_for", "file_of"]
 
 LARGEST_SCALE = 2**31 - 1
 LEAST_SCALE = 10000
 """Ticks a second that FFmpeg gives a track of MP4 at least, by doubling."""
+
+
+VIDEO, SOUND = 0, 1
+
+
+class _MuxedPacket(NamedTuple):
+    """A packet of stream VIDEO or SOUND of a file, and its times there in ticks of the stream."""
+
+    stream: int
+    packet: av.Packet
+    pts: int
+    dts: int
+    duration: int
 
 
 class Container(NamedTuple):
@@ -65,6 +77,7 @@ def file_of(
     facts: SoundPackets | None,
     container: Container,
     start: Fraction,
+    frame_ticks: int,
 ) -> memoryview:
     """The bytes of a file with these packets, the same for the same packets.
 
@@ -73,6 +86,7 @@ def file_of(
         facts: of the sound.
         start: seconds of the video at which the file begins: its time 0. In MP4 and MOV, what comes before it is
             decoded, but neither shown nor heard.
+        frame_ticks: of the video, that a frame lasts where the file does not say.
     """
     out = io.BytesIO()
     options = {"fflags": "+bitexact"}
@@ -92,15 +106,13 @@ def file_of(
             streams.append(copy)
         if facts is not None and not streams[1].codec_context.sample_rate:
             streams[1].codec_context.sample_rate, streams[1].codec_context.layout = facts.rate, facts.layout
-        times = [_video_times(packets.video, start / bases[0])]
+        muxed = _video_packets(packets.video, start / bases[0], frame_ticks)
         if facts is not None:
-            times.append(_sound_times(packets.sound, start, facts))
-        timed = [(kind, each) for kind, found in enumerate(times) for each in found]
-        for kind, (packet, pts, dts, duration) in sorted(
-            timed, key=lambda each: (each[1].dts * bases[each[0]], each[0])
-        ):
-            packet.pts, packet.dts, packet.duration = pts, dts, duration
-            packet.time_base, packet.stream = bases[kind], streams[kind]
+            muxed += _sound_packets(packets.sound, start, facts)
+        for each in sorted(muxed, key=lambda each: (each.dts * bases[each.stream], each.stream)):
+            packet = each.packet
+            packet.pts, packet.dts, packet.duration = each.pts, each.dts, each.duration
+            packet.time_base, packet.stream = bases[each.stream], streams[each.stream]
             target.mux(packet)
     return out.getbuffer()
 
@@ -114,31 +126,38 @@ def _scale_of(base: Fraction, rate: int) -> int:
     return both if both <= LARGEST_SCALE else scale
 
 
-def _video_times(packets: list[TimedPacket], start: Fraction) -> list[TimedPacket]:
-    """The packets of a video with times from `start` on, in ticks; all have a time of decoding."""
-    begin = int(start)
-    pts = np.array([each.pts for each in packets], dtype=np.int64) - begin
-    dts = _decoding_times(np.array([each.dts for each in packets], dtype=np.int64), pts, begin)
-    return [each._replace(pts=at, dts=before) for each, at, before in zip(packets, pts.tolist(), dts.tolist())]
+def _video_packets(packets: list[TimedPacket], start: Fraction, frame_ticks: int) -> list[_MuxedPacket]:
+    """The packets of a video with times from `start` on, in ticks.
+
+    All last a while: MP4 ends when its last frame does, so one that does not last would not be shown.
+    """
+    pts = np.array([each.pts for each in packets], dtype=np.int64) - int(start)
+    durations = [each.duration or frame_ticks for each in packets]
+    dts = _decoding_times(pts, durations[int(pts.argmax())])
+    return [
+        _MuxedPacket(VIDEO, each.packet, *times) for each, *times in zip(packets, pts.tolist(), dts.tolist(), durations)
+    ]
 
 
-def _sound_times(packets: list[TimedPacket], start: Fraction, facts: SoundPackets) -> list[TimedPacket]:
+def _sound_packets(packets: list[TimedPacket], start: Fraction, facts: SoundPackets) -> list[_MuxedPacket]:
     """The packets of sound with times from `start` on, in samples."""
     found, rate = [], facts.time_base * facts.rate
     for each in packets:
         pts = round(each.pts * rate - start * facts.rate)
-        found.append(each._replace(pts=pts, dts=pts, duration=round(each.duration * rate)))
+        found.append(_MuxedPacket(SOUND, each.packet, pts, pts, round(each.duration * rate)))
     return found
 
 
-def _decoding_times(dts: np.ndarray, pts: np.ndarray, start: int) -> np.ndarray:
-    """Times of decoding, ascending and none after that of showing: those of the file, else made of the others."""
-    if NO_TIME not in dts:
-        dts = dts - start
-        if np.all(np.diff(dts) > 0) and np.all(dts <= pts):
-            return dts
-    shown = np.sort(pts)
-    delay = int(np.max(np.arange(len(pts)) - np.searchsorted(shown, pts), initial=0))
-    step = max(int(np.min(np.diff(shown), initial=LARGEST_SCALE)), 1) if len(pts) > 1 else 1
-    before: np.ndarray = shown[0] - step * np.arange(delay, 0, -1)
-    return np.concatenate((before, shown))[: len(pts)]
+def _decoding_times(pts: np.ndarray, last: int) -> np.ndarray:
+    """Times of decoding, ascending and none after that of showing, of packets in the order of decoding.
+
+    last: ticks that the last frame lasts.
+
+    They are as far apart as frames are shown for: MP4 has no other durations, and FFmpeg reads nothing behind a key
+    frame whose duration passes the end of the file.
+    """
+    shown, places = np.unique(pts, return_inverse=True)
+    lasting = np.append(np.diff(shown), last)[places]
+    passed = np.cumsum(lasting) - lasting
+    found: np.ndarray = passed + (pts - passed).min()
+    return found

@@ -163,6 +163,7 @@ class CopiedVideo(ClipIterator[Clip]):
             heard,
             self._container,
             start,
+            file.frame_ticks,
         )
         copied = {
             "start_seconds": float(start),

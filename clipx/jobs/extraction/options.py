@@ -19,6 +19,9 @@ from clipx.wds.sample_clips import SampleClips
 
 __all__ = ["ExtractOptions"]
 
+MOST_GOP = 2**31 - 1
+"""Frames between key frames that FFmpeg can count."""
+
 CHOICES = ("quality", "codec", "crf", "preset", "gop")
 """Options of encoding that only some encodings have."""
 
@@ -92,7 +95,7 @@ class ExtractOptions:
         if self.quality is not None:
             self._set("quality", integer("quality", self.quality, 1, 100))
         if self.gop is not None:
-            self._set("gop", integer("gop", self.gop, 1))
+            self._set("gop", integer("gop", self.gop, 1, MOST_GOP))
         if self.crf is not None and not 0 <= number("crf", self.crf) <= 63:
             raise ValueError(f"crf is {self.crf}, but must be from 0 to 63")
         for name in ("codec", "preset"):

@@ -28,11 +28,10 @@ PASSED_STARTS = 2, 16
 
 
 class TimedPacket(NamedTuple):
-    """A packet, and its times in ticks of its stream; dts NO_TIME where the file does not say."""
+    """A packet, and its times in ticks of its stream; duration 0 where the file does not say."""
 
     packet: av.Packet
     pts: int
-    dts: int
     duration: int
 
 
@@ -150,7 +149,7 @@ class PacketReader:
         with failures(self._file.name, "read"):
             self._go_to(span, sound)
         video = [
-            TimedPacket(packet, int(table.pts[at]), int(table.dts[at]), int(table.durations[at]))
+            TimedPacket(packet, int(table.pts[at]), int(table.durations[at]))
             for at, packet in enumerate(self._video_run.take(span.first, span.last), span.first)
             if at not in span.left_out
         ]
@@ -160,7 +159,7 @@ class PacketReader:
         return SpanPackets(
             video,
             [
-                TimedPacket(packet, int(heard.pts[at]), int(heard.pts[at]), int(heard.durations[at]))
+                TimedPacket(packet, int(heard.pts[at]), int(heard.durations[at]))
                 for at, packet in enumerate(self._sound_run.take(*sound), sound[0])
                 if not heard.discarded[at] or heard.seconds(at) < start
             ],

@@ -14,7 +14,6 @@ from clipx.jobs.extraction.access_points import CODECS, reader_of
 from clipx.jobs.extraction.announced_bytes import HEAD_BYTES, announced_bytes
 from clipx.jobs.extraction.packet_table import PacketFlags, PacketTable, SoundPackets, not_copied
 from clipx.media.demuxing import demuxed
-from clipx.media.packet_index import NO_TIME
 from clipx.video.file import VideoFile
 
 __all__ = ["scan_packets"]
@@ -57,7 +56,7 @@ class _Scan:
         size, announced = file.container.size, announced_bytes(bytes(file.head(HEAD_BYTES)))
         if announced is not None and 0 < size < announced:
             raise self._damage(f"ends after {size} of {announced} bytes")
-        packets = np.frombuffer(self._numbers, dtype=np.int64).reshape(-1, 4)
+        packets = np.frombuffer(self._numbers, dtype=np.int64).reshape(-1, 3)
         is_reordered = file.stream.codec_context.has_b_frames or not file.gives_frames
         if not is_reordered and np.any(np.diff(packets[:, 0]) <= 0):
             raise not_copied(file.name, "times of its packets are not in order")
@@ -84,8 +83,7 @@ class _Scan:
             found = read(bytes(packet), packet.is_keyframe)
             if pts is None or isinstance(found, str):
                 raise not_copied(file.name, found if isinstance(found, str) else "its packets have no times")
-            dts = NO_TIME if packet.dts is None else packet.dts
-            self._numbers.extend((pts, dts, max(packet.duration or 0, 0), size))
+            self._numbers.extend((pts, max(packet.duration or 0, 0), size))
             self._flags.append(PacketFlags.of(found, packet.is_discard))
             listed += 1
         return listed
@@ -129,7 +127,7 @@ class _Scan:
     def _damage(self, what: str) -> MediaError:
         """The error of damage, behind the packets so far."""
         file, at = self._file, ""
-        seconds = float(self._numbers[-4] * file.time_base) if self._numbers else None
+        seconds = float(self._numbers[-3] * file.time_base) if self._numbers else None
         if seconds is not None:
             at = f" (at {seconds:.3f} s)"
         error = MediaError(f"{file.name} {what}{at}: damaged files are not copied by packets; encode clips anew")

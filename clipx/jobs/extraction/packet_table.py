@@ -117,11 +117,11 @@ class PacketTable:
     Args:
         name: of the source, in messages.
         time_base: seconds of a tick.
-        packets: time, time of decoding, duration and bytes of each, int64 (n, 4); without a duration 0.
+        packets: time, duration and bytes of each, int64 (n, 3); without a duration 0.
         flags: PacketFlags of each.
 
     Attributes:
-        pts, dts, durations, sizes: the columns of `packets`.
+        pts, durations, sizes: the columns of `packets`.
         frame_of: frame that each packet gives, int64 (n,); -1 for none.
         times: of the frames.
 
@@ -139,7 +139,7 @@ class PacketTable:
         bits = np.frombuffer(flags, dtype=np.uint8)
         shown, discarded = bits & PacketFlags.SHOWN > 0, bits & PacketFlags.DISCARDED > 0
         self._leaves, self._discarded = bits & PacketFlags.LEAVES > 0, discarded
-        pts, self.dts, durations, self.sizes = packets.T
+        pts, durations, self.sizes = packets.T
         self.pts, self.durations = pts, durations
         n = len(pts)
         given = np.flatnonzero(shown & ~discarded)
