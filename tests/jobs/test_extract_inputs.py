@@ -132,3 +132,15 @@ def test_a_dry_run_counts_and_writes_nothing(shards, tmp_path):
     assert (expected.clips, expected.bytes) == (summary.clips, summary.bytes)
     assert "u: ValueError" in expected.first_error
     assert extract(shards, tmp_path / "out", dry_run=True).parts_done == 3
+
+
+def test_members_beyond_the_memory_are_failures_of_their_samples(tmp_path):
+    large = npy(array(4, shape=(1000, 1000)))
+    path = write_tar(
+        tmp_path / "a.tar", [("a.npy", npy(array(4))), ("b.npy", large), ("c.npy", npy(array(4))), ("c.bin", large)]
+    )
+    extract(path, tmp_path / "out", memory="3MB")
+    assert keys_of(tmp_path / "out") == ["a_000000"]
+    found = failures_of(tmp_path / "out")
+    assert [each["key"] for each in found] == ["b", "c"]
+    assert all("with this memory a sample may take 3000000: raise memory" in each["reason"] for each in found)

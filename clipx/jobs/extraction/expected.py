@@ -126,7 +126,7 @@ def _first_bytes(sample: Sample, options: ExtractOptions, clips: ClipSource, mem
     """The bytes of the first clip of a sample; none where it cannot be made."""
     with suppress(ValueError, OSError, TypeError, KeyError):
         fields = clips.fields(sample)
-        weight = Weigher(options, clips, memory).weigh(sample, fields)
+        weight = Weigher(options, clips, memory).weigh(sample)
         room = ClipRoom(memory - weight.fixed, weight.clips, lambda nbytes: None)
         first = Selection((0,), None)
         with closing(clips.clips(sample, 0, pool=room, limits=weight.limits, selection=first)) as found:

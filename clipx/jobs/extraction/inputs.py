@@ -90,6 +90,11 @@ class Inputs:
     def __repr__(self) -> str:
         return f"<Inputs: {len(self)} parts of {self._dataset!r}>"
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether some of it is read through fsspec."""
+        return self._dataset.is_remote
+
     def name_of(self, source: str) -> str:
         """The name of a source, relative to the folder that all lie in."""
         whole = _whole(source)

@@ -62,16 +62,12 @@ class OrderedResults(Generic[Result]):
         return self._held
 
     def _wait(self, ready: Any) -> None:
-        """Wait, with the lock, for a condition."""
-        self._check()
-        while not ready():
+        """Wait, with the lock, for a condition. Raises Stopped."""
+        while not (self._stopped or self._is_stopped()):
+            if ready():
+                return
             self._changed.wait(AWAKE_SECONDS)
-            self._check()
-
-    def _check(self) -> None:
-        """Raise the error that ends the run, or Stopped, where it is to stop."""
-        if self._stopped or self._is_stopped():
-            raise self._error or Stopped
+        raise Stopped
 
     def wait_for_turn(self) -> None:
         """Wait until there are not too many open samples. Raises Stopped."""
@@ -156,7 +152,8 @@ class OrderedResults(Generic[Result]):
         """The next result and its bytes; None at the end."""
         with self._changed:
             while True:
-                self._check()
+                if self._stopped or self._is_stopped():
+                    raise self._error or Stopped
                 sample = self._open.get(self._taken)
                 if sample is None:
                     if self._complete:

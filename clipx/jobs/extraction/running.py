@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from clipx._threads import TaskThread
 from clipx.datasets.fields import Field, Sample
+from clipx.datasets.remote import RangeCache
 from clipx.datasets.segments import BadSegment
 from clipx.datasets.streamed_tars import ReadLimits
 from clipx.errors import NOT_A_SAMPLES_FAULT
@@ -23,6 +24,7 @@ from clipx.jobs.extraction.ordered import OrderedResults, Stopped
 from clipx.jobs.extraction.outcome import Retry
 from clipx.jobs.extraction.samples import OtherFields, row_of
 from clipx.jobs.extraction.weighing import ClipRoom, Weigher, Weight
+from clipx.loader.budget import cache_bytes
 from clipx.wds.limits import Limits
 
 __all__ = ["ClipResult", "PartRun", "SampleEnd"]
@@ -96,6 +98,8 @@ class PartRun:
     def _read(self, part: int, memory: int) -> Iterator[tuple[int, Sample, Weight]]:
         """The samples of a part with their numbers among the results, for each of which there is room."""
         limits, results = ReadLimits(memory), self.results
+        if self._inputs.is_remote:
+            limits.cache = RangeCache(cache_bytes(memory))
         limits.wait = lambda nbytes: results.wait_for_room(results.opened, nbytes)
         seen: set[str] = set()
         for sample in self._inputs.samples(part, self._report, limits):
@@ -107,7 +111,7 @@ class PartRun:
                 if key in seen:
                     raise ValueError("its part has another sample of this key before: its clips would have equal names")
                 seen.add(key)
-                weight = self._weigher.weigh(sample, self._clips.fields(sample))
+                weight = self._weigher.weigh(sample)
                 results.reserve(number, weight.fixed + weight.clips)
             except (Stopped, *NOT_A_SAMPLES_FAULT):
                 raise

@@ -55,10 +55,11 @@ class Weigher:
         self._options, self._clips, self._memory = options, clips, memory
         self._largest = 0
 
-    def weigh(self, sample: Sample, fields: Mapping[Field, Field]) -> Weight:
-        """The memory of a sample whose clips are made of these fields. Raises ValueError for more than there is."""
+    def weigh(self, sample: Sample) -> Weight:
+        """The memory of a sample. Raises ValueError for more than there is, and for one without sources."""
         memory, segments = self._memory, self._clips.segments
         check_read(sample, memory)
+        fields = self._clips.fields(sample)
         needs = needs_of(sample, list(fields.values()), 1, memory)
         of_segments = max(memory // 8, LEAST_SEGMENTS * SEGMENT_BYTES)
         fixed = needs.size + (0 if segments is None else segments.most_bytes(sample, of_segments))
