@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import time
 from contextlib import suppress
@@ -17,6 +18,9 @@ __all__ = ["EpochStopped", "Handover", "Ready"]
 
 WAKE_SECONDS = 0.02
 """Seconds between two checks of a thread that waits for the consumer to let go of a batch."""
+
+GARBAGE_SECONDS = 1.0
+"""Seconds of a wait for memory before cycles of garbage are collected, once: it stops all threads for a while."""
 
 CHECK_SECONDS = 1.0
 """Seconds between two checks of the consumer that there are threads at all: what was to wake it may have been lost in
@@ -84,22 +88,29 @@ class Handover:
 
     def memory(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """Memory for an array of a batch; waits until the consumer lets go of some."""
-        pool = self.pool
+        pool, patience = self.pool, GARBAGE_SECONDS
+        if self._timeout is not None:
+            patience = min(patience, self._timeout / 2)
         assert pool is not None
         while True:
+            if not pool.stats().free:
+                self._wait_for_memory(pool, patience)
             try:
                 return pool.acquire(shape, dtype)
-            except PoolExhausted:
-                pass
-            self._starved, began = True, time.perf_counter()
-            if self._asking:
-                self._ready.put(_WAKE)
-            while not pool.stats().free:
-                self.check()
-                with suppress(queue.Empty):
-                    self._asked.get(timeout=WAKE_SECONDS)
-            self._starved = False
-            self.stalled += time.perf_counter() - began
+            except PoolExhausted:  # not even in cycles of garbage, which have been collected
+                patience = math.inf
+
+    def _wait_for_memory(self, pool: ClipPool, patience: float) -> None:
+        """Wait until the consumer lets go of some memory, or so many seconds."""
+        self._starved, began = True, time.perf_counter()
+        if self._asking:
+            self._ready.put(_WAKE)
+        while not pool.stats().free and time.perf_counter() - began < patience:
+            self.check()
+            with suppress(queue.Empty):
+                self._asked.get(timeout=WAKE_SECONDS)
+        self._starved = False
+        self.stalled += time.perf_counter() - began
 
     def wait_until_taken(self) -> None:
         """Wait until the consumer has taken the batch before."""

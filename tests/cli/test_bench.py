@@ -82,8 +82,9 @@ def test_files_as_text(make_video, tmp_path):
         (tmp_path / f"{name}.mp4").write_bytes(data)
     done = bench(tmp_path, "--length", 8, "--threads", 1, "--memory", "50MB", "--duration", 1, "--crop", 16)
     assert done.exit_code == 0, done.output
-    for each in ("clips/s", "MB/s", "1 thread", "decoding", "reading", "errors", " error", "c.mp4", "bound by"):
-        assert each in done.output
+    output = "".join(done.output.split())  # lines are broken anywhere
+    for each in ("clips/s", "MB/s", "1thread", "decoding", "reading", "errors", "error", "c.mp4", "boundby"):
+        assert each in output
 
 
 def test_bad_input(shard, make_video, tmp_path):

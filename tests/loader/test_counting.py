@@ -88,7 +88,7 @@ def test_a_listed_video_is_not_decoded_nor_read(make_video, monkeypatch):
             read.append(super().readinto(out))
             return read[-1]
 
-    monkeypatch.setattr(clipx.wds.sample_clips, "BytesFile", Counted)
+    monkeypatch.setattr("clipx.wds.field_counts.BytesFile", Counted)
     assert SampleClips(clipx.WindowSpec(4, 2)).count({"__key__": "a", "mp4": memoryview(data)}) == 99
     assert 0 < sum(read) < len(data) // 4, (sum(read), len(data))
 
