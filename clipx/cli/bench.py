@@ -80,6 +80,8 @@ def bench(src: tuple[str, ...], duration: float, as_json: bool, no_shuffle: bool
 def _print(console: Console, measured: Measured) -> None:
     stats = measured.stats
     table = Table(show_header=False, box=None)
+    table.add_column()
+    table.add_column(overflow="fold")  # names of files are whole
     whole = f", {counted(measured.epochs, 'epoch')}" if measured.epochs else ""
     table.add_row("run", f"{stats.seconds:.1f} s, {counted(stats.clips, 'clip')}{whole}")
     table.add_row("rate", f"{stats.clips_per_second:,.1f} clips/s, {measured.frames / stats.seconds:,.0f} frames/s")
