@@ -19,7 +19,7 @@ from clipx._registry import Registry
 from clipx._reprs import byte_text
 from clipx.errors import PoolExhausted, PoolTooSmall
 
-__all__ = ["ClipPool", "PoolStats"]
+__all__ = ["GARBAGE_SECONDS", "ClipPool", "PoolStats"]
 
 LAYOUTS_KEPT = 64  # shapes whose checks are remembered; ragged clips have more, and are checked again
 GARBAGE_SECONDS = 1.0  # of a wait, before slots that reference cycles hold are collected

@@ -13,14 +13,14 @@ from clipx.datasets.clip_shares import CLIPS, WHOLE, Piece
 from clipx.datasets.fields import Field, Sample
 from clipx.datasets.ledger import Ledger
 from clipx.datasets.origins import locating
-from clipx.datasets.segments import SEGMENT_BYTES, BadSegment
+from clipx.datasets.segments import BadSegment
 from clipx.datasets.streamed_tars import IncompleteSample, ReadLimits
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.loader.beside import decoded_beside, mapped
 from clipx.loader.budget import Budget
 from clipx.loader.config import LoaderConfig
 from clipx.loader.counters import Counters, Stopwatch
-from clipx.loader.needs import Needs, check_read, encoded_bytes, needs_of
+from clipx.loader.needs import Needs, check_read, encoded_bytes, most_segment_bytes, needs_of
 from clipx.loader.room import Weight
 from clipx.plan import Selection
 from clipx.pool import ClipPool
@@ -28,9 +28,6 @@ from clipx.wds.in_step import ClipSample
 from clipx.wds.limits import Limits
 
 __all__ = ["Extractor"]
-
-LEAST_SEGMENTS = 1000
-"""Segments that any sample may have."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +155,7 @@ class Extractor:
     @property
     def _most_segments(self) -> int:
         """Bytes that the segments of a sample may take: an eighth of what it may, for at least a thousand."""
-        return max(self._most // 8, LEAST_SEGMENTS * SEGMENT_BYTES)
+        return most_segment_bytes(self._most)
 
     def _weight(self, needs: Needs, fields: list[Field]) -> Weight:
         """Raise ValueError where the budget has not so much for a sample."""

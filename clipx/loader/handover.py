@@ -12,15 +12,12 @@ import numpy as np
 
 from clipx._threads import Task
 from clipx.errors import PoolExhausted
-from clipx.pool import ClipPool
+from clipx.pool import GARBAGE_SECONDS, ClipPool
 
 __all__ = ["EpochStopped", "Handover", "Ready"]
 
 WAKE_SECONDS = 0.02
 """Seconds between two checks of a thread that waits for the consumer to let go of a batch."""
-
-GARBAGE_SECONDS = 1.0
-"""Seconds of a wait for memory before cycles of garbage are collected, once: it stops all threads for a while."""
 
 CHECK_SECONDS = 1.0
 """Seconds between two checks of the consumer that there are threads at all: what was to wake it may have been lost in
@@ -88,6 +85,7 @@ class Handover:
 
     def memory(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """Memory for an array of a batch; waits until the consumer lets go of some."""
+        # To collect garbage stops all threads for a while, so that it is done once, and only after a wait.
         pool, patience = self.pool, GARBAGE_SECONDS
         if self._timeout is not None:
             patience = min(patience, self._timeout / 2)

@@ -10,18 +10,22 @@ from clipx.datasets.addresses import UnreadMember
 from clipx.datasets.decoding import TooLarge, decoded_bytes
 from clipx.datasets.fields import Field, Sample, extension_of, is_metadata
 from clipx.datasets.pictures import PictureGroup
+from clipx.datasets.segments import SEGMENT_BYTES
 from clipx.datasets.sources import ENCODED, facts_of, fields_of_sources, find_source, kind_of_bytes, media_of
 from clipx.datasets.stored import StoredFile
 from clipx.pictures.needs import picture_needs
 from clipx.video.decoder_memory import DecoderNeeds, decoder_needs, needs_by_facts
 
-__all__ = ["Needs", "check_read", "encoded_bytes", "needs_of"]
+__all__ = ["Needs", "check_read", "encoded_bytes", "most_segment_bytes", "needs_of"]
 
 PLAIN_BYTES = 24_000_000
 """Bytes that every source is granted for its decoder: some twenty pictures of 720p."""
 
 LEAST_PIXELS = 1920 * 1152
 """Pixels that any picture may have, whatever the header says."""
+
+LEAST_SEGMENTS = 1000
+"""Segments that any sample may have."""
 
 SMALL_BYTES = 4096
 """Fields beside the clips that together take less are not counted in each clip."""
@@ -63,6 +67,11 @@ class Needs(NamedTuple):
         if self.decoder:
             parts.append(f"{self.decoder + PLAIN_BYTES} for a decoder of {self.pixels} pixels")
         return ", ".join(parts)
+
+
+def most_segment_bytes(most: int) -> int:
+    """Bytes that the segments of a sample of at most so many bytes may take: an eighth, for at least a thousand."""
+    return max(most // 8, LEAST_SEGMENTS * SEGMENT_BYTES)
 
 
 def encoded_bytes(sample: Sample) -> int:

@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clipx.datasets.fields import Field, Sample
-from clipx.datasets.segments import SEGMENT_BYTES
 from clipx.datasets.stored import StoredFile
 from clipx.format import ClipFormat
 from clipx.jobs.extraction.encoding import ClipSource
 from clipx.jobs.extraction.options import ExtractOptions
 from clipx.loader.budget import DECODER_BYTES
-from clipx.loader.needs import Needs, check_read, needs_of
+from clipx.loader.needs import Needs, check_read, most_segment_bytes, needs_of
 from clipx.video.options import VideoOptions
 from clipx.wds.limits import Limits
 
@@ -23,9 +22,6 @@ __all__ = ["ClipRoom", "Weigher", "Weight"]
 
 UNKNOWN_BYTES = 1 << 28
 """Bytes that a remote file is taken to have."""
-
-LEAST_SEGMENTS = 1000
-"""Segments that any sample may have."""
 
 
 class Weight(NamedTuple):
@@ -61,7 +57,7 @@ class Weigher:
         check_read(sample, memory)
         fields = self._clips.fields(sample)
         needs = needs_of(sample, list(fields.values()), 1, memory)
-        of_segments = max(memory // 8, LEAST_SEGMENTS * SEGMENT_BYTES)
+        of_segments = most_segment_bytes(memory)
         fixed = needs.size + (0 if segments is None else segments.most_bytes(sample, of_segments))
         if needs.pixels and self._options.kind.decodes:
             fixed += needs.decoder + DECODER_BYTES + self._encoder_bytes(needs.pixels)
