@@ -4,6 +4,9 @@ import subprocess
 import sys
 from importlib.metadata import metadata
 from pathlib import Path
+from textwrap import dedent
+
+import pytest
 
 import clipx
 
@@ -17,6 +20,28 @@ def test_import_is_light():
     assert python(code) == "[]"
     code = "import clipx.windows, sys; print([m for m in ('av', 'webdataset', 'torch') if m in sys.modules])"
     assert python(code) == "[]"
+
+
+def test_the_command_imports_no_torch():
+    pytest.importorskip("torch")
+    code = """
+        import sys
+        from clipx.__main__ import run
+        sys.argv = ["clipx", "--version"]
+        try:
+            run()
+        except SystemExit:
+            import webdataset
+            print("torch" in sys.modules)
+            import torch
+            print(torch.__name__)
+    """
+    assert python(dedent(code)).splitlines()[1:] == ["False", "torch"]
+
+
+def test_a_process_is_given_a_function_and_its_arguments():
+    code = "from clipx import _torchless; import pickle; print(_torchless.call(pickle.dumps((max, 1, 2)), 3))"
+    assert python(code) == "3"
 
 
 def test_every_public_name_is_there():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import pickle
 import time
 import weakref
 import zlib
@@ -17,7 +18,7 @@ import av
 import numpy as np
 import webdataset
 
-from clipx import memory, wds
+from clipx import _torchless, memory, wds
 from clipx.format import ClipFormat
 from clipx.loader.loader import Loader
 from clipx.media.opening import failures, open_media
@@ -253,7 +254,7 @@ def run(kind: str, dataset: Dataset, report: Report = lambda done: None) -> Resu
     """Run one of KINDS in a process of its own. Raises its error, or RuntimeError where the process dies."""
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(kind, dataset, theirs))
+    process = context.Process(target=_torchless.call, args=(pickle.dumps((_child, kind, dataset)), theirs))
     process.start()
     theirs.close()
     try:

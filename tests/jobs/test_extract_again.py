@@ -3,9 +3,12 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
+from textwrap import dedent
 
 import numpy as np
 import pytest
@@ -205,3 +208,20 @@ def test_inputs_that_are_not_there_are_refused(tmp_path):
     write_shard(tmp_path / "a.tar", [array_sample("a", 8)])
     with pytest.raises(ValueError, match="is a shard and"):
         clipx.jobs.extract([tmp_path / "a.tar", arrays(tmp_path / "in")], tmp_path / "out", SPEC)
+
+
+def test_a_process_begins_without_ctrl_c():
+    """Nor does the start of the resource tracker, which comes with that of the first process, let one through."""
+    code = """
+        import multiprocessing.util as util, signal
+        from clipx.jobs.extraction.workers import _Worker
+        blocked, start = [], util.spawnv_passfds
+        def note(*args):
+            blocked.append(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))
+            return start(*args)
+        util.spawnv_passfds = note
+        _Worker(None).end()
+        print(len(blocked), blocked[-1])
+    """
+    found = subprocess.run([sys.executable, "-c", dedent(code)], check=True, capture_output=True, text=True)
+    assert found.stdout.split() == ["2", "True"]

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from clipx._threads import task_executor
+from clipx._torchless import import_webdataset
 from clipx.datasets.index.arrow import arrow, schema
 from clipx.datasets.index.media_rows import Row
 from clipx.datasets.index.scanning import Listed, listed_samples, rows_of_file, rows_of_samples
@@ -38,7 +39,7 @@ def executor(threads: int, processes: int) -> Iterator[Executor]:
     """An executor of threads, or of processes where there are to be any; what waits is cancelled in the end."""
     pool: Executor
     if processes:
-        pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
+        pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), import_webdataset)
     else:
         pool = task_executor(threads, "clipx-index")
     try:

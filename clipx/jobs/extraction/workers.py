@@ -13,9 +13,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from clipx import _torchless
 from clipx.jobs.extraction.errors import ExtractError, PartsLost
 from clipx.jobs.extraction.ordered import Stopped
 from clipx.jobs.extraction.part_job import PartJob, run_part
@@ -89,8 +91,10 @@ class _Worker:
         self.part: int | None = None
         self.counted = Progress()
         self._has_begun = False
-        self._process = context.Process(target=_serve, args=(job, theirs), name="clipx-extract", daemon=True)
+        args = (pickle.dumps((_serve, job)), theirs)
+        self._process = context.Process(target=_torchless.call, args=args, name="clipx-extract", daemon=True)
         # Ctrl-C goes to all processes: this one ends the others, which take no notice, not even while they begin.
+        resource_tracker.ensure_running()  # its start, amid that of the process, would let the signal through
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
             self._process.start()
