@@ -5,7 +5,7 @@ T ?= tests
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: build test test-one test-portable lint format sanitize fuzz lowest coverage bench ci clean
+.PHONY: build test test-one test-portable lint format sanitize fuzz lowest coverage bench docs ci clean
 
 build:  ## an editable install in .venv-dev with all that the other targets need; again after a change of the kernel
 	$(PYTHON) -m venv $(VENV)
@@ -41,6 +41,9 @@ coverage:  ## what the tests do not reach: make coverage T=tests/plan for some o
 
 bench:  ## one benchmark: make bench B=copy; without B all of them, which takes an hour
 	python bench/$(if $(B),bench_$(B).py,report.py)
+
+docs:  ## the site, in docs/_build/html; its pages run
+	.ci/docs
 
 ci:  ## what CI runs, on what is committed
 	.ci/run
