@@ -88,7 +88,7 @@ class ClipFormat:
 
     Frames are decoded and converted once, whatever the number of views.
 
-    float32 is within 1e-6 * max(1, |value|) of the formula in float64, for every source; the other floats are that
+    float32 is within `1e-6 * max(1, abs(value))` of the formula in float64, for every source; the other floats are that
     float32, rounded. Equal numbers become equal bits, whatever their dtype and strides.
 
     Raises TypeError and ValueError that name the argument. A source that does not suit the format, such as a picture

@@ -37,6 +37,20 @@ copybutton_exclude = ".linenos, .gp, .go"
 myst_heading_anchors = 4
 myst_enable_extensions = ["deflist"]
 
+# Single backticks are code in docstrings; those around a name of clipx lead to it.
+default_role = "code"
+NAME = re.compile(r"(?<!`)`(clipx(?:\.\w+)+)`(?!`)")
+PAGE = re.compile(r"\bdocs/(\w+)\.md\b")
+autodoc_member_order = "bysource"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+autodoc_preserve_defaults = True
+napoleon_numpy_docstring = False
+# Arguments and attributes that share an explanation stay together.
+napoleon_use_param = False
+napoleon_custom_sections = [("Attributes", "params_style")]
+toc_object_entries_show_parents = "hide"
+
 # Every page runs in a process and a temporary folder of its own, with media.py on its path and this Python's commands.
 nb_execution_mode = "force"
 nb_execution_in_temp = True
@@ -76,6 +90,12 @@ def rewrite_links(app, docname, source):
     source[0] = LINK.sub(rewritten, text)
 
 
+def link_names(app, what, name, obj, options, lines):
+    """Makes links of the names of clipx and of its pages in a docstring."""
+    lines[:] = [PAGE.sub(r":doc:`/\1`", NAME.sub(r":py:obj:`\1`", line)) for line in lines]
+
+
 def setup(app):
+    app.connect("autodoc-process-docstring", link_names)
     app.connect("source-read", rewrite_links)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

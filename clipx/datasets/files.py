@@ -78,8 +78,9 @@ class Files:
 
     Args:
         table: a CSV, TSV, JSON lines or Parquet file with a header (Parquet needs the extra `index`); a data frame of
-            pandas or polars, a pyarrow table or a list of dicts; a list of paths; a pattern such as "videos/**/*.mp4";
-            or a folder, whose subfolders count. Paths and patterns may be addresses that fsspec opens.
+            pandas or polars, a pyarrow table or a list of dicts; a list of paths; a pattern such as
+            `"videos/**/*.mp4"`; or a folder, whose subfolders count. Paths and patterns may be addresses that fsspec
+            opens.
         path: name of the column of paths; of several, such as ["front", "rear"], for cameras, or sound beside video.
         root: folder or address that relative paths start from; default that of the table's file, else the current one.
         key: name of the column of samples' keys; default the first path as it is given, without its extension.
@@ -89,7 +90,7 @@ class Files:
 
     A sample has `__key__`, `__url__` (its first path), each file as a field named by its extension, such as "mp4" (of
     several columns "front.mp4"), and each other column as a field; of empty cells, none. Texts in columns called "json"
-    or "*.json" are decoded. Files are opened where clips are taken from them, and never read into memory as a whole,
+    or `"*.json"` are decoded. Files are opened where clips are taken from them, and never read into memory as a whole,
     but for npz files and what no clips are taken from.
 
     Iterating gives all samples in their order, as `clipx.wds.clips` takes them. `len` is the number of samples.
