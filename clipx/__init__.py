@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from clipx.pool import ClipPool, PoolStats
     from clipx.video.options import VideoOptions
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "AudioFormat": "audio.format",
