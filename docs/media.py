@@ -3,12 +3,16 @@
 import csv
 import io
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import webdataset
+
+# Commands that pages run print plain text: notebooks give them a terminal with colors.
+os.environ.update(TERM="dumb", NO_COLOR="1")
 
 __all__ = ["array", "folder", "shard", "shards", "sound", "table", "video", "video_bytes"]
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, overload
 
 from clipx._registry import Registry
 from clipx.datasets.fields import DATASET
-from clipx.datasets.origins import describe_error, origin_of, shorten
+from clipx.datasets.origins import describe_error, noun_of_source, origin_of, shorten
 from clipx.datasets.world import in_worker
 
 __all__ = ["MOST_ENTRIES", "Entry", "Ledger", "Notes", "Recorder"]
@@ -59,7 +59,8 @@ class Entry(NamedTuple):
     dataset: str | None = None
 
     def __str__(self) -> str:
-        names = (("dataset", self.dataset), ("shard", self.shard), ("sample", self.key), ("field", self.field))
+        source = noun_of_source(self.shard or "")
+        names = (("dataset", self.dataset), (source, self.shard), ("sample", self.key), ("field", self.field))
         origin = ", ".join(f"{kind} {shorten(name)!r}" for kind, name in names if name is not None)
         before = f" after {self.clips} clip{'s' * (self.clips > 1)}" if self.clips else ""
         return f"{origin or 'unknown'}: {self.kind}{before}: {self.message}"

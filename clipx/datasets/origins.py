@@ -6,12 +6,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
-from clipx.datasets.fields import DATASET
+from clipx.datasets.fields import DATASET, SOURCE_EXTENSIONS, extension_of
 
-__all__ = ["Origin", "describe_error", "locate", "locating", "origin_of", "reason_of", "shorten"]
+__all__ = ["Origin", "describe_error", "locate", "locating", "noun_of_source", "origin_of", "reason_of", "shorten"]
 
 MOST_TEXT = 200
 """Characters of a name in a message; names in shards may be of any length."""
+
+
+def noun_of_source(name: str) -> str:
+    """What messages call that from which a sample comes: "file" where its name is that of a video, sound or array."""
+    return "file" if extension_of(name) in SOURCE_EXTENSIONS else "shard"
 
 
 class Origin(NamedTuple):
@@ -29,7 +34,8 @@ class Origin(NamedTuple):
 
     def missing_in(self, text: str) -> str:
         """ "sample 'a', field 'mp4', shard 'x.tar'", without the parts that `text` has already."""
-        names = (("dataset", self.dataset), ("sample", self.key), ("field", self.field), ("shard", self.shard))
+        source = noun_of_source(self.shard or "")
+        names = (("dataset", self.dataset), ("sample", self.key), ("field", self.field), (source, self.shard))
         parts = (f"{kind} {shorten(name)!r}" for kind, name in names if name is not None)
         return ", ".join(each for each in parts if each not in text)
 

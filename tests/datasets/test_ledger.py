@@ -157,6 +157,17 @@ def test_copies_of_a_ledger_go_their_own_ways():
     assert str(record[0]) == "shard 'x.tar', sample 'a', field 'mp4': damage after 3 clips: concealed"
 
 
+@pytest.mark.parametrize(("name", "noun"), [("a.mp4", "file"), ("b/c.FLAC", "file"), ("x.tar.gz", "shard")])
+def test_files_are_not_called_shards(name, noun):
+    sample = {"__key__": "a", "__url__": name}
+    error = ValueError("it is broken")
+    locate(error, sample)
+    record = Ledger()
+    record.note("damage", sample, "concealed")
+    assert str(error) == f"it is broken (sample 'a', {noun} {name!r})"
+    assert str(record[0]) == f"{noun} {name!r}, sample 'a': damage: concealed"
+
+
 class OfStage:
     """A dataset that a worker runs a stage over."""
 
