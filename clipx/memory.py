@@ -254,7 +254,7 @@ class Meter:
         return f"<Meter: {len(self.samples)} samples, {start} at the start, {peak} at most>"
 
     def plot(self, path: Any) -> None:
-        """Draw RSS and USS over time to an image file. Needs matplotlib (`pip install clipx[plot]`)."""
+        """Draw RSS and USS over time to an image file. Needs matplotlib (`pip install clipx-data[plot]`)."""
         curves = {"RSS": [(s.seconds, s.rss) for s in self.samples]}
         uss = [(s.seconds, s.uss) for s in self.samples if s.uss is not None]
         if uss:

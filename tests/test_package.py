@@ -64,7 +64,7 @@ def test_a_name_that_is_not_there():
 
 
 def test_metadata_and_typing():
-    reported = metadata("clipx")
+    reported = metadata("clipx-data")
     assert reported["Version"] == clipx.__version__
     assert reported["License-Expression"] == "Apache-2.0"
     folder = Path(clipx.__file__).parent

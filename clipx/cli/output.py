@@ -51,4 +51,4 @@ def needs_matplotlib(picture: str) -> Iterator[None]:
     try:
         yield
     except ImportError as exn:
-        raise click.ClickException(f"{picture} needs matplotlib: pip install 'clipx[plot]' ({exn})") from exn
+        raise click.ClickException(f"{picture} needs matplotlib: pip install 'clipx-data[plot]' ({exn})") from exn

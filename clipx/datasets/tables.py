@@ -118,7 +118,7 @@ def _parquet(data: bytes, name: str) -> Table:
     try:
         import pyarrow.parquet
     except ImportError as exn:
-        raise ImportError(f'{name} is a Parquet file, which needs pyarrow: pip install "clipx[index]"') from exn
+        raise ImportError(f'{name} is a Parquet file, which needs pyarrow: pip install "clipx-data[index]"') from exn
     try:
         found = pyarrow.parquet.read_table(io.BytesIO(data))
     except (pyarrow.ArrowException, OSError, ValueError) as exn:

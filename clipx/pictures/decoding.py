@@ -12,7 +12,7 @@ from clipx.pictures.headers import is_plain_png, read_header
 
 __all__ = ["DecodedPicture", "decode"]
 
-MISSING = 'numbered pictures need Pillow: pip install "clipx[pictures]"'
+MISSING = 'numbered pictures need Pillow: pip install "clipx-data[pictures]"'
 
 
 class DecodedPicture(NamedTuple):

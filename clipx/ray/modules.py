@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["CURE", "ray_module"]
 
-CURE = 'pip install "clipx[ray]"'
+CURE = 'pip install "clipx-data[ray]"'
 
 
 def ray_module(name: str = "ray") -> Any:

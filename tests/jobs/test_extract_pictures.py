@@ -108,5 +108,5 @@ def test_formats_of_pictures_are_taken():
 
 def test_without_pillow_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(ImportError, match=r'pip install "clipx\[pictures\]"'):
+    with pytest.raises(ImportError, match=r'pip install "clipx-data\[pictures\]"'):
         ExtractOptions(WindowSpec(4), encoding="png")

@@ -279,7 +279,7 @@ def test_lines_with_values_of_other_types_are_refused():
 
 def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"clipx\[index\]"):
+    with pytest.raises(ImportError, match=r"clipx-data\[index\]"):
         PartWriter(open_store(tmp_path), 0, shard_bytes=1000, table="parquet")
     assert list(tmp_path.iterdir()) == []
 

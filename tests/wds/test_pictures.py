@@ -313,7 +313,7 @@ def test_what_a_png_may_unpack_is_left_to_pillow(monkeypatch):
 def test_pillow_is_named_where_it_is_missing(monkeypatch):
     sample = picture_sample("a", 4)
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(ImportError, match=r"clipx\[pictures\]"):
+    with pytest.raises(ImportError, match=r"clipx-data\[pictures\]"):
         clips_of(sample)
 
 

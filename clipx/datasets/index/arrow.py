@@ -15,7 +15,7 @@ VERSION = 1
 ROW_GROUP = 1024
 """Rows of a group, which is decoded as a whole where lists of one of its rows are read."""
 
-MISSING = 'an index needs pyarrow: pip install "clipx[index]"'
+MISSING = 'an index needs pyarrow: pip install "clipx-data[index]"'
 
 DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, NotImplementedError)
 """Classes of the errors that pyarrow raises for files with other bytes than were written."""

@@ -11,7 +11,7 @@ from clipx.datasets.remote.per_process import PerProcess
 
 __all__ = ["can_open", "filesystem_of", "shown"]
 
-CURE = 'pip install "clipx[remote]"'
+CURE = 'pip install "clipx-data[remote]"'
 
 # A file system of the parent has connections and a thread of its own, and would wait for these where it is dropped.
 _filesystems: PerProcess[dict[str, tuple[Any, str]]] = PerProcess(dict, keep=True)

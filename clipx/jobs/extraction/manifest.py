@@ -51,7 +51,7 @@ TABLES = ("parquet", "jsonl")
 ROW_GROUP = 4096
 """Rows that wait in memory to be written."""
 
-MISSING = 'this job has manifests in Parquet, which needs pyarrow: pip install "clipx[index]"'
+MISSING = 'this job has manifests in Parquet, which needs pyarrow: pip install "clipx-data[index]"'
 
 _REPEATED = ["source", "source_key", "codec", "shard", "status"]
 _MAGIC = b"PAR1"

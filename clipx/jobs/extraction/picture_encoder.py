@@ -42,7 +42,7 @@ def pillow() -> Any:
     try:
         from PIL import Image
     except ImportError as exn:
-        raise ImportError('pictures are encoded by Pillow: pip install "clipx[pictures]"') from exn
+        raise ImportError('pictures are encoded by Pillow: pip install "clipx-data[pictures]"') from exn
     return Image
 
 

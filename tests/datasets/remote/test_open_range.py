@@ -238,5 +238,5 @@ def test_addresses_and_sizes_are_checked():
 
 def test_without_fsspec_an_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
-    with pytest.raises(ImportError, match=r'pip install "clipx\[remote\]"'):
+    with pytest.raises(ImportError, match=r'pip install "clipx-data\[remote\]"'):
         open_range("https://host/a.mp4")
