@@ -1,5 +1,5 @@
 # cython: language_level=3
-# cython: freethreading_compatible=False
+# cython: freethreading_compatible=True
 """Methods that C code calls back. They are C themselves, so that no interrupt comes before it can be caught.
 
 Python raises KeyboardInterrupt where a Python function begins, before any `try` of it, and mostly there: the signal

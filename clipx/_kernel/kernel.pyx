@@ -1,11 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# cython: freethreading_compatible=False
+# cython: freethreading_compatible=True
 """Checks, then loops without the GIL; tests/reference.py says in NumPy what each function does."""
 
 import os
 
 import numpy as np
 
+cimport cython
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS,
     PyBUF_FORMAT,
@@ -120,6 +121,7 @@ cdef class Frames:
     cdef int write(self, char *dst, Py_ssize_t size, const int64_t *indices, size_t positions, int streams) except -1:
         cdef int64_t lowest, highest
         cdef int fills
+        cdef clipx_table table
         cdef Py_ssize_t frames = self.source.view.shape[0]
         if not clipx_range(indices, positions, frames, &lowest, &highest, &fills):
             raise IndexError(f"an index lies outside the source's {frames} frames")
@@ -131,12 +133,13 @@ cdef class Frames:
             raise ValueError(f"dst has {size} bytes for {positions} frames of {self.table.frame.bytes}")
         if size == 0:
             return 0
-        self.table.indices, self.table.positions, self.table.dst = indices, positions, dst
-        self._run(self.table, lowest, highest, streams)
+        # Of a copy: other threads may write from these frames, too.
+        table = self.table
+        table.indices, table.positions, table.dst = indices, positions, dst
+        self._run(table, lowest, highest, streams)
         return 0
 
     cdef void _run(self, clipx_table table, int64_t lowest, int64_t highest, int streams) noexcept:
-        # A copy of the table: other threads may use these frames once the GIL is gone.
         if table.positions * table.frame.bytes < SHORT:
             clipx_gather(rows, &table, lowest, highest, streams, c_cache_bytes)
         else:
@@ -198,19 +201,33 @@ cdef class Clips:
 
     def close(self):
         """Let go of the source; there are no clips any more."""
-        self.frames = None
+        with cython.critical_section(self):
+            self.frames = None
+
+    cdef Frames kept(self):
+        """The frames, None once all their clips have been given."""
+        with cython.critical_section(self):
+            if self.row == self.rows:
+                self.frames = None
+            return self.frames
+
+    cdef Py_ssize_t take(self) noexcept:
+        """The row of the next clip, which no other thread gets; -1 where there is none."""
+        cdef Py_ssize_t row = -1
+        with cython.critical_section(self):
+            if self.row < self.rows:
+                row = self.row
+                self.row += 1
+        return row
 
     def __next__(self):
         cdef Lease lease
         cdef Buffer target
         cdef char *dst
         cdef Py_ssize_t row
-        # Threads may share this: each takes a row, and keeps the frames, before the GIL is gone.
-        cdef Frames frames = self.frames
+        # Threads may share this: each keeps the frames while it writes, and takes a row once it has memory.
+        cdef Frames frames = self.kept()
         if frames is None:
-            raise StopIteration
-        if self.row == self.rows:
-            self.frames = None
             raise StopIteration
         lease = None if self.slots is None else self.slots.lease()
         if lease is not None and self.size <= self.slots.slot_bytes:
@@ -222,10 +239,9 @@ cdef class Clips:
             if target.view.len != self.size:
                 raise ValueError(f"a clip of shape {self.shape} has {target.view.len} bytes, not {self.size}")
             dst = <char *>target.view.buf
-        row = self.row
-        if row == self.rows:
+        row = self.take()
+        if row < 0:
             raise StopIteration
-        self.row += 1
         frames.write(dst, self.size, <const int64_t *>self.table.view.buf + row * self.positions, self.positions,
                      self.streams)
         return clip
@@ -265,15 +281,17 @@ def scatter(frame, list targets not None, Py_ssize_t footprint=0):
     """
     cdef Buffer source = Buffer(frame, PyBUF_STRIDED_RO)
     cdef clipx_frame layout
-    cdef Py_ssize_t count = len(targets)
+    cdef Py_ssize_t count
     cdef clipx_writer writer
-    cdef bint streams = _streams(footprint or source.view.len * count)
+    cdef bint streams
     cdef list held
     cdef char **addresses
 
     if source.view.ndim > CLIPX_MAX_DIMENSIONS:
         raise ValueError(f"the frame has {source.view.ndim} dimensions; at most {CLIPX_MAX_DIMENSIONS} are read")
     held = _contiguous(targets, source.view.len, source.view.itemsize)
+    count = len(held)  # the caller's list may have changed
+    streams = _streams(footprint or source.view.len * count)
     addresses = _addresses(held)
     if count and source.view.len:
         clipx_join(&layout, source.view.ndim, source.view.shape, source.view.strides, source.view.itemsize)
@@ -292,8 +310,8 @@ def collect(list arrays not None, dst, Py_ssize_t footprint=0):
     from them. footprint as in `gather`. Raises ValueError for sizes that do not fit, and for overlap.
     """
     cdef Buffer target = Buffer(dst, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE), source
-    cdef Py_ssize_t count = len(arrays), size, i
-    cdef list held = []
+    cdef list held = [], given = list(arrays)  # the caller's list may change meanwhile
+    cdef Py_ssize_t count = len(given), size, i
     cdef char **addresses
     cdef char *to = <char *>target.view.buf
     cdef size_t start
@@ -302,7 +320,7 @@ def collect(list arrays not None, dst, Py_ssize_t footprint=0):
     if count == 0 or target.view.len % count:
         raise ValueError(f"dst has {target.view.len} bytes for {count} arrays")
     size = target.view.len // count
-    for each in arrays:
+    for each in given:
         source = Buffer(each, PyBUF_C_CONTIGUOUS)
         if source.view.len != size:
             raise ValueError(f"an array has {source.view.len} bytes, not {size}")

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-# cython: freethreading_compatible=False
+# cython: freethreading_compatible=True
 """Walks over the packets of a file of sound, from header to header, without decoding.
 
 They find the packets of plain files and stop at whatever else comes, which is for a demuxer to read.

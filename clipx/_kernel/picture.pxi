@@ -144,6 +144,7 @@ cdef class Picture:
             sources.data[i] = <const uint8_t *>plane.view.buf
             sources.stride[i] = line_sizes[i]
         held = output.targets(targets, parts, seen.count, &how.plane)
+        count = len(held)  # the caller's list may have changed
         if not count:
             return
         addresses = _view_addresses(held, seen.count)

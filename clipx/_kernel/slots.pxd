@@ -8,7 +8,7 @@ cdef extern from "lock.h":
 cdef class Slots:
     cdef readonly object block
     cdef readonly Py_ssize_t slots, slot_bytes
-    cdef readonly Py_ssize_t peak_leased
+    cdef Py_ssize_t most_leased
     cdef char *address
     cdef clipx_lock lock
     cdef Py_ssize_t *stack

@@ -56,7 +56,20 @@ cdef class Slots:
     @property
     def free(self):
         """Number of slots that are free."""
-        return self.free_count
+        cdef Py_ssize_t count
+        clipx_acquire(&self.lock)
+        count = self.free_count
+        clipx_release(&self.lock)
+        return count
+
+    @property
+    def peak_leased(self):
+        """Most slots that were leased at once."""
+        cdef Py_ssize_t count
+        clipx_acquire(&self.lock)
+        count = self.most_leased
+        clipx_release(&self.lock)
+        return count
 
     cdef Lease lease(self):
         """A lease of a free slot, or None."""
@@ -76,13 +89,13 @@ cdef class Slots:
         if self.free_count:
             self.free_count -= 1
             slot = self.stack[self.free_count]
-            self.peak_leased = max(self.peak_leased, self.slots - self.free_count)
+            self.most_leased = max(self.most_leased, self.slots - self.free_count)
         clipx_release(&self.lock)
         return slot
 
     def abandon(self):
         """Lease no slot any more, and take none back: a forked child must not touch what it inherited."""
-        # Without the lock: in the parent another thread may have held it when this process was forked.
+        # Without the lock: a process that has just been forked has one thread.
         self.abandoned = True
         self.free_count = 0
 

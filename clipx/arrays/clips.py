@@ -52,13 +52,14 @@ class _PagedClips(Iterator[np.ndarray]):
         self._done = 0
 
     def __next__(self) -> np.ndarray:
+        # Threads may share this: of pages, one may ask in vain, or give back those of another, which are read again.
         at = self._done
         if at < len(self._rows):
             self._pages.need(self._rows[at])
         clip = next(self._clips)
-        self._done = at + 1
-        later = self._done < len(self._rows)
-        self._pages.drop(int(self._after[at + 1]) if later else int(self._rows[at].max()) + 1)
+        self._done = done = at + 1
+        later = done < len(self._rows)
+        self._pages.drop(int(self._after[done]) if later else int(self._rows[at].max()) + 1)
         return clip
 
 

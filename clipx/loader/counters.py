@@ -90,9 +90,9 @@ class Counters:
 
     def begin(self) -> None:
         """The epoch begins."""
-        self.began = time.perf_counter()
-        self._latest = self.began
-        self._marks.append((self.began, 0))
+        self._latest = began = time.perf_counter()
+        self._marks.append((began, 0))
+        self.began = began  # the last: readers look at the others once it is there
 
     def end(self) -> None:
         """The epoch has ended, or is closed."""
@@ -185,7 +185,7 @@ class Counters:
         """Clips a second of the last RECENT_SECONDS, or since the beginning; 0 before it."""
         if self.began is None:
             return 0.0
-        now, marks = self.began + self.seconds(), list(self._marks)
+        now, marks = self.began + self.seconds(), self._marks.copy()
         since, clips = next((mark for mark in reversed(marks) if mark[0] <= now - RECENT_SECONDS), marks[0])
         return (self.clips - clips) / max(now - since, 1e-9)
 

@@ -197,10 +197,10 @@ class Targets:
 
     def _of_epoch(self, epoch: int, world: World) -> _ClipCounts:
         config = self._config
-        counted = epoch if config.sample_clips.spec.count_is_random else 0
-        if self._counts is None or self._counts[0] != counted:
-            self._counts = counted, self._count(config.dataset, config.sample_clips, epoch, world)
-        return self._counts[1]
+        counted, known = epoch if config.sample_clips.spec.count_is_random else 0, self._counts
+        if known is None or known[0] != counted:
+            self._counts = known = counted, self._count(config.dataset, config.sample_clips, epoch, world)
+        return known[1]
 
     def _count(self, dataset: Dataset, sample_clips: SampleClips, epoch: int, world: World) -> _ClipCounts:
         """The numbers of clips of a dataset."""

@@ -72,9 +72,10 @@ class IndexedSamples:
     def counts(self, epoch: int) -> IndexCounts:
         """Number of clips of each sample in an epoch."""
         drawn = epoch if self._clips.spec.count_is_random else 0
-        if self._counted is None or self._counted[0] != drawn:
-            self._counted = drawn, IndexCounts(self.index.counts(self._clips, drawn))
-        return self._counted[1]
+        counted = self._counted
+        if counted is None or counted[0] != drawn:
+            self._counted = counted = drawn, IndexCounts(self.index.counts(self._clips, drawn))
+        return counted[1]
 
     def reader(self, handler: Handler) -> IndexReader:
         """A reader of the samples; see `clipx.datasets.dataset.Dataset`."""

@@ -275,7 +275,8 @@ class Interleave:
     def _go_on(self, opened: OpenSample, clip: NumberedClip | Failure | None) -> OpenSample | None:
         """Take what a sample gave, None at its end. Returns the sample that is busy next; None where threads end."""
         with self._lock:
-            opened.busy = False
+            # Once all threads are to end, it stays busy: `stop` leaves it to this one.
+            opened.busy = self._stopped
             if clip is not None:
                 opened.ready.append(clip)
             opened.done = clip is None or (isinstance(clip, Failure) and clip.ends)
@@ -284,7 +285,6 @@ class Interleave:
             if not self._stopped:
                 del opened, clip
                 return self._wait_for_work()
-        # It was busy, so that `stop` left it.
         opened.ready.clear()
         opened.close()
         return None
@@ -322,9 +322,10 @@ class Interleave:
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(until - time.monotonic(), 0))
-        left = [*self._active, *(each for each in self._queue if isinstance(each, OpenSample))]
-        self._active.clear()
-        self._queue.clear()
+        with self._lock:
+            left = [*self._active, *(each for each in self._queue if isinstance(each, OpenSample))]
+            self._active.clear()
+            self._queue.clear()
         for opened in left:
             opened.ready.clear()
             if not opened.busy:

@@ -305,8 +305,11 @@ class Loader(DictDataset):  # type: ignore[misc]
 
     def stats(self) -> LoaderStats:
         """What the epoch that runs has taken so far, or the last one in all. Any thread may call this at any time."""
-        if self._running is None or not self._running.alive:
-            self._kept.counters.drop()
+        counters = self._kept.counters
+        # In this order: an iteration that begins has its counters first, then runs, and then begins to count.
+        has_begun, running = counters.began is not None, self._running
+        if has_begun and (running is None or not running.alive):
+            counters.drop()
         return self._kept.stats(self._config, self.errors)
 
     def close(self) -> None:

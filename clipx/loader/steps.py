@@ -164,12 +164,14 @@ class Steps:
     @property
     def shuffled(self) -> int:
         """Number of clips that the shuffle holds."""
-        return 0 if self._shuffle is None else len(self._shuffle)
+        shuffle = self._shuffle
+        return 0 if shuffle is None else len(shuffle)
 
     @property
     def held_bytes(self) -> int:
         """Bytes of the samples that have been read and not yet given up, and of open decoders."""
-        return 0 if self._interleave is None else self._interleave.held_bytes + self._interleave.decoder_bytes
+        interleave = self._interleave
+        return 0 if interleave is None else interleave.held_bytes + interleave.decoder_bytes
 
     def stop(self, seconds: float = 0) -> None:
         """End all threads, at any time, and wait so long for it."""

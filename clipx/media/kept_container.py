@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 __all__ = ["KeptContainer"]
@@ -40,14 +41,16 @@ class KeptContainer:
     def give(self, key: Any, container: Any, stream: Any) -> None:
         """Leave a container here; it is closed where there is one already, or the place is closed."""
         kept = self._own()
-        if kept or self._closed:
+        if kept:
             container.close()
-        else:
-            kept.append((key, container, stream))
+            return
+        kept.append((key, container, stream))
+        if self._closed:
+            self.close()
 
     def close(self) -> None:
         """Close the container that is here, and those that are given later."""
         self._closed = True
-        kept = self._own()
-        while kept:
-            kept.pop()[1].close()
+        with suppress(IndexError):  # others may take the last one meanwhile
+            while True:
+                self._own().pop()[1].close()
