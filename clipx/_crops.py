@@ -45,6 +45,8 @@ class RandomResizedCrop:
         ratio: smallest and largest width / height: 0 < smallest <= largest.
 
     Raises TypeError and ValueError that name the argument.
+
+    Stability: stable.
     """
 
     size: Any

@@ -56,6 +56,8 @@ class Clip(Generic[Indices, Times]):
         segment: that the clip is of; None where its source is not divided.
         fps: positions a second, from the first to the last, of specs that spread a clip over its source, such as
             UniformSpec; None elsewhere, and where the last frame does not come after the first.
+
+    Stability: stable.
     """
 
     data: np.ndarray

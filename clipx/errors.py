@@ -1,4 +1,7 @@
-"""Exceptions of clipx, each of them also a standard type that users would catch."""
+"""Exceptions of clipx, each of them also a standard type that users would catch.
+
+Stability: stable.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ __all__ = ["Damage", "MediaError", "PoolExhausted", "PoolTooSmall"]
 
 
 class PoolExhausted(BufferError):
-    """Every slot of a pool is leased. The message says how many there are, and which number to raise."""
+    """Every slot of a pool is leased. The message says how many there are, and which number to raise.
+
+    Stability: stable.
+    """
 
 
 class PoolTooSmall(ValueError):
@@ -16,6 +22,8 @@ class PoolTooSmall(ValueError):
 
     Attributes:
         shape: shape of the clip that does not fit; None where slots are too few.
+
+    Stability: stable.
     """
 
     shape: tuple[int, ...] | None = None
@@ -26,6 +34,8 @@ class MediaError(ValueError):
 
     Attributes:
         seconds: of damage, where it starts on the stream's clock; None where that is not known.
+
+    Stability: stable.
     """
 
     seconds: float | None = None
@@ -37,6 +47,8 @@ class Damage(NamedTuple):
     Attributes:
         seconds: where it starts, on the stream's clock; None where that is not known.
         reason: the damage, in words.
+
+    Stability: stable.
     """
 
     seconds: float | None

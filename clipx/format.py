@@ -93,6 +93,8 @@ class ClipFormat:
 
     Raises TypeError and ValueError that name the argument. A source that does not suit the format, such as a picture
     smaller than the crop or of another number of channels, is a ValueError before its first clip is written.
+
+    Stability: stable.
     """
 
     crop: Any = None

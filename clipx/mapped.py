@@ -1,4 +1,7 @@
-"""Arrays mapped from files: `.npy` files and `.npy` members of uncompressed tar files, never read as a whole."""
+"""Arrays mapped from files: `.npy` files and `.npy` members of uncompressed tar files, never read as a whole.
+
+Stability: stable.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,8 @@ class Member(NamedTuple):
         offset, size: where its bytes start, and their number.
         sparse: it is stored with holes.
         header: where its header starts.
+
+    Stability: stable.
     """
 
     name: str
@@ -46,6 +51,8 @@ def members(path: str | os.PathLike[str]) -> Generator[Member]:
     """The regular members of an uncompressed tar file, by one pass over its headers.
 
     Raises FileNotFoundError, and ValueError for a file that is not a tar file, is damaged, or ends inside a member.
+
+    Stability: stable.
     """
     name = _path(path)
     with Path(name).open("rb") as file:
@@ -56,6 +63,8 @@ def members_in(file: IO[bytes], size: int, name: str) -> Generator[Member]:
     """The regular members of an uncompressed tar file of `size` bytes that can seek; `name` is its name in messages.
 
     Nothing but headers is read. Raises ValueError as `members` does.
+
+    Stability: provisional.
     """
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
@@ -78,7 +87,10 @@ def members_in(file: IO[bytes], size: int, name: str) -> Generator[Member]:
 
 
 def open_member(path: str | os.PathLike[str], member: Member) -> np.ndarray:
-    """The array of an npy member, as `open` gives it."""
+    """The array of an npy member, as `open` gives it.
+
+    Stability: provisional.
+    """
     name = _path(path)
     size = os.stat(name).st_size
     if member.sparse:
@@ -121,6 +133,8 @@ def open(path: str | os.PathLike[str], member: str | None = None) -> np.ndarray:
     Python objects, and for a header that claims more than the file holds. The file must not become shorter
     while it is mapped: its size is checked here and before each source is read, but later the system can only send a
     signal.
+
+    Stability: stable.
     """
     name = _path(path)
     if member is None:

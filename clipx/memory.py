@@ -1,4 +1,7 @@
-"""Memory that is really held: the bytes that samples show and keep alive, and a process's memory over time."""
+"""Memory that is really held: the bytes that samples show and keep alive, and a process's memory over time.
+
+Stability: stable.
+"""
 
 from __future__ import annotations
 
@@ -62,6 +65,8 @@ def payload_bytes(obj: Any) -> int:
     """Bytes that the arrays of a nested sample show: arrays, tensors, memoryviews and bytes, each object once.
 
     A view of ten elements shows ten, whatever it keeps alive; see `retained_bytes`.
+
+    Stability: stable.
     """
     return sum(len(each) if isinstance(each, (bytes, bytearray)) else each.nbytes for each in _leaves(obj))
 
@@ -96,7 +101,10 @@ def owners(obj: Any) -> set[tuple[int, int]]:
 
 
 def leases(obj: Any) -> int:
-    """Number of pool slots that a nested sample keeps leased."""
+    """Number of pool slots that a nested sample keeps leased.
+
+    Stability: stable.
+    """
     return len({id(lease) for lease in map(_lease, _leaves(obj)) if lease is not None})
 
 
@@ -113,6 +121,8 @@ def retained_bytes(obj: Any) -> int:
     The owners of memory are found through `.base`, memoryviews and torch storages. A lease counts as its slot, not as
     its pool's block; a mapped file as the length of its mapping. The memory behind an owner of another library (a
     DLPack capsule, say) cannot be seen; there the array itself counts.
+
+    Stability: stable.
     """
     total = end = 0
     for start, stop in sorted(owners(obj)):
@@ -138,6 +148,8 @@ def check(sample: Mapping[str, Any]) -> None:
     """Raise ValueError where a field of a sample keeps far more memory alive than it shows, as views of arrays do.
 
     Raises TypeError for what is not a sample: a mapping of names to values.
+
+    Stability: stable.
     """
     if not isinstance(sample, Mapping):
         raise TypeError(f"sample is a {type(sample).__name__}, but must be a mapping such as a dict")
@@ -161,6 +173,8 @@ class MemorySample(NamedTuple):
         seconds: since the meter started.
         rss, uss: bytes of memory that are resident, and of those that no other process shares; uss is None where it was
             not read.
+
+    Stability: stable.
     """
 
     seconds: float
@@ -183,6 +197,8 @@ class Meter:
             psutil has it, and so rarely that it takes at most a twentieth of the time.
 
     Raises TypeError and ValueError for an interval that is not a number above 0.
+
+    Stability: stable.
     """
 
     def __init__(self, interval: float = 0.05) -> None:

@@ -1,4 +1,7 @@
-"""`ClipPool`: slots for clips in memory that is set aside beforehand, and the leases of them."""
+"""`ClipPool`: slots for clips in memory that is set aside beforehand, and the leases of them.
+
+Stability: stable.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ from clipx.errors import PoolExhausted, PoolTooSmall
 __all__ = ["GARBAGE_SECONDS", "ClipPool", "PoolStats"]
 
 LAYOUTS_KEPT = 64  # shapes whose checks are remembered; ragged clips have more, and are checked again
-GARBAGE_SECONDS = 1.0  # of a wait, before slots that reference cycles hold are collected
+GARBAGE_SECONDS = 1.0
+"""Seconds of a wait for a slot, before garbage is collected, whose cycles may hold some. Stability: provisional."""
 
 _POOLS: Registry[ClipPool] = Registry()
 
@@ -35,6 +39,8 @@ class PoolStats(NamedTuple):
         peak_leased: most slots that were leased at once.
         slot_bytes: bytes of one slot.
         waits: how many times `acquire` had to wait for a slot.
+
+    Stability: stable.
     """
 
     slots: int
@@ -63,6 +69,8 @@ class ClipPool:
     it raises RuntimeError then. Threads may share a pool.
 
     Raises TypeError and ValueError that name the argument, MemoryError where the system has no room.
+
+    Stability: stable.
     """
 
     reserve: int

@@ -1,4 +1,7 @@
-"""Segments from files: tables of captions, labels and scenes."""
+"""Segments from files: tables of captions, labels and scenes.
+
+Stability: stable.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,8 @@ def from_csv(
     Returns a list of Segment; with `by` a dict of such lists by the cells of that column.
 
     Raises OSError, and ValueError that names file, line, column and rule.
+
+    Stability: stable.
     """
     if unit not in (None, "seconds", "frames"):
         raise ValueError(f"unit is {unit!r}, but must be 'seconds', 'frames' or None")

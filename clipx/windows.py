@@ -1,4 +1,7 @@
-"""Arrays to clips: all at once (`extract`) or one after the other (`iterate`)."""
+"""Arrays to clips: all at once (`extract`) or one after the other (`iterate`).
+
+Stability: stable.
+"""
 
 from __future__ import annotations
 
@@ -86,6 +89,8 @@ def starts(
     """Start frames of the clips of n frames, int64 (clips,); the other arguments as in `extract`.
 
     With segments, too, they are frames of the source.
+
+    Stability: stable.
     """
     spec = _any_spec(length, stride, dilation, rest)
     if segments is None:
@@ -107,6 +112,8 @@ def indices(
     """Source frame of every position of the clips of n frames, int64 (clips, length); -1 where fill_value goes.
 
     The other arguments as in `extract`.
+
+    Stability: stable.
     """
     spec = _any_spec(length, stride, dilation, rest)
     if segments is None:
@@ -190,6 +197,8 @@ def extract(
     Returns array (clips, length, ...), or (clips, ...) in the format's order, C-contiguous, which owns its memory (or
     `out`).
     Raises TypeError and ValueError that name the argument, before anything is written.
+
+    Stability: stable.
     """
     spec = _spec(length, stride, dilation, policy, fill_value, num_clips, sampling, offset)
     array = _time_first(frames, axis)
@@ -298,6 +307,8 @@ def iterate(
     Returns an iterator of arrays (length, ...), or in the format's order, C-contiguous; those of segments may have
     different lengths. Raises as `extract` at the call, and while iterating PoolExhausted where every slot of the pool
     is held; the error of a segment comes after all clips of the others.
+
+    Stability: stable.
     """
     spec, pool = _spec(length, stride, dilation, policy, fill_value, num_clips, sampling, offset), as_pool(pool)
     array = _time_first(frames, axis)

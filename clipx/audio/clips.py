@@ -192,7 +192,10 @@ def _runs(marks: np.ndarray) -> list[list[int]] | None:
 
 
 class AudioClips(ClipIterator[SoundClip]):
-    """Iterator of the clips of a file's sound; see `clips`."""
+    """Iterator of the clips of a file's sound; see `clips`.
+
+    Stability: stable.
+    """
 
     def __init__(self, run: SoundRun) -> None:
         super().__init__(run.clips())
@@ -301,6 +304,8 @@ def clips(
     Raises FileNotFoundError; MediaError for what cannot be read, for a rate or channels that change midway, and for
     damage, after the clips before it; ValueError for a window of another rate or a pool that is too small;
     PoolExhausted.
+
+    Stability: stable.
     """
     check_kind("spec", spec, FrameSpec)
     check_kind("format", format, AudioFormat, None)

@@ -33,6 +33,8 @@ class AudioFormat:
             `clipx.audio.clips` and `clipx.video.clips`.
 
     Raises TypeError and ValueError that name the argument.
+
+    Stability: stable.
     """
 
     sample_rate: int | None = None

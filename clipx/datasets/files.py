@@ -99,6 +99,8 @@ class Files:
     TypeError, and ValueError that names the column, or for a table without rows. Rows that are broken, such as one
     without a path or with the key of another row, go to the Loader's `handler` as ValueErrors, as files that are not
     there do.
+
+    Stability: stable.
     """
 
     noun = "file"

@@ -47,6 +47,8 @@ class Entry(NamedTuple):
         message: a description in English.
         clips: number of clips that the sample gave before; None where that is not known.
         dataset: the name of its dataset in a mixture; None elsewhere.
+
+    Stability: stable.
     """
 
     kind: str
@@ -91,6 +93,8 @@ class Ledger(Sequence[Entry]):
     In the main process it has the entries of DataLoader workers, too. They write them to a file in the folder of
     temporary files, which is made with the first entry and has at most two megabytes. The file is removed when another
     ledger is made after this one is gone, or when the process ends, but not where the process is killed.
+
+    Stability: stable.
     """
 
     def __init__(self) -> None:

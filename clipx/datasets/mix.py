@@ -48,6 +48,8 @@ class Mix:
     datasets: a sample's random choices are drawn from the seed, the epoch, its dataset's name, its key and the pass.
 
     Raises TypeError and ValueError that name the dataset.
+
+    Stability: provisional.
     """
 
     noun = "part"

@@ -1,4 +1,7 @@
-"""Offline work over files and shards."""
+"""Offline work over files and shards.
+
+Stability: provisional.
+"""
 
 from __future__ import annotations
 

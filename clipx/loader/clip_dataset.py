@@ -85,6 +85,8 @@ class ClipDataset:
     Raises TypeError and ValueError that name the argument; IndexError for a number that is not there; and what reading
     and decoding raise, with the sample, the field and the file. With `VideoOptions(damage="skip")`, a clip in which
     damage may show is a ValueError. Damage elsewhere in its source does not matter to a clip.
+
+    Stability: stable.
     """
 
     def __init__(

@@ -55,6 +55,8 @@ class ClipSampler(Base):
     StatefulDataLoader calls them.
 
     Raises TypeError and ValueError that name the argument.
+
+    Stability: provisional.
     """
 
     def __init__(

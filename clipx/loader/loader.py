@@ -119,6 +119,8 @@ class Loader(DictDataset):  # type: ignore[misc]
     Raises TypeError and ValueError that name the argument; ValueError where memory is too little, with the least that
     works; while iterating ValueError for a rank outside the world, PoolExhausted where the consumer keeps every batch,
     and what `handler` does not take.
+
+    Stability: stable.
     """
 
     def __init__(

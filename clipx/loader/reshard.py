@@ -41,6 +41,8 @@ def reshard_states(states: Iterable[Mapping[str, Any]], *, ranks: int, workers: 
 
     Raises TypeError for what is not a state; ValueError where one is missing, comes twice, was edited, or is of other
     settings, another dataset, epoch or version than the others, and for those of a Mix with stop "first" or "never".
+
+    Stability: provisional.
     """
     ranks, workers = integer("ranks", ranks, 1), integer("workers", workers, 0)
     found = [each for state in states for each in find_states(state)]

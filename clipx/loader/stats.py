@@ -53,6 +53,8 @@ class LoaderStats:
         memory_bytes: the loader's bytes in this process.
         held_bytes: bytes of clips in slots, of batches, of samples as they were read, and of open decoders.
         errors: number of entries of each kind in the loader's `errors`, over all epochs.
+
+    Stability: provisional.
     """
 
     epoch: int | None = None

@@ -1,4 +1,7 @@
-"""Which frames of a source go into which position of which clip: pure functions over numbers."""
+"""Which frames of a source go into which position of which clip: pure functions over numbers.
+
+Stability: stable.
+"""
 
 from clipx.plan.draws import Rng, as_generator
 from clipx.plan.filling import fill_bytes

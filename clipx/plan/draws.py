@@ -26,14 +26,20 @@ __all__ = [
 ]
 
 Rng = np.random.Generator | int | None
-"""A Generator, the seed of a new one, or None for one without a seed."""
+"""A Generator, the seed of a new one, or None for one without a seed.
+
+Stability: stable.
+"""
 
 Epoch = int | Callable[[], int] | None
 """A number, a function that gives one, or None to count the passes of a stage."""
 
 
 def as_generator(rng: Rng) -> np.random.Generator:
-    """The Generator itself, or a new one. Raises TypeError for anything that is not an Rng."""
+    """The Generator itself, or a new one. Raises TypeError for anything that is not an Rng.
+
+    Stability: provisional.
+    """
     if rng is None or isinstance(rng, np.random.Generator):
         return np.random.default_rng(rng)
     try:
@@ -65,6 +71,8 @@ def sample_rng(seed: int, epoch: int, key: str, *more: Any) -> np.random.Generat
     """Generator for the random choices of a sample: the same for the same (seed, epoch, `__key__`), on any machine.
 
     more: the name of its dataset in a mixture, and the number of the pass over it after the first.
+
+    Stability: stable.
     """
     return np.random.default_rng(_digest(seed, epoch, key, *more))
 

@@ -17,6 +17,8 @@ def fill_bytes(spec: FrameSpec, dtype: np.dtype) -> bytes | None:
     """One element of `spec.fill_value` as the kernel takes it; None where the spec never fills.
 
     Raises ValueError where an integer or boolean dtype cannot hold the value.
+
+    Stability: provisional.
     """
     if not spec.fills:
         return None

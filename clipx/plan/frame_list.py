@@ -45,6 +45,8 @@ class FrameList(FrameSpec):
 
     Raises TypeError and ValueError that name the argument, the position and the value; a ValueError in `rows` and
     `count` for a frame or a time that the source does not have, and for seconds where it has no times.
+
+    Stability: stable.
     """
 
     frames: Any = None

@@ -15,6 +15,10 @@ import numpy as np
 __all__ = ["POLICIES", "Policy", "PolicyRules"]
 
 Policy = Literal["drop", "repeat_last", "wrap", "reflect", "constant", "error", "backpad"]
+"""The policies for the end of a source; `WindowSpec` says what each does.
+
+Stability: stable.
+"""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ class RateSpec(FrameSpec):
 
     Raises TypeError and ValueError that name the argument, and for limits that no multiple lies between; a ValueError
     in `rows` where the source has no times, and in `rows` and `count` where it has fewer frames than `multiple`.
+
+    Stability: stable.
     """
 
     fps: Any

@@ -43,6 +43,8 @@ class Segment:
 
     Raises TypeError and ValueError that name the argument: an end that is not after its start, NaN, a start before
     frame 0, facts that JSON does not take.
+
+    Stability: stable.
     """
 
     start: Any
@@ -113,6 +115,8 @@ def as_segments(segments: Iterable[Any] | None, default_unit: Unit) -> dict[int,
     """The segments of a source by their numbers, from pairs (start, end) in the default unit and Segments.
 
     None for None: the source is not divided. Raises TypeError and ValueError that name the number of a segment.
+
+    Stability: provisional.
     """
     if segments is None:
         return None

@@ -17,6 +17,8 @@ class Selection:
     have been given before, and are given again whatever damage their source has, unless `again` is false.
 
     `damaged` says that damage has been found in the source: it is then decoded from its start.
+
+    Stability: provisional.
     """
 
     some: tuple[int, ...] = ()
@@ -47,4 +49,7 @@ class Selection:
 
 
 ALL = Selection()
-"""All clips of a source."""
+"""All clips of a source.
+
+Stability: provisional.
+"""

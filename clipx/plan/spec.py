@@ -27,6 +27,8 @@ class Extent:
             the source has no times, or they are not known.
 
     Raises TypeError and ValueError that name the argument.
+
+    Stability: provisional.
     """
 
     __slots__ = ("n", "times")
@@ -65,6 +67,8 @@ class FrameSpec(ABC):
     A subclass says `rows`, `count` and `max_length`. Arrays, videos, sound and the stages take any: a stream is then
     counted before its clips are planned. The other members say more, so that sources read less; their defaults
     suit every spec.
+
+    Stability: provisional.
     """
 
     fill_value: Any = 0
@@ -208,7 +212,10 @@ class FrameSpec(ABC):
 
 
 def check_bounded(spec: FrameSpec) -> None:
-    """Raise ValueError for a spec whose clips may have any length: slots of a pool have one size."""
+    """Raise ValueError for a spec whose clips may have any length: slots of a pool have one size.
+
+    Stability: provisional.
+    """
     if spec.max_length is None:
         cure = "; give max_frames" if hasattr(spec, "max_frames") else ""
         raise ValueError(f"spec is {spec!r}, whose clips have no longest length, but a pool needs one{cure}")

@@ -16,6 +16,10 @@ from clipx.plan.spec import Extent, FrameSpec, frames_of
 __all__ = ["UniformSampling", "UniformSpec"]
 
 UniformSampling = Literal["centers", "random", "linspace"]
+"""How a UniformSpec spreads its frames.
+
+Stability: stable.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class UniformSpec(FrameSpec):
             `round(i * (n - 1) / (length - 1))`, halves to even, or frame 0 for a length of 1.
 
     Raises TypeError for a length that is not an integer, ValueError for one below 1 and for unknown names.
+
+    Stability: stable.
     """
 
     length: int

@@ -21,8 +21,10 @@ from clipx.plan.window_plan import WindowPlan
 __all__ = ["Offset", "Sampling", "WindowSpec"]
 
 Sampling = Literal["regular", "random", "partition", "partition_source"]
+"""How a WindowSpec chooses the starts of its clips. Stability: stable."""
 
 Offset = int | Literal["random"]
+"""First frame of the first window; "random" draws it. Stability: stable."""
 
 
 def _frames(name: str, seconds: Any, rate: Fraction) -> Fraction:
@@ -78,6 +80,8 @@ class WindowSpec(FrameSpec):
             at no other. Default: at any.
 
     Raises TypeError for numbers that are not integers, ValueError for those below 1 and for unknown names.
+
+    Stability: stable.
     """
 
     length: int

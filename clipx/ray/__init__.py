@@ -1,4 +1,7 @@
-"""Clips in pipelines of Ray Data."""
+"""Clips in pipelines of Ray Data.
+
+Stability: provisional.
+"""
 
 from clipx.ray.mapping import extract_map
 

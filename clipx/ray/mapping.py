@@ -177,6 +177,8 @@ def extract_map(
         block_size: bytes of clips of a table, or such as "64MB".
 
     Raises ImportError where Ray Data is missing, TypeError and ValueError that name the argument.
+
+    Stability: provisional.
     """
     ray_module("ray.data")
     found = parse_segments(segments, min_seconds=min_seconds, max_seconds=max_seconds, trim_seconds=trim_seconds)

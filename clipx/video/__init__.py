@@ -1,4 +1,7 @@
-"""Videos to clips: each frame that a clip needs is written from the decoder's planes into every clip that holds it."""
+"""Videos to clips: each frame that a clip needs is written from the decoder's planes into every clip that holds it.
+
+Stability: stable.
+"""
 
 from clipx.video.clips import VideoClips, clips
 from clipx.video.options import VideoOptions

@@ -27,7 +27,10 @@ __all__ = ["Clip", "VideoClips", "VideoOptions", "clips", "count_clips", "count_
 
 
 class VideoClips(ClipIterator[VideoClip]):
-    """Iterator of the clips of a video; see `clips`."""
+    """Iterator of the clips of a video; see `clips`.
+
+    Stability: stable.
+    """
 
     def __init__(self, extraction: Extraction) -> None:
         super().__init__(extraction.clips())
@@ -190,6 +193,8 @@ def clips(
     Raises FileNotFoundError, MediaError for what cannot be read (the clips before damage are given first), ValueError
     for a crop outside the picture or a pool that is too small, PoolExhausted. Policy "error" raises after the complete
     clips.
+
+    Stability: stable.
     """
     check_kind("spec", spec, FrameSpec)
     check_kind("format", format, ClipFormat, None)

@@ -63,6 +63,8 @@ class VideoOptions:
             for files of strangers.
 
     Raises TypeError and ValueError that name the argument.
+
+    Stability: stable.
     """
 
     fps: Any = None

@@ -28,7 +28,10 @@ __all__ = ["SoundInfo", "VideoInfo", "container_orientation", "probe"]
 
 @dataclass(frozen=True)
 class SoundInfo:
-    """The audio stream that belongs to a video: samples a second, number of channels, FFmpeg's name of the codec."""
+    """The audio stream that belongs to a video: samples a second, number of channels, FFmpeg's name of the codec.
+
+    Stability: stable.
+    """
 
     sample_rate: int
     channels: int
@@ -48,6 +51,8 @@ class VideoInfo:
         rotation: degrees by which frames are rotated counterclockwise to be shown: 0, 90, 180 or 270.
         mirrored: whether they are then flipped left to right.
         sound: of the audio stream that belongs to the video; None where there is none.
+
+    Stability: stable.
     """
 
     width: int
@@ -77,6 +82,8 @@ def probe(src: Source, *, options: VideoOptions | None = None, name: str | None 
     WebM. Otherwise, as in MPEG-TS, and where a stream brings a rotation of its own, the first frame is.
 
     Raises FileNotFoundError, MediaError for what cannot be read or has no video, TypeError for what is not a source.
+
+    Stability: stable.
     """
     check_kind("options", options, VideoOptions, None)
     options, name = options or VideoOptions(), name or describe(src)

@@ -1,4 +1,7 @@
-"""WebDataset stages."""
+"""WebDataset stages.
+
+Stability: stable.
+"""
 
 from clipx.plan.draws import sample_rng
 from clipx.wds.batching import batched

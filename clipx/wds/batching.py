@@ -206,6 +206,8 @@ def batched(
     `partial=False`, are counted as "left out".
 
     Raises ValueError for clips that are not alike, with both shapes and keys, and PoolExhausted.
+
+    Stability: stable.
     """
     batch_size = integer("batch_size", batch_size, 1)
     check_kind("partial", partial, bool)

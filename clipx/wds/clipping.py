@@ -29,7 +29,10 @@ logger = logging.getLogger("clipx")
 
 
 def log_and_continue(exn: Exception) -> bool:
-    """A webdataset handler: logs the error once, on logger "clipx", and goes on at once with the next sample."""
+    """A webdataset handler: logs the error once, on logger "clipx", and goes on at once with the next sample.
+
+    Stability: stable.
+    """
     logger.warning("%s", describe_error(exn))
     return True
 
@@ -165,6 +168,8 @@ def clips(
     damaged or gave no clips, or had bad segments, in this process and in the DataLoader workers that run the stage.
 
     Raises TypeError and ValueError for arguments of the wrong kind.
+
+    Stability: stable.
     """
     found = parse_segments(segments, min_seconds=min_seconds, max_seconds=max_seconds, trim_seconds=trim_seconds)
     samples = SampleClips(spec, format, options=options, audio=audio, keys=keys, seed=seed, segments=found)

@@ -78,6 +78,8 @@ def mapped_samples(
 
     Gives samples as webdataset does, with `__key__` and `__url__`: arrays as `clipx.mapped.open` gives them, all other
     members as bytes.
+
+    Stability: stable.
     """
     check_kind("split", split, bool)
     if not callable(handler):

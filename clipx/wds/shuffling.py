@@ -183,6 +183,8 @@ def shuffle(
     The buffer fills up before the first sample is passed on; then each one that comes replaces one drawn at random.
     Takes samples of any kind. Raises TypeError and ValueError for arguments, and ValueError at the first sample where
     the pool is too small.
+
+    Stability: stable.
     """
     if max_bytes is None and pool is None:
         raise ValueError("max_bytes and pool are None, but one of them must say how much the buffer may hold")

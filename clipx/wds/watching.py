@@ -68,5 +68,7 @@ def watch(every: int = 100) -> Callable[[Iterable[Any]], Iterator[Any]]:
     each pool are leased, and the bytes that these samples showed against those that they kept alive. Once it warns,
     with the field's name and both figures, where a sample keeps far more alive than it shows: views of whole videos
     are upstream. `clipx.memory.check` raises where this warns.
+
+    Stability: stable.
     """
     return _WatchStage(integer("every", every, 1))

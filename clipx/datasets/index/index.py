@@ -84,6 +84,8 @@ class Index:
 
     Raises FileNotFoundError, ImportError where pyarrow is missing, and ValueError that names the file, the row and the
     rule for a file that is not a whole index of this version.
+
+    Stability: stable.
     """
 
     def __init__(

@@ -12,7 +12,10 @@ __all__ = ["ExtractError", "PartsLost", "TooManyFailures"]
 
 
 class ExtractError(RuntimeError):
-    """A job that has not given what it was to give. What is done stays."""
+    """A job that has not given what it was to give. What is done stays.
+
+    Stability: provisional.
+    """
 
 
 class PartsLost(ExtractError):
@@ -20,6 +23,8 @@ class PartsLost(ExtractError):
 
     Attributes:
         parts: how each ended, by its number.
+
+    Stability: provisional.
     """
 
     def __init__(self, parts: Mapping[int, str]) -> None:
@@ -40,6 +45,8 @@ class TooManyFailures(ExtractError):
 
     Attributes:
         summary: of the job.
+
+    Stability: provisional.
     """
 
     def __init__(self, message: str, summary: Summary) -> None:

@@ -40,6 +40,8 @@ class Expected:
         first_error: of these, the first one, as "key: reason"; None where there is none.
         clips: number of clips, of which `damage` may leave some out.
         bytes: about the bytes of the clips, by a few of them that were encoded; None where none could be.
+
+    Stability: provisional.
     """
 
     parts: int = 0

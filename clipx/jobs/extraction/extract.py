@@ -229,6 +229,8 @@ def extract(
     there and for a folder of another job; ImportError that names the extra where a library is missing; OutputError, an
     OSError, where the output cannot be written; PartsLost where processes died; and TooManyFailures, when everything is
     done.
+
+    Stability: provisional.
     """
     chosen = ExtractOptions(
         spec,
@@ -282,6 +284,8 @@ def finish(out: str | os.PathLike[str]) -> Summary:
 
     Raises FileNotFoundError for a folder without a job, ValueError that names the parts that are missing, or a file
     that is broken, and OutputError where it cannot be written.
+
+    Stability: provisional.
     """
     return Job.load(open_store(os.fspath(out))).finish()
 

@@ -22,6 +22,8 @@ class Progress:
         bytes_written: of the clips.
         failures: samples and shards with an error; damage and samples without clips do not count.
         elapsed: seconds since the call.
+
+    Stability: provisional.
     """
 
     parts: int = 0

@@ -24,7 +24,10 @@ CURES = {
 
 
 class OutputError(OSError):
-    """The output cannot be written or read: the job ends, and no sample is at fault."""
+    """The output cannot be written or read: the job ends, and no sample is at fault.
+
+    Stability: provisional.
+    """
 
 
 def output_error(exn: Exception, address: str, doing: str) -> OutputError:

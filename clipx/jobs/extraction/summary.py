@@ -35,6 +35,8 @@ class Summary:
         started, ended: when the job was begun, and its last part was done, ISO 8601 in UTC; None where the store does
             not tell it.
         seconds: between these.
+
+    Stability: provisional.
     """
 
     parts: int = 0
