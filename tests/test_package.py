@@ -70,3 +70,8 @@ def test_metadata_and_typing():
     folder = Path(clipx.__file__).parent
     assert (folder / "py.typed").exists()
     assert (folder / "_kernel" / "kernel.pyi").exists()
+
+
+def test_the_citation_is_of_this_version():
+    citation = (Path(__file__).parents[1] / "CITATION.cff").read_text()
+    assert f"\nversion: {clipx.__version__}\n" in citation
