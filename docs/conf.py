@@ -54,9 +54,10 @@ toc_object_entries_show_parents = "hide"
 # Every page runs in a process and a temporary folder of its own, with media.py on its path and this Python's commands.
 nb_execution_mode = "force"
 nb_execution_in_temp = True
-nb_execution_raise_on_error = True
 nb_execution_timeout = 120
+nb_execution_show_tb = True  # of a cell that fails, which is a warning, and so an error
 nb_merge_streams = True
+nb_render_markdown_format = "gfm"
 os.environ["PYTHONPATH"] = os.pathsep.join([str(DOCS), *filter(None, [os.environ.get("PYTHONPATH")])])
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 os.environ["COLUMNS"] = "100"
