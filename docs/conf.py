@@ -1,8 +1,11 @@
 """The site: `make docs` builds it. Pages with a kernelspec in their front matter run while it is built."""
 
+import atexit
 import os
 import re
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import clipx
@@ -61,6 +64,12 @@ nb_render_markdown_format = "gfm"
 os.environ["PYTHONPATH"] = os.pathsep.join([str(DOCS), *filter(None, [os.environ.get("PYTHONPATH")])])
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 os.environ["COLUMNS"] = "100"
+# The kernels' own folder, so that nobody's settings count, and commands.py is run.
+ipython = Path(tempfile.mkdtemp(prefix="clipx-docs-"))
+atexit.register(shutil.rmtree, ipython, ignore_errors=True)
+(ipython / "profile_default" / "startup").mkdir(parents=True)
+shutil.copy(DOCS / "commands.py", ipython / "profile_default" / "startup")
+os.environ["IPYTHONDIR"] = str(ipython)
 # A debugger's warning about frozen modules is not for readers.
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
 
