@@ -2,23 +2,28 @@
 PYTHON ?= python3
 VENV ?= .venv-dev
 T ?= tests
+SIMD ?= baseline
+EXTRAS ?= test,bench
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: build test test-one test-portable lint format sanitize fuzz lowest coverage bench docs ci clean
+.PHONY: build test test-long test-one test-rows lint format sanitize fuzz lowest coverage bench docs ci clean
 
 build:  ## an editable install in .venv-dev with all that the other targets need; again after a change of the kernel
 	$(PYTHON) -m venv $(VENV)
-	pip install --quiet --disable-pip-version-check -r .ci/requirements-lint.txt coverage -e '.[test,bench]'
+	pip install --quiet --disable-pip-version-check -r .ci/requirements-lint.txt coverage -e '.[$(EXTRAS)]' $(WITH)
 
 test:  ## all tests
 	pytest -q -n 2 --dist loadfile
 
+test-long:  ## all tests, with whole grids and more of what is random: hours
+	CLIPX_LONG=1 pytest -q -n 2 --dist loadfile
+
 test-one:  ## some of them: make test-one T=tests/plan/test_plan.py, or T="tests/video -k orientation"
 	pytest -q -x $(T)
 
-test-portable:  ## the kernel's tests with the portable rows
-	CLIPX_SIMD=baseline pytest -q -n 2 --dist loadfile tests/kernel tests/arrays/test_windows_*.py
+test-rows:  ## the kernel's tests with the portable rows; with others: make test-rows SIMD=avx2, with the best: SIMD=
+	CLIPX_SIMD=$(SIMD) pytest -q -n 2 --dist loadfile tests/kernel tests/arrays/test_windows_*.py
 
 lint:  ## the linters and the contract of imports
 	.ci/lint
