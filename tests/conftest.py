@@ -50,6 +50,17 @@ def elsewhere(tmp_path_factory):
     os.chdir(before)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_collections():
+    """Collections of garbage pass over all that is there before a file's tests.
+
+    The tests that pytest holds, and torch, are half a million objects; many tests collect, and so does a pool that is
+    exhausted.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def same_policy():
     """No test leaves its thread with another scheduling policy."""

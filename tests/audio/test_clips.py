@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from helpers.long import LONG
 from helpers.media import OnlyRead, Unseekable
 from helpers.sounds import CHANNELS, KINDS, check_clips, encode, noise, sound_file, whole_sound
 
@@ -33,7 +34,7 @@ FORMATS = [
 @pytest.mark.parametrize(("kind", "layout", "rate"), FILES)
 def test_clips_equal_the_whole_file_sliced(kind, layout, rate):
     data = sound_file(kind, layout, rate)
-    for format in FORMATS:
+    for format in FORMATS if LONG else FORMATS[FILES.index((kind, layout, rate)) % 2 :: 2]:
         assert check_clips(data, WindowSpec(700, 333), format)
         assert check_clips(data, WindowSpec(500, 900, dilation=2, policy="reflect"), format)
 

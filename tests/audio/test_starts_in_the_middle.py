@@ -3,17 +3,16 @@
 With CLIPX_LONG=1 the files are of more kinds, each of several contents.
 """
 
-import os
 from itertools import product
 
 import numpy as np
 import pytest
+from helpers.long import LONG
 from helpers.sounds import encode, whole_sound
 
 from clipx import AudioFormat, Segment, WindowSpec, audio
 from clipx.audio.indexed_run import IndexedRun
 
-LONG = os.environ.get("CLIPX_LONG") == "1"
 SECONDS = 10
 CHANNELS = {"mono": 1, "stereo": 2, "5.1": 6}
 

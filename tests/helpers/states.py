@@ -1,17 +1,17 @@
 """States of a Loader, and the batches behind them."""
 
 import json
-import os
 import random
 from itertools import islice
 
 import clipx
 from helpers.loaders import check_ended, everything
+from helpers.long import LONG
 from helpers.shards import write_shard
 
 THREADS = (1, 2, 3, 8)
 
-TO_THE_END = 1 if os.environ.get("CLIPX_LONG") == "1" else 3
+TO_THE_END = 1 if LONG else 3
 """One of so many states goes on to the end of its epoch, the others for NEAR batches: a hundred states would else
 take a hundred epochs."""
 

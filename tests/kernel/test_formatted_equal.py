@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import reference
 from helpers.formatted import FLOATS, ORDERS, bits
+from helpers.long import LONG
 from helpers.processes import printed_by_implementations
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -154,7 +155,7 @@ def same_number(one, other, number):
     return one.item() == other.item() == number
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=300 if LONG else 120)
 @given(pair=arrays(), data=st.data())
 def test_equal_numbers(pair, data):
     channels = pair[0].shape[3]

@@ -24,6 +24,7 @@ from helpers.formatted import (
     same,
 )
 from helpers.guards import CACHED, STREAMING, fenced, guarded
+from helpers.long import some
 from helpers.processes import check_same_bits
 
 import clipx
@@ -54,7 +55,7 @@ def write(formatted, kind, table, views, size, footprint=0, offset=0):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_width(kind, order, channels):
     table, how = np.array([[0, 1], [1, 0]]), output(kind, order, channels)
-    for width, height in itertools.product(range(1, 131), range(1, 5)):
+    for width, height in some(itertools.product(range(1, 131), range(1, 5)), 3):
         frames = numbers((2, height, width, channels), seed=width)
         made = converted(frames, kind)[table]
         formatted = _kernel.Formatted(frames, how), channels

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import reference
 from helpers.guards import CACHED, STREAMING, fenced, guarded
+from helpers.long import LONG
 from helpers.pictures import ENCODINGS, NUMBERS, PACKED, PLANAR, Writer, random_planes, stored
 from helpers.processes import check_same_bits
 from hypothesis import given, settings
@@ -131,7 +132,7 @@ def pictures(draw):
     return planes, layout, options, how
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=500 if LONG else 200)
 @given(picture=pictures(), offset=st.integers(0, 70), count=st.integers(1, 4))
 def test_against_reference(picture, offset, count):
     planes, layout, options, how = picture

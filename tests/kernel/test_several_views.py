@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers.formatted import KINDS, ORDERS, bits, numbers, output, output_dtype
 from helpers.guards import CACHED, STREAMING, fenced, guarded
+from helpers.long import LONG, some
 from helpers.processes import check_same_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -108,7 +109,7 @@ def cases(draw):
     return name, (height, width), views
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=400 if LONG else 150)
 @given(case=cases(), data=st.data())
 def test_views_of_pictures(case, data):
     name, size, views = case
@@ -122,10 +123,9 @@ def test_views_of_pictures(case, data):
         np.testing.assert_array_equal(bits(got), bits(wanted))
 
 
-@pytest.mark.parametrize("crop", ["three", "five", "ten"])
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize(
+    ("name", "kind", "order", "crop"), some(itertools.product(LAYOUTS, KINDS, ORDERS, ["three", "five", "ten"]), 5)
+)
 def test_views_of_formats(name, kind, order, crop):
     """Rows above a strip's pixels, gaps between the views, and picture sides that are odd."""
     for size, side in (((13, 1301), (9, 600)), ((700, 9), (400, 8)), ((41, 75), (41, 41))):
@@ -137,7 +137,7 @@ def test_views_of_formats(name, kind, order, crop):
             np.testing.assert_array_equal(bits(got), bits(wanted))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=300 if LONG else 100)
 @given(case=cases(), data=st.data())
 def test_views_of_arrays(case, data):
     _, (height, width), views = case

@@ -2,7 +2,6 @@
 
 import gc
 import itertools
-import os
 import random
 import threading
 import time
@@ -12,6 +11,7 @@ import psutil
 import pytest
 from helpers.arrays import npy
 from helpers.loaders import CROP, WINDOW, check_ended, clips_of, digest, everything, expected, of_arrays, of_videos
+from helpers.long import LONG
 from helpers.shards import array_sample, write_shard
 from helpers.threads import wait_until
 
@@ -293,7 +293,7 @@ def test_slots_held_in_cycles_come_back(arrays):
 @pytest.mark.timeout(900)  # of a million clips, where CLIPX_LONG asks for them
 def test_clips_of_random_lifetimes(tmp_path):
     """Many small clips on 8 threads, held for random times: no slot is lost, and none is written while it is seen."""
-    clips = 1_000_000 if os.environ.get("CLIPX_LONG") == "1" else 60_000
+    clips = 1_000_000 if LONG else 60_000
     length, each = 2, clips // 24
     window = clipx.WindowSpec(length, 1)
     samples = []

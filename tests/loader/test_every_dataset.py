@@ -4,19 +4,18 @@ With CLIPX_LONG=1 in all worlds of 1, 2, 3 and 8 ranks with up to 3 workers, and
 """
 
 import json
-import os
 import random
 from collections import Counter
 
 import pytest
 from helpers.loaders import clips_of, everything, of_arrays
+from helpers.long import LONG
 from helpers.shards import array_sample, write_shard
 
 import clipx
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
-LONG = os.environ.get("CLIPX_LONG") == "1"
 WORLDS = [(ranks, workers) for ranks in (1, 2, 3, 8) for workers in (1, 2, 3)] if LONG else [(1, 1), (3, 2)]
 POINTS = 20 if LONG else 4
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from helpers.arrays import array
 from helpers.loaders import PACKAGE, check_ended, clips_of, of_arrays, of_videos
+from helpers.long import LONG
 from helpers.processes import run_python
 from helpers.threads import clipx_threads, wait_until
 
@@ -22,7 +23,6 @@ from clipx._threads import call, each_on_a_thread
 pytestmark = pytest.mark.usefixtures("small_decoders", "no_threads_left")
 
 
-LONG = os.environ.get("CLIPX_LONG") == "1"
 EACH_VARIETY = 30 if LONG else 6
 """Interrupts, at random lines, of each variety."""
 

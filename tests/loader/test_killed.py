@@ -1,7 +1,6 @@
 """SIGKILL at any moment, in random configurations: a run goes on with the very batches of one that never stopped."""
 
 import io
-import os
 import random
 
 import av
@@ -9,11 +8,12 @@ import numpy as np
 import pytest
 from helpers.killed import iterate_until_killed
 from helpers.loaders import everything
+from helpers.long import LONG
 from helpers.shards import array_sample, write_shard
 
 import clipx
 
-KILLS = 50 if os.environ.get("CLIPX_LONG") == "1" else 4
+KILLS = 50 if LONG else 4
 
 pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 

@@ -4,10 +4,12 @@ import contextlib
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 
 import av
 import numpy as np
 import pytest
+from helpers.long import LONG, some
 from helpers.media import Pipe
 from helpers.videos import KINDS, MKV, WINDOWS, N, check_slices
 
@@ -50,8 +52,7 @@ def test_pictures_are_those_that_pyav_makes(make_video, kind):
         assert right < wrong / 2
 
 
-@pytest.mark.parametrize("name", REAL)
-@pytest.mark.parametrize("window", [WINDOWS[2], WINDOWS[4], WINDOWS[8]], ids=str)
+@pytest.mark.parametrize(("name", "window"), some(product(REAL, (WINDOWS[2], WINDOWS[4], WINDOWS[8])), 4), ids=str)
 def test_real_files(real_video, whole_real, name, window):
     path, frames = real_video(name), whole_real(name)
     spec = clipx.WindowSpec(**window)
@@ -112,7 +113,7 @@ def test_random_windows(make_video, whole):
     wholes = [whole(path) for path in paths]
     rng = np.random.default_rng(11)
     policies = ["drop", "repeat_last", "wrap", "reflect", "constant", "backpad"]
-    for _ in range(120):
+    for _ in range(2000 if LONG else 120):
         length, dilation, stride = (int(rng.integers(1, most)) for most in (9, 12, 40))
         window = {"length": length, "dilation": dilation, "policy": str(rng.choice(policies))}
         if rng.random() < 0.3:

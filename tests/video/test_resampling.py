@@ -2,10 +2,12 @@
 
 import io
 from fractions import Fraction
+from itertools import product
 
 import av
 import numpy as np
 import pytest
+from helpers.long import some
 from helpers.media import Pipe, remuxed
 from helpers.videos import MKV
 
@@ -85,8 +87,10 @@ def resampled_plan(src, window=None, **options):
     ]
 
 
-@pytest.mark.parametrize("fps", [None, 1, 5, 12, 24, 25, NTSC, 30, Fraction(24000, 1001), 60, 97.3], ids=str)
-@pytest.mark.parametrize("kind", FILES)
+FPS = [None, 1, 5, 12, 24, 25, NTSC, 30, Fraction(24000, 1001), 60, 97.3]
+
+
+@pytest.mark.parametrize(("kind", "fps"), some(product(FILES, FPS), 2), ids=str)
 def test_resampling(make_video, whole, kind, fps):
     path = make_video(N, **FILES[kind])
     frames = whole(path)
@@ -122,13 +126,13 @@ def test_twice_and_half_the_rate(make_video, kind):
     assert doubled[: 2 * N - 2] == [k // 2 for k in range(2 * N - 2)]
 
 
-@pytest.mark.parametrize("fps", [None, 10, NTSC, 60], ids=str)
-@pytest.mark.parametrize(
-    ("start", "end"),
-    [(0.4, None), (None, 0.5), (Fraction(1, 3), Fraction(7, 6)), (0.401, 1.0), (0.7, 0.79), (0, 99), (-3, 0.2)],
-)
-@pytest.mark.parametrize("kind", ["25", "ntsc mkv", "60 mpegts", "variable mp4", "variable mkv with gaps"])
-def test_parts(make_video, kind, start, end, fps):
+PARTS = [(0.4, None), (None, 0.5), (Fraction(1, 3), Fraction(7, 6)), (0.401, 1.0), (0.7, 0.79), (0, 99), (-3, 0.2)]
+PARTED = ["25", "ntsc mkv", "60 mpegts", "variable mp4", "variable mkv with gaps"]
+
+
+@pytest.mark.parametrize(("kind", "part", "fps"), some(product(PARTED, PARTS, [None, 10, NTSC, 60]), 3), ids=str)
+def test_parts(make_video, kind, part, fps):
+    start, end = part
     path = make_video(N, **FILES[kind])
     grace, times, durations = shown(path)
     # Some containers' clocks do not begin at 0; a part is on the video's own clock.

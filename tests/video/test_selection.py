@@ -1,10 +1,9 @@
 """Some of the clips of a source: they equal the same clips of all, bit for bit."""
 
-import os
-
 import numpy as np
 import pytest
 from helpers.arrays import npy
+from helpers.long import LONG
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,8 +12,6 @@ from clipx.audio.clips import selected_clips as selected_sounds
 from clipx.plan import ALL, Selection
 from clipx.video.clips import selected_clips
 from clipx.wds.sample_clips import SampleClips
-
-LONG = os.environ.get("CLIPX_LONG") == "1"
 
 POLICIES = ["drop", "repeat_last", "wrap", "reflect", "constant", "backpad"]
 
@@ -177,7 +174,7 @@ def test_kinds_of_files(make_video, kind, window):
 
 
 def test_real_files(real_video):
-    for name in ("bikes.mp4", "bigbuckbunny.mp4"):
+    for name in ("bikes.mp4", "bigbuckbunny.mp4") if LONG else ("carphone_pristine.mp4",):
         extractor = sample_clips(clipx.WindowSpec(8, 13), clipx.ClipFormat(crop=(32, 32)))
         every, _ = check(extractor, video(real_video(name)))
         assert len(every) > 8
