@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from clipx.plan import FrameList, RateSpec, Segment, UniformSpec, WindowSpec
     from clipx.pool import ClipPool, PoolStats
     from clipx.video.options import VideoOptions
+    from clipx.wds.showing import show
 
 __version__ = "0.2.0"
 
@@ -51,6 +52,7 @@ _HOMES = {
     "VideoOptions": "video.options",
     "WindowSpec": "plan",
     "reshard_states": "loader.reshard",
+    "show": "wds.showing",
     "simd": "_kernel",
 }
 _MODULES = ("audio", "errors", "jobs", "mapped", "memory", "plan", "pool", "ray", "segments", "video", "wds", "windows")
@@ -88,6 +90,7 @@ __all__ = [
     "ray",
     "reshard_states",
     "segments",
+    "show",
     "simd",
     "video",
     "wds",
@@ -108,3 +111,13 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """Have a notebook show batches as pictures: called by `%load_ext clipx`."""
+    import_module("clipx.wds.showing").register(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """Have it show them as text again: called by `%unload_ext clipx`."""
+    import_module("clipx.wds.showing").unregister(ipython)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
+from clipx._notebook.clips import clip_html
 from clipx._views import Views
 from clipx.plan import Segment
 
@@ -93,6 +94,8 @@ class Clip(Generic[Indices, Times]):
             said.append(f"sound {self.audio.dtype} {self.audio.shape}")
         of = "" if self.segment is None else f" of {self.segment}"
         return f"<Clip {self.index}{of}: {', '.join(said)}>"
+
+    _repr_html_ = clip_html
 
     @property
     def number(self) -> int:

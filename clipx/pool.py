@@ -18,6 +18,7 @@ import numpy as np
 from clipx._blocks import check_backing, private_mapping, slot_size
 from clipx._checks import as_dtype, as_shape, byte_count, check_total, integer, patience
 from clipx._kernel import Slots
+from clipx._notebook.pools import pool_html
 from clipx._registry import Registry
 from clipx._reprs import byte_text
 from clipx.errors import PoolExhausted, PoolTooSmall
@@ -300,6 +301,8 @@ class ClipPool:
             return f"<ClipPool: {byte_text(self._budget)}, slots not known before the first clip>"
         free, slots = self.stats().free, self._slots
         return f"<ClipPool: {free} of {slots} slots free, each {self._dtype} {self._shape}, {byte_text(self.nbytes)}>"
+
+    _repr_html_ = pool_html
 
     def __getstate__(self) -> dict[str, Any]:
         return {

@@ -1,6 +1,7 @@
 """A whole training loader: shards to batches, on threads, inside one number of bytes.
 
 loader     the public Loader; config its arguments, budget and needs how its bytes are divided
+loader_html  what notebooks show of it
 epoch      the threads of one epoch; handover the queue to the consumer, progress the counters of both
 steps      interleave (of open_samples, within room), shuffle, batches: each with its state and made from one
 batch      a batch that is filled clip by clip, in columns

@@ -31,6 +31,7 @@ from clipx.loader.config import LoaderConfig
 from clipx.loader.counts import Targets
 from clipx.loader.epoch import BatchIterator, Kept, Running
 from clipx.loader.indexed import bind
+from clipx.loader.loader_html import loader_html
 from clipx.loader.probe import Pools
 from clipx.loader.progress import EpochState, Reading
 from clipx.loader.progress_line import ProgressLine
@@ -324,6 +325,8 @@ class Loader(DictDataset):  # type: ignore[misc]
         shards = f"{count} {config.dataset.noun}{'s' * (count != 1)}"
         spec, memory = config.sample_clips.spec, byte_text(config.memory)
         return f"<Loader: {shards}, {spec!r}, batches of {config.batch_size}, {memory}>"
+
+    _repr_html_ = loader_html
 
     def __enter__(self) -> Loader:
         return self
