@@ -120,9 +120,9 @@ class SoundRun:
         if self._format.damage != "stop":
             # The clips were planned before damage could be found: those behind the end are left out.
             unfinished = [each for each in unfinished if np.max(each.row[each.positions], initial=-1) < kept.n]
-        for opened, row, positions in unfinished:
-            self._write_last(opened, row, positions, kept, sounds.fill)
-            del opened
+        for each in unfinished:
+            self._write_last(each.opened, each.row, each.positions, kept, sounds.fill)
+            del each
         while unfinished:
             row = unfinished[0].row
             damage = self._damage(row, step_of(unfinished[0].opened.row))

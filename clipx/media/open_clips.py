@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect
 from collections import deque
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -41,7 +41,8 @@ class OpenClip:
 Opened = TypeVar("Opened", bound=OpenClip)
 
 
-class Unfinished(NamedTuple, Generic[Opened]):
+@dataclass(frozen=True)
+class Unfinished(Generic[Opened]):
     """A clip that the end of its stream leaves: its final row, and the positions that are still to be written."""
 
     opened: Opened

@@ -172,13 +172,13 @@ class OpenPictures(OpenClips[_PictureClip]):
         """The clips and positions that are left when a stream has ended after n frames. Raises as `OpenClips.end`."""
         left: list[_PictureClip] = []
         needs: dict[int, list[tuple[_PictureClip, int]]] = {}
-        for clip, row, positions in self.end(n):
-            left.append(clip)
-            for position in positions.tolist():
-                if row[position] < 0:
-                    clip.array.frames[position][...] = self._fill
+        for each in self.end(n):
+            left.append(each.opened)
+            for position in each.positions.tolist():
+                if each.row[position] < 0:
+                    each.opened.array.frames[position][...] = self._fill
                 else:
-                    needs.setdefault(int(row[position]), []).append((clip, position))
+                    needs.setdefault(int(each.row[position]), []).append((each.opened, position))
         return UnfinishedPictures(needs, left)
 
 

@@ -36,7 +36,7 @@ def copy_padded(array: np.ndarray, out: np.ndarray, footprint: int) -> None:
     end = out
     for axis in differing_axes(array.shape, out.shape):
         before = (slice(None),) * axis
-        out, end = out[*before, : array.shape[axis]], out[*before, array.shape[axis] :]
+        out, end = out[(*before, slice(array.shape[axis]))], out[(*before, slice(array.shape[axis], None))]
         end[...] = np.zeros((), end.dtype)
     if out.flags.c_contiguous:
         copy_rows([array], out[None], footprint)

@@ -91,7 +91,7 @@ def test_samples_of_one_key_draw_by_themselves(media):
     assert {number for _, number, _, _ in passes} >= {0, 1}
     assert found == {each: clip for each, clip in passes.items() if each[1] == 0}
     later = {each: clip for each, clip in passes.items() if each[1] == 1}
-    assert sum(clip != passes[each[0], 0, *each[2:]] for each, clip in later.items()) > len(later) / 2
+    assert sum(clip != passes[(each[0], 0, *each[2:])] for each, clip in later.items()) > len(later) / 2
 
 
 @pytest.mark.parametrize("stop", ["all", "first", "never"])

@@ -380,6 +380,7 @@ def read_elsewhere(paths, max_pixels=2**26):
 
 
 @linux
+@pytest.mark.skipif(int(av.__version__.split(".")[0]) < 18, reason="PyAV 17 cannot write these headers")
 @pytest.mark.parametrize("size", [16000, 65535])
 def test_memory_does_not_follow_the_header(tmp_path, size):
     paths = []
@@ -448,7 +449,9 @@ def test_truncated_files(make_video):
             n = 0
             try:
                 with failures("this", "decoded"), open_media(data[:end], "this") as opened:
-                    for _ in opened.decode(video=0) if opened.streams.video else ():
+                    # PyAV 17 crashes where nothing can decode a stream, which clips find out beforehand.
+                    videos = [each for each in opened.streams.video if each.codec_context is not None]
+                    for _ in opened.decode(videos) if videos else ():
                         n += 1
             except clipx.MediaError:
                 continue

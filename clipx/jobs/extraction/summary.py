@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 __all__ = ["MOST_EXAMPLES", "Summary", "as_time"]
@@ -12,7 +12,7 @@ __all__ = ["MOST_EXAMPLES", "Summary", "as_time"]
 
 def as_time(seconds: float | None) -> str | None:
     """A time as ISO 8601 in UTC."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
 
 
 MOST_EXAMPLES = 3
