@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from clipx.cli.completions import complete_files
 from clipx.cli.dataset_options import dataset_from, dataset_options
 from clipx.cli.format_options import format_of, number_options, picture_options
+from clipx.cli.option_groups import SECTIONS, sectioned
 from clipx.cli.output import counted, megabytes, printable
 from clipx.cli.spec_options import spec_of, spec_options
 from clipx.cli.video_options import quality_option, video_options, video_options_of
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["bench"]
 
 
-@click.command()
-@click.argument("src", nargs=-1, required=True)
+@click.command(cls=sectioned({**SECTIONS, "batch_size": "The Loader", "duration": "The run"}))
+@click.argument("src", nargs=-1, required=True, shell_complete=complete_files)
 @spec_options
 @dataset_options
 @video_options
@@ -50,7 +52,8 @@ def bench(src: tuple[str, ...], duration: float, as_json: bool, no_shuffle: bool
 
     \b
     Examples:
-      clipx bench 'shards-{000..009}.tar' --length 16 --num-clips 1 --sampling random --resize 224 --crop 224
+      clipx bench 'shards-{000..009}.tar' --length 16 --num-clips 1 \\
+        --sampling random --resize 224 --crop 224
       clipx bench train.csv --path video --root /data --length 16 --stride 64
       clipx bench index.parquet --length 16 --stride 64
     """

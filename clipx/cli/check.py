@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from clipx.cli.completions import complete_files
 from clipx.cli.output import printable, progress_bar
 from clipx.cli.summary import print_summary
 
@@ -18,7 +19,7 @@ __all__ = ["check"]
 
 
 @click.command()
-@click.argument("src", nargs=-1, required=True)
+@click.argument("src", nargs=-1, required=True, shell_complete=complete_files)
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON Lines file to write, a line per finding."
 )

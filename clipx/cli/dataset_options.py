@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from clipx.cli.completions import complete_files
 from clipx.cli.option_groups import option_group
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ OPTIONS = (
     click.option("--key", help="Of a table: the column of keys.  [default: the first path, without its extension]"),
     click.option(
         "--root",
+        shell_complete=complete_files,
         help="Folder or address that the paths of a table, or the sources of an index, are relative to.  [default: the "
         "table's folder, the index's root]",
     ),

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from clipx.cli.completions import choices_of
 from clipx.cli.option_groups import option_group, take_given
 
 __all__ = ["encoding_of", "encoding_options"]
@@ -13,6 +14,7 @@ __all__ = ["encoding_of", "encoding_options"]
 OPTIONS = (
     click.option(
         "--encoding",
+        shell_complete=choices_of("jobs.extraction.extract.EncodingName"),
         help="npy: arrays. jpg, webp, png: a picture for each frame. mp4: encoded again. copy: the packets, without "
         "decoding. wav, flac: sounds.  [default: npy]",
     ),

@@ -13,12 +13,13 @@ from click.core import ParameterSource
 from rich.console import Console
 
 import clipx
+from clipx.cli.completions import choices_of, complete_files
 from clipx.cli.dataset_options import dataset_from, dataset_options
 from clipx.cli.encoding_options import encoding_of, encoding_options
 from clipx.cli.extract_display import progress_display
 from clipx.cli.extract_summary import print_expected, print_extracted
 from clipx.cli.format_options import format_of, number_options, picture_options
-from clipx.cli.option_groups import dashed, option_group, sectioned
+from clipx.cli.option_groups import SECTIONS, dashed, option_group, sectioned
 from clipx.cli.output import counted, one_line
 from clipx.cli.spec_options import segments_of, spec_of, spec_options
 from clipx.cli.video_options import audio_format_of, audio_options, video_options, video_options_of
@@ -67,24 +68,17 @@ ADDRESS = r"auto|local|(ray://)?[\w.\-\[\]:]+:\d+"
 """Of a Ray cluster."""
 
 
-SECTIONS = {
-    "out": "Output",
-    "is_table": "Input",
-    "length": "Which frames",
-    "segments": "Segments",
-    "fps": "How videos are read",
-    "audio": "Sound",
-    "resize": "How pictures are written",
-    "encoding": "Encoding",
-    "jobs": "The job",
-    "help": "Help",
-}
-"""Titles of the help, by the first option below each."""
-
-
-@click.command(cls=sectioned(SECTIONS))
-@click.argument("src", nargs=-1)
-@click.option("-o", "--out", metavar="FOLDER", help="Folder or address to write shards to, such as s3://bucket/clips.")
+@click.command(
+    cls=sectioned({**SECTIONS, "out": "Output", "audio": "Sound", "encoding": "Encoding", "jobs": "The job"})
+)
+@click.argument("src", nargs=-1, shell_complete=complete_files)
+@click.option(
+    "-o",
+    "--out",
+    metavar="FOLDER",
+    shell_complete=complete_files,
+    help="Folder or address to write shards to, such as s3://bucket/clips.",
+)
 @click.option("--shard-size", default="1GB", show_default=True, help="Bytes of a shard, at most, but for one clip.")
 @dataset_options
 @click.option("--keys", help="Fields to take clips of, such as mp4, front.mp4,rear.mp4 or sound=wav;flac.")
@@ -100,7 +94,11 @@ SECTIONS = {
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed for what is random.")
 @option_group(SEGMENTS)
 @video_options
-@click.option("--decoding", help="exact, or fast: quicker to decode, but not bit for bit.  [default: exact]")
+@click.option(
+    "--decoding",
+    shell_complete=choices_of("video.options.Quality"),
+    help="exact, or fast: quicker to decode, but not bit for bit.  [default: exact]",
+)
 @audio_options
 @picture_options
 @number_options
@@ -115,13 +113,26 @@ def extract(ctx: click.Context, /, src: tuple[str, ...], out: str | None, **chos
     are manifests of them, and failures. The same command goes on where it was stopped, on any number of machines.
 
     \b
-    Examples: clips of 16 frames for training; scenes as videos; one of 100 tasks of a job array, and the end of it:
-      clipx extract videos/ -o clips --length 16 --stride 64 --resize 256 --crop 224
-      clipx extract 'shards-{000..099}.tar' -o scenes --whole --segments json:scenes --encoding mp4
-      clipx extract videos.csv --path video --segment-columns from,to -o parts --whole --encoding copy
-      clipx extract sounds/ -o sounds --length 160000 --encoding flac --audio --audio-dtype int16
-      clipx extract videos/ -o s3://bucket/clips --length 16 --part $SLURM_ARRAY_TASK_ID/100
-      clipx extract s3://bucket/clips --finish
+    Examples: clips of 16 frames; how many there would be:
+      clipx extract videos/ -o clips --length 16 --stride 64 \\
+        --resize 256 --crop 224
+      clipx extract videos/ -o clips --length 16 --stride 64 --dry-run
+
+    \b
+    Scenes as videos, by the segments that each sample lists; parts of videos
+    without decoding, by a table; sounds:
+      clipx extract 'shards-{000..099}.tar' -o scenes --whole \\
+        --segments json:scenes --encoding mp4
+      clipx extract videos.csv --path video --segment-columns from,to \\
+        -o parts --whole --encoding copy
+      clipx extract sounds/ -o sounds --length 160000 --encoding flac \\
+        --audio --audio-dtype int16
+
+    \b
+    One of 100 tasks of a job array, and the end of it; on a Ray cluster:
+      clipx extract videos/ -o s3://bucket/clips --length 16 \\
+        --part $SLURM_ARRAY_TASK_ID/100
+      clipx extract -o s3://bucket/clips --finish
       clipx extract videos/ -o clips --length 16 --ray=auto
     """
     quiet = chosen.pop("quiet")

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 import clipx
+from clipx.cli.completions import choices_of
 from clipx.cli.option_groups import option_group, take_given
 
 __all__ = ["format_of", "number_options", "picture_options"]
@@ -19,6 +20,7 @@ PICTURES = (
     ),
     click.option(
         "--interpolation",
+        shell_complete=choices_of("format.Interpolation"),
         help="With --resize or --crop resized: bilinear, bicubic, area or nearest.  [default: bilinear]",
     ),
     click.option(
@@ -31,6 +33,7 @@ PICTURES = (
 NUMBERS = (
     click.option(
         "--dtype",
+        shell_complete=choices_of("_arithmetic.DTypeName"),
         help="Numbers of clips: uint8, float16, bfloat16 or float32.  [default: the source's; float32 with --scale, "
         "--mean or --std]",
     ),
@@ -39,7 +42,11 @@ NUMBERS = (
         "--mean", help="A number, or one for each channel, such as 0.48,0.45,0.4; or imagenet, kinetics or clip."
     ),
     click.option("--std", help="Divisor, as --mean. A preset gives scale, mean and std.  [default: 1]"),
-    click.option("--order", help="Dimensions of a clip: THWC, CTHW or TCHW; of one frame also HWC or CHW."),
+    click.option(
+        "--order",
+        shell_complete=choices_of("format.Order"),
+        help="Dimensions of a clip: THWC, CTHW or TCHW; of one frame also HWC or CHW.",
+    ),
 )
 
 picture_options = option_group(PICTURES)

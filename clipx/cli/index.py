@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 import clipx
+from clipx.cli.completions import complete_files
 from clipx.cli.dataset_options import dataset_from, dataset_options
 from clipx.cli.output import counted, printable
 from clipx.cli.summary import print_summary
@@ -19,7 +20,7 @@ MOST_PROBLEMS = 20
 
 
 @click.command()
-@click.argument("src", nargs=-1, required=True)
+@click.argument("src", nargs=-1, required=True, shell_complete=complete_files)
 @click.option(
     "-o",
     "--out",

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import clipx
+from clipx.cli.completions import complete_files
 from clipx.cli.extract_summary import print_job
 from clipx.cli.output import counted, printable
 from clipx.cli.summary import print_rows, print_summary
@@ -22,11 +23,12 @@ __all__ = ["info"]
 
 
 @click.command()
-@click.argument("name", metavar="[FILE]", required=False)
+@click.argument("name", metavar="[FILE]", required=False, shell_complete=complete_files)
 @click.option("--rows", type=click.IntRange(0), default=50, show_default=True, help="Most rows of a table to print.")
 def info(name: str | None, rows: int) -> None:
-    """Show versions, or the facts of a video, a sound, arrays, a shard, an index or a job.
+    """Show versions, or the facts of a file, an index or a job.
 
+    FILE is a video, a sound, arrays, a shard, an index, or the folder of a job.
     Without FILE: the versions of clipx and its libraries, and the vector instructions in use. With a video: its size in
     pixels, frame rate, number of frames, duration, codec, rotation and sound, from the header. With a shard or an index
     (.parquet): a line for each stream, and of an index, counts over all. With the folder of `clipx extract`, or its
@@ -34,6 +36,7 @@ def info(name: str | None, rows: int) -> None:
 
     \b
     Examples:
+      clipx info
       clipx info video.mp4
       clipx info shard-000.tar
       clipx info index.parquet --rows 0

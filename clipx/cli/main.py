@@ -9,6 +9,7 @@ import click
 import clipx
 from clipx.cli.bench import bench
 from clipx.cli.check import check
+from clipx.cli.completions import completion
 from clipx.cli.demo import demo
 from clipx.cli.extract import extract
 from clipx.cli.index import index
@@ -34,8 +35,19 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(clipx.__version__, prog_name="clipx")
 def main() -> None:
-    """Clips out of long videos, audio and arrays, inside a memory budget."""
+    """Clips out of long videos, audio and arrays, inside a memory budget.
+
+    \b
+    Examples:
+      clipx info video.mp4
+      clipx preview video.mp4 -o sheet.png --length 16 --stride 64
+      clipx check shards/
+      clipx extract videos/ -o clips --length 16 --stride 64 --resize 256
+      clipx extract --help
+
+    The documentation is at https://clipx.readthedocs.io
+    """
 
 
-for command in (info, preview, check, index, extract, bench, demo):
+for command in (info, preview, check, index, extract, bench, demo, completion):
     main.add_command(command)

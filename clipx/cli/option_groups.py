@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-__all__ = ["Option", "dashed", "option_group", "sectioned", "take_given"]
+__all__ = ["SECTIONS", "Option", "dashed", "option_group", "sectioned", "take_given"]
+
+SECTIONS = {
+    "is_table": "Input",
+    "length": "Which frames",
+    "segments": "Segments",
+    "fps": "How videos are read",
+    "resize": "How pictures are written",
+}
+"""Titles of groups of options in the help, by the first option of each."""
 
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 """A decorator such as `click.option` gives."""

@@ -10,6 +10,7 @@ from rich.console import Console
 
 import clipx
 from clipx.cli.format_options import format_of, picture_options
+from clipx.cli.option_groups import SECTIONS, sectioned
 from clipx.cli.output import counted, needs_matplotlib, one_line, printable
 from clipx.cli.spec_options import read_segments, spec_of, spec_options
 from clipx.cli.video_options import quality_option, video_options, video_options_of
@@ -17,7 +18,7 @@ from clipx.cli.video_options import quality_option, video_options, video_options
 __all__ = ["preview"]
 
 
-@click.command()
+@click.command(cls=sectioned({**SECTIONS, "rows": "The sheet"}))
 @click.argument("src", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Image file to write."
@@ -40,9 +41,13 @@ def preview(src: Path, out: Path, seed: int, rows: int, **chosen: Any) -> None:
     Each clip is a row of small pictures. Below each picture are its frame number and its time in seconds.
 
     \b
-    Examples: clips of 16 frames at 8 frames per second, one every 4 seconds; 8 frames of each scene:
+    Examples: clips of 16 frames at 8 frames a second, one every 4 seconds:
       clipx preview video.mp4 -o sheet.png --fps 8 --length 16 --stride 32
-      clipx preview video.mp4 -o sheet.png --uniform --segments video-Scenes.csv
+
+    \b
+    8 frames of each scene, by PySceneDetect's table:
+      clipx preview video.mp4 -o sheet.png --uniform \\
+        --segments video-Scenes.csv
     """
     from clipx.cli import contact_sheet
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import clipx
+from clipx.cli.completions import choices_of
 from clipx.cli.option_groups import dashed, option_group, take_given
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ OPTIONS = (
     click.option("--dilation", type=int, help="Frames from one frame of a clip to the next.  [default: 1]"),
     click.option(
         "--policy",
+        shell_complete=choices_of("plan.Policy"),
         help="Clips past the end: drop, repeat_last, wrap, reflect, constant, error or backpad.  [default: drop]",
     ),
     click.option("--fill-value", type=int, help="Value of frames past the end, with --policy constant.  [default: 0]"),
@@ -39,6 +41,7 @@ OPTIONS = (
     click.option("--num-clips", type=int, help="Number of clips, instead of --stride."),
     click.option(
         "--sampling",
+        shell_complete=choices_of("plan.Sampling", "plan.UniformSampling"),
         help="With --num-clips: regular, random, partition or partition_source; with --uniform: centers, random or "
         "linspace.",
     ),

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 import clipx
+from clipx.cli.completions import choices_of
 from clipx.cli.option_groups import option_group, take_given
 
 __all__ = ["audio_format_of", "audio_options", "quality_option", "video_options", "video_options_of"]
@@ -17,15 +18,26 @@ VIDEO = (
     click.option("--end-seconds", type=float, help="Time in the video, in seconds, up to which clips are taken."),
     click.option(
         "--at-start",
+        shell_complete=choices_of("video.options.AtStart"),
         help="First frame: the next one from --start-seconds on, or the one shown at that time.  [default: next]",
     ),
     click.option("--no-rotate", is_flag=True, help="Ignore the rotation that the file asks for."),
-    click.option("--colorspace", help="Override the file's: bt601, bt709, bt2020, fcc or smpte240m."),
-    click.option("--color-range", help="Override the file's: limited or full."),
-    click.option("--color", help="rgb or gray.  [default: rgb]"),
+    click.option(
+        "--colorspace",
+        shell_complete=choices_of("video.color.Colorspace"),
+        help="Override the file's: bt601, bt709, bt2020, fcc or smpte240m.",
+    ),
+    click.option(
+        "--color-range",
+        shell_complete=choices_of("video.color.ColorRange"),
+        help="Override the file's: limited or full.",
+    ),
+    click.option("--color", shell_complete=choices_of("video.options.Color"), help="rgb or gray.  [default: rgb]"),
     click.option("--stream", help="Video stream: best, or its number, from 0.  [default: best]"),
     click.option(
-        "--damage", help="At damage in the file: stop, skip the clips it may show in, or keep all.  [default: stop]"
+        "--damage",
+        shell_complete=choices_of("video.options.AtDamage"),
+        help="At damage in the file: stop, skip the clips it may show in, or keep all.  [default: stop]",
     ),
     click.option("--max-pixels", type=int, help="Largest frame to decode, in pixels (width times height)."),
     click.option("--trusted", is_flag=True, help="Allow SRC to open other files, as playlists do."),
@@ -45,7 +57,9 @@ video_options = option_group(VIDEO)
 """The options that `video_options_of` reads."""
 
 quality_option = click.option(
-    "--quality", help="exact, or fast: quicker to decode, but not bit for bit.  [default: exact]"
+    "--quality",
+    shell_complete=choices_of("video.options.Quality"),
+    help="exact, or fast: quicker to decode, but not bit for bit.  [default: exact]",
 )
 """One more of them, for commands where nothing is encoded."""
 
