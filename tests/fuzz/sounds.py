@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from fuzzing.media import RIFF, make_sound, mutated, read_chunks
-from fuzzing.structure import Random, flip_bytes, number, resize, set_number
+from fuzz.media import RIFF, make_sound, mutated, read_chunks
+from fuzz.structure import Random, flip_bytes, number, resize, set_number
 
 
 def _ogg_sums() -> list[int]:
@@ -113,11 +113,3 @@ def mp3(random: Random) -> bytes:
 def wav(random: Random) -> bytes:
     codec = random.choice(("pcm_s16le", "pcm_f32le", "adpcm_ms", "pcm_u8"))
     return mutated(random, make_sound(codec, "wav"), RIFF, read_chunks)
-
-
-SOUNDS = {"wav": wav, "flac": flac, "mp3": mp3, "ogg": ogg}
-
-
-def sound(random: Random) -> bytes:
-    name = random.choice(sorted(SOUNDS))
-    return SOUNDS[name](random)

@@ -10,7 +10,7 @@ from typing import Any
 import clipx
 from clipx import audio, video, wds
 from clipx.video.clips import count_frames
-from fuzzing.structure import Random
+from fuzz.structure import Random
 
 MOST_CLIPS = 100
 """Clips that are taken of an input: a file may say that it has millions."""

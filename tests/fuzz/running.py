@@ -28,13 +28,17 @@ import psutil
 from helpers.torchless import WITHOUT_TORCH
 
 import clipx
-from fuzzing import arrays, media, sounds, states, tars, use_arrays, use_media
+from fuzz import arrays, media, sounds, states, tars, ts, use_arrays, use_media
 
 KINDS: dict[str, tuple[Any, Any]] = {
     "mp4": (media.mp4, use_media.use_video),
     "mkv": (media.mkv, use_media.use_video),
     "avi": (media.avi, use_media.use_video),
-    "sound": (sounds.sound, use_media.use_sound),
+    "ts": (ts.ts, use_media.use_video),
+    "wav": (sounds.wav, use_media.use_sound),
+    "flac": (sounds.flac, use_media.use_sound),
+    "mp3": (sounds.mp3, use_media.use_sound),
+    "ogg": (sounds.ogg, use_media.use_sound),
     "npy": (arrays.npy, use_arrays.use_npy),
     "npz": (arrays.npz, use_arrays.use_npz),
     "tar": (tars.tar, use_arrays.use_tar),
@@ -158,7 +162,7 @@ def run(kind: str, first: int, inputs: int, bounds: Bounds, failures: Path | Non
 
 
 def _start(kind: str, first: int, end: int, errors: Any) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-X", "faulthandler", "-m", "fuzzing", kind, "--child", "--first", str(first)]
+    command = [sys.executable, "-X", "faulthandler", "-m", "fuzz", kind, "--child", "--first", str(first)]
     command += ["--inputs", str(end - first)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([WITHOUT_TORCH, *FOLDERS]), "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=env)

@@ -12,7 +12,7 @@ from typing import Any
 import av
 import numpy as np
 
-from fuzzing.structure import Grammar, Node, Random, flip_bytes, mutate, resize
+from fuzz.structure import Grammar, Node, Random, flip_bytes, mutate, resize
 
 BITEXACT = {"fflags": "+bitexact"}  # no random numbers and times
 

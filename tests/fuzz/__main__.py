@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from fuzzing.running import KINDS, Bounds, Report, child, run, use
+from fuzz.running import KINDS, Bounds, Report, child, run, use
 
 
 @click.command()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fuzzing.arrays import good
-from fuzzing.structure import Random, flip_bytes, number, resize, set_number
+from fuzz.arrays import good
+from fuzz.structure import Random, flip_bytes, number, resize, set_number
 
 
 def header(name: bytes, length: int, kind: bytes = b"0", **fields: bytes) -> bytes:

@@ -8,9 +8,9 @@ import sys
 import pytest
 from helpers.torchless import WITHOUT_TORCH
 
-from fuzzing import running
+from fuzz import running
 
-INPUTS = int(os.environ.get("CLIPX_FUZZ_INPUTS", "60"))
+INPUTS = int(os.environ.get("CLIPX_FUZZ_INPUTS", "40"))
 
 
 @pytest.mark.timeout(600)
@@ -25,7 +25,7 @@ def test_mutated_inputs(kind, tmp_path):
 
 def test_an_input_is_made_again_by_its_number():
     """Another process makes it."""
-    show = "from fuzzing.running import KINDS, make; print([hash((k, make(k, n))) for k in KINDS for n in range(8)])"
+    show = "from fuzz.running import KINDS, make; print([hash((k, make(k, n))) for k in KINDS for n in range(8)])"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([WITHOUT_TORCH, *running.FOLDERS]), "PYTHONHASHSEED": "0"}
     shown = [subprocess.check_output([sys.executable, "-c", show], env=env, text=True) for _ in range(2)]
     assert shown[0] == shown[1]
@@ -37,7 +37,7 @@ def run_of(monkeypatch, tmp_path, body, **bounds):
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\n"
         "if '--child' in sys.orig_argv:\n"
-        "    from fuzzing import running\n"
+        "    from fuzz import running\n"
         f"    running.KINDS['mp4'] = running.KINDS['mp4'][0], lambda data, random, documented: {body}\n"
     )
     monkeypatch.setattr(running, "FOLDERS", [str(tmp_path), *running.FOLDERS])
