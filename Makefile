@@ -7,7 +7,7 @@ EXTRAS ?= test,bench
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: build test test-long test-one test-rows lint format sanitize fuzz lowest coverage bench docs ci clean
+.PHONY: build test test-long test-one test-rows lint format sanitize tsan fuzz lowest coverage bench docs ci clean
 
 build:  ## an editable install in .venv-dev with all that the other targets need; again after a change of the kernel
 	$(PYTHON) -m venv $(VENV)
@@ -34,6 +34,9 @@ format:  ## sorts imports, mends what ruff can, and formats
 
 sanitize:  ## the kernel's tests under AddressSanitizer and UBSan: make sanitize T=tests/video for others
 	.ci/sanitize -n 2 --dist loadfile $(if $(filter-out tests,$(T)),$(T),tests/kernel tests/arrays/test_windows_*.py)
+
+tsan:  ## tests of threads under ThreadSanitizer: make tsan T=tests/loader for others
+	.ci/tsan $(if $(filter-out tests,$(T)),$(T),tests/test_races.py tests/loader/test_races.py)
 
 fuzz:  ## ten thousand mutated inputs of each kind under the sanitizers
 	.ci/fuzz

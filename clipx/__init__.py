@@ -5,8 +5,9 @@ Nothing is imported until it is used: neither av nor webdataset are loaded by `i
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from clipx._lazy import load
 
 if TYPE_CHECKING:
     from clipx import audio, errors, jobs, mapped, memory, plan, pool, ray, segments, video, wds, windows
@@ -100,9 +101,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        value = getattr(import_module(f"clipx.{_HOMES[name]}"), name)
+        value = load(f"clipx.{_HOMES[name]}", name)
     elif name in _MODULES:
-        value = import_module(f"clipx.{name}")
+        value = load(f"clipx.{name}")
     else:
         raise AttributeError(f"module 'clipx' has no attribute {name!r}")
     globals()[name] = value
@@ -115,9 +116,9 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(ipython: Any) -> None:
     """Have a notebook show batches as pictures: called by `%load_ext clipx`."""
-    import_module("clipx.wds.showing").register(ipython)
+    load("clipx.wds.showing").register(ipython)
 
 
 def unload_ipython_extension(ipython: Any) -> None:
     """Have it show them as text again: called by `%unload_ext clipx`."""
-    import_module("clipx.wds.showing").unregister(ipython)
+    load("clipx.wds.showing").unregister(ipython)

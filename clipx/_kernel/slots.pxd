@@ -5,19 +5,26 @@ cdef extern from "lock.h":
     void clipx_release(clipx_lock *) noexcept
 
 
+cdef extern from "free_slots.h":
+    ctypedef struct clipx_free_slots:
+        Py_ssize_t *stack
+        Py_ssize_t free
+    int clipx_make_free_slots(clipx_free_slots *, Py_ssize_t slots) noexcept
+    Py_ssize_t clipx_take_slot(clipx_free_slots *) noexcept
+    int clipx_give_slot_back(clipx_free_slots *, Py_ssize_t slot) noexcept
+    void clipx_add_waiting(clipx_free_slots *, Py_ssize_t more) noexcept
+    void clipx_count_slots(clipx_free_slots *, Py_ssize_t *free_now, Py_ssize_t *most_leased) noexcept
+
+
 cdef class Slots:
     cdef readonly object block
     cdef readonly Py_ssize_t slots, slot_bytes
-    cdef Py_ssize_t most_leased
     cdef char *address
-    cdef clipx_lock lock
-    cdef Py_ssize_t *stack
-    cdef Py_ssize_t free_count
-    cdef Py_ssize_t waiting
+    cdef clipx_free_slots free_slots
     cdef bint abandoned
     cdef object wake
     cdef Lease lease(self)
-    cdef Py_ssize_t pop(self) noexcept
+    cdef tuple counts(self)
     cdef void give_back(self, Py_ssize_t slot) noexcept
 
 

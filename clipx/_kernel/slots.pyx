@@ -13,7 +13,7 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 from libc.stdint cimport uintptr_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 
 cdef object ndarray = np.ndarray
 cdef enum:
@@ -21,16 +21,16 @@ cdef enum:
 
 
 cdef class Slots:
-    """The slots of a block, and a stack of the free ones: the one that came back last is still in the cache.
+    """The slots of a block, and which of them are free.
 
-    A lease may end on any thread, also inside a garbage collection: what holds `lock` runs no Python, so that no
-    collection and no other thread's work comes between. `wake` is called with None when a slot comes back while someone
-    waits; it must be reentrant, as SimpleQueue.put is.
+    A lease may end on any thread, also inside a garbage collection: what holds the lock of `free_slots` runs no Python,
+    so that no collection and no other thread's work comes between. `wake` is called with None when a slot comes back
+    while someone waits; it must be reentrant, as SimpleQueue.put is.
     """
 
     def __cinit__(self, block, Py_ssize_t slots, Py_ssize_t slot_bytes, wake):
         cdef Py_buffer view
-        cdef Py_ssize_t padding, i
+        cdef Py_ssize_t padding
         if slots < 1 or slot_bytes < ALIGNMENT or slot_bytes % ALIGNMENT:
             raise ValueError(f"{slots} slots of {slot_bytes} bytes")
         PyObject_GetBuffer(block, &view, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
@@ -43,38 +43,31 @@ cdef class Slots:
             raise ValueError(f"{slots} slots of {slot_bytes} bytes do not fit into {size}")
         self.address += padding
         self.block, self.slots, self.slot_bytes, self.wake = block, slots, slot_bytes, wake
-        self.stack = <Py_ssize_t *>malloc(slots * sizeof(Py_ssize_t))
-        if self.stack == NULL:
+        if not clipx_make_free_slots(&self.free_slots, slots):
             raise MemoryError
-        for i in range(slots):
-            self.stack[i] = slots - 1 - i
-        self.free_count = slots
 
     def __dealloc__(self):
-        free(self.stack)
+        free(self.free_slots.stack)
 
     @property
     def free(self):
         """Number of slots that are free."""
-        cdef Py_ssize_t count
-        clipx_acquire(&self.lock)
-        count = self.free_count
-        clipx_release(&self.lock)
-        return count
+        return self.counts()[0]
 
     @property
     def peak_leased(self):
         """Most slots that were leased at once."""
-        cdef Py_ssize_t count
-        clipx_acquire(&self.lock)
-        count = self.most_leased
-        clipx_release(&self.lock)
-        return count
+        return self.counts()[1]
+
+    cdef tuple counts(self):
+        cdef Py_ssize_t free_now, most_leased
+        clipx_count_slots(&self.free_slots, &free_now, &most_leased)
+        return free_now, most_leased
 
     cdef Lease lease(self):
         """A lease of a free slot, or None."""
         cdef Lease lease
-        cdef Py_ssize_t slot = self.pop()
+        cdef Py_ssize_t slot = clipx_take_slot(&self.free_slots)
         if slot < 0:
             return None
         lease = Lease.__new__(Lease)
@@ -82,40 +75,19 @@ cdef class Slots:
         lease.slots = self
         return lease
 
-    cdef Py_ssize_t pop(self) noexcept:
-        """A slot that is free, and is no longer; -1 where none is."""
-        cdef Py_ssize_t slot = -1
-        clipx_acquire(&self.lock)
-        if self.free_count:
-            self.free_count -= 1
-            slot = self.stack[self.free_count]
-            self.most_leased = max(self.most_leased, self.slots - self.free_count)
-        clipx_release(&self.lock)
-        return slot
-
     def abandon(self):
         """Lease no slot any more, and take none back: a forked child must not touch what it inherited."""
         # Without the lock: a process that has just been forked has one thread.
         self.abandoned = True
-        self.free_count = 0
+        self.free_slots.free = 0
 
     cdef void give_back(self, Py_ssize_t slot) noexcept:
-        cdef bint is_awaited
-        if self.abandoned:
-            return
-        clipx_acquire(&self.lock)
-        self.stack[self.free_count] = slot
-        self.free_count += 1
-        is_awaited = self.waiting > 0
-        clipx_release(&self.lock)
-        if is_awaited:
+        if not self.abandoned and clipx_give_slot_back(&self.free_slots, slot):
             self.wake(None)
 
     def wait(self, Py_ssize_t more):
         """Add `more` to the number of threads that wait for a slot. A slot that is free afterwards wakes them."""
-        clipx_acquire(&self.lock)
-        self.waiting += more
-        clipx_release(&self.lock)
+        clipx_add_waiting(&self.free_slots, more)
 
     def take(self, tuple shape not None, dtype):
         """A free slot as an array of this shape, or None. Raises TypeError where the slot is too small."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from clipx._lazy import load
+
 if TYPE_CHECKING:
     from clipx.jobs.extraction.errors import ExtractError, PartsLost, TooManyFailures
     from clipx.jobs.extraction.expected import Expected
@@ -43,9 +45,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'clipx.jobs' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = globals()[name] = getattr(import_module(f"clipx.jobs.extraction.{_HOMES[name]}"), name)
+    value = globals()[name] = load(f"clipx.jobs.extraction.{_HOMES[name]}", name)
     return value
 
 

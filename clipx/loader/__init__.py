@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from clipx._lazy import load
+
 if TYPE_CHECKING:
     from clipx.loader.loader import Loader
 
@@ -23,7 +25,5 @@ __all__ = ["Loader"]
 def __getattr__(name: str) -> Any:
     # The steps are of use without media.
     if name == "Loader":
-        from clipx.loader.loader import Loader
-
-        return Loader
+        return load("clipx.loader.loader", name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -243,7 +243,6 @@ class Loader(DictDataset):  # type: ignore[misc]
         progress.reading = reading = Reading.of(
             progress.state(), whole, partial(config.joined, progress.epoch, own=whole.own)
         )
-        self._resuming.progress = progress
         config.log_few_parts(whole, world)
         handler = Recorder(self.errors, config.handler)
         reader = config.dataset.reader(handler)

@@ -101,8 +101,14 @@ class Resuming:
     def begin(self, world: World, epoch: Epoch, beginning: EpochState) -> Progress:
         """The progress of the iteration that begins now; without a state it is that of a `beginning`, of its own epoch.
 
+        From now on it is `progress`: its epoch has been counted, so that other threads must not find the one before.
+
         Raises ValueError where a state was loaded, and this is not the process that it is for.
         """
+        self.progress = found = self._begun(world, epoch, beginning)
+        return found
+
+    def _begun(self, world: World, epoch: Epoch, beginning: EpochState) -> Progress:
         waiting = self.waiting
         if waiting is not None:
             self._check_process(waiting, world)
