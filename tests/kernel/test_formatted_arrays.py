@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers.formatted import BFLOAT16, FLOATS, MEAN, ORDERS, STD, check, numbers, ordered, same
+from helpers.long import LONG, some
 from helpers.strides import SEEN
 from helpers.windows import table_of
 from hypothesis import given, settings
@@ -46,9 +47,9 @@ def test_orders_without_time(order, channels, dtype):
         assert clips.shape == ((3, 2, 5, channels) if order == "HWC" else (3, channels, 2, 5))
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize("dtype", ["u1", "?", "i2", "f4"])
-@pytest.mark.parametrize("seen", SEEN)
+@pytest.mark.parametrize(
+    ("seen", "dtype", "channels"), some(itertools.product(SEEN, ["u1", "?", "i2", "f4"], [1, 3, 4]), 5)
+)
 def test_every_stride(seen, dtype, channels):
     frames = SEEN[seen](numbers((6, 4, 9, channels), dtype))
     plan = {"length": 2, "stride": 3, "policy": "repeat_last"}
@@ -130,7 +131,7 @@ def formats(draw, shape, length):
     )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=300 if LONG else 120)
 @given(data=st.data())
 def test_against_reference(data):
     frames, plan = data.draw(sources()), data.draw(plans())

@@ -8,6 +8,7 @@ import pytest
 import reference
 from helpers.arrays import random_bytes
 from helpers.guards import CACHED, STREAMING, guarded
+from helpers.long import LONG
 from helpers.processes import run_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,7 +44,7 @@ def layouts(draw, least_rank):
     return np.broadcast_to(array, sizes).transpose(order)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=400 if LONG else 150)
 @given(src=layouts(1), data=st.data(), offset=st.integers(0, 70))
 def test_gather(src, data, offset):
     frame = st.integers(-1, len(src) - 1)
@@ -61,7 +62,7 @@ def test_gather(src, data, offset):
     assert src.tobytes() == before
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=300 if LONG else 120)
 @given(frame=layouts(0), count=st.integers(0, 4), offset=st.integers(0, 70))
 def test_scatter(frame, count, offset):
     wanted = np.empty(frame.shape, frame.dtype)

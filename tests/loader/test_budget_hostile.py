@@ -7,6 +7,7 @@ import json
 import sys
 
 import pytest
+from helpers.long import LONG
 from helpers.processes import run_python
 
 pytestmark = [
@@ -157,10 +158,13 @@ for name in sys.argv[2:]:
 '''
 
 KINDS = [
-    ["packed", "packed_by_lzma", "packed_too_large", "texts_that_grow", "texts_that_grow_too_much", "lists_of_nothing"],
-    ["fields_larger_than_the_first", "large_samples", "larger_samples", "holes", "bomb_of_gzip", "bomb_of_bzip2"],
+    ["packed", "texts_that_grow", "lists_of_nothing"],
+    ["fields_larger_than_the_first", "large_samples", "holes", "bomb_of_gzip"],
     ["many_references", "large_pictures_among_small"],
 ]
+if LONG:
+    KINDS[0] += ["packed_by_lzma", "packed_too_large", "texts_that_grow_too_much"]
+    KINDS[1] += ["larger_samples", "bomb_of_bzip2"]
 
 
 @pytest.mark.parametrize("kinds", KINDS, ids=["fields", "members", "decoders"])

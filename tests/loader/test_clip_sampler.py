@@ -6,6 +6,7 @@ import random
 
 import pytest
 from helpers.clip_datasets import RANDOM, keys_and_clips, of_index, summary
+from helpers.long import LONG
 from helpers.workers import data_loader, once_more
 
 import clipx
@@ -172,7 +173,10 @@ def test_workers_follow_the_epoch(index, context, persistent):
         assert all(isinstance(batch["mp4"], torch.Tensor) and batch["mp4"].is_contiguous() for batch in batches)
 
 
-@pytest.mark.parametrize(("ranks", "workers"), [(1, 0), (1, 1), (1, 3), (2, 2), (3, 1), (8, 0), (2, 3)])
+WORLDS = [(1, 0), (1, 3), (8, 0), (2, 2), *([(1, 1), (3, 1), (2, 3)] if LONG else [])]
+
+
+@pytest.mark.parametrize(("ranks", "workers"), WORLDS)
 def test_every_clip_once_over_ranks_and_workers(index, ranks, workers, monkeypatch):
     monkeypatch.setattr("torch.utils.data.dataloader.DataLoader.check_worker_number_rationality", lambda self: None)
     found = []
@@ -182,7 +186,7 @@ def test_every_clip_once_over_ranks_and_workers(index, ranks, workers, monkeypat
     assert dict(found) == clips_of_epoch(index, 0)
 
 
-@pytest.mark.parametrize(("workers", "batch_size", "points"), [(0, 3, 8), (2, 3, 10), (2, None, 2)])
+@pytest.mark.parametrize(("workers", "batch_size", "points"), [(0, 3, 8), (2, 3, 10 if LONG else 4), (2, None, 2)])
 def test_states_go_on_in_spite_of_prefetching(index, workers, batch_size, points):
     stateful = pytest.importorskip("torchdata.stateful_dataloader")
     pytest.importorskip("torch")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import webdataset
 from helpers.arrays import npy
+from helpers.long import some
 
 import clipx
 from clipx import wds
@@ -52,8 +53,7 @@ def check(sample_clips, sample):
     return wanted
 
 
-@pytest.mark.parametrize("kind", FILES)
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize(("kind", "policy"), some(itertools.product(FILES, POLICIES), 3))
 def test_videos(make_video, kind, policy):
     sample = {"__key__": "a", "mp4": make_video(n=45, **FILES[kind]).read_bytes()}
     assert check(SampleClips(clipx.WindowSpec(4, 3, policy=policy)), sample) >= 14

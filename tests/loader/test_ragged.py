@@ -177,8 +177,8 @@ def test_sound(tmp_path, kind, order):
 
 
 @pytest.mark.parametrize("kind", ["list", "pad", "bucket"])
-def test_sound_beside_videos(tmp_path, real_video, kind):
-    data = real_video("bigbuckbunny.mp4").read_bytes()
+def test_sound_beside_videos(tmp_path, movie, kind):
+    data = movie("mp4", "aac").path.read_bytes()
     samples = [{"__key__": f"v{i}", "mp4": data} for i in range(2)]
     audio, format = clipx.AudioFormat(sample_rate=8000, mono=True), clipx.ClipFormat(crop=(8, 8))
     spec = clipx.WindowSpec(4, 11)

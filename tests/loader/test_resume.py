@@ -11,6 +11,7 @@ import pytest
 from helpers.arrays import array, npy
 from helpers.killed import iterate_until_killed
 from helpers.loaders import CROP, WINDOW, everything, of_arrays, of_videos
+from helpers.long import LONG
 from helpers.shards import array_sample, write_shard
 from helpers.states import THREADS, batches_and_states, check_every, through_json
 
@@ -24,7 +25,9 @@ pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 @pytest.mark.parametrize("kind", [of_arrays, of_videos])
 def test_every_batch(arrays, videos, kind, shuffle, drop_last):
     urls = (arrays if kind is of_arrays else videos)[0]
-    values, _ = check_every(lambda **rest: kind(urls, shuffle=shuffle, drop_last=drop_last, **rest), epochs=2)
+    values, _ = check_every(
+        lambda **rest: kind(urls, shuffle=shuffle, drop_last=drop_last, **rest), epochs=2, every=1 if LONG else 3
+    )
     assert (values[0] != values[1]) == shuffle
 
 

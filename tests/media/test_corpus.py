@@ -39,7 +39,7 @@ def check_clip(clip, frames, facts):
 def test_dense_and_sparse_windows_are_those_of_a_full_decode(name):
     data, whole = video_bytes(name), played(name)
     assert (len(whole.frames), whole.ended, whole.failed) == (FRAMES, True, False)
-    for window in DENSE + SPARSE:
+    for window in DENSE + SPARSE if LONG or name != "dv" else DENSE[:1] + SPARSE[:1]:
         starts = clipx.windows.starts(FRAMES, **plan_of(window))
         table = clipx.windows.indices(FRAMES, **plan_of(window))
         got = list(clipx.video.clips(data, window))

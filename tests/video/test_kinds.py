@@ -32,7 +32,7 @@ def test_every_kind(make_video, whole, kind):
     path = make_video(N, **KINDS[kind])
     frames = whole(path)
     assert len({each.tobytes() for each in frames}) == N
-    for window in WINDOWS:
+    for window in WINDOWS if LONG else WINDOWS[list(KINDS).index(kind) % 2 :: 2]:
         spec = clipx.WindowSpec(**window)
         extracted = clips(path, spec, rng=3)
         check_slices(extracted, frames, spec, rng=3)

@@ -4,10 +4,12 @@ import io
 import json
 import struct
 from fractions import Fraction
+from itertools import product
 
 import av
 import numpy as np
 import pytest
+from helpers.long import some
 from helpers.media import Pipe, remuxed
 from helpers.videos import MKV
 
@@ -167,9 +169,11 @@ HEVC = {"codec": "libx265", "x265-params": "keyint=8:bframes=0:log-level=none"}
 ORIENTED = [(90, False, False), (0, True, False), (0, False, True), (180, False, False), (270, True, False)]
 
 
-@pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts"])
-@pytest.mark.parametrize("codec", ["h264", "hevc"])
-@pytest.mark.parametrize("oriented", ORIENTED, ids=str)
+@pytest.mark.parametrize(
+    ("oriented", "codec", "container"),
+    some(product(ORIENTED, ["h264", "hevc"], ["mp4", "matroska", "mpegts"]), 5),
+    ids=str,
+)
 def test_an_orientation_in_the_stream(make_video, whole, codec, container, oriented):
     """FFmpeg gives it with the frames that bring it alone; it is that of all."""
     path = make_video(N, size=(48, 80), **(H264 if codec == "h264" else HEVC))
