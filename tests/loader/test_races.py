@@ -4,6 +4,7 @@ import json
 
 import pytest
 from helpers.loaders import check_ended, clips_of, of_arrays, of_videos
+from helpers.long import LONG
 from helpers.switching import switched, together
 
 from clipx.datasets.ledger import Ledger
@@ -56,11 +57,11 @@ def test_state_and_stats_while_it_runs(arrays):
 def test_closed_at_any_time(videos):
     """All threads end, and every sample is closed once."""
     urls, _ = videos
-    for batches in range(3):
+    for batches in range(20 if LONG else 3):
         loader = of_videos(urls, threads=3)
         with switched("loader/", "_threads.py", share=0.01, seed=batches):
             iterator = iter(loader)
-            for _ in range(batches):
+            for _ in range(batches % 5):
                 next(iterator)
             together(loader.close, iterator.close, loader.close)
         del iterator
