@@ -1,20 +1,27 @@
 """Small files that the pages read: made on the spot, in the working directory of each page."""
 
+import asyncio
 import csv
 import io
 import json
 import os
+import queue
+import threading
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
-import webdataset
+
+from clipx._torchless import import_webdataset
+
+# webdataset would import torch, which takes seconds. A page that hands a Loader to torch imports torch before this.
+import_webdataset()
 
 # Commands that pages run print plain text: notebooks give them a terminal with colors.
 os.environ.update(TERM="dumb", NO_COLOR="1")
 
-__all__ = ["array", "folder", "shard", "shards", "sound", "table", "video", "video_bytes"]
+__all__ = ["array", "folder", "serve", "shard", "shards", "sound", "table", "video", "video_bytes"]
 
 
 def picture(number, size, seed=0):
@@ -99,6 +106,8 @@ def _sound(out, stream, samples):
 
 def shard(path, samples):
     """A tar of samples: dicts of fields, with or without a "__key__". Returns the path."""
+    import webdataset
+
     with webdataset.TarWriter(str(path)) as tar:
         for number, sample in enumerate(samples):
             tar.write({"__key__": f"{Path(path).stem}_{number:03}", **sample})
@@ -139,3 +148,23 @@ def table(path, rows):
             writer.writeheader()
             writer.writerows(rows)
     return path
+
+
+def serve(root):
+    """Serves the files of a folder, which is made, on the loopback address, in a thread. Returns the address."""
+    from aiohttp import web
+
+    Path(root).mkdir(parents=True, exist_ok=True)
+    ports = queue.SimpleQueue()
+
+    async def run():
+        app = web.Application()
+        app.router.add_static("/", root)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        ports.put(runner.addresses[0][1])
+        await asyncio.Event().wait()
+
+    threading.Thread(target=asyncio.run, args=(run(),), daemon=True).start()
+    return f"http://127.0.0.1:{ports.get(timeout=30)}"

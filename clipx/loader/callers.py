@@ -1,4 +1,4 @@
-"""Objects that call a Loader: DataLoaders, whose workers it is not told of, and wrappers that would share it out again.
+"""Objects that call a Loader: DataLoaders, whose workers it is not told of, and what would batch or share it out again.
 
 They say what they are in no other way than by who calls.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-__all__ = ["data_loader_over", "refuse_second_sharing"]
+__all__ = ["data_loader_over", "refuse_second_batching", "refuse_second_sharing"]
 
 
 def _caller(depth: int) -> Any:
@@ -21,6 +21,14 @@ def data_loader_over(dataset: Any, depth: int = 1) -> Any:
     caller = _caller(depth + 1)
     is_over = getattr(caller, "dataset", None) is dataset and isinstance(getattr(caller, "num_workers", None), int)
     return caller if is_over else None
+
+
+def refuse_second_batching(depth: int = 1) -> None:
+    """Raise ValueError where a DataLoader called that makes batches of what it is given."""
+    if getattr(_caller(depth + 1), "auto_collation", False) is True:  # torch's and torchdata's fetchers have it
+        raise ValueError(
+            "a DataLoader makes batches of a Loader's batches, but must take them as they are: give it batch_size=None"
+        )
 
 
 def refuse_second_sharing(depth: int = 1) -> None:

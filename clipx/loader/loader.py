@@ -26,7 +26,7 @@ from clipx.datasets.segments import Segments, parse_segments
 from clipx.datasets.world import World, find_ranks, find_world, in_worker
 from clipx.format import ClipFormat
 from clipx.loader.beside import check_map
-from clipx.loader.callers import data_loader_over, refuse_second_sharing
+from clipx.loader.callers import data_loader_over, refuse_second_batching, refuse_second_sharing
 from clipx.loader.config import LoaderConfig
 from clipx.loader.counts import Targets
 from clipx.loader.epoch import BatchIterator, Kept, Running
@@ -233,6 +233,7 @@ class Loader(DictDataset):  # type: ignore[misc]
         return self._kept.length
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
+        refuse_second_batching()
         refuse_second_sharing()
         self.close()
         config, world = self._config, find_world(self._ranks)

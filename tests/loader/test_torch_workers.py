@@ -77,6 +77,14 @@ def test_torch_takes_the_loader_itself(arrays, workers):
         assert dict(found) == expected(samples)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_data_loader_that_makes_batches_is_refused(arrays, workers):
+    pytest.importorskip("torch")
+    loader = data_loader(of_arrays(arrays[0], batch_size=4), batch_size=1, num_workers=workers)
+    with pytest.raises(ValueError, match=r"makes batches of a Loader's batches.* give it batch_size=None"):
+        next(iter(loader))
+
+
 def test_fewer_shards_than_workers(arrays):
     pytest.importorskip("torch")
     urls, samples = arrays
