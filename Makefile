@@ -41,6 +41,9 @@ tsan:  ## tests of threads under ThreadSanitizer: make tsan T=tests/loader for o
 fuzz:  ## ten thousand mutated inputs of each kind under the sanitizers
 	.ci/fuzz
 
+soak:  ## ten million small clips and a thousand epochs: memory, descriptors and threads over time, drawn in soak.svg
+	PYTHONPATH=tests python -m soak all --plot soak.svg --json soak.json
+
 lowest:  ## the tests with the lowest versions of the dependencies
 	.ci/lowest
 
