@@ -41,11 +41,7 @@ tsan:  ## tests of threads under ThreadSanitizer: make tsan T=tests/loader for o
 fuzz:  ## ten thousand mutated inputs of each kind under the sanitizers
 	.ci/fuzz
 
-<<<<<<< HEAD
 soak:  ## ten million small clips and a thousand epochs: memory, descriptors and threads over time, drawn in soak.svg
-=======
-soak:  ## ten million small clips and a thousand epochs, and their memory over time, drawn in soak.svg
->>>>>>> 4e690da (The nightly soaks, CI runs ThreadSanitizer, and the lowest versions are tested on the clipx that the test line built)
 	PYTHONPATH=tests python -m soak all --plot soak.svg --json soak.json
 
 lowest:  ## the tests with the lowest versions of the dependencies
