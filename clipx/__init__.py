@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from clipx import audio, errors, jobs, mapped, memory, plan, pool, ray, segments, video, wds, windows
     from clipx._kernel import simd
     from clipx.audio.format import AudioFormat
-    from clipx.clip import Clip
+    from clipx.clip import Clip, ClipFacts
     from clipx.datasets.files import Files
     from clipx.datasets.index import Index
     from clipx.datasets.mix import Mix
@@ -34,6 +34,7 @@ _HOMES = {
     "AudioFormat": "audio.format",
     "Clip": "clip",
     "ClipDataset": "loader.clip_dataset",
+    "ClipFacts": "clip",
     "ClipFormat": "format",
     "ClipPool": "pool",
     "ClipSampler": "loader.clip_sampler",
@@ -62,6 +63,7 @@ __all__ = [
     "AudioFormat",
     "Clip",
     "ClipDataset",
+    "ClipFacts",
     "ClipFormat",
     "ClipPool",
     "ClipSampler",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, TypedDict, cast
 
 import numpy as np
 
@@ -22,7 +22,48 @@ else:
 
     Indices, Times = TypeVar("Indices"), TypeVar("Times")
 
-__all__ = ["Clip", "SoundClip", "VideoClip"]
+__all__ = ["Clip", "ClipFacts", "SoundClip", "VideoClip"]
+
+
+class _AllFacts(TypedDict):
+    index: int
+    start: int
+    valid: int
+    length: int | None
+
+
+class ClipFacts(_AllFacts, total=False):
+    """The facts of a clip as JSON takes them: "clip.json" of a sample, of which a batch has a list.
+
+    >>> facts: clipx.ClipFacts = batch["clip.json"][0]
+
+    As the attributes of `clipx.Clip`, where they are known; arrays are lists, nan is None, and a crop is a list of
+    numbers, or of such lists. Beside them:
+
+    Attributes:
+        key: `__key__` of the sample that the clip is of.
+        url: the file or shard of that sample.
+        segment: start, end, and the segment's own facts.
+        repeated: whether a Loader with `equal_batches` gives the clip once more.
+
+    Stability: stable. Added in version 0.2.
+    """
+
+    frame_indices: list[int]
+    pts_seconds: list[float | None] | float
+    duration_seconds: list[float | None] | float
+    fps: float
+    source_fps: float
+    rotation: int
+    mirrored: bool
+    sample_rate: int
+    crop: list[int] | list[list[int]]
+    flip: bool | list[bool]
+    segment: dict[str, Any]
+    damaged: list[Any]
+    key: str
+    url: str
+    repeated: bool
 
 
 @dataclass(eq=False, repr=False)
@@ -125,7 +166,7 @@ class Clip(Generic[Indices, Times]):
         self.crop, self.flip = (crops, flips) if len(own) > 1 else (crops[0], flips[0])
         return self
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> ClipFacts:
         """The clip's facts as JSON takes them, for "clip.json"; nan becomes None."""
         facts: dict[str, Any] = {"index": self.index, "start": self.start, "valid": self.valid, "length": self.length}
         indices: Any = self.frame_indices
@@ -156,7 +197,7 @@ class Clip(Generic[Indices, Times]):
             facts["crop"] = [list(each) if isinstance(each, tuple) else each for each in self.crop]
         if self.damaged:
             facts["damaged"] = self.damaged
-        return facts
+        return cast("ClipFacts", facts)
 
 
 VideoClip = Clip[np.ndarray, np.ndarray]

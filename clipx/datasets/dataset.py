@@ -20,13 +20,14 @@ Handler = Callable[[Exception], bool]
 
 
 class SampleReader(Protocol):
-    """Reads the samples of a dataset: in order from any position on, or at given addresses.
+    """Reads the samples of a dataset: in order from any position on, or at given addresses."""
 
-    Attributes:
-        limits: how much of a sample is read, and when.
-    """
+    @property
+    def limits(self) -> ReadLimits:
+        """How much of a sample is read, and when."""
 
-    limits: ReadLimits
+    @limits.setter
+    def limits(self, limits: ReadLimits) -> None: ...
 
     def samples(self, share: Share, after: Position = START) -> Iterator[tuple[Address, Sample]]:
         """The samples of a share in order, with their addresses: all, or those that come after a position.

@@ -220,9 +220,13 @@ class Files:
         given = self._paths_of(self._rows[number][0])[0]
         return self._resolved(given) if given else ""
 
-    @lazy
+    @property
     def is_remote(self) -> bool:
         """Whether some files are read through fsspec."""
+        return self._is_remote  # not lazy itself: pyright takes a property alone for that of a Dataset
+
+    @lazy
+    def _is_remote(self) -> bool:
         if is_remote(self._root):
             return True
         return any(is_remote(str(cell)) for name in self._paths for cell in self._table.columns[name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from clipx._checks import exact_number
@@ -19,6 +20,9 @@ __all__ = ["SEGMENT_BYTES", "BadSegment", "SampleSegments", "SegmentSource", "Se
 
 Segments = str | Callable[[Sample], Any] | Iterable[Segment | Sequence[Any]] | None
 """None: sources are not divided. "json:segments": of a field of a sample; a function of the sample; a list for all."""
+
+Seconds = float | str | Fraction | None
+"""A number of seconds, exactly, also as a text such as "1001/30000"; None for no limit."""
 
 SEGMENT_BYTES = 1024
 """Bytes that a segment counts with: its object, its facts' names, and its part of the plan."""
@@ -66,9 +70,9 @@ class SegmentSource:
     """
 
     given: FieldPath | Callable[[Sample], Any] | tuple[Any, ...]
-    min_seconds: Any = None
-    max_seconds: Any = None
-    trim_seconds: Any = None
+    min_seconds: Fraction | None = None
+    max_seconds: Fraction | None = None
+    trim_seconds: Fraction | None = None
 
     @property
     def field(self) -> FieldPath | None:
@@ -216,7 +220,7 @@ def _segment(number: int, entry: Any, unit: Unit) -> Segment:
 
 
 def parse_segments(
-    segments: Segments, *, min_seconds: Any = None, max_seconds: Any = None, trim_seconds: Any = None
+    segments: Segments, *, min_seconds: Seconds = None, max_seconds: Seconds = None, trim_seconds: Seconds = None
 ) -> SegmentSource | None:
     """The parsed arguments; None where sources are not divided. Raises TypeError and ValueError that name them."""
     limits = {"min_seconds": min_seconds, "max_seconds": max_seconds, "trim_seconds": trim_seconds}

@@ -20,7 +20,7 @@ from clipx.datasets.keys import Keys
 from clipx.datasets.ledger import MOST_ENTRIES, Ledger, Recorder
 from clipx.datasets.origins import locate
 from clipx.datasets.passes import Passes
-from clipx.datasets.segments import Segments, parse_segments
+from clipx.datasets.segments import Seconds, Segments, parse_segments
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.format import ClipFormat
 from clipx.loader.beside import Map, check_map, decoded_beside, mapped
@@ -98,9 +98,9 @@ class ClipDataset:
         options: VideoOptions | None = None,
         audio: AudioFormat | None = None,
         segments: Segments = None,
-        min_seconds: Any = None,
-        max_seconds: Any = None,
-        trim_seconds: Any = None,
+        min_seconds: Seconds = None,
+        max_seconds: Seconds = None,
+        trim_seconds: Seconds = None,
         map: Map | None = None,
         seed: int = 0,
         epoch: int = 0,

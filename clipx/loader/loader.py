@@ -22,7 +22,7 @@ from clipx.datasets.iterable import DictDataset
 from clipx.datasets.keys import Keys
 from clipx.datasets.ledger import Ledger, Recorder
 from clipx.datasets.passes import Passes
-from clipx.datasets.segments import Segments, parse_segments
+from clipx.datasets.segments import Seconds, Segments, parse_segments
 from clipx.datasets.world import World, find_ranks, find_world, in_worker
 from clipx.format import ClipFormat
 from clipx.loader.beside import check_map
@@ -136,9 +136,9 @@ class Loader(DictDataset):  # type: ignore[misc]
         options: VideoOptions | None = None,
         audio: AudioFormat | None = None,
         segments: Segments = None,
-        min_seconds: Any = None,
-        max_seconds: Any = None,
-        trim_seconds: Any = None,
+        min_seconds: Seconds = None,
+        max_seconds: Seconds = None,
+        trim_seconds: Seconds = None,
         map: Callable[[Sample], Sample] | None = None,
         shuffle: bool = True,
         seed: int = 0,

@@ -14,7 +14,7 @@ from clipx.audio.format import AudioFormat
 from clipx.datasets.fields import Sample
 from clipx.datasets.keys import Key, Keys, parse_keys
 from clipx.datasets.origins import describe_error, origin_of
-from clipx.datasets.segments import BadSegment, Segments, parse_segments
+from clipx.datasets.segments import BadSegment, Seconds, Segments, parse_segments
 from clipx.datasets.source_names import kind_of_name
 from clipx.datasets.sources import BYTES
 from clipx.datasets.stored import StoredFile
@@ -134,9 +134,9 @@ def extract_map(
     options: VideoOptions | None = None,
     audio: AudioFormat | None = None,
     segments: Segments = None,
-    min_seconds: Any = None,
-    max_seconds: Any = None,
-    trim_seconds: Any = None,
+    min_seconds: Seconds = None,
+    max_seconds: Seconds = None,
+    trim_seconds: Seconds = None,
     keys: Keys = None,
     key: str | None = None,
     seed: int = 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import webdataset
@@ -133,6 +133,10 @@ class BatchStage:
         ragged = "" if self._ragged == "error" else f", ragged={self._ragged!r}"
         return f"clipx.wds.batched({self._batch_size}, partial={self._partial}, pool={self._pool!r}{ragged})"
 
+    @overload
+    def __call__(self, samples: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]: ...
+    @overload
+    def __call__(self, samples: Iterable[Any]) -> Iterator[Any]: ...
     def __call__(self, samples: Iterable[Any]) -> Iterator[Any]:
         return self._of_buckets(samples) if self._ragged == "bucket" else self._in_order(samples)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import webdataset
 
@@ -14,7 +13,7 @@ from clipx.datasets.keys import Keys
 from clipx.datasets.ledger import Ledger, Recorder
 from clipx.datasets.origins import describe_error
 from clipx.datasets.passes import Passes
-from clipx.datasets.segments import BadSegment, Segments, parse_segments
+from clipx.datasets.segments import BadSegment, Seconds, Segments, parse_segments
 from clipx.errors import NOT_A_SAMPLES_FAULT
 from clipx.format import ClipFormat
 from clipx.plan import FrameSpec, check_bounded
@@ -107,9 +106,9 @@ def clips(
     options: VideoOptions | None = None,
     audio: AudioFormat | None = None,
     segments: Segments = None,
-    min_seconds: Any = None,
-    max_seconds: Any = None,
-    trim_seconds: Any = None,
+    min_seconds: Seconds = None,
+    max_seconds: Seconds = None,
+    trim_seconds: Seconds = None,
     pool: ClipPool | int | str | None = None,
     keys: Keys = None,
     seed: int = 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from clipx.clip import Clip
 from clipx.datasets.fields import Field, Sample
@@ -151,7 +151,7 @@ def joined(
         segment = clips[0].segment
         of = key if segment is None else f"{key}_{segment.number:04d}"
         out["__key__"] = f"{of}_{clips[0].index:06d}"
-        facts = clips[0].facts()
+        facts = cast("dict[str, Any]", clips[0].facts())
         if len(clips) > 1:
             facts = {name: fact for clip in reversed(clips) for name, fact in clip.facts().items()}
         facts.update(of_source)

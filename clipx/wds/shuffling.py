@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from clipx import memory
@@ -97,7 +97,7 @@ class ShuffleBuffer:
         return sample
 
 
-class _ShuffleStage:
+class ShuffleStage:
     """`shuffle` with its arguments, as a step of a pipeline."""
 
     def __init__(
@@ -110,7 +110,7 @@ class _ShuffleStage:
     def __repr__(self) -> str:
         return f"clipx.wds.shuffle({self._max_bytes}, pool={self._pool!r}, reserve={self._reserve}, seed={self._seed})"
 
-    def __call__(self, samples: Iterable[Any]) -> Iterator[Any]:
+    def __call__(self, samples: Iterable[Item]) -> Iterator[Item]:
         return self._run(samples, stream_random(self._seed, self._passes.epoch(self._epoch), "shuffle"))
 
     def _capacity(self) -> int:
@@ -163,7 +163,7 @@ def shuffle(
     reserve: int | None = None,
     seed: int = 0,
     epoch: Epoch = None,
-) -> Callable[[Iterable[Any]], Iterator[Any]]:
+) -> ShuffleStage:
     """A stage that shuffles samples with a buffer of so many bytes, not of so many samples.
 
     >>> dataset.compose(clipx.wds.clips(spec, pool=pool), clipx.wds.shuffle(pool=pool))
@@ -195,4 +195,4 @@ def shuffle(
         reserve = integer("reserve", reserve, 1)
         if pool is None:
             raise ValueError(f"reserve is {reserve}, but there is no pool to reserve slots of")
-    return _ShuffleStage(most, pool, reserve, integer("seed", seed, 0), check_epoch(epoch))
+    return ShuffleStage(most, pool, reserve, integer("seed", seed, 0), check_epoch(epoch))

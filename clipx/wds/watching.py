@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from clipx import memory
 from clipx._checks import integer
@@ -15,11 +15,13 @@ __all__ = ["watch"]
 
 logger = logging.getLogger("clipx")
 
+Item = TypeVar("Item")
+
 LEAST_SECONDS = 1.0
 """Between two lines of the log, however fast samples come."""
 
 
-class _WatchStage:
+class WatchStage:
     """`watch` with its arguments, as a step of a pipeline."""
 
     def __init__(self, every: int) -> None:
@@ -28,7 +30,7 @@ class _WatchStage:
     def __repr__(self) -> str:
         return f"clipx.wds.watch({self._every})"
 
-    def __call__(self, samples: Iterable[Any]) -> Iterator[Any]:
+    def __call__(self, samples: Iterable[Item]) -> Iterator[Item]:
         import psutil
 
         process = psutil.Process()
@@ -61,7 +63,7 @@ class _WatchStage:
             del sample
 
 
-def watch(every: int = 100) -> Callable[[Iterable[Any]], Iterator[Any]]:
+def watch(every: int = 100) -> WatchStage:
     """A stage that passes samples through and logs, on logger "clipx" at INFO, what the pipeline holds.
 
     Every so many samples, and at most once a second: samples a second, the process's resident memory, how many slots of
@@ -71,4 +73,4 @@ def watch(every: int = 100) -> Callable[[Iterable[Any]], Iterator[Any]]:
 
     Stability: stable.
     """
-    return _WatchStage(integer("every", every, 1))
+    return WatchStage(integer("every", every, 1))

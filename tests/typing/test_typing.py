@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -46,3 +47,8 @@ def test_pyright(tmp_path):
     (tmp_path / "pyrightconfig.json").write_text(json.dumps({**settings, "enableTypeIgnoreComments": False}))
     found = run("pyright", "--pythonpath", sys.executable, cwd=tmp_path)
     assert found.stdout.startswith("0 errors"), found.stdout + found.stderr
+
+
+def test_the_script_uses_every_public_name():
+    used = set(re.findall(r"clipx\.(\w+)", SCRIPT.read_text()))
+    assert set(clipx.__all__) - used == set()

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
+from typing_extensions import assert_type
 
 import clipx
+
+Array = np.ndarray[tuple[Any, ...], np.dtype[Any]]
 
 
 def arrays(frames: np.ndarray[Any, Any]) -> list[int]:
@@ -63,7 +66,7 @@ def videos(path: str) -> Iterator[tuple[float, np.ndarray[Any, Any]]]:
     print(clips.num_frames, clips.frames_decoded, [damage.reason for damage in clips.damages])
 
 
-def any_clip(clip: clipx.Clip) -> dict[str, Any]:
+def any_clip(clip: clipx.Clip) -> clipx.ClipFacts:
     print(clip.data.shape, clip.pts_seconds)
     return clip.facts()
 
@@ -165,6 +168,87 @@ def errors(path: str) -> None:
         print(exn.__cause__)
 
 
+def types_of_clips(path: str, spec: clipx.plan.FrameSpec) -> None:
+    """The types that an editor shows: `assert_type` is an error where a checker infers another."""
+    for clip in clipx.video.clips(path, spec):
+        assert_type(clip.data, Array)
+        assert_type(clip.frame_indices, Array)
+        assert_type(clip.pts_seconds, Array)
+        assert_type(clip.index, int)
+        assert_type(clip.fps, float | None)
+        assert_type(clip.audio, Array | None)
+        assert_type(clip.segment, clipx.Segment | None)
+        assert_type(clip.facts(), clipx.ClipFacts)
+    for sound in clipx.audio.clips(path, spec):
+        assert_type(sound.data, Array)
+        assert_type(sound.pts_seconds, float)
+        assert_type(sound.frame_indices, None)
+    assert_type(clipx.video.clips(path, spec).damages, list[clipx.errors.Damage])
+    assert_type(clipx.video.probe(path).sound, clipx.video.SoundInfo | None)
+    assert_type(clipx.windows.extract([[1.0]], spec), Array)
+    assert_type(clipx.windows.iterate([[1.0]], 3), Iterator[Array])
+    assert_type(clipx.mapped.open(path), Array)
+    assert_type(spec.rows(clipx.plan.Extent(9), clipx.plan.as_generator(0)), Array)
+
+
+def types_of_datasets(path: str, spec: clipx.plan.FrameSpec) -> None:
+    loader = clipx.Loader(clipx.Mix({"a": (clipx.Files(path), 2), "b": (path, 1)}), spec, batch_size=2)
+    for batch in loader:
+        assert_type(batch, dict[str, Any])
+        facts: clipx.ClipFacts = batch["clip.json"][0]
+        assert_type(facts["index"], int)
+        assert_type(facts.get("frame_indices"), list[int] | None)
+        clipx.show(batch)
+    assert_type(loader.state_dict(), dict[str, Any])
+    assert_type(loader.stats().bound, str | None)
+    assert_type(loader.stats().work_seconds, dict[str, float])
+    assert_type([entry.key for entry in loader.errors], list[str | None])
+    assert_type(clipx.reshard_states([loader.state_dict()], ranks=4), list[dict[str, Any]])
+    clipx.Loader(clipx.Files(path), spec, batch_size=2)
+    index = clipx.Index.build(path, path=f"{path}.parquet")
+    clipx.Loader(index, spec, batch_size=2)
+    dataset = clipx.ClipDataset(index, spec, min_seconds=0.5, max_seconds="30000/1001")
+    sampler = clipx.ClipSampler(dataset, shuffle="clips", seed=1)
+    assert_type(index, clipx.Index)
+    assert_type(dataset[0], dict[str, Any])
+    assert_type(dataset.collate([dataset[0]], ragged="pad"), dict[str, Any])
+    assert_type(next(iter(sampler)), int)
+    assert_type(len(dataset), int)
+
+
+def types_of_stages(samples: list[dict[str, Any]], spec: clipx.plan.FrameSpec) -> None:
+    clips = clipx.wds.clips(spec)(samples)
+    assert_type(clips, Iterator[dict[str, Any]])
+    shuffled = clipx.wds.shuffle("1GB")(clips)
+    assert_type(shuffled, Iterator[dict[str, Any]])
+    watched = clipx.wds.watch()(shuffled)
+    assert_type(watched, Iterator[dict[str, Any]])
+    assert_type(clipx.wds.batched(4)(watched), Iterator[dict[str, Any]])
+
+
+def types_of_pools(pool: clipx.ClipPool) -> None:
+    assert_type(pool.acquire(), Array)
+    assert_type(clipx.pool.GARBAGE_SECONDS, float)
+    assert_type(pool.stats(), clipx.PoolStats)
+    assert_type(pool.stats().free, int)
+    assert_type(clipx.segments.from_csv("a.csv"), list[clipx.Segment])
+    assert_type(clipx.segments.from_csv("a.csv", by="video"), dict[str, list[clipx.Segment]])
+
+
+def jobs(path: str, spec: clipx.plan.FrameSpec) -> None:
+    def report(progress: clipx.jobs.Progress) -> None:
+        print(progress.elapsed)
+
+    try:
+        done = clipx.jobs.extract(path, "clips", spec, encoding="mp4", crf=23, progress=report, trim_seconds=0.1)
+    except clipx.jobs.TooManyFailures as exn:
+        assert_type(exn.summary, clipx.jobs.Summary)
+    else:
+        assert_type(done, clipx.jobs.Summary | clipx.jobs.Expected)
+    assert_type(clipx.jobs.finish("clips"), clipx.jobs.Summary)
+    clipx.ray.extract_map(spec, clipx.ClipFormat(resize=224), segments="json:segments", min_seconds=1)
+
+
 def mistakes(clip: clipx.Clip, array: np.ndarray[Any, Any]) -> None:
     """What checkers find; an `ignore` that is not needed is an error."""
     clipx.WindowSpec(4, policy="mirror")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -178,3 +262,4 @@ def mistakes(clip: clipx.Clip, array: np.ndarray[Any, Any]) -> None:
     clipx.windows.iterate(array, 4, pool=1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     clipx.audio.clips("a.wav", 4)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     clip.frames  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # noqa: B018
+    clipx.wds.clips(clipx.WindowSpec(4), min_seconds=[1])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -13,7 +13,7 @@ from clipx._checks import byte_count, check_kind, integer
 from clipx._threads import TaskThread, call
 from clipx.audio.format import AudioFormat
 from clipx.datasets.keys import Keys
-from clipx.datasets.segments import Segments
+from clipx.datasets.segments import Seconds, Segments
 from clipx.format import ClipFormat
 from clipx.jobs.extraction import on_ray
 from clipx.jobs.extraction.expected import Expected, expect
@@ -162,9 +162,9 @@ def extract(
     options: VideoOptions | None = None,
     audio: AudioFormat | None = None,
     segments: Segments = None,
-    min_seconds: Any = None,
-    max_seconds: Any = None,
-    trim_seconds: Any = None,
+    min_seconds: Seconds = None,
+    max_seconds: Seconds = None,
+    trim_seconds: Seconds = None,
     keys: Keys = None,
     seed: int = 0,
     quality: int | None = None,

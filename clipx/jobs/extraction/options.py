@@ -10,7 +10,7 @@ from clipx._checks import byte_count, check_kind, integer, number, one_of
 from clipx._reprs import json_value
 from clipx.audio.format import AudioFormat
 from clipx.datasets.keys import Keys, parse_keys
-from clipx.datasets.segments import Segments, SegmentSource, parse_segments
+from clipx.datasets.segments import Seconds, Segments, SegmentSource, parse_segments
 from clipx.format import ClipFormat
 from clipx.jobs.extraction.encoding import ENCODINGS, ClipSource, Encoder, Encoding
 from clipx.plan import FrameSpec
@@ -45,9 +45,9 @@ class ExtractOptions:
     video: VideoOptions | None = None
     audio: AudioFormat | None = None
     segments: Segments = None
-    min_seconds: Any = None
-    max_seconds: Any = None
-    trim_seconds: Any = None
+    min_seconds: Seconds = None
+    max_seconds: Seconds = None
+    trim_seconds: Seconds = None
     keys: Keys = None
     seed: int = 0
     encoding: str = "npy"
