@@ -28,6 +28,7 @@ exclude_patterns = ["_build", "_static"]
 
 html_theme = "furo"
 html_static_path = ["_static"]
+html_css_files = ["output.css"]
 html_theme_options = {
     "source_repository": "https://github.com/clipx/clipx/",
     "source_branch": "main",

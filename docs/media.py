@@ -144,7 +144,7 @@ def table(path, rows):
         path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     else:
         with path.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
     return path
