@@ -24,7 +24,7 @@ from clipx.windows import extract, iterate
     ("c8", 1 - 2j),
     ("M8[s]", np.datetime64("2020-01-02", "s")),
     ("M8[s]", "2020-01-02T03:04:05"),
-    ("m8[ms]", np.timedelta64("NaT")),
+    ("m8[ms]", np.timedelta64("NaT", "ms")),
     ("S5", b"abc"),
     ("U3", "ab"),
     ("V3", b"xyz"),
