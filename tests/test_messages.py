@@ -1,4 +1,4 @@
-"""docs/messages.md has every class of message that the package raises."""
+"""docs/messages.md has every class of message that the package raises, warns of and logs."""
 
 import ast
 import builtins
@@ -14,6 +14,7 @@ HOME = Path(clipx.__file__).parent
 OWN = {"AxisError", "BadParameter", "ClickException", "Contradiction", "ExtractError", "MediaError", "OtherKind"}
 OWN |= {"OutputError", "PartsLost", "PoolExhausted", "PoolTooSmall", "ReadError", "Refused", "ShortAnswer", "TooLarge"}
 OWN |= {"TooManyFailures", "UnsupportedOperation", "UsageError", "_Invalid"}
+REPORTING = {("warnings", "warn"), *(("logger", level) for level in ("debug", "info", "warning", "error", "exception"))}
 
 
 def template(node):
@@ -35,12 +36,23 @@ def is_exception(function):
     return name in OWN or is_standard
 
 
-def raised():
-    """Messages of exceptions that are made, each with its place."""
+def is_warning_or_log(function):
+    """Whether a function that is called is `warnings.warn`, or a method such as `logger.info`."""
+    owner = function.value.id if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) else ""
+    return (owner, getattr(function, "attr", "")) in REPORTING
+
+
+def given():
+    """Messages of exceptions that are made, of warnings and of logs, each with its place."""
     for path in sorted(HOME.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and is_exception(node.func) and node.args:
-                text = template(node.args[0])
+            if isinstance(node, ast.Call) and node.args:
+                if is_exception(node.func):
+                    text = template(node.args[0])
+                elif is_warning_or_log(node.func):
+                    text = re.sub(r"%(?:\.\d+)?[dfrs]", "…", template(node.args[0]) or "")
+                else:
+                    continue
                 if text and re.search(r"\w", text.replace("…", "")):
                     yield text, f"{path.relative_to(HOME)}:{node.lineno}"
 
@@ -58,7 +70,7 @@ def expression(pattern):
 
 def test_every_message_has_its_entry():
     known = [expression(each) for each in patterns()]
-    missing = [f"{place}: {text}" for text, place in raised() if not any(each.fullmatch(text) for each in known)]
+    missing = [f"{place}: {text}" for text, place in given() if not any(each.fullmatch(text) for each in known)]
     assert missing == []
 
 
