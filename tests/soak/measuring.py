@@ -86,7 +86,7 @@ class Trace:
         ]
         found += [
             f"{name} grow from {self.median(name, 1):g} to {self.median(name, 9):g}"
-            for name in ("descriptors", "threads", "children", "leased")
+            for name in ("descriptors", "threads", "children")
             if self.drift(name) > 0
         ]
         return found
