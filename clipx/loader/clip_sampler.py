@@ -21,6 +21,9 @@ else:
 
 __all__ = ["ClipSampler"]
 
+MOST_EPOCH = 2**63 - 2
+"""Epochs are numbers of 64 bits, and so is the one behind the last."""
+
 AT_ONCE = 4096
 """Entries of an order that are computed at a time."""
 
@@ -94,7 +97,7 @@ class ClipSampler(Base):
 
     def set_epoch(self, epoch: int) -> None:
         """Make `epoch` that of the next iteration. A state of that epoch which has been loaded stays."""
-        epoch = integer("epoch", epoch, 0)
+        epoch = integer("epoch", epoch, 0, MOST_EPOCH)
         if epoch != self._epoch or self._done:
             self._epoch, self._given = epoch, 0
             self._waits = self._done = False
@@ -165,7 +168,7 @@ class ClipSampler(Base):
         if missing:
             raise ValueError(f"state is not one of a ClipSampler: it lacks {', '.join(sorted(missing))}")
         epoch, given = (
-            integer("epoch of the state", state["epoch"], 0),
+            integer("epoch of the state", state["epoch"], 0, MOST_EPOCH),
             integer("given of the state", state["given"], 0),
         )
         now = self._settings(epoch)

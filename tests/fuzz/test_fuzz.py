@@ -23,6 +23,11 @@ def test_mutated_inputs(kind, tmp_path):
     )
 
 
+@pytest.mark.parametrize(("kind", "number"), [("ts", 792), ("npy", 12771), ("state", 2787), ("state", 3111)])
+def test_inputs_that_failed_once(kind, number):
+    assert running.use(kind, number, running.make(kind, number)) is None
+
+
 def test_an_input_is_made_again_by_its_number():
     """Another process makes it."""
     show = "from fuzz.running import KINDS, make; print([hash((k, make(k, n))) for k in KINDS for n in range(8)])"

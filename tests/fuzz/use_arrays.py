@@ -78,8 +78,8 @@ def check_frames(what: str, clip: Any, index: int, sources: list[Any], window: c
     got = np.asarray(clip)
     for source in sources:
         wanted = clipx.windows.extract(source, window)
-        if wanted.dtype.names == ():
-            return  # its bytes are padding
+        if wanted.dtype.names == () or not got.nbytes:
+            return  # bytes that are padding, or none
         if index < len(wanted) and got.dtype == wanted.dtype and got.tobytes() == wanted[index].tobytes():
             return
     if sources:

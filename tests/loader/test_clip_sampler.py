@@ -110,6 +110,10 @@ def test_a_state_is_of_the_same_settings(index):
         good.load_state_dict({**state, "given": 1000})
     with pytest.raises(ValueError, match="given of the state is -1"):
         good.load_state_dict({**state, "given": -1})
+    with pytest.raises(ValueError, match="epoch of the state is 9223372036854775807"):
+        good.load_state_dict({**state, "epoch": 2**63 - 1})
+    with pytest.raises(ValueError, match="epoch is 9223372036854775808"):
+        good.set_epoch(2**63)
 
 
 def test_arguments(index):
