@@ -28,7 +28,7 @@ import psutil
 from helpers.torchless import WITHOUT_TORCH
 
 import clipx
-from fuzz import arrays, media, sounds, states, tars, ts, use_arrays, use_media
+from fuzz import arrays, media, sounds, states, tables, tars, ts, use_arrays, use_media
 
 KINDS: dict[str, tuple[Any, Any]] = {
     "mp4": (media.mp4, use_media.use_video),
@@ -42,6 +42,7 @@ KINDS: dict[str, tuple[Any, Any]] = {
     "npy": (arrays.npy, use_arrays.use_npy),
     "npz": (arrays.npz, use_arrays.use_npz),
     "tar": (tars.tar, use_arrays.use_tar),
+    "table": (tables.table, tables.use_table),
     "state": (states.state, states.use_state),
 }
 
