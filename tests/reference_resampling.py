@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +59,8 @@ def taps(n: int, start: float, extent: float, size: int, interpolation: str, ant
             first = int(np.floor(center - 0.5)) - int(support) + 1
             end = first + 2 * int(support)
         weights = [_filter(interpolation, (k - center + 0.5) * (1.0 / stretch), a) for k in range(first, end)]
-        total = sum(weights) if antialias else 1.0
+        # In order: from Python 3.12 on `sum` is more precise.
+        total = reduce(add, weights) if antialias else 1.0
         if total == 0:  # where the last center is rounded up to the end
             weights, total = [1.0], 1.0
         inside: dict[int, float] = {}
