@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
-import av
 import numpy as np
 
 from clipx.audio.even_packets import EvenPackets
@@ -58,15 +58,12 @@ def packets_of_matroska(
     if np.any(np.diff(begins) < sizes[:-1]) or np.any(np.abs(late) > float(STEP_SECONDS) / 2):
         return None
     found = EvenPackets(np.array(begins, np.int64), np.array(sizes, np.int32), step)
-    return found, found.samples - step + _samples_of_last(stream, last, step)
+    return found, found.samples - step + _samples_of_last(last, step)
 
 
-def _samples_of_last(stream: Any, packet: Any, step: int) -> int:
-    """Samples of the last packet, some of which may be left out. Raises errors of av."""
+def _samples_of_last(packet: Any, step: int) -> int:
+    """Samples of the last packet, some of which are left out."""
     if not packet.has_sidedata("skip_samples"):
-        # A fresh decoder of Opus would leave out those before the beginning.
         return step
-    context: Any = av.CodecContext.create(stream.codec_context.name, "r")
-    context.extradata = stream.codec_context.extradata
-    context.sample_rate, context.layout = stream.codec_context.sample_rate, stream.codec_context.layout
-    return sum(frame.samples for frame in context.decode(packet))
+    first, last = struct.unpack_from("<II", bytes(packet.get_sidedata("skip_samples")))
+    return max(step - first - last, 0)
