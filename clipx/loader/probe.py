@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+from math import prod
+from typing import Any
+
+import numpy as np
 
 from clipx import memory
 from clipx.datasets.addresses import Address
@@ -56,6 +60,41 @@ class Pools:
         return self.probed.budget
 
 
+class _Heap(ClipPool):
+    """Memory of its own for each clip, none of which is taken for clips that are larger than the loader's.
+
+    Attributes:
+        refused: what is wrong with such clips; None where there were none.
+    """
+
+    def __init__(self, config: LoaderConfig, workers: int) -> None:
+        self._config, self._workers = config, workers
+        self.refused: str | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return 0
+
+    def slots_for(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+        return None
+
+    def require(self, slots: int, shape: tuple[int, ...] | None = None, dtype: Any = None) -> None:
+        clip_bytes = 0 if shape is None else prod(shape) * np.dtype(dtype).itemsize
+        if clip_bytes <= self._config.memory // self._workers:
+            return
+        try:
+            self._config.divide(clip_bytes, 1, workers=self._workers)
+        except ValueError as exn:
+            self.refused = str(exn)
+            raise
+
+    def acquire(
+        self, shape: tuple[int, ...] | None = None, dtype: Any = None, *, timeout: float | None = 0
+    ) -> np.ndarray:
+        assert shape is not None
+        return np.empty(shape, dtype)
+
+
 class Probe:
     """Finds the first sample that gives a clip.
 
@@ -81,8 +120,9 @@ class Probe:
         handler: Callable[[Exception], bool],
         check: Callable[[], None],
     ) -> None:
-        self._extractor, self._silent, self._workers = extractor, silent, workers
-        self._handler, self._check = handler, check
+        self._heap = _Heap(silent.config, workers)
+        self._extractor, self._silent = replace(extractor, pool=self._heap), replace(silent, pool=self._heap)
+        self._workers, self._handler, self._check = workers, handler, check
         self.read: list[tuple[Address, Sample]] = []
 
     def run(self, samples: Iterator[tuple[Address, Sample]]) -> Probed | None:
@@ -123,11 +163,13 @@ class Probe:
         yield from rest
 
     def _probe(self, sample: Sample) -> Probed | None:
-        """Probe the first clip of a sample; None where it has none."""
+        """Probe the first clip of a sample; None where it has none. Raises ValueError for clips that are too large."""
         self._check()
         clip = None
         with suppress(Exception), closing(self._silent.extract(sample, ALL, self._silent.weigh(sample))) as clips:
             clip = next((each for each in clips if not isinstance(each, BadSegment)), None)
+        if self._heap.refused is not None:
+            raise ValueError(self._heap.refused)
         return None if clip is None else self._probed(sample, clip.sample)
 
     def _probed(self, sample: Sample, clip: Sample) -> Probed:

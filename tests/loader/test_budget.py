@@ -115,6 +115,13 @@ def test_formats_that_say_the_size_of_clips(format):
     assert str(caught.value) == str(same.value)
 
 
+def test_clips_larger_than_the_memory_are_refused_before_they_are_made(videos):
+    window = clipx.WindowSpec(4_000_000, policy="repeat_last")
+    loader = clipx.Loader(videos[0], window, batch_size=2, memory="100MB")
+    with pytest.raises(ValueError, match=r"memory is 100000000 bytes, but .* take at least \d+"):
+        next(iter(loader))
+
+
 def test_formats_that_leave_the_size_of_clips_to_pictures():
     for resize in (None, 16, ("longer", 16)):
         clipx.Loader("none.tar", WINDOW, clipx.ClipFormat(resize=resize), batch_size=4, memory=20_000)
