@@ -15,7 +15,7 @@ from clipx.wds.layout import BatchLayout
 
 __all__ = ["check_contents"]
 
-MOST_CLIPS = 1 << 33  # of an epoch: what was drawn for each is drawn again
+MOST_CLIPS = 1 << 31  # of an epoch of a process: what was drawn for each is passed over again
 
 
 def check_contents(state: EpochState, settings: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "sample_rng",
     "segment_rng",
     "segment_seed",
+    "skip_draws",
     "stream_random",
     "stream_rng",
 ]
@@ -51,6 +52,21 @@ def as_generator(rng: Rng) -> np.random.Generator:
 def check_epoch(epoch: Any) -> Epoch:
     """`epoch`, checked."""
     return epoch if epoch is None or callable(epoch) else integer("epoch", epoch, 0)
+
+
+def skip_draws(rng: random.Random, draws: int) -> None:
+    """Pass over what so many calls of `rng.random()` draw, in some ten nanoseconds each.
+
+    The generator of the standard library and NumPy's are one, MT19937, and a draw is two of its words.
+    """
+    version, words, gauss = rng.getstate()
+    generator = np.random.MT19937()
+    state = {"key": np.array(words[:-1], np.uint32), "pos": words[-1]}
+    generator.state = {"bit_generator": "MT19937", "state": state}
+    for done in range(0, draws, 1 << 22):  # Ctrl-C comes between
+        generator.random_raw(2 * min(draws - done, 1 << 22), output=False)
+    after: Any = generator.state["state"]
+    rng.setstate((version, (*after["key"].tolist(), int(after["pos"])), gauss))
 
 
 def count_epoch(epoch: Epoch, passes: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from clipx import memory
 from clipx._checks import byte_count, integer
 from clipx.datasets.passes import Passes
-from clipx.plan.draws import Epoch, check_epoch, stream_random
+from clipx.plan.draws import Epoch, check_epoch, skip_draws, stream_random
 from clipx.pool import ClipPool
 from clipx.wds.object_memory import extents
 
@@ -20,8 +20,6 @@ __all__ = ["Draw", "ShuffleBuffer", "shuffle", "take_out"]
 logger = logging.getLogger("clipx")
 
 Item = TypeVar("Item")
-
-SKIPPED = 1 << 16  # draws that are passed over at a time
 
 
 def take_out(items: list[Item], at: int) -> Item:
@@ -42,9 +40,8 @@ class Draw(Generic[Item]):
     def __init__(self, rng: random.Random, items: Iterable[Item] = (), drawn: int = 0) -> None:
         self._rng = rng
         self._items = list(items)
-        for done in range(0, drawn, SKIPPED):
-            # What as many calls of random() draw: two words of 32 bits each.
-            rng.getrandbits(64 * min(drawn - done, SKIPPED))
+        if drawn:
+            skip_draws(rng, drawn)
 
     def __len__(self) -> int:
         return len(self._items)

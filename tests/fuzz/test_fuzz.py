@@ -23,7 +23,10 @@ def test_mutated_inputs(kind, tmp_path):
     )
 
 
-@pytest.mark.parametrize(("kind", "number"), [("ts", 792), ("npy", 12771), ("state", 2787), ("state", 3111)])
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [("ts", 792), ("npy", 12771), ("state", 2787), ("state", 3111), ("state", 15961), ("tar", 74032)],
+)
 def test_inputs_that_failed_once(kind, number):
     assert running.use(kind, number, running.make(kind, number)) is None
 
