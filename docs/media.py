@@ -30,9 +30,10 @@ def picture(number, size, seed=0):
     rng = np.random.default_rng(seed)
     y, x = np.ogrid[:height, :width]
     slopes, shifts = rng.uniform(0.05, 0.15, (3, 2)) * 64 / width, rng.uniform(0, 6, 3)
-    waves = [
-        np.sin((x + 2 * number) * a + (y + number) * b + shift) for (a, b), shift in zip(slopes, shifts, strict=True)
-    ]
+    waves = []
+    for (a, b), shift in zip(slopes, shifts, strict=True):
+        along, down = (x + 2 * number) * a + shift, (y + number) * b
+        waves.append(np.sin(along) * np.cos(down) + np.cos(along) * np.sin(down))  # sin(along + down)
     frame = np.stack([127 + 80 * wave for wave in waves], axis=-1).astype(np.uint8)
     side = max(height // 5, 2)
     top = int((height - side) * (0.5 + 0.5 * np.sin(number / 9)))

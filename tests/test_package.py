@@ -6,6 +6,7 @@ from importlib.metadata import metadata
 from pathlib import Path
 from textwrap import dedent
 
+import numpy as np
 import pytest
 
 import clipx
@@ -37,6 +38,21 @@ def test_the_command_imports_no_torch():
             print(torch.__name__)
     """
     assert python(dedent(code)).splitlines()[1:] == ["False", "torch"]
+
+
+def test_a_loader_imports_no_torch(tmp_path):
+    """Nothing that is asked about ranks and workers does, where webdataset has not."""
+    pytest.importorskip("torch")
+    np.save(tmp_path / "a.npy", np.zeros((8, 4, 4, 3), np.uint8))
+    code = f"""
+        import sys
+        from clipx._torchless import import_webdataset
+        import_webdataset()
+        import clipx
+        loader = clipx.Loader(clipx.Files({str(tmp_path)!r}), clipx.WindowSpec(4), batch_size=2, memory="48MB")
+        print(len(list(loader)), "torch" in sys.modules)
+    """
+    assert python(dedent(code)) == "1 False"
 
 
 def test_a_process_is_given_a_function_and_its_arguments():

@@ -6,8 +6,6 @@ import os
 import sys
 from typing import NamedTuple
 
-import webdataset
-
 __all__ = ["World", "find_ranks", "find_world", "in_worker"]
 
 
@@ -32,6 +30,24 @@ def find_ranks() -> tuple[int, int] | None:
     return distributed.get_rank(), distributed.get_world_size()
 
 
+def _environment(number: str, count: str) -> tuple[int, int] | None:
+    """The integers of two variables of the environment; None unless both are there."""
+    if number not in os.environ or count not in os.environ:
+        return None
+    try:
+        return int(os.environ[number]), int(os.environ[count])
+    except ValueError as exn:
+        given = {name: os.environ[name] for name in (number, count)}
+        raise ValueError(f"the environment has {given}, but ranks, workers and their numbers are integers") from exn
+
+
+def _worker_of_torch() -> tuple[int, int] | None:
+    """Number of this DataLoader worker, and how many there are; None elsewhere. A worker has imported torch."""
+    data = sys.modules.get("torch.utils.data")
+    worker = None if data is None else data.get_worker_info()
+    return None if worker is None else (worker.id, worker.num_workers)
+
+
 def find_world(ranks: tuple[int, int] | None = None) -> World:
     """The world of this process.
 
@@ -40,12 +56,9 @@ def find_world(ranks: tuple[int, int] | None = None) -> World:
 
     Raises ValueError where the environment holds no integers, and for a rank outside the world.
     """
-    given = {name: os.environ[name] for name in ("RANK", "WORLD_SIZE", "WORKER", "NUM_WORKERS") if name in os.environ}
-    try:
-        rank, size, worker, workers = webdataset.utils.pytorch_worker_info()
-    except ValueError as exn:
-        raise ValueError(f"the environment has {given}, but ranks, workers and their numbers are integers") from exn
-    rank, size = find_ranks() or ranks or (rank, size)
+    of_rank = find_ranks() or ranks or _environment("RANK", "WORLD_SIZE") or (0, 1)
+    of_worker = _environment("WORKER", "NUM_WORKERS") or _worker_of_torch() or (0, 1)
+    (rank, size), (worker, workers) = of_rank, of_worker
     for name, number, count in (("rank", rank, size), ("worker", worker, workers)):
         if not 0 <= number < count:
             raise ValueError(f"{name} is {number}, but must lie from 0 to {count - 1}, in a world of {count}")
@@ -54,5 +67,4 @@ def find_world(ranks: tuple[int, int] | None = None) -> World:
 
 def in_worker() -> bool:
     """True in a worker of a torch DataLoader."""
-    data = sys.modules.get("torch.utils.data")
-    return data is not None and data.get_worker_info() is not None
+    return _worker_of_torch() is not None

@@ -61,7 +61,7 @@ def skip_draws(rng: random.Random, draws: int) -> None:
     """
     version, words, gauss = rng.getstate()
     generator = np.random.MT19937()
-    state = {"key": np.array(words[:-1], np.uint32), "pos": words[-1]}
+    state: Any = {"key": np.array(words[:-1], np.uint32), "pos": words[-1]}
     generator.state = {"bit_generator": "MT19937", "state": state}
     for done in range(0, draws, 1 << 22):  # Ctrl-C comes between
         generator.random_raw(2 * min(draws - done, 1 << 22), output=False)

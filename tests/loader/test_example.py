@@ -28,7 +28,7 @@ def shards(tmp_path_factory):
     train = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(train)
     folder = tmp_path_factory.mktemp("train") / "shards"
-    train.make_shards(folder, shards=5, videos=12)
+    train.make_shards(folder, shards=5, videos=6)
     return sorted(map(str, folder.iterdir()))
 
 
@@ -106,8 +106,8 @@ def test_two_ranks_killed_and_stopped(shards, tmp_path):
     """All killed in the first epoch, between two checkpoints; in the second, one of them is told to end."""
     (tmp_path / "unbroken").mkdir()
     wanted = Runs(tmp_path / "unbroken", shards, ranks=2, epochs=2).finish(threads=2)
-    # The rank of two shards has 24 videos of 7 clips, and the other has as many batches.
-    assert len(wanted) == 2 * (24 * 7 // 4)
+    # The rank of two shards has 12 videos of 7 clips, and the other has as many batches.
+    assert len(wanted) == 2 * (12 * 7 // 4)
     check_whole(wanted, epochs=2)
 
     runs = Runs(tmp_path, shards, ranks=2, epochs=2)
@@ -131,7 +131,7 @@ def test_two_ranks_killed_and_stopped(shards, tmp_path):
 def test_one_process_interrupted(shards, tmp_path):
     (tmp_path / "unbroken").mkdir()
     wanted = Runs(tmp_path / "unbroken", shards, ranks=1, epochs=1).finish(threads=2)
-    assert len(wanted) == 5 * 12 * 7 // 4
+    assert len(wanted) == 5 * 6 * 7 // 4
     check_whole(wanted, epochs=1)
 
     runs = Runs(tmp_path, shards, ranks=1, epochs=1)

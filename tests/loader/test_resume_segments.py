@@ -1,10 +1,11 @@
-"""Resuming at 30 random points over segments, by every spec and `ragged`, with any number of threads: byte for byte."""
+"""Resuming at random points over segments, by every spec and `ragged`, with any number of threads: byte for byte."""
 
 import json
 import random
 
 import pytest
 from helpers.loaders import CROP, check_ended, everything
+from helpers.long import LONG
 from helpers.shards import write_shard
 from helpers.states import THREADS, batches_and_states
 
@@ -13,7 +14,7 @@ from clipx import FrameList, RateSpec, UniformSpec, WindowSpec
 
 pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
-POINTS = 30
+POINTS = 30 if LONG else 10
 
 CASES = [
     (WindowSpec(4, 2), "error"),

@@ -5,7 +5,6 @@ import os
 import warnings
 
 import pytest
-import webdataset
 from helpers.loaders import EACH, clips_of, digest, everything, expected, of_arrays
 from helpers.workers import data_loader, once_more
 
@@ -104,8 +103,8 @@ def test_nodes_and_workers_share_the_data(arrays, monkeypatch, shuffle, logged):
     for ranks, workers in [(1, 2), (2, 1), (2, 2), (3, 1), (1, 4), (5, 1), (4, 2), (2, 5)]:
         found = []
         for rank, worker in itertools.product(range(ranks), range(workers)):
-            info = rank, ranks, worker, workers
-            monkeypatch.setattr(webdataset.utils, "pytorch_worker_info", lambda info=info: info)
+            for name, number in {"RANK": rank, "WORLD_SIZE": ranks, "WORKER": worker, "NUM_WORKERS": workers}.items():
+                monkeypatch.setenv(name, str(number))
             found += clips_of(of_arrays(urls, drop_last=False, shuffle=shuffle, memory="400kB"))
         assert len(found) == len(dict(found))
         assert dict(found) == expected(samples)
@@ -121,7 +120,8 @@ def test_too_little_memory_for_each_worker(arrays, monkeypatch):
     with pytest.raises(ValueError, match="memory is 1000 bytes") as caught:
         everything(of_arrays(urls, memory=1000))
     least = int(str(caught.value).rpartition(" ")[2])
-    monkeypatch.setattr(webdataset.utils, "pytorch_worker_info", lambda: (0, 1, 0, 2))
+    monkeypatch.setenv("WORKER", "0")
+    monkeypatch.setenv("NUM_WORKERS", "2")
     assert everything(of_arrays(urls, memory=2 * least))
     with pytest.raises(ValueError, match="memory") as caught:
         everything(of_arrays(urls, memory=2 * least - 2))
