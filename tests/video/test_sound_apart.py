@@ -6,6 +6,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from helpers.long import LONG
 from helpers.movies import Movie, even
 
 from clipx import AudioFormat, MediaError, VideoOptions, WindowSpec, video
@@ -74,7 +75,9 @@ def check(path, spec, fewer=True, **rest):
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_sound_equals_that_of_one_pass(films, kind, spec):
     path = films(*kind)
-    for format in FORMATS:
+    # One of the formats, in turns: each kind, and each spec, meets all of them.
+    turn = (KINDS.index(kind) + SPECS.index(spec)) % len(FORMATS)
+    for format in FORMATS if LONG else [FORMATS[turn]]:
         check(path, spec, audio=format)
 
 
