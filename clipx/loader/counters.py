@@ -122,7 +122,8 @@ class Counters:
         self.clips += clips
         self._latest = now = time.perf_counter()
         if now - self._marks[-1][0] >= MARK_SECONDS:
-            self._marks.append((now, self.clips))
+            with self._lock:
+                self._marks.append((now, self.clips))
 
     # The threads
 
@@ -185,7 +186,8 @@ class Counters:
         """Clips a second of the last RECENT_SECONDS, or since the beginning; 0 before it."""
         if self.began is None:
             return 0.0
-        now, marks = self.began + self.seconds(), self._marks.copy()
+        with self._lock:  # without a GIL, a copy is not made at once
+            now, marks = self.began + self.seconds(), self._marks.copy()
         since, clips = next((mark for mark in reversed(marks) if mark[0] <= now - RECENT_SECONDS), marks[0])
         return (self.clips - clips) / max(now - since, 1e-9)
 
