@@ -91,7 +91,8 @@ class Counters:
     def begin(self) -> None:
         """The epoch begins."""
         self._latest = began = time.perf_counter()
-        self._marks.append((began, 0))
+        with self._lock:
+            self._marks.append((began, 0))
         self.began = began  # the last: readers look at the others once it is there
 
     def end(self) -> None:

@@ -8,6 +8,7 @@ from helpers.long import LONG
 from helpers.switching import switched, together
 
 from clipx.datasets.ledger import Ledger
+from clipx.loader import counters as counters_of_loader
 from clipx.loader.counters import Counters
 
 pytestmark = pytest.mark.usefixtures("small_decoders", "no_threads_left")
@@ -86,7 +87,8 @@ def test_two_loaders_side_by_side(videos):
     assert found == expected
 
 
-def test_counters_are_read_while_they_change():
+def test_counters_are_read_while_they_change(monkeypatch):
+    monkeypatch.setattr(counters_of_loader, "MARK_SECONDS", 0)
     counters, ended = Counters(0), []
 
     def consume():
@@ -95,7 +97,6 @@ def test_counters_are_read_while_they_change():
             counters.ask()
             counters.answer()
             counters.hand_out(2)
-            counters._marks.append((counters._latest, counters.clips))
         counters.end()
         ended.append(True)
 
