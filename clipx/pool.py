@@ -5,10 +5,10 @@ Stability: stable.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import queue
+import sysconfig
 import threading
 import time
 from typing import Any, NamedTuple
@@ -50,6 +50,27 @@ class PoolStats(NamedTuple):
     peak_leased: int
     slot_bytes: int
     waits: int
+
+
+NAP_SECONDS = 0.02 if sysconfig.get_config_var("Py_GIL_DISABLED") else None
+"""Longest that a thread sleeps while it waits for a slot; None for any time.
+
+Without a GIL, an array that another thread drops is freed by the thread that made it, as soon as that runs Python.
+"""
+
+
+def _comes(woken: queue.SimpleQueue[None], seconds: float | None) -> bool:
+    """Wait until a slot comes back; False after so many seconds, of which None are any number."""
+    end = None if seconds is None else time.monotonic() + seconds
+    while True:
+        left = None if end is None else max(end - time.monotonic(), 0)
+        naps = [each for each in (left, NAP_SECONDS) if each is not None]
+        try:
+            woken.get(timeout=min(naps, default=None))
+            return True
+        except queue.Empty:
+            if end is not None and time.monotonic() >= end:
+                return False
 
 
 class ClipPool:
@@ -256,10 +277,8 @@ class ClipPool:
                     return clip
                 left = None if timeout is None else timeout - (time.monotonic() - began)
                 patience = left if collected else GARBAGE_SECONDS if left is None else min(left, GARBAGE_SECONDS)
-                if patience is None or patience > 0:
-                    with contextlib.suppress(queue.Empty):
-                        woken.get(timeout=patience)
-                        continue
+                if (patience is None or patience > 0) and _comes(woken, patience):
+                    continue
                 if collected:
                     break
                 gc.collect()

@@ -234,6 +234,16 @@ def test_wait_for_ever_is_longer_than_the_collection():
     assert not held
 
 
+def test_a_slot_that_another_thread_drops_late_comes_back():
+    """After the collection, when the one who waits sleeps; it made the array, which on some Pythons it must free."""
+    pool = ClipPool(1, 100)
+    held = [pool.acquire()]
+    thread = threading.Timer(1.5, held.clear)
+    thread.start()
+    assert pool.acquire(timeout=60).shape == (100,)
+    thread.join()
+
+
 def test_negative_timeout_does_not_wait():
     pool = ClipPool(1, 100)
     clip = pool.acquire()
