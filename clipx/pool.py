@@ -29,6 +29,12 @@ LAYOUTS_KEPT = 64  # shapes whose checks are remembered; ragged clips have more,
 GARBAGE_SECONDS = 1.0
 """Seconds of a wait for a slot, before garbage is collected, whose cycles may hold some. Stability: provisional."""
 
+NAP_SECONDS = 0.02 if sysconfig.get_config_var("Py_GIL_DISABLED") else None
+"""Longest that a thread sleeps while it waits for a slot; None for any time.
+
+Without a GIL, an array that another thread drops is freed by the thread that made it, as soon as that runs Python.
+"""
+
 _POOLS: Registry[ClipPool] = Registry()
 
 
@@ -50,13 +56,6 @@ class PoolStats(NamedTuple):
     peak_leased: int
     slot_bytes: int
     waits: int
-
-
-NAP_SECONDS = 0.02 if sysconfig.get_config_var("Py_GIL_DISABLED") else None
-"""Longest that a thread sleeps while it waits for a slot; None for any time.
-
-Without a GIL, an array that another thread drops is freed by the thread that made it, as soon as that runs Python.
-"""
 
 
 def _comes(woken: queue.SimpleQueue[None], seconds: float | None) -> bool:
