@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import os
 import queue
-import sysconfig
 import threading
 import time
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from clipx._kernel import Slots
 from clipx._notebook.pools import pool_html
 from clipx._registry import Registry
 from clipx._reprs import byte_text
+from clipx._wakeups import comes
 from clipx.errors import PoolExhausted, PoolTooSmall
 
 __all__ = ["GARBAGE_SECONDS", "ClipPool", "PoolStats"]
@@ -28,12 +28,6 @@ __all__ = ["GARBAGE_SECONDS", "ClipPool", "PoolStats"]
 LAYOUTS_KEPT = 64  # shapes whose checks are remembered; ragged clips have more, and are checked again
 GARBAGE_SECONDS = 1.0
 """Seconds of a wait for a slot, before garbage is collected, whose cycles may hold some. Stability: provisional."""
-
-NAP_SECONDS = 0.02 if sysconfig.get_config_var("Py_GIL_DISABLED") else None
-"""Longest that a thread sleeps while it waits for a slot; None for any time.
-
-Without a GIL, an array that another thread drops is freed by the thread that made it, as soon as that runs Python.
-"""
 
 _POOLS: Registry[ClipPool] = Registry()
 
@@ -56,20 +50,6 @@ class PoolStats(NamedTuple):
     peak_leased: int
     slot_bytes: int
     waits: int
-
-
-def _comes(woken: queue.SimpleQueue[None], seconds: float | None) -> bool:
-    """Wait until a slot comes back; False after so many seconds, of which None are any number."""
-    end = None if seconds is None else time.monotonic() + seconds
-    while True:
-        left = None if end is None else max(end - time.monotonic(), 0)
-        naps = [each for each in (left, NAP_SECONDS) if each is not None]
-        try:
-            woken.get(timeout=min(naps, default=None))
-            return True
-        except queue.Empty:
-            if end is not None and time.monotonic() >= end:
-                return False
 
 
 class ClipPool:
@@ -276,7 +256,7 @@ class ClipPool:
                     return clip
                 left = None if timeout is None else timeout - (time.monotonic() - began)
                 patience = left if collected else GARBAGE_SECONDS if left is None else min(left, GARBAGE_SECONDS)
-                if (patience is None or patience > 0) and _comes(woken, patience):
+                if (patience is None or patience > 0) and comes(woken, patience):
                     continue
                 if collected:
                     break
