@@ -20,15 +20,15 @@ SYNC_EXTENSION = f"{0x2B7:011b}"
 NO_REPLICATION = SYNC_EXTENSION + f"{5:05b}" + "0"
 SINGLE, PAIR, LOW, END = 0, 1, 3, 7  # id_syn_ele
 ELEMENTS = {
-    1: (1, (SINGLE,)),
-    2: (2, (PAIR,)),
-    3: (3, (SINGLE, PAIR)),
-    4: (4, (SINGLE, PAIR, SINGLE)),
-    5: (5, (SINGLE, PAIR, PAIR)),
-    6: (6, (SINGLE, PAIR, PAIR, LOW)),
-    8: (7, (SINGLE, PAIR, PAIR, PAIR, LOW)),
+    1: ((1,), (SINGLE,)),
+    2: ((2,), (PAIR,)),
+    3: ((3,), (SINGLE, PAIR)),
+    4: ((4,), (SINGLE, PAIR, SINGLE)),
+    5: ((5,), (SINGLE, PAIR, PAIR)),
+    6: ((6,), (SINGLE, PAIR, PAIR, LOW)),
+    8: ((7, 12), (SINGLE, PAIR, PAIR, PAIR, LOW)),
 }
-"""channelConfiguration of a number of channels, and its elements (ISO/IEC 14496-3 1.6.3.5)."""
+"""Each channelConfiguration of a number of channels, and its elements (ISO/IEC 14496-3 1.6.3.5)."""
 
 NOISE_CODEBOOK = 13
 NOISE_BANDS = 4
@@ -114,11 +114,11 @@ class AacNoise:
         channels, rate = context.layout.nb_channels, context.sample_rate
         if context.profile != "LC" or channels not in ELEMENTS or rate not in RATES:
             return None
-        configuration, elements = ELEMENTS[channels]
-        # That of a stream with a header in every packet.
-        plain = _bits((LOW_COMPLEXITY, 5), (RATES.index(rate), 4), (configuration, 4), (0, 3))
-        extradata = bytes(context.extradata or plain)
-        if extradata[:2] != plain or _has_replication(extradata[2:]):
+        configurations, elements = ELEMENTS[channels]
+        plain = [_bits((LOW_COMPLEXITY, 5), (RATES.index(rate), 4), (each, 4), (0, 3)) for each in configurations]
+        # The first is that of a stream with a header in every packet.
+        extradata = bytes(context.extradata or plain[0])
+        if extradata[:2] not in plain or _has_replication(extradata[2:]):
             return None
         return AacNoise(extradata, _packet_of_noise(elements))
 

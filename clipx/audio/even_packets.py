@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from clipx._kernel import packets
 from clipx.audio.file_bytes import FileBytes
 from clipx.audio.sound_index import Stretch
 
-__all__ = ["EvenPackets", "frames_of_adts", "frames_of_mp3"]
+__all__ = ["EvenPackets", "frames_of_adts", "frames_of_mp3", "samples_of_last"]
 
 READ_TOGETHER = 32
 """Packets that are read at once where they lie side by side."""
@@ -56,6 +58,14 @@ class EvenPackets:
                 found = [memoryview(file.read(begin, end - begin)) for begin, end in zip(begins, ends)]
             for i, each in enumerate(found):
                 yield (at + i) * self.step, each
+
+
+def samples_of_last(packet: Any, step: int) -> int:
+    """Samples that the last packet of a stream gives, of `step` that it decodes to: FFmpeg may leave some out."""
+    if not packet.has_sidedata("skip_samples"):
+        return step
+    first, last = struct.unpack_from("<II", bytes(packet.get_sidedata("skip_samples")))
+    return max(step - first - last, 0)
 
 
 def _walk(file: FileBytes, begin: int, adts: bool, step: int) -> EvenPackets | None:

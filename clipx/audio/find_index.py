@@ -89,6 +89,9 @@ def index_of(container: av.container.InputContainer, stream: Any, file: FileByte
     given = _samples_given(packets, file, begin)
     if given is None or not 0 <= given - frame.samples < end:
         return None
+    if given == packets.samples > end:
+        # Samples are left out at the end of the first frame, too, which does not tell how many are at the beginning.
+        return None
     skip = given - frame.samples
     start = frame.pts * Fraction(stream.time_base)
     return SoundIndex(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from clipx.audio.even_packets import EvenPackets
+from clipx.audio.even_packets import EvenPackets, samples_of_last
 from clipx.audio.file_bytes import FileBytes
 from clipx.audio.ogg_packets import opus_samples
 from clipx.audio.track import STEP_SECONDS
@@ -58,12 +57,4 @@ def packets_of_matroska(
     if np.any(np.diff(begins) < sizes[:-1]) or np.any(np.abs(late) > float(STEP_SECONDS) / 2):
         return None
     found = EvenPackets(np.array(begins, np.int64), np.array(sizes, np.int32), step)
-    return found, found.samples - step + _samples_of_last(last, step)
-
-
-def _samples_of_last(packet: Any, step: int) -> int:
-    """Samples of the last packet, some of which are left out."""
-    if not packet.has_sidedata("skip_samples"):
-        return step
-    first, last = struct.unpack_from("<II", bytes(packet.get_sidedata("skip_samples")))
-    return max(step - first - last, 0)
+    return found, found.samples - step + samples_of_last(last, step)

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from av.stream import Discard
 
-from clipx.audio.even_packets import EvenPackets
+from clipx.audio.even_packets import EvenPackets, samples_of_last
 from clipx.audio.file_bytes import FileBytes
+from clipx.media.demuxing import demuxed
 from clipx.media.sample_table import begins_of
 
 __all__ = ["packets_of_mov"]
@@ -82,7 +84,7 @@ def packets_of_mov(file: FileBytes, stream: Any, step: int) -> tuple[EvenPackets
     """The packets of a stream, each of `step` samples, and how many samples they give.
 
     None where the file has not all of them, and where FFmpeg lists others or other times: in fragments, with an edit
-    list that leaves something out, and with samples of other lengths.
+    list that leaves something out, and with samples of other lengths. The stream's container is left at the last one.
     """
     listed, entries = _listed(file, stream.id), stream.index_entries
     if listed is None or stream.time_base * stream.codec_context.sample_rate != 1:
@@ -98,4 +100,25 @@ def packets_of_mov(file: FileBytes, stream: Any, step: int) -> tuple[EvenPackets
             return None
         if entry.is_discard and i * step + start >= 0:
             return None
-    return EvenPackets(begins, sizes.astype(np.int32), step), n * step
+    samples = _samples_of_last(stream, (int(begins[-1]), int(sizes[-1])), (n - 1) * step + start, step)
+    return (EvenPackets(begins, sizes.astype(np.int32), step), (n - 1) * step + samples) if samples else None
+
+
+def _samples_of_last(stream: Any, place: tuple[int, int], time: int, step: int) -> int:
+    """Samples that the last packet gives, of this (begin, size) and time; 0 where others give fewer than `step`, too.
+
+    From version 9 on, FFmpeg leaves out those behind the end that the header says, and tells with the packet.
+    """
+    for other in stream.container.streams:
+        if other.index != stream.index:
+            other.discard = Discard.all  # else their packets on the way would be read
+    end = stream.duration or 0
+    if 0 < end <= time and samples_of_last(_packet_at(stream, end - 1), step) < step:
+        return 0
+    last = _packet_at(stream, time)
+    return 0 if last is None or (last.pos, last.size) != place else samples_of_last(last, step)
+
+
+def _packet_at(stream: Any, time: int) -> Any:
+    stream.container.seek(time, stream=stream)
+    return next(demuxed(stream.container, stream), None)

@@ -18,6 +18,7 @@ __all__ = [
     "is_shown",
     "listed_stretches",
     "nal_units",
+    "size_of",
     "skips_exactly",
     "starts_anew",
 ]
@@ -78,6 +79,11 @@ def is_shown(packet: av.Packet, codec: str) -> bool:
     return codec != "vp8" or bool(bytes(packet)[0] & VP8_SHOWN)
 
 
+def size_of(container: av.container.InputContainer) -> int:
+    """Bytes of a file; 0 where that is not known: what a file object raised is raised by the next call of av."""
+    return max(container.size or 0, 0)  # None from av 19 on, and negative before
+
+
 def frames_listed(container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
     """Number of frames that the header of a MOV or MP4 lists, where each packet is one; None where it is not certain.
 
@@ -88,7 +94,7 @@ def frames_listed(container: av.container.InputContainer, stream: av.VideoStream
     entries = list(stream.index_entries) if is_known else []
     if not entries or len(entries) != stream.frames or any(entry.is_discard for entry in entries):
         return None
-    if not entries[0].is_keyframe or max(entry.pos + entry.size for entry in entries) > container.size:
+    if not entries[0].is_keyframe or max(entry.pos + entry.size for entry in entries) > size_of(container):
         return None
     if not all(entry.size for entry in entries):
         return None  # a packet without data gives no frame

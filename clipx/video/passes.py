@@ -10,7 +10,7 @@ from clipx.errors import Damage, MediaError
 from clipx.media.damage import Report
 from clipx.media.frames import Frame
 from clipx.media.hints import stretch_ranges
-from clipx.media.packet_index import NO_TIME, PacketIndex
+from clipx.media.packet_index import NO_TIME, PacketIndex, size_of
 from clipx.media.timeline import Timeline
 from clipx.video.decoder import VideoDecoder
 from clipx.video.file import VideoFile
@@ -118,7 +118,7 @@ class VideoPasses:
     def _hint(self, selected: np.ndarray) -> None:
         """Say which frames of the video will be read, to a file that fetches their bytes together."""
         if self.file.takes_hints and self.index is not None and self.index.positions is not None:
-            self.file.hint(stretch_ranges(self.index, selected, self.file.container.size))
+            self.file.hint(stretch_ranges(self.index, selected, size_of(self.file.container)))
 
     def _wanted(self, wanted: np.ndarray, with_sound: bool) -> Frames:
         index, frames = self.index, self.frames

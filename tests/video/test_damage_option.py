@@ -104,8 +104,8 @@ def test_three_ways_of_one_file(make_video, kind, caplog):
             assert len(keep) == len(tolerant(data)) // window.length
         damaged += bool(reported)
         left_out += len(keep) - len(skip)
-    assert damaged > 2
-    assert left_out > 2
+    assert damaged
+    assert left_out
 
 
 def blank(path, numbers):

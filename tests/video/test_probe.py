@@ -134,6 +134,18 @@ def test_a_source_that_cannot_seek(make_video):
     assert clipx.video.probe(OnlyRead(path.read_bytes())) == clipx.video.probe(path)
 
 
+def test_an_mp4_whose_size_is_not_known(tmp_path):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        out.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8))))
+        out.mux(stream.encode())
+    assert clipx.video.probe(path).frames == 1
+    info = clipx.video.probe(OnlyRead(path.read_bytes()))
+    assert (info.width, info.height, info.frames) == (64, 48, None)
+
+
 def test_files_that_are_none(make_video, make_audio, tmp_path):
     data = make_video(8).read_bytes()
     for src in (b"", b"not a video", data[:200], data[: len(data) // 2]):
