@@ -88,7 +88,7 @@ def test_three_ways_of_one_file(make_video, kind, caplog):
     """ "skip" gives what "keep" has undamaged, "stop" what comes before; all frames are those of a tolerant decode."""
     whole, rng = make_video(N, **KINDS[kind]).read_bytes(), np.random.default_rng(7)
     damaged = left_out = 0
-    for number in range(30):
+    for number in range(60 if kind == "vp9" else 30):  # whose few bytes damage meets less often
         data, window = hurt(whole, rng), WINDOWS[number % len(WINDOWS)]
         with caplog.at_level(logging.ERROR, "clipx"):
             keep, reported, failed = extract_clips(data, window, "keep")
@@ -104,8 +104,8 @@ def test_three_ways_of_one_file(make_video, kind, caplog):
             assert len(keep) == len(tolerant(data)) // window.length
         damaged += bool(reported)
         left_out += len(keep) - len(skip)
-    assert damaged
-    assert left_out
+    assert damaged > 2
+    assert left_out > 2
 
 
 def blank(path, numbers):
