@@ -56,9 +56,8 @@ def find_world(ranks: tuple[int, int] | None = None) -> World:
 
     Raises ValueError where the environment holds no integers, and for a rank outside the world.
     """
-    of_rank = find_ranks() or ranks or _environment("RANK", "WORLD_SIZE") or (0, 1)
-    of_worker = _environment("WORKER", "NUM_WORKERS") or _worker_of_torch() or (0, 1)
-    (rank, size), (worker, workers) = of_rank, of_worker
+    rank, size = find_ranks() or ranks or _environment("RANK", "WORLD_SIZE") or (0, 1)
+    worker, workers = _environment("WORKER", "NUM_WORKERS") or _worker_of_torch() or (0, 1)
     for name, number, count in (("rank", rank, size), ("worker", worker, workers)):
         if not 0 <= number < count:
             raise ValueError(f"{name} is {number}, but must lie from 0 to {count - 1}, in a world of {count}")
