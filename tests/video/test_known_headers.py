@@ -29,7 +29,7 @@ KNOWN = [
 
 def is_unprobed(opened):
     """True if no decoder has run, which is when the pixel format of H.264 is found."""
-    return opened.stream.codec_context.pix_fmt is None
+    return opened.stream.codec_context.format is None  # PyAV 17 crashes on its pix_fmt
 
 
 def facts(opened):
