@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import threading
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
@@ -39,6 +40,17 @@ def pytest_sessionstart():
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.environ.get("CLIPX_TEST_INSTALLED") == "1" and PACKAGE.is_relative_to(SOURCE):
         raise pytest.UsageError(f"CLIPX_TEST_INSTALLED is 1, but clipx comes from the repository: {PACKAGE}")
+
+
+def pytest_configure(config):
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # pytest-xdist would begin with the files of the most tests
+
+
+def pytest_collection_modifyitems(items):
+    """Files of few tests come first: theirs are the long ones, and the last file keeps one process waiting."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: tests[item.path])
 
 
 @pytest.fixture(scope="session", autouse=True)
