@@ -10,7 +10,7 @@ from typing import Any
 import av
 import numpy as np
 
-from clipx.errors import MediaError
+from clipx.errors import Damage, MediaError
 from clipx.media.damage import Report, Taint
 from clipx.media.exact_times import FrameTimes
 from clipx.media.frames import Frame
@@ -42,12 +42,14 @@ class VideoDecoder:
         bytes_decoded: bytes of the packets that it has got.
         lost: whether packets gave no frame where each gives one, so that frames are not numbered like packets.
         orientation: of the first frame, which is that of all; None before one has been decoded.
+        failed: what ended `selected` last; None where nothing has.
     """
 
     def __init__(self, file: VideoFile, report: Report) -> None:
         self._file, self._report = file, report
         self.frames_decoded, self.bytes_decoded, self.lost = 0, 0, False
         self.orientation: Orientation | None = None
+        self.failed: Damage | None = None
 
     def frames(self, packets: Packets | None = None, report: Report | None = None) -> Iterator[Frame]:
         """Every frame, from the first to the last.
@@ -219,16 +221,16 @@ class VideoDecoder:
                 for image in self._stretch(packets, wanted[index.frame_of[first : last + 1]].tolist()):
                     frame = self._numbered(index, image)
                     if frame.k <= latest:
-                        raise MediaError(
-                            f"{self._file.name} gave frame {frame.k} after frame {latest}: its times are not in order"
+                        raise self._error(
+                            index, frame.k, f"gave frame {frame.k} after frame {latest}: its times are not in order"
                         )
                     latest = frame.k
                     if wanted[frame.k]:
-                        self._check_given(given, ks, frame.k)
+                        self._check_given(index, given, ks, frame.k)
                         given += 1
                         yield frame
                 if given < np.searchsorted(ks, end):
-                    self._check_given(given, ks, end)
+                    self._check_given(index, given, ks, end)
         except av.FFmpegError as exn:
             k = int(index.frame_of[max(packets.position - 1, 0)])
             raise self._error(index, k, _failed(k, exn)) from exn
@@ -256,7 +258,7 @@ class VideoDecoder:
         pts = image.pts
         k = index.frames if pts is None else int(index.pts.searchsorted(pts))
         if pts is None or k >= index.frames or index.pts.item(k) != pts:
-            raise MediaError(f"{self._file.name} gave a frame at {pts} ticks that no packet announces")
+            raise self._error(index, index.frames, f"gave a frame at {pts} ticks that no packet announces")
         if not self._receive(image):
             raise self._error(index, k, f"is damaged at frame {k}")
         duration = index.durations.item(k) or image.duration or self._file.frame_ticks
@@ -265,9 +267,10 @@ class VideoDecoder:
     def _error(self, index: PacketIndex, k: int, reason: str) -> MediaError:
         """The error of damage at frame k."""
         seconds = float(index.pts[k] * self._file.time_base) if k < index.frames else None
-        return self._report.error(f"{self._file.name} {reason}", seconds)
+        self.failed = Damage(seconds, f"{self._file.name} {reason}")
+        return self._report.error(self.failed.reason, seconds)
 
-    def _check_given(self, given: int, ks: np.ndarray, k: int) -> None:
+    def _check_given(self, index: PacketIndex, given: int, ks: np.ndarray, k: int) -> None:
         """Raise MediaError where frame k comes, and frames before it that are wanted did not."""
         if ks[given] != k:
-            raise MediaError(f"{self._file.name} did not give frame {ks[given]}, which its packets announce")
+            raise self._error(index, ks.item(given), f"did not give frame {ks[given]}, which its packets announce")

@@ -155,6 +155,10 @@ class VideoPasses:
                 self.index = index = complete
             self.file.rewind()
         yield from self._found_by_time(index, frames, left, with_sound)
+        failed = self.decoder.failed
+        if failed is not None and not self._report.found:
+            # What ends the clips with damage="stop", but shows only where some frames are passed over.
+            self._report.add(failed.reason, failed.seconds)
 
     def _found_by_time(self, index: PacketIndex, frames: np.ndarray, wanted: np.ndarray, with_sound: bool) -> Frames:
         """The wanted frames out of all that the decoder gives; for one that is lost, the one that is shown then."""

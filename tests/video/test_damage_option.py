@@ -88,7 +88,7 @@ def test_three_ways_of_one_file(make_video, kind, caplog):
     """ "skip" gives what "keep" has undamaged, "stop" what comes before; all frames are those of a tolerant decode."""
     whole, rng = make_video(N, **KINDS[kind]).read_bytes(), np.random.default_rng(7)
     damaged = left_out = 0
-    for number in range(60 if kind == "vp9" else 30):  # whose few bytes damage meets less often
+    for number in range(60 if kind == "vp9" else 40):  # whose few bytes damage meets less often
         data, window = hurt(whole, rng), WINDOWS[number % len(WINDOWS)]
         with caplog.at_level(logging.ERROR, "clipx"):
             keep, reported, failed = extract_clips(data, window, "keep")
