@@ -125,16 +125,21 @@ def test_memory_does_not_grow_with_the_picture(dtype):
     """Resampling a 4K frame takes less than a tenth of its bytes."""
     import resource
 
-    frames = np.ones((1, 2160, 3840, 3), dtype)
-    rectangle = Rectangle((0, 0, 2160, 3840), (224, 224))
+    small, frames = (np.ones((1, *size, 3), dtype) for size in ((256, 256), (2160, 3840)))
     made = np.ones((3, 224, 224), np.float32)
+
+    def resample(pictures):
+        size = pictures.shape[1:3]
+        resampling = Rectangle((0, 0, *size), (224, 224)).of(size)
+        _kernel.Formatted(pictures, output("float32", "CTHW", 3)).write(
+            made, ONE, [(0, 0, 224, 224, False)], 0, 1, resampling
+        )
 
     def write():
         unit = 1 if sys.platform == "darwin" else 1024
+        resample(small)  # the child has to fetch the code's pages, too
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-        resampling = rectangle.of((2160, 3840))
-        formatted = _kernel.Formatted(frames, output("float32", "CTHW", 3))
-        formatted.write(made, ONE, [(0, 0, 224, 224, False)], 0, 1, resampling)
+        resample(frames)
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before
 
     assert in_child(write) < frames.nbytes / 10

@@ -6,12 +6,11 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from helpers.forkserver import FORKSERVER, run_script
 from helpers.threads import wait_until
 
 pytest.importorskip("torch")
@@ -41,7 +40,7 @@ class Runs:
         # So little memory that the shuffle holds a small part of an epoch, and states stand in the middle of videos.
         settings = {"--epochs": epochs, "--batch-size": 4, "--memory": "32MB", "--save-every": EVERY}
         settings |= {"--log-file": self.log, "--checkpoint": self.checkpoint}
-        self.command = [sys.executable, SCRIPT, *shards, *(each for pair in settings.items() for each in pair)]
+        self.arguments = [*shards, *(str(each) for pair in settings.items() for each in pair)]
 
     @contextmanager
     def started(self, threads):
@@ -55,32 +54,41 @@ class Runs:
         processes = []
         try:
             for rank in range(self.ranks):
-                with (self.outputs / f"output-{rank}").open("w") as output:
-                    command = list(map(str, [*self.command, "--threads", threads]))
-                    env_of_rank = {**env, "RANK": str(rank)} if self.ranks > 1 else env
-                    processes.append(subprocess.Popen(command, env=env_of_rank, stdout=output, stderr=output))
+                env_of_rank = {**env, "RANK": str(rank)} if self.ranks > 1 else env
+                arguments = [*self.arguments, "--threads", str(threads)]
+                output = self.outputs / f"output-{rank}"
+                process = FORKSERVER.Process(target=run_script, args=(SCRIPT, arguments, env_of_rank, output))
+                process.start()
+                processes.append(process)
             yield processes
         finally:
             for process in processes:
                 process.kill()
-                process.wait()
+                process.join()
 
     def stop(self, step, number, ranks, threads):
         """Start, send a signal to some ranks once the log has so many steps, and return all exit codes."""
         with self.started(threads) as processes:
             assert wait_until(
-                lambda: len(self.steps()) >= step or any(process.poll() is not None for process in processes), SECONDS
+                lambda: len(self.steps()) >= step or any(process.exitcode is not None for process in processes), SECONDS
             )
             for rank in ranks:
-                processes[rank].send_signal(number)
-            return [process.wait(SECONDS) for process in processes]
+                os.kill(processes[rank].pid, number)
+            return self.codes(processes)
 
     def finish(self, threads):
         """Run to the end, and return the log."""
         with self.started(threads) as processes:
-            codes = [process.wait(SECONDS) for process in processes]
+            codes = self.codes(processes)
         assert codes == [0] * self.ranks, self.output()
         return self.steps()
+
+    @staticmethod
+    def codes(processes):
+        """The exit codes of processes, once they have ended."""
+        for process in processes:
+            process.join(SECONDS)
+        return [process.exitcode for process in processes]
 
     def steps(self):
         """The lines of the log that are whole."""

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 from helpers.arrays import npy
+from helpers.forkserver import FORKSERVER
 from helpers.loaders import of_arrays, run_stages, to_numbers
 from helpers.shards import array_sample, write_shard
 from helpers.workers import data_loader as workers_of
@@ -29,9 +30,7 @@ pytestmark = [
 ]
 
 DECODER_BYTES = budget.DECODER_BYTES
-METHODS = ["fork", "spawn", "forkserver"]
-
-multiprocessing.set_forkserver_preload(["torch", "clipx.wds"])
+METHODS = ["fork", "spawn", FORKSERVER.get_start_method()]
 
 
 def data_loader(dataset, workers=2, persistent=False, method="fork", **rest):
