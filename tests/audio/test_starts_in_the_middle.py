@@ -94,7 +94,7 @@ FORMATS = [
     AudioFormat(sample_rate=48000, dtype="int16"),
 ]
 
-CALLS = 10 if LONG else 6  # of ten clips each
+CALLS = 10 if LONG else 4  # of ten clips each
 
 
 def file_of(codec, container, rate, layout, options, content):

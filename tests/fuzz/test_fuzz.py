@@ -10,7 +10,7 @@ from helpers.torchless import WITHOUT_TORCH
 
 from fuzz import running
 
-INPUTS = int(os.environ.get("CLIPX_FUZZ_INPUTS", "40"))
+INPUTS = int(os.environ.get("CLIPX_FUZZ_INPUTS", "25"))
 
 
 @pytest.mark.timeout(600)

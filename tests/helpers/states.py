@@ -17,6 +17,9 @@ take a hundred epochs."""
 
 NEAR = 6
 
+SPARSE = 1 if LONG else 2
+"""States are as many times further apart."""
+
 
 def through_json(state):
     return json.loads(json.dumps(state))
@@ -34,8 +37,11 @@ def batches_and_states(loader, epochs=1):
 
 
 def check_every(make, epochs=1, every=1, seed=0):
-    """From every state, or one of `every`, the batches that follow it, on other numbers of threads; see TO_THE_END."""
-    rng = random.Random(seed)
+    """From every state, or one of `every`, the batches that follow it, on other numbers of threads.
+
+    See TO_THE_END and SPARSE.
+    """
+    rng, every = random.Random(seed), every * SPARSE
     values, states = [], []
     loader = make(threads=2)
     for _ in range(epochs):
@@ -45,7 +51,7 @@ def check_every(make, epochs=1, every=1, seed=0):
         check_ended(loader)
     for epoch, (found, saved) in enumerate(zip(values, states)):
         assert len(saved) == len(found) + 1
-        for number, at in enumerate(range(rng.randrange(every), len(saved), every)):
+        for number, at in enumerate(range(rng.randrange(min(every, len(saved))), len(saved), every)):
             other = make(threads=rng.choice(THREADS))
             other.load_state_dict(saved[at])
             if number % TO_THE_END:

@@ -23,7 +23,7 @@ from clipx._threads import call, each_on_a_thread
 pytestmark = pytest.mark.usefixtures("small_decoders", "no_threads_left")
 
 
-EACH_VARIETY = 30 if LONG else 6
+EACH_VARIETY = 30 if LONG else 4
 """Interrupts, at random lines, of each variety."""
 
 SIGNALS = 50 if LONG else 4

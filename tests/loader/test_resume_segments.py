@@ -14,7 +14,7 @@ from clipx import FrameList, RateSpec, UniformSpec, WindowSpec
 
 pytestmark = [pytest.mark.usefixtures("small_decoders", "no_threads_left")]
 
-POINTS = 30 if LONG else 10
+POINTS = 30 if LONG else 6
 
 CASES = [
     (WindowSpec(4, 2), "error"),

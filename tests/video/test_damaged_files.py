@@ -99,7 +99,7 @@ def test_truncated_with_its_header_in_front(make_video, whole, tmp_path, kind):
 def test_flipped_bytes(make_video, kind):
     data = bytearray(make_video(N, **KINDS[kind]).read_bytes())
     rng = np.random.default_rng(1)
-    failed, flips = 0, 200 if LONG else 100
+    failed, flips = 0, 200 if LONG else 60
     for number, at in enumerate(rng.integers(0, len(data), flips).tolist()):
         before = data[at]
         data[at] ^= int(rng.integers(1, 256))
