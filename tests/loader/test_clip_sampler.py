@@ -182,6 +182,7 @@ WORLDS = [(1, 0), (1, 3), (8, 0), (2, 2), *([(1, 1), (3, 1), (2, 3)] if LONG els
 
 @pytest.mark.parametrize(("ranks", "workers"), WORLDS)
 def test_every_clip_once_over_ranks_and_workers(index, ranks, workers, monkeypatch):
+    pytest.importorskip("torch")
     monkeypatch.setattr("torch.utils.data.dataloader.DataLoader.check_worker_number_rationality", lambda self: None)
     found = []
     for rank in range(ranks):
