@@ -147,4 +147,4 @@ def test_the_set_up_is_two_lines():
     first, second = blocks(ROOT / "README.md", "sh")[:2]
     assert (first.count("\n"), second.count("\n")) == (1, 1)
     assert first.endswith("clipx demo\n")
-    assert "/pytest -n 2 " in second
+    assert "/pytest -n 3 " in second
