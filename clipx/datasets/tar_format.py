@@ -125,6 +125,13 @@ class StreamedTar(tarfile.TarFile):
     extended = 0
     damage = ""
 
+    def next(self) -> tarfile.TarInfo | None:
+        """The next member, or None at the end."""
+        # Python 3.10 would seek backwards at the end of an archive that has no members.
+        if self.firstmember is None and self.offset == 0 < self.fileobj.tell():
+            return None
+        return super().next()
+
     def skip(self) -> None:
         """Go to the next header. Raises tarfile.ReadError where the file ends before it."""
         if self.firstmember is not None:

@@ -7,6 +7,7 @@ import wave
 import numpy as np
 import pytest
 import soundfile
+from helpers.pyav import fails_on_pyav_17, partial_samples
 from helpers.sounds import CORPUS, corpus_file, decoded, encode, noise, wav_header
 
 import clipx
@@ -145,6 +146,7 @@ def test_joined_flac_in_ogg():
 
 
 @pytest.mark.parametrize("name", ["opus", "vorbis", "flac", "adts"])
+@fails_on_pyav_17("its FFmpeg gives another error for joined FLAC")
 def test_joined_files_of_another_kind(name):
     """The clips before it come first."""
     codec, container, rate, _ = CORPUS[name]
@@ -188,6 +190,7 @@ def test_streams_that_begin_in_the_middle(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(CORPUS) - {"m4a", "alac", "wavpack", "flac"}))
+@partial_samples
 def test_files_whose_last_tenth_is_cut_off(name):
     """Where no header says how many samples there are, that is their end."""
     data = corpus_file(name, 2.0)

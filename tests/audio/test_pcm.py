@@ -19,6 +19,7 @@ from helpers.pcm_files import (
     wav,
     wave64,
 )
+from helpers.pyav import partial_samples
 from helpers.sounds import encode, noise
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,6 +89,7 @@ def test_types_of_au(code, type):
 
 
 @pytest.mark.parametrize("type", ["s16", "s24", "f32"])
+@partial_samples
 def test_wave64(type):
     data = data_of(type, 5003, 2)
     check_equal(wave64(data, fmt(type, 2)))
@@ -141,6 +143,7 @@ LIST = chunk(b"LIST", b"INFOISFT" + b"\x05\0\0\0abcd\0\0")
     ],
 )
 @pytest.mark.parametrize("format", [AudioFormat(), INT16], ids=["float32", "int16"])
+@partial_samples
 def test_odd_headers_of_wav(file, format):
     check_equal(file, format)
 
@@ -166,6 +169,7 @@ def test_the_format_may_follow_the_data():
         aiff(S16, "s16", 2, before=b"CHAN\0\0\0\x0c\0\x65\0\2" + bytes(8)),
     ],
 )
+@partial_samples
 def test_what_ffmpeg_treats_specially_is_left_to_it(file):
     check_equal(file, direct=False)
 
@@ -223,6 +227,7 @@ HEADERS = [
     cut=st.one_of(st.just(0), st.integers(0, 400)),
     behind=st.sampled_from([b"", b"\0", b"data\4\0\0\0abcd", bytes(9), b"COMM\0\0\0\0"]),
 )
+@partial_samples
 def test_changed_headers(file, changes, cut, behind):
     """A file that is read without FFmpeg has the samples that FFmpeg gives."""
     changed = bytearray(file)

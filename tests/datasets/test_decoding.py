@@ -210,12 +210,15 @@ def test_what_unpacks_to_more_than_it_may():
 
 def size_of(value):
     """What an object takes, and all that it refers to."""
-    own = sys.getsizeof(value)
-    if isinstance(value, dict):
-        return own + sum(size_of(each) for pair in value.items() for each in pair)
-    if isinstance(value, (list, tuple)):
-        return own + sum(map(size_of, value))
-    return own
+    size, left = 0, [value]
+    while left:
+        each = left.pop()
+        size += sys.getsizeof(each)
+        if isinstance(each, dict):
+            left += [*each.keys(), *each.values()]
+        elif isinstance(each, (list, tuple)):
+            left += each
+    return size
 
 
 def some(rng, depth):

@@ -57,7 +57,7 @@ def test_colors_and_sizes_are_kept(codec, shape):
         # BT.601, and limited range but for gray.
         assert (frame.colorspace, frame.color_range) == (6, 1 if channels == 3 else 2)
         # As FFmpeg shows it, with the roundings that clipx has.
-        accurate = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+        accurate = Interpolation.BICUBIC | (1 << 18) | (1 << 13)  # SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT
         shown = frame.reformat(format="rgb24", interpolation=accurate).to_ndarray().astype(float)
     np.testing.assert_allclose(shown.mean((0, 1)), np.broadcast_to(frames[0].mean((0, 1)), 3), atol=1)
 

@@ -265,6 +265,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(os, "mkdir", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)  # which has an os.mkdir of its own in Python 3.10
     for path in (tmp_path, tmp_path / "new"):
         with pytest.raises(OutputError, match=r"Read-only file system; give a folder that can be written") as caught:
             write_part(open_store(path))

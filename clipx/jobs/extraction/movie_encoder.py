@@ -26,7 +26,7 @@ __all__ = ["MovieEncoder", "check", "encoder", "memory_of"]
 MATRIX_RGB, MATRIX_BT601 = 0, 6
 """MatrixCoefficients of ITU-T H.273."""
 
-EXACT = Interpolation.AREA | Interpolation.BITEXACT
+EXACT = Interpolation.AREA | (1 << 19)  # SWS_BITEXACT, for which PyAV 17 has no name
 """Chroma is the mean of four pixels, and the same on every processor."""
 
 

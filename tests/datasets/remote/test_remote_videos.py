@@ -3,6 +3,7 @@
 import av
 import numpy as np
 import pytest
+from helpers.pyav import fails_on_pyav_17
 
 import clipx
 from clipx.datasets.remote import RangeCache, open_range
@@ -72,6 +73,7 @@ def facts_of(path, tmp_path):
 
 
 @pytest.mark.parametrize("layout", ["mp4", "mkv"])
+@fails_on_pyav_17("its FFmpeg reads a fourteenth of the Matroska file")
 def test_one_clip_by_an_index_reads_at_most_a_twentieth(server, long_video, layout, tmp_path):
     path = long_video(layout)
     facts = facts_of(path, tmp_path)
