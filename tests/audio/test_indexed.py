@@ -187,8 +187,11 @@ def without_page(data, number):
     return data[: at[number]] + data[at[number + 1] :]
 
 
-@pytest.mark.parametrize("name", ODD)
-@fails_on_pyav_17("its FFmpeg gives another number of samples for FLAC with junk in it")
+JUNK = "flac with junk in the middle"
+OTHER_LENGTH = fails_on_pyav_17("its FFmpeg gives another number of samples for it")
+
+
+@pytest.mark.parametrize("name", [*sorted(ODD.keys() - {JUNK}), pytest.param(JUNK, marks=OTHER_LENGTH)])
 def test_files_that_are_not_plain_give_the_clips_of_a_full_decode(name):
     data, format = ODD[name](), AudioFormat(damage="keep")
     sound = decoded(data)
